@@ -1,0 +1,1 @@
+export { CllmError, type ErrorCode } from "./error.ts";

@@ -1,0 +1,22 @@
+/**
+ * The seam between checkpoints and the model: named tensors, read when asked for, as float32 in the layout and under the
+ * names of Hugging Face's Llama (`model.layers.0.self_attn.q_proj.weight`, matrices as `(out, in)`), whatever the file
+ * stores. Knows no file format.
+ */
+export interface Weights {
+  /** All tensor names, in the file's order. */
+  names(): readonly string[];
+  has(name: string): boolean;
+  /** Dimensions, outermost first. Throws `bad-weights` for an unknown name, naming near misses. */
+  shape(name: string): readonly number[];
+  /** The stored element type, for people: "F32", "BF16", "Q4_1", ... */
+  dtype(name: string): string;
+  /**
+   * Elements as float32, dequantized: the whole tensor, or rows `[from, to)` of its first dimension. A fresh array that
+   * the caller owns. Throws `bad-weights` where a value is NaN or infinite.
+   */
+  read(name: string, from?: number, to?: number): Promise<Float32Array>;
+  /** Bytes on disk of all tensors. */
+  readonly byteLength: number;
+  close(): Promise<void>;
+}

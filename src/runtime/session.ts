@@ -1,0 +1,42 @@
+/**
+ * The seam between decoding and a model: one sequence, its KV cache, and forward passes over it. Decoders know this
+ * interface and token ids, nothing else. Implemented by the ONNX Runtime session and by the scripted model for tests.
+ */
+
+/** Token ids, each in `[0, vocabSize)`. */
+export type TokenIds = Int32Array;
+
+/**
+ * Tokens of one pass as a forest instead of a chain. `parents[i]` is the index, within the pass, of the token that
+ * token i follows, smaller than i, or -1 where it follows the cached sequence. A token sees the cached sequence and its
+ * ancestors, and its position is that of its parent plus one.
+ *
+ * The *trunk* is the longest leading run with `parents[i] === i - 1`. Its outputs are bit for bit those of a pass over the
+ * trunk alone, and only the trunk stays in the cache: every other token can suggest drafts, but never settle anything,
+ * because sums over scattered cache slots round differently in the last bit.
+ */
+export interface Forest {
+  readonly parents: Int32Array; // (T,)
+}
+
+/** One sequence on one model. It owns a KV cache. Calls must not overlap. */
+export interface Session extends AsyncDisposable {
+  readonly vocabSize: number;
+  /** Most tokens that the sequence can hold. */
+  readonly contextLength: number;
+  /** Tokens now in the KV cache. */
+  readonly length: number;
+  /**
+   * Run `tokens` in one forward pass after the cached ones. Returns the greedy next token after each of them, `(T,)`;
+   * ties go to the smallest id. Without `forest` the tokens are a chain and all stay in the cache; with it, the trunk.
+   * Throws `bad-input` for ids out of range or no tokens, `context-overflow` where they do not fit, `disposed`.
+   */
+  forward(tokens: TokenIds, forest?: Forest): Promise<TokenIds>;
+  /**
+   * As `forward`, but returns the logits after each token, row-major `(T, V)`, valid until the next call.
+   */
+  logits(tokens: TokenIds, forest?: Forest): Promise<Float32Array>;
+  /** Forget every cached token at index `length` and after. Throws `bad-input` beyond the present length. */
+  truncate(length: number): void;
+  dispose(): Promise<void>;
+}
