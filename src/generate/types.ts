@@ -1,0 +1,117 @@
+/**
+ * The library's types: what `load` and `LanguageModel` take and give. Text goes in and out here; below, only token ids.
+ */
+import type { ModelConfig } from "../model/config.ts";
+import type { Precision } from "../model/precision.ts";
+import type { TokenIds } from "../runtime/session.ts";
+
+export type DecoderName = "auto" | "ar" | "jacobi" | "lookahead" | "prompt-lookup" | "multiblock";
+export const DECODERS: readonly DecoderName[] = ["auto", "ar", "jacobi", "lookahead", "prompt-lookup", "multiblock"];
+
+/** What is being done while it takes long: for progress bars. `total` is 0 while unknown. */
+export interface Progress {
+  readonly stage: "download" | "read" | "quantize" | "compile" | "calibrate";
+  /** What of it, for people: a file's or a tensor's name. */
+  readonly what: string;
+  readonly done: number;
+  readonly total: number;
+  readonly unit: "bytes" | "tensors" | "passes";
+}
+
+export interface LoadOptions {
+  /** Arithmetic of the matrix products: `fp32` exact, `int8` fast and faithful (the default), `int4` for big models. */
+  readonly precision?: Precision;
+  /** Threads of ONNX Runtime; default: the machine's cores, at most 8. */
+  readonly threads?: number;
+  /** Never touch the network: only files that are there. Default: false, or true where `HF_HUB_OFFLINE=1`. */
+  readonly offline?: boolean;
+  /** Branch, tag or commit of a hub repository. Default: `main`. */
+  readonly revision?: string;
+  /** Where hub downloads and calibrations are kept. Default: `CLLM_CACHE`, else the platform's cache folder. */
+  readonly cacheDir?: string;
+  /** Hub access token. Default: `HF_TOKEN`. */
+  readonly token?: string;
+  readonly onProgress?: (progress: Progress) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface Message {
+  readonly role: "system" | "user" | "assistant";
+  readonly content: string;
+}
+
+export interface Sampling {
+  /** 0 is greedy, the default. */
+  readonly temperature?: number;
+  /** Keep the k likeliest tokens; 0 keeps all. */
+  readonly topK?: number;
+  /** Keep the likeliest tokens whose probabilities sum to at least this; 1 keeps all. */
+  readonly topP?: number;
+  /** Drop tokens less likely than this share of the likeliest one's probability; 0 drops none. */
+  readonly minP?: number;
+  /** Same seed, same text, in every decoder. Default: 0. */
+  readonly seed?: number;
+}
+
+export interface GenerateOptions extends Sampling {
+  /** Text continued as it is. Exactly one of `prompt` and `messages`. */
+  readonly prompt?: string;
+  /** A conversation, put through the model's chat template. */
+  readonly messages?: readonly Message[];
+  readonly decoder?: DecoderName;
+  /** Tokens solved for together; ignored by `ar`, an upper bound for `auto`. Default: 16. */
+  readonly blockSize?: number;
+  /** Jacobi's form: `window` keeps `blockSize` guesses in flight, `block` finishes a block before the next. */
+  readonly jacobiForm?: "window" | "block";
+  /** Most tokens to write. Default: 256, or what the context leaves. */
+  readonly maxNewTokens?: number;
+  /** Strings that end the text; they are not part of it. */
+  readonly stop?: readonly string[];
+  /** Ids that end the text, beside the model's own. */
+  readonly stopIds?: readonly number[];
+  /** Write on past the model's end-of-sequence ids. Default: false. */
+  readonly ignoreEos?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+export type FinishReason = "stop" | "stop-string" | "length";
+
+/** Counted from the first decode pass on; the prefill stands apart. */
+export interface Stats {
+  readonly promptTokens: number;
+  /** Prompt tokens that were in the KV cache already. */
+  readonly cachedTokens: number;
+  readonly newTokens: number;
+  /** Decode passes, prefill apart. */
+  readonly forwards: number;
+  readonly tokensPerForward: number;
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+  /** Decode only: tokens after the prefill's own over decodeMs. */
+  readonly tokensPerSecond: number;
+  /** Tokens accepted in each decode pass, in order. */
+  readonly accepted: readonly number[];
+}
+
+export interface Generation {
+  readonly text: string;
+  readonly tokens: TokenIds;
+  readonly finishReason: FinishReason;
+  readonly stats: Stats;
+}
+
+/** What became final in one pass: `text` may be empty while a character or a stop string is incomplete. */
+export interface Chunk {
+  readonly text: string;
+  readonly tokens: TokenIds;
+}
+
+export interface LanguageModel extends AsyncDisposable {
+  readonly name: string;
+  readonly config: ModelConfig;
+  readonly precision: Precision;
+  generate(options: GenerateOptions): Promise<Generation>;
+  /** The same as it comes. Returns the whole generation at the end; `break` cancels. */
+  stream(options: GenerateOptions): AsyncGenerator<Chunk, Generation, void>;
+  dispose(): Promise<void>;
+}
