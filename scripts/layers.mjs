@@ -1,0 +1,50 @@
+/**
+ * The rule of the rooms: imports in `src/` go downward only. Reads every import of every file and reports those that
+ * climb, and files in rooms that it does not know.
+ * Run alone it prints the violations and fails if there are any; `layerViolations(folder)` is for tests.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative, resolve, sep } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+/** Lowest first. A file directly in `src/` counts as the room of its name. */
+const ROOMS = ["error", "graph", "model", "checkpoint", "text", "runtime", "decode", "generate", "index", "cli"];
+
+const IMPORT = /(?:\bfrom\s*|\bimport\s*\(\s*|\bimport\s+|\bnew URL\(\s*)(["'])(\.{1,2}\/[^"']+)\1/g;
+
+function* sources(folder) {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) yield* sources(path);
+    else if (/\.[cm]?[jt]s$/.test(entry.name)) yield path;
+  }
+}
+
+/** One line per import that breaks the rule: `file:line: room must not import room`. */
+export function layerViolations(folder) {
+  const src = resolve(folder);
+  const roomOf = (path) => {
+    const [first] = relative(src, path).split(sep);
+    return first.replace(/\.[cm]?[jt]s$/, "");
+  };
+  const violations = [];
+  for (const file of sources(src)) {
+    const text = readFileSync(file, "utf8");
+    const room = roomOf(file);
+    const name = relative(src, file).replaceAll(sep, "/");
+    if (!ROOMS.includes(room)) violations.push(`${name}: room ${room} has no place in scripts/layers.mjs`);
+    for (const match of text.matchAll(IMPORT)) {
+      const target = roomOf(resolve(dirname(file), match[2]));
+      if (ROOMS.indexOf(target) <= ROOMS.indexOf(room) && ROOMS.includes(target)) continue;
+      const line = text.slice(0, match.index).split("\n").length;
+      violations.push(`${name}:${line}: ${room} must not import ${target} (${match[2]}); imports go downward only`);
+    }
+  }
+  return violations;
+}
+
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const violations = layerViolations(fileURLToPath(new URL("../src", import.meta.url)));
+  for (const violation of violations) console.error(violation);
+  process.exitCode = violations.length === 0 ? 0 : 1;
+}

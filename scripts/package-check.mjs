@@ -1,0 +1,110 @@
+/**
+ * The package as a stranger meets it: packed, installed into an empty project, used from TypeScript and from the command
+ * line. Prints what it tries and fails at the first thing that does not work. Loads no model.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+
+function run(program, args, { cwd = root, expected = 0 } = {}) {
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
+    cwd,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip", CLLM_MODELS: "", NO_COLOR: "1" },
+    shell: process.platform === "win32" && program === "npm",
+  });
+  if (status === expected) return stdout;
+  throw new Error(`${program} ${args.join(" ")} gave ${status ?? error?.message}, not ${expected}\n${stdout}${stderr}`);
+}
+
+function step(what, check) {
+  process.stdout.write(`- ${what}\n`);
+  check();
+}
+
+function expect(condition, message) {
+  if (!condition) throw new Error(message);
+}
+
+/** Uses the package as a library does: the types of a whole round trip, and the parts that need no model. */
+const PROGRAM = `
+import { CllmError, DECODERS, load, type Generation, type LanguageModel, type Session } from "cllm";
+
+export async function ask(model: LanguageModel, question: string): Promise<Generation> {
+  const messages = [{ role: "user", content: question }] as const;
+  for await (const chunk of model.stream({ messages, decoder: "auto", maxNewTokens: 8 })) {
+    const text: string = chunk.text;
+    const tokens: Int32Array = chunk.tokens;
+    void [text, tokens];
+  }
+  return model.generate({ prompt: question, decoder: "jacobi", blockSize: 8, temperature: 0.8, seed: 1 });
+}
+export const lengthOf = (session: Session): number => session.length;
+
+// @ts-expect-error An option that does not exist must not compile.
+export const wrong = (model: LanguageModel): Promise<Generation> => model.generate({ prompt: "", blokSize: 8 });
+
+if (!DECODERS.includes("auto")) throw new Error("no decoder auto");
+const refusal: unknown = await load("./no-such-model", { offline: true }).then(
+  () => null,
+  (error: unknown) => error,
+);
+if (!(refusal instanceof CllmError) || refusal.code !== "not-found") throw refusal;
+console.log("works");
+`;
+
+const folder = mkdtempSync(join(tmpdir(), "cllm-package-"));
+try {
+  let tarball = "";
+  step("npm pack", () => {
+    const [packed] = JSON.parse(run("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", folder]));
+    tarball = join(folder, packed.filename);
+    const stray = packed.files
+      .map(({ path }) => path)
+      .filter((path) => !/^(dist\/|README|LICENSE|package\.json)/.test(path));
+    expect(stray.length === 0, `the package holds files that it should not: ${stray.join(", ")}`);
+    process.stdout.write(`  ${packed.files.length} files, ${Math.round(packed.size / 1000)} kB\n`);
+  });
+  step("publint", () => {
+    const publint = join(root, "node_modules/publint/src/cli.js");
+    run(process.execPath, [publint, "run", tarball, "--strict"]);
+  });
+  const project = join(folder, "project");
+  mkdirSync(project);
+  writeFileSync(join(project, "package.json"), JSON.stringify({ name: "stranger", private: true, type: "module" }));
+  writeFileSync(join(project, "main.ts"), PROGRAM);
+  step("install into an empty project", () => {
+    run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", tarball], { cwd: project });
+  });
+  step("a TypeScript program that uses it compiles", () => {
+    const tsc = join(root, "node_modules/typescript/bin/tsc");
+    const types = join(root, "node_modules/@types");
+    const flags = ["--strict", "--target", "es2023", "--lib", "es2023,esnext.disposable", "--types", "node"];
+    for (const module of ["nodenext", "bundler"]) {
+      const resolution =
+        module === "bundler" ? ["--module", "esnext", "--moduleResolution", module] : ["--module", module];
+      run(process.execPath, [tsc, ...flags, ...resolution, "--typeRoots", types, "main.ts"], { cwd: project });
+    }
+  });
+  step("and runs", () => {
+    expect(run(process.execPath, ["main.js"], { cwd: project }) === "works\n", "the program printed something else");
+  });
+  step("the command runs", () => {
+    const cllm = join(project, "node_modules/.bin", process.platform === "win32" ? "cllm.cmd" : "cllm");
+    expect(run(cllm, ["--version"], { cwd: project }).trim() === version, "cllm --version printed another version");
+    expect(run(cllm, ["--help"], { cwd: project }).includes("generate"), "cllm --help does not name its commands");
+    run(cllm, ["info", "--model", "no-such-model.gguf", "--offline"], { cwd: project, expected: 1 });
+    run(cllm, ["info", "--modle", "x"], { cwd: project, expected: 2 });
+  });
+} catch (error) {
+  process.stdout.write(`${error.message}\n`);
+  process.exitCode = 1;
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
