@@ -1,0 +1,213 @@
+/**
+ * Element types of stored tensors and how each becomes float32: plain floats, and the blocks of GGUF's quantized types.
+ * A block's layout is given as bytes in order; f16 stands for a little-endian half. Products are rounded to float32
+ * before a sum, as ggml's reference loops and its Python twin do, so values are equal to theirs bit for bit.
+ * Knows no file.
+ */
+
+/** How runs of elements are stored. Reading `blocks` blocks at a time keeps the loops below tight. */
+export interface Codec {
+  readonly name: string;
+  /** Elements per block; 1 for plain types. */
+  readonly blockSize: number;
+  /** Bytes per block. */
+  readonly blockBytes: number;
+  /** Decode `blocks` blocks from the start of `bytes` (4-byte aligned) into the start of `out`. */
+  decode(bytes: Uint8Array, blocks: number, out: Float32Array): void;
+}
+
+const fround = Math.fround;
+const HALF = halfTable();
+
+/** Float32 of every IEEE half, by bits. */
+function halfTable(): Float32Array {
+  const table = new Float32Array(65536);
+  for (let bits = 0; bits < 65536; bits++) {
+    const exponent = (bits >> 10) & 31;
+    const fraction = bits & 1023;
+    const size =
+      exponent === 0
+        ? fraction * 2 ** -24
+        : exponent === 31
+          ? fraction === 0
+            ? Infinity
+            : NaN
+          : (1 + fraction / 1024) * 2 ** (exponent - 15);
+    table[bits] = bits & 0x8000 ? -size : size;
+  }
+  return table;
+}
+
+/** The f16 at byte `i`. */
+function half(bytes: Uint8Array, i: number): number {
+  return HALF[bytes[i]! | (bytes[i + 1]! << 8)]!;
+}
+
+function decodeF32(bytes: Uint8Array, blocks: number, out: Float32Array): void {
+  out.set(new Float32Array(bytes.buffer, bytes.byteOffset, blocks));
+}
+
+function decodeF16(bytes: Uint8Array, blocks: number, out: Float32Array): void {
+  const bits = new Uint16Array(bytes.buffer, bytes.byteOffset, blocks);
+  for (let i = 0; i < blocks; i++) out[i] = HALF[bits[i]!]!;
+}
+
+function decodeBF16(bytes: Uint8Array, blocks: number, out: Float32Array): void {
+  const bits = new Uint16Array(bytes.buffer, bytes.byteOffset, blocks);
+  const words = new Uint32Array(out.buffer, out.byteOffset, blocks);
+  for (let i = 0; i < blocks; i++) words[i] = bits[i]! << 16;
+}
+
+/** f16 scale, 32 int8. */
+function decodeQ8_0(bytes: Uint8Array, blocks: number, out: Float32Array): void {
+  const signed = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (let b = 0, p = 0, y = 0; b < blocks; b++, p += 34, y += 32) {
+    const scale = half(bytes, p);
+    for (let j = 0; j < 32; j++) out[y + j] = scale * signed[p + 2 + j]!;
+  }
+}
+
+/** f16 scale, 16 bytes: elements 0..15 in the low nibbles, 16..31 in the high ones, offset by 8. */
+function decodeQ4_0(bytes: Uint8Array, blocks: number, out: Float32Array): void {
+  for (let b = 0, p = 0, y = 0; b < blocks; b++, p += 18, y += 32) {
+    const scale = half(bytes, p);
+    for (let j = 0; j < 16; j++) {
+      const byte = bytes[p + 2 + j]!;
+      out[y + j] = scale * ((byte & 15) - 8);
+      out[y + j + 16] = scale * ((byte >> 4) - 8);
+    }
+  }
+}
+
+/** f16 scale, f16 minimum, 16 bytes as in Q4_0 without the offset. */
+function decodeQ4_1(bytes: Uint8Array, blocks: number, out: Float32Array): void {
+  for (let b = 0, p = 0, y = 0; b < blocks; b++, p += 20, y += 32) {
+    const scale = half(bytes, p);
+    const minimum = half(bytes, p + 2);
+    for (let j = 0; j < 16; j++) {
+      const byte = bytes[p + 4 + j]!;
+      out[y + j] = fround(scale * (byte & 15)) + minimum;
+      out[y + j + 16] = fround(scale * (byte >> 4)) + minimum;
+    }
+  }
+}
+
+/** f16 scale, 32 fifth bits, 16 bytes of low bits as in Q4_0, offset by 16. */
+function decodeQ5_0(bytes: Uint8Array, blocks: number, out: Float32Array): void {
+  for (let b = 0, p = 0, y = 0; b < blocks; b++, p += 22, y += 32) {
+    const scale = half(bytes, p);
+    const high = bits32(bytes, p + 2);
+    for (let j = 0; j < 16; j++) {
+      const byte = bytes[p + 6 + j]!;
+      out[y + j] = scale * (((byte & 15) | (((high >>> j) & 1) << 4)) - 16);
+      out[y + j + 16] = scale * (((byte >> 4) | (((high >>> (j + 16)) & 1) << 4)) - 16);
+    }
+  }
+}
+
+/** f16 scale, f16 minimum, 32 fifth bits, 16 bytes of low bits. */
+function decodeQ5_1(bytes: Uint8Array, blocks: number, out: Float32Array): void {
+  for (let b = 0, p = 0, y = 0; b < blocks; b++, p += 24, y += 32) {
+    const scale = half(bytes, p);
+    const minimum = half(bytes, p + 2);
+    const high = bits32(bytes, p + 4);
+    for (let j = 0; j < 16; j++) {
+      const byte = bytes[p + 8 + j]!;
+      out[y + j] = fround(scale * ((byte & 15) | (((high >>> j) & 1) << 4))) + minimum;
+      out[y + j + 16] = fround(scale * ((byte >> 4) | (((high >>> (j + 16)) & 1) << 4))) + minimum;
+    }
+  }
+}
+
+function bits32(bytes: Uint8Array, i: number): number {
+  return bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24);
+}
+
+/** The 6-bit scale of sub-block `s` (0..7) of a Q4_K or Q5_K block, whose 12 packed bytes start at `p`. */
+function subScale(bytes: Uint8Array, p: number, s: number): number {
+  return s < 4 ? bytes[p + s]! & 63 : (bytes[p + s + 4]! & 15) | ((bytes[p + s - 4]! >> 6) << 4);
+}
+
+/** The 6-bit minimum of sub-block `s`, beside its scale. */
+function subMinimum(bytes: Uint8Array, p: number, s: number): number {
+  return s < 4 ? bytes[p + s + 4]! & 63 : (bytes[p + s + 4]! >> 4) | ((bytes[p + s]! >> 6) << 4);
+}
+
+/** f16 scale, f16 minimum, 12 bytes of sub-scales and sub-minima, 128 bytes: each 32 hold two sub-blocks of 32. */
+function decodeQ4_K(bytes: Uint8Array, blocks: number, out: Float32Array): void {
+  for (let b = 0, p = 0; b < blocks; b++, p += 144) {
+    const scale = half(bytes, p);
+    const minimum = half(bytes, p + 2);
+    for (let s = 0; s < 8; s++) {
+      const d = fround(scale * subScale(bytes, p + 4, s));
+      const m = fround(minimum * subMinimum(bytes, p + 4, s));
+      const low = p + 16 + (s >> 1) * 32;
+      const shift = (s & 1) * 4;
+      const y = b * 256 + s * 32;
+      for (let j = 0; j < 32; j++) out[y + j] = fround(d * ((bytes[low + j]! >> shift) & 15)) - m;
+    }
+  }
+}
+
+/** As Q4_K with 32 bytes of fifth bits before the low ones: byte j holds bit s of element j of sub-block s. */
+function decodeQ5_K(bytes: Uint8Array, blocks: number, out: Float32Array): void {
+  for (let b = 0, p = 0; b < blocks; b++, p += 176) {
+    const scale = half(bytes, p);
+    const minimum = half(bytes, p + 2);
+    for (let s = 0; s < 8; s++) {
+      const d = fround(scale * subScale(bytes, p + 4, s));
+      const m = fround(minimum * subMinimum(bytes, p + 4, s));
+      const high = p + 16;
+      const low = p + 48 + (s >> 1) * 32;
+      const shift = (s & 1) * 4;
+      const y = b * 256 + s * 32;
+      for (let j = 0; j < 32; j++) {
+        const q = ((bytes[low + j]! >> shift) & 15) | (((bytes[high + j]! >> s) & 1) << 4);
+        out[y + j] = fround(d * q) - m;
+      }
+    }
+  }
+}
+
+/**
+ * 128 bytes of low nibbles, 64 bytes of upper bit pairs, 16 int8 sub-scales, f16 scale; offset by 32. Each half of the
+ * block has 4 runs of 32: the low nibbles of its two 32 bytes, then the high ones; pair r of byte j belongs to run r.
+ */
+function decodeQ6_K(bytes: Uint8Array, blocks: number, out: Float32Array): void {
+  const signed = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (let b = 0, p = 0; b < blocks; b++, p += 210) {
+    const scale = half(bytes, p + 208);
+    for (let run = 0; run < 8; run++) {
+      const r = run & 3;
+      const low = p + (run >> 2) * 64 + (r & 1) * 32;
+      const high = p + 128 + (run >> 2) * 32;
+      const lowShift = (r >> 1) * 4;
+      const y = b * 256 + run * 32;
+      const d0 = fround(scale * signed[p + 192 + run * 2]!);
+      const d1 = fround(scale * signed[p + 193 + run * 2]!);
+      for (let j = 0; j < 32; j++) {
+        const q = ((bytes[low + j]! >> lowShift) & 15) | (((bytes[high + j]! >> (r * 2)) & 3) << 4);
+        out[y + j] = (j < 16 ? d0 : d1) * (q - 32);
+      }
+    }
+  }
+}
+
+function codec(name: string, blockSize: number, blockBytes: number, decode: Codec["decode"]): [string, Codec] {
+  return [name, { name, blockSize, blockBytes, decode }];
+}
+
+/** Every type that can be read, by name. */
+export const CODECS: ReadonlyMap<string, Codec> = new Map([
+  codec("F32", 1, 4, decodeF32),
+  codec("F16", 1, 2, decodeF16),
+  codec("BF16", 1, 2, decodeBF16),
+  codec("Q8_0", 32, 34, decodeQ8_0),
+  codec("Q4_0", 32, 18, decodeQ4_0),
+  codec("Q4_1", 32, 20, decodeQ4_1),
+  codec("Q5_0", 32, 22, decodeQ5_0),
+  codec("Q5_1", 32, 24, decodeQ5_1),
+  codec("Q4_K", 256, 144, decodeQ4_K),
+  codec("Q5_K", 256, 176, decodeQ5_K),
+  codec("Q6_K", 256, 210, decodeQ6_K),
+]);

@@ -1,0 +1,89 @@
+/**
+ * JSON from files that nobody vouches for: bounded in size and depth before it is parsed, and, where the format says
+ * that names are unique, checked to be. Knows no schema.
+ */
+import { CllmError } from "../error.ts";
+import { openBinaryFile } from "./binary-file.ts";
+
+const MAX_DEPTH = 64;
+
+interface JsonLimits {
+  /** Throw where an object names a key twice; `JSON.parse` would silently keep the last. */
+  readonly uniqueKeys?: boolean;
+}
+
+/** Parse JSON. `what` names it in errors. Throws `bad-file` for bad syntax, nesting over 64 levels and repeated keys. */
+export function parseJson(text: string, what: string, { uniqueKeys = false }: JsonLimits = {}): unknown {
+  const { depth, members } = measure(text);
+  if (depth > MAX_DEPTH) {
+    throw new CllmError("bad-file", `${what} nests ${depth} levels deep; the limit is ${MAX_DEPTH}. Fetch it again.`);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CllmError("bad-file", `${what} is not valid JSON (${reason}). Fetch it again.`, { cause: error });
+  }
+  if (uniqueKeys && countMembers(value) !== members) {
+    throw new CllmError("bad-file", `${what} names the same key twice, so it cannot be trusted. Fetch it again.`);
+  }
+  return value;
+}
+
+/** Read and parse a JSON file of at most `maxBytes` that holds an object. */
+export async function readJsonObject(path: string, maxBytes: number): Promise<Record<string, unknown>> {
+  const value = parseJson(await readText(path, maxBytes), path);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new CllmError("bad-file", `${path} holds no JSON object. Fetch it again.`);
+  }
+  return value as Record<string, unknown>;
+}
+
+/** Read a text file of at most `maxBytes` as UTF-8. */
+export async function readText(path: string, maxBytes: number): Promise<string> {
+  const file = await openBinaryFile(path);
+  try {
+    if (file.size > maxBytes) {
+      const message = `${path} has ${file.size} bytes; the limit for such a file is ${maxBytes}.`;
+      throw new CllmError("bad-file", `${message} Check that it is what its name says.`);
+    }
+    return new TextDecoder("utf-8", { fatal: true }).decode(await file.read(0, file.size));
+  } catch (error) {
+    if (error instanceof CllmError) throw error;
+    throw new CllmError("bad-file", `${path} is not UTF-8 text. Fetch it again.`, { cause: error });
+  } finally {
+    await file.close();
+  }
+}
+
+/** Deepest nesting, and members written in all objects: the colons outside strings. */
+function measure(text: string): { depth: number; members: number } {
+  let depth = 0;
+  let deepest = 0;
+  let members = 0;
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (c === 0x22) i = endOfString(text, i);
+    else if (c === 0x7b || c === 0x5b) deepest = Math.max(deepest, ++depth);
+    else if (c === 0x7d || c === 0x5d) depth--;
+    else if (c === 0x3a) members++;
+  }
+  return { depth: deepest, members };
+}
+
+/** Index of the quote that closes the string opened at `start`, or the text's length. */
+function endOfString(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
+    let backslashes = 0;
+    while (text.charCodeAt(end - 1 - backslashes) === 0x5c) backslashes++;
+    if (backslashes % 2 === 0) return end;
+  }
+  return text.length;
+}
+
+function countMembers(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  const values = Object.values(value);
+  return values.reduce<number>((sum, child) => sum + countMembers(child), Array.isArray(value) ? 0 : values.length);
+}

@@ -1,0 +1,152 @@
+/**
+ * Safetensors files: eight bytes with the header's length, a JSON header, then the tensors' bytes back to back
+ * (huggingface.co/docs/safetensors). Reads and strictly checks the header, and writes small files. Tensors are read
+ * elsewhere, where asked for. Knows no model.
+ */
+import { open, rename, rm } from "node:fs/promises";
+import { z } from "zod";
+import { CllmError } from "../error.ts";
+import type { BinaryFile } from "./binary-file.ts";
+import { CODECS } from "./codecs.ts";
+import { parseJson } from "./json.ts";
+import type { StoredTensor } from "./stored-weights.ts";
+
+/** Longest header taken: the largest sharded models stay under a megabyte. */
+const MAX_HEADER_BYTES = 32 << 20;
+
+/** Bits per element of every type of the format; only some can be read as weights. */
+const BITS: Readonly<Record<string, number>> = {
+  ...{ F4: 4, F6_E2M3: 6, F6_E3M2: 6, BOOL: 8, U8: 8, I8: 8, F8_E5M2: 8, F8_E4M3: 8, F8_E8M0: 8 },
+  ...{ F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8, I16: 16, U16: 16, F16: 16, BF16: 16, I32: 32, U32: 32, F32: 32 },
+  ...{ C64: 64, F64: 64, I64: 64, U64: 64 },
+};
+
+const size = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
+const entrySchema = z.strictObject({
+  dtype: z.string(),
+  shape: z.array(size).max(8),
+  data_offsets: z.tuple([size, size]),
+});
+const metadataSchema = z.record(z.string(), z.string());
+
+/**
+ * Read a file's header. The tensors cover the data exactly: in range, no overlap, no hole, bytes = shape x type.
+ * Throws `bad-file` naming tensor, value and limit.
+ */
+export async function readSafetensorsHeader(file: BinaryFile): Promise<StoredTensor[]> {
+  const bad = (problem: string): CllmError =>
+    new CllmError("bad-file", `${file.path} is no sound safetensors file: ${problem}. Fetch or write it again.`);
+  if (file.size < 8) throw bad(`it has ${file.size} bytes, fewer than the 8 that give the header's length`);
+  const prefix = await file.read(0, 8);
+  const declared = new DataView(prefix.buffer).getBigUint64(0, true);
+  const limit = Math.min(MAX_HEADER_BYTES, file.size - 8);
+  if (declared > BigInt(limit)) throw bad(`its header claims ${declared} bytes; at most ${limit} are possible`);
+  const headerBytes = Number(declared);
+  const text = Buffer.from(await file.read(8, headerBytes)).toString("utf8");
+  if (!text.startsWith("{")) throw bad("its header is not a JSON object");
+  const header = parseJson(text, `The header of ${file.path}`, { uniqueKeys: true }) as Record<string, unknown>;
+
+  const dataStart = 8 + headerBytes;
+  const dataBytes = file.size - dataStart;
+  const tensors: StoredTensor[] = [];
+  for (const [name, value] of Object.entries(header)) {
+    if (name === "__metadata__") {
+      if (!metadataSchema.safeParse(value).success) throw bad("its __metadata__ does not map strings to strings");
+      continue;
+    }
+    const entry = entrySchema.safeParse(value);
+    if (!entry.success) {
+      const issue = entry.error.issues[0]!;
+      throw bad(`tensor ${shorten(name)}: ${issue.path.join(".") || "entry"}: ${issue.message}`);
+    }
+    const { dtype, shape, data_offsets } = entry.data;
+    const [begin, end] = data_offsets;
+    const bits = BITS[dtype];
+    if (bits === undefined) throw bad(`tensor ${shorten(name)} has the unknown type ${shorten(dtype)}`);
+    const expected = (shape.reduce((product, length) => product * length, 1) * bits) / 8;
+    if (end < begin || end > dataBytes) {
+      throw bad(`tensor ${shorten(name)} lies at bytes ${begin} to ${end} of the data, which has ${dataBytes}`);
+    }
+    if (expected !== end - begin) {
+      throw bad(`tensor ${shorten(name)} takes ${end - begin} bytes, but ${dtype} [${shape}] needs ${expected}`);
+    }
+    const codec = CODECS.get(dtype) ?? null;
+    tensors.push({ name, shape, dtype, codec, file, offset: dataStart + begin, byteLength: end - begin });
+  }
+
+  let covered = dataStart;
+  for (const { name, offset, byteLength } of tensors.toSorted(
+    (a, b) => a.offset - b.offset || a.byteLength - b.byteLength,
+  )) {
+    if (offset < covered) throw bad(`tensor ${shorten(name)} overlaps the one before it by ${covered - offset} bytes`);
+    if (offset > covered) throw bad(`${offset - covered} bytes before tensor ${shorten(name)} belong to no tensor`);
+    covered = offset + byteLength;
+  }
+  if (covered !== file.size) throw bad(`${file.size - covered} bytes at its end belong to no tensor`);
+  return tensors;
+}
+
+/** A hostile name can be megabytes long; errors show its start. */
+export function shorten(text: string): string {
+  return text.length > 80 ? `${text.slice(0, 80)}... (${text.length} characters)` : text;
+}
+
+export interface TensorToWrite {
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
+}
+
+/**
+ * Write float32 tensors. The file appears whole or not at all: it is written beside its place and renamed into it.
+ * Throws `bad-weights` where a shape and its values disagree, and `disk` where writing fails.
+ */
+export async function writeSafetensors(path: string, tensors: ReadonlyMap<string, TensorToWrite>): Promise<void> {
+  const header: Record<string, unknown> = { __metadata__: { format: "pt" } };
+  let offset = 0;
+  for (const [name, { shape, values }] of tensors) {
+    const elements = shape.reduce((product, length) => product * length, 1);
+    if (elements !== values.length) {
+      throw new CllmError(
+        "bad-weights",
+        `Tensor ${name} [${shape}] needs ${elements} values; it has ${values.length}.`,
+      );
+    }
+    header[name] = { dtype: "F32", shape, data_offsets: [offset, offset + values.byteLength] };
+    offset += values.byteLength;
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  const padded = Buffer.concat([json, Buffer.alloc((8 - (json.length % 8)) % 8, " ")]); // data starts 8-byte aligned
+  const prefix = Buffer.alloc(8);
+  prefix.writeBigUInt64LE(BigInt(padded.length));
+
+  const partial = `${path}.${process.pid}.incomplete`;
+  try {
+    const handle = await open(partial, "w");
+    try {
+      await handle.appendFile(prefix);
+      await handle.appendFile(padded);
+      for (const { values } of tensors.values()) {
+        await handle.appendFile(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+      }
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(partial, path);
+  } catch (error) {
+    await rm(partial, { force: true }).catch(() => {});
+    throw writeError(error, path);
+  }
+}
+
+/** What the system said on writing `path`, as one of our errors; ours pass unchanged. */
+export function writeError(error: unknown, path: string): CllmError {
+  if (error instanceof CllmError) return error;
+  const code = (error as NodeJS.ErrnoException).code ?? "";
+  const reason = error instanceof Error ? error.message : String(error);
+  const next =
+    code === "ENOSPC" || code === "EDQUOT"
+      ? "The disk is full: free some space and run again."
+      : "Choose a folder that you may write to.";
+  return new CllmError("disk", `${path} cannot be written (${reason}). ${next}`, { cause: error });
+}

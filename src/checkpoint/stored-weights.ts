@@ -1,0 +1,126 @@
+/**
+ * `Weights` over tensors that lie somewhere in open files: positioned reads of a few megabytes, decoded into the result,
+ * so that no tensor is in memory twice. Knows codecs and rows, not how a file describes its tensors.
+ */
+import { CllmError } from "../error.ts";
+import type { Weights } from "../model/weights.ts";
+import type { BinaryFile } from "./binary-file.ts";
+import type { Codec } from "./codecs.ts";
+import { nearMisses } from "./near-miss.ts";
+
+/** Where a tensor lies. The reader of the file has checked that shape, type, offset and file size agree. */
+export interface StoredTensor {
+  readonly name: string;
+  /** Outermost first. */
+  readonly shape: readonly number[];
+  readonly dtype: string;
+  /** Null where the type cannot be read: the tensor is listed, but reading it is `unsupported`. */
+  readonly codec: Codec | null;
+  readonly file: BinaryFile;
+  readonly offset: number;
+  readonly byteLength: number;
+  /** Size of the heads within which rows are interleaved (GGUF's Llama queries and keys); absent where they are not. */
+  readonly interleavedHeadSize?: number;
+}
+
+const CHUNK_BYTES = 4 << 20;
+
+/** Tensors by name, in order. `close` closes their files. Throws `bad-file` where a name comes twice. */
+export function storedWeights(tensors: readonly StoredTensor[], close: () => Promise<void>): Weights {
+  const byName = new Map<string, StoredTensor>();
+  for (const tensor of tensors) {
+    if (byName.has(tensor.name)) {
+      const message = `${tensor.file.path} has the tensor ${tensor.name} twice.`;
+      throw new CllmError("bad-file", `${message} Convert or fetch it again.`);
+    }
+    byName.set(tensor.name, tensor);
+  }
+  const find = (name: string): StoredTensor => {
+    const tensor = byName.get(name);
+    if (tensor) return tensor;
+    const near = nearMisses(name, byName.keys());
+    const hint = near.length > 0 ? `Did you mean ${near.join(" or ")}?` : "It may be of another family.";
+    throw new CllmError("bad-weights", `There is no tensor ${name} among the checkpoint's ${byName.size}. ${hint}`);
+  };
+  return {
+    byteLength: tensors.reduce((sum, tensor) => sum + tensor.byteLength, 0),
+    names: () => [...byName.keys()],
+    has: (name) => byName.has(name),
+    shape: (name) => find(name).shape,
+    dtype: (name) => find(name).dtype,
+    async read(name, from = 0, to) {
+      const tensor = find(name);
+      const rows = tensor.shape[0] ?? 1;
+      const end = to ?? rows;
+      if (!Number.isInteger(from) || !Number.isInteger(end) || from < 0 || end < from || end > rows) {
+        throw new CllmError("bad-input", `Rows [${from}, ${end}) of ${name} were asked for; it has ${rows} rows.`);
+      }
+      const columns = tensor.shape.slice(1).reduce((product, size) => product * size, 1);
+      const values = tensor.interleavedHeadSize
+        ? await readInterleaved(tensor, tensor.interleavedHeadSize, columns, from, end)
+        : await readElements(tensor, from * columns, end * columns);
+      checkFinite(values, tensor, from * columns);
+      return values;
+    },
+    close,
+  };
+}
+
+/** Elements `[from, to)` in stored order. */
+async function readElements(tensor: StoredTensor, from: number, to: number): Promise<Float32Array> {
+  const { codec, file, offset } = tensor;
+  if (!codec) throw unsupportedType(tensor);
+  const firstBlock = Math.floor(from / codec.blockSize);
+  const endBlock = Math.ceil(to / codec.blockSize);
+  const values = new Float32Array((endBlock - firstBlock) * codec.blockSize);
+  const chunk = Math.max(1, Math.floor(CHUNK_BYTES / codec.blockBytes));
+  for (let block = firstBlock; block < endBlock; block += chunk) {
+    const blocks = Math.min(chunk, endBlock - block);
+    const bytes = await file.read(offset + block * codec.blockBytes, blocks * codec.blockBytes);
+    codec.decode(bytes, blocks, values.subarray((block - firstBlock) * codec.blockSize));
+  }
+  const skipped = from - firstBlock * codec.blockSize;
+  return values.length === to - from ? values : values.slice(skipped, skipped + to - from);
+}
+
+/**
+ * Rows `[from, to)` of a matrix whose rows are interleaved within heads: row b + a * half of a head, a in {0, 1}, is
+ * stored as its row 2 b + a, the order of rotary embeddings that pair neighbours.
+ */
+async function readInterleaved(
+  tensor: StoredTensor,
+  headSize: number,
+  columns: number,
+  from: number,
+  to: number,
+): Promise<Float32Array> {
+  const half = headSize / 2;
+  const values = new Float32Array((to - from) * columns);
+  for (let start = from - (from % headSize); start < to; start += headSize) {
+    const head = await readElements(tensor, start * columns, (start + headSize) * columns); // (headSize, columns)
+    for (let i = Math.max(0, from - start); i < Math.min(headSize, to - start); i++) {
+      const stored = i < half ? 2 * i : 2 * (i - half) + 1;
+      values.set(head.subarray(stored * columns, (stored + 1) * columns), (start + i - from) * columns);
+    }
+  }
+  return values;
+}
+
+/** Throw `bad-weights` at the first NaN or infinity. `first` is the index of `values[0]` in the tensor. */
+function checkFinite(values: Float32Array, tensor: StoredTensor, first: number): void {
+  let zero = 0;
+  for (let i = 0; i < values.length; i++) zero += values[i]! * 0; // stays zero unless a value is NaN or infinite
+  if (zero === 0) return;
+  const i = values.findIndex((value) => !Number.isFinite(value));
+  const message = `Tensor ${tensor.name} of ${tensor.file.path} is ${values[i]} at index ${first + i}.`;
+  throw new CllmError("bad-weights", `${message} The file is damaged or training diverged: use another checkpoint.`);
+}
+
+/** The error for a tensor whose element type cannot be read. */
+export function unsupportedType({ name, dtype, file }: StoredTensor): CllmError {
+  const message = `Tensor ${name} of ${file.path} is stored as ${dtype}, which is not supported.`;
+  return new CllmError("unsupported", `${message} ${SUPPORTED_TYPES}`);
+}
+
+const SUPPORTED_TYPES =
+  "Safetensors may hold F32, F16 and BF16; GGUF also Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K.";
