@@ -1,0 +1,60 @@
+/**
+ * What a command is: a name, fields that make its flags, its configuration file and its help, and what it does with
+ * them. Knows no command in particular and nothing of how arguments are parsed.
+ */
+import * as z from "zod";
+import { type Fields, type LoadSettings, loadFields } from "../generate/options.ts";
+import type { AnyFields } from "./flags.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** What every command understands. */
+export interface Common extends Pick<LoadSettings, "precision" | "threads" | "offline" | "revision" | "cacheDir"> {
+  readonly model: string | undefined;
+  readonly json: boolean;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+  readonly color: boolean;
+}
+
+export const commonFields: Fields<Common> = {
+  model: z.string().min(1).optional().meta({
+    description: "GGUF file, directory or hub id; default: CLLM_MODELS, a file or a directory with one GGUF",
+    placeholder: "model",
+    short: "m",
+  }),
+  ...loadFields,
+  json: z.boolean().default(false).meta({ description: "results and errors as JSON" }),
+  quiet: z.boolean().default(false).meta({ description: "no notes and no progress bars", short: "q" }),
+  verbose: z.boolean().default(false).meta({ description: "print the resolved configuration first" }),
+  color: z.boolean().default(true).meta({ description: "no colours, as with NO_COLOR=1" }),
+};
+
+interface CommandOf<Settings> {
+  readonly name: string;
+  /** One line for the list of commands. */
+  readonly summary: string;
+  /** What else its help should say; may be empty. */
+  readonly details?: string;
+  /** The field that may also stand as a plain argument. */
+  readonly argument?: keyof Settings & string;
+  /** Fields that are only an argument, never a flag. */
+  readonly argumentOnly?: boolean;
+  /** Command lines that work, each with what it does. */
+  readonly examples: readonly (readonly [command: string, what: string])[];
+}
+
+/** A command as the program sees it: which fields, and what to run once they are checked. */
+export interface Command extends CommandOf<Record<string, unknown>> {
+  readonly fields: AnyFields;
+  run(settings: unknown, terminal: Terminal): Promise<void>;
+}
+
+/** Ties a command's fields to the settings that its `run` gets. */
+export function defineCommand<Settings extends object>(
+  command: CommandOf<Settings> & {
+    readonly fields: Fields<Settings>;
+    run(settings: Settings & Common, terminal: Terminal): Promise<void>;
+  },
+): Command {
+  return command as unknown as Command;
+}

@@ -1,0 +1,102 @@
+/**
+ * Flags out of schemas: one entry of a command's fields is one flag, one key of the configuration file and one line of
+ * help. camelCase inside, kebab-case on the command line; this file is the only place that knows both.
+ */
+import { Option } from "commander";
+import * as z from "zod";
+import type { Fields } from "../generate/options.ts";
+
+/** What a field's `.meta()` may say for the command line. */
+export interface FlagMeta {
+  readonly description?: string | undefined;
+  /** Name of the value in the help; default: what its type suggests. */
+  readonly placeholder?: string | undefined;
+  /** One-letter form. */
+  readonly short?: string | undefined;
+}
+
+export type AnyFields = Fields<Record<string, unknown>>;
+
+export const flagName = (key: string): string =>
+  `--${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
+/** A field seen through its defaults and options: what kind of value it holds. */
+export interface Field {
+  readonly type: string;
+  readonly meta: FlagMeta;
+  readonly choices: readonly string[];
+  readonly defaultValue: unknown;
+  /** What a list holds. */
+  readonly element: Field | null;
+}
+
+export function readField(schema: z.ZodType): Field {
+  let inner: z.ZodType = schema;
+  let meta: FlagMeta = inner.meta() ?? {};
+  let defaultValue: unknown;
+  while (inner instanceof z.ZodDefault || inner instanceof z.ZodOptional) {
+    if (inner instanceof z.ZodDefault) defaultValue = inner.def.defaultValue;
+    inner = inner.unwrap() as z.ZodType;
+    meta = { ...inner.meta(), ...meta };
+  }
+  return {
+    type: inner.def.type,
+    meta,
+    choices: inner instanceof z.ZodEnum ? inner.options.map(String) : [],
+    defaultValue,
+    element: inner instanceof z.ZodArray ? readField(inner.element as z.ZodType) : null,
+  };
+}
+
+/** A field that is on unless its flag takes it away. */
+const isNegative = (field: Field): boolean => field.type === "boolean" && field.defaultValue === true;
+
+/** The flag as one types it, without its value: `--block-size`, `--no-color`. */
+export function flagOf(key: string, schema: z.ZodType): string {
+  return isNegative(readField(schema)) ? flagName(key).replace("--", "--no-") : flagName(key);
+}
+
+/** The flag of a field, as commander wants it. */
+export function optionOf(key: string, schema: z.ZodType): Option {
+  const field = readField(schema);
+  const { description = "", placeholder, short } = field.meta;
+  const value = field.type === "boolean" ? "" : ` <${placeholder ?? placeholderOf(field)}>`;
+  const option = new Option(`${short ? `-${short}, ` : ""}${flagOf(key, schema)}${value}`, help(description, field));
+  if (field.element !== null) {
+    const { element } = field;
+    const split = element.type === "string" ? (text: string) => [text] : (text: string) => text.split(",");
+    option.argParser((text, before: readonly unknown[] | undefined) => [
+      ...(before ?? []),
+      ...split(text).map((part) =>
+        fromText(part.trim() === "" ? part : element.type === "string" ? part : part.trim(), element),
+      ),
+    ]);
+  } else if (field.type !== "boolean") option.argParser((text) => fromText(text, field));
+  return option;
+}
+
+function placeholderOf(field: Field): string {
+  if (field.element !== null) return field.element.choices.length > 0 ? "names" : "list";
+  if (field.choices.length > 0) return "name";
+  return field.type === "number" ? "number" : "text";
+}
+
+function help(description: string, field: Field): string {
+  const choices = field.choices.length > 0 ? field.choices : (field.element?.choices ?? []);
+  const parts = [description];
+  if (choices.length > 0) parts.push(`(${choices.join(", ")})`);
+  const { defaultValue } = field;
+  const worthSaying =
+    defaultValue !== undefined &&
+    field.type !== "boolean" &&
+    !(Array.isArray(defaultValue) && defaultValue.length === 0);
+  if (worthSaying) parts.push(`[${Array.isArray(defaultValue) ? defaultValue.join(",") : String(defaultValue)}]`);
+  return parts.join(" ");
+}
+
+/** A flag's text as its type; what is no number stays text, for the schema to refuse by its name. */
+function fromText(text: string, field: Field): unknown {
+  if (field.type !== "number" || text.trim() === "") return text;
+  const number = Number(text);
+  return Number.isNaN(number) ? text : number;
+}

@@ -1,0 +1,50 @@
+#!/usr/bin/env node
+/**
+ * The `cllm` program: the process around a command. Ctrl-C and a closed pipe cancel what runs, the terminal is left as
+ * it was found, and the exit code says what happened.
+ */
+import { readFileSync } from "node:fs";
+import { bench } from "./commands/bench.ts";
+import { defineCompletion } from "./commands/completion.ts";
+import { demo } from "./commands/demo.ts";
+import { generate } from "./commands/generate.ts";
+import { info } from "./commands/info.ts";
+import { trajectory } from "./commands/trajectory.ts";
+import { runProgram } from "./program.ts";
+
+const SHOW_CURSOR = "\x1b[?25h";
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
+
+/** What ended the program from outside, as an exit code; null while nothing did. */
+let ended: number | null = null;
+const cancel = new AbortController();
+
+function end(code: number): void {
+  if (ended !== null) leave(ended); // the second Ctrl-C does not wait
+  ended = code;
+  cancel.abort();
+}
+
+function leave(code: number): never {
+  if (process.stderr.isTTY) process.stderr.write(SHOW_CURSOR);
+  process.exit(code);
+}
+
+process.on("SIGINT", () => end(130));
+process.on("SIGTERM", () => end(143));
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    ended = 0; // the reader has seen enough
+    cancel.abort();
+  });
+}
+
+const library = [generate, bench, info, trajectory, demo];
+const commands = [...library, defineCompletion(library)];
+const code = await runProgram(process.argv.slice(2), commands, version, cancel.signal);
+// Standard input may still be open, so the process does not end by itself; what was written leaves first.
+if (process.stdout.writable) await new Promise<void>((done) => void process.stdout.write("", () => done()));
+leave(ended ?? code);

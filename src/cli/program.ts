@@ -1,0 +1,164 @@
+/**
+ * The command line: arguments to a command and its checked settings, flags over the configuration file over defaults.
+ * Anything that does not exist is an error with its near miss. Knows no command's inside.
+ */
+import { readFileSync } from "node:fs";
+import { Argument, CommanderError, Command as Parser } from "commander";
+import * as z from "zod";
+import { CllmError } from "../error.ts";
+import { check, unknownName } from "../generate/check.ts";
+import { type Command, type Common, commonFields } from "./command.ts";
+import { type AnyFields, flagOf, optionOf } from "./flags.ts";
+import { createTerminal, formatError } from "./terminal.ts";
+
+const EXIT_FAILURE = 1;
+const EXIT_USAGE = 2;
+
+/** What becomes of a command line: its settings, ready to run, or help that has been printed. */
+interface Parsed {
+  readonly command: Command;
+  readonly settings: Common;
+}
+
+/**
+ * Runs one command line and returns its exit code: 0, 1 for a failure, 2 for wrong usage. Errors are printed, not
+ * thrown. The signal cancels what is running; the exit code is then the caller's to decide.
+ */
+export async function runProgram(
+  args: readonly string[],
+  commands: readonly Command[],
+  version: string,
+  signal: AbortSignal,
+): Promise<number> {
+  let json = args.includes("--json");
+  let endProgress = (): void => {};
+  try {
+    const parsed = parse(args, commands, version);
+    if (parsed === null) return 0;
+    const { command, settings } = parsed;
+    json = settings.json;
+    const terminal = createTerminal(settings, signal);
+    endProgress = terminal.endProgress;
+    if (settings.verbose) terminal.note(`configuration: ${JSON.stringify({ command: command.name, ...settings })}`);
+    await command.run(settings, terminal);
+    return 0;
+  } catch (error) {
+    endProgress();
+    if (!signal.aborted) process.stderr.write(`${formatError(error, json)}\n`);
+    return error instanceof CllmError && error.code === "usage" ? EXIT_USAGE : EXIT_FAILURE;
+  } finally {
+    endProgress();
+  }
+}
+
+function parse(args: readonly string[], commands: readonly Command[], version: string): Parsed | null {
+  let parsed: Parsed | null = null;
+  const program = createParser(commands, version, (command, settings) => {
+    parsed = { command, settings };
+  });
+  try {
+    program.parse(args.length === 0 ? ["--help"] : args, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return null; // help or version, printed
+    if (error.code === "commander.help") throw new CllmError("usage", `no command given; ${listCommands(commands)}`);
+    const message = error.message.replace(/^error: /, "").replace(/\s*\n\s*/, " ");
+    throw new CllmError("usage", `${message}${/[.)]$/.test(message) ? "" : ";"} see cllm --help`);
+  }
+  return parsed;
+}
+
+const listCommands = (commands: readonly Command[]): string =>
+  `there are ${commands.map(({ name }) => name).join(", ")}`;
+
+/** The whole command line as commander has it; also what completion scripts are made from. */
+export function createParser(
+  commands: readonly Command[],
+  version: string,
+  onCommand: (command: Command, settings: Common) => void,
+): Parser {
+  const program = new Parser("cllm")
+    .description("Decode causal language models several tokens per pass, exactly.")
+    .version(version, "-V, --version", "print the version")
+    .helpOption("-h, --help", "show help")
+    .helpCommand(false)
+    .configureHelp({ showGlobalOptions: true, helpWidth: Math.min(process.stdout.columns || 100, 110) })
+    .configureOutput({ writeErr: () => {}, outputError: () => {} })
+    .exitOverride();
+  for (const [key, schema] of Object.entries(commonFields)) program.addOption(optionOf(key, schema));
+  program.option("--config <file>", "JSON file with flags as camelCase keys; flags win over it");
+  for (const command of commands) {
+    const parser = program
+      .command(command.name)
+      .summary(command.summary)
+      .description(command.details ? `${command.summary}\n\n${command.details}` : command.summary)
+      .addHelpText("after", examplesOf(command));
+    for (const [key, schema] of Object.entries(command.fields)) {
+      if (key === command.argument) {
+        const argument = new Argument(`[${key}]`, schema.meta()?.description ?? "");
+        parser.addArgument(argument);
+        if (command.argumentOnly) continue;
+      }
+      parser.addOption(optionOf(key, schema));
+    }
+    parser.action(() => onCommand(command, settingsOf(command, parser)));
+  }
+  program.addHelpText(
+    "after",
+    '\nExamples:\n  cllm generate "What is a prime number?"\n  cllm bench --prompts prompts.jsonl --json\n  cllm info --model HuggingFaceTB/SmolLM2-135M-Instruct\n\nErrors carry a code; CLLM_DEBUG=1 adds the stack.',
+  );
+  return program;
+}
+
+function examplesOf({ examples }: Command): string {
+  return `\nExamples:\n${examples.map(([line, what]) => `  ${line}\n      ${what}`).join("\n")}`;
+}
+
+/** Defaults, then the configuration file, then what stands on the command line; checked against the command's fields. */
+function settingsOf(command: Command, parser: Parser): Common {
+  const fields: AnyFields = { ...commonFields, ...command.fields };
+  const given: Record<string, unknown> = {};
+  let configFile: string | undefined;
+  for (const level of [parser.parent!, parser]) {
+    for (const [key, value] of Object.entries(level.opts())) {
+      if (level.getOptionValueSource(key) !== "cli") continue;
+      if (key === "config") configFile = value as string;
+      else given[key] = value;
+    }
+  }
+  const [argument] = parser.processedArgs as readonly unknown[];
+  if (command.argument !== undefined && argument !== undefined) {
+    const { argument: key } = command;
+    if (given[key] !== undefined) {
+      throw new CllmError("usage", `${flagOf(key, fields[key]!)} and the argument ${key} are both given; give one`);
+    }
+    given[key] = argument;
+  }
+  const configured = configFile === undefined ? {} : readConfig(configFile, fields, command.name);
+  const nameOf = (key: string): string => (fields[key] === undefined ? key : flagOf(key, fields[key]));
+  const settings = check(z.strictObject(fields), { ...configured, ...given }, { what: `cllm ${command.name}`, nameOf });
+  return settings as unknown as Common;
+}
+
+function readConfig(file: string, fields: AnyFields, name: string): Record<string, unknown> {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new CllmError("not-found", `--config: cannot read ${file}; give a JSON file`, { cause: error });
+  }
+  let config: unknown;
+  try {
+    config = JSON.parse(text);
+  } catch (error) {
+    throw new CllmError("usage", `--config: ${file} is not JSON (${(error as Error).message})`, { cause: error });
+  }
+  if (typeof config !== "object" || config === null || Array.isArray(config)) {
+    throw new CllmError("usage", `--config: ${file} must hold one JSON object with flags as keys`);
+  }
+  const unknown = Object.keys(config).find((key) => !Object.hasOwn(fields, key));
+  if (unknown !== undefined) {
+    throw new CllmError("usage", unknownName(`--config ${file}: cllm ${name}`, unknown, Object.keys(fields)));
+  }
+  return config as Record<string, unknown>;
+}

@@ -1,0 +1,109 @@
+/**
+ * Options checked at the border, once: a value that does not fit its zod schema becomes one error that names the option,
+ * the value, the limit and, for a name that does not exist, the near miss. Knows no particular option.
+ */
+import * as z from "zod";
+import { CllmError, type ErrorCode } from "../error.ts";
+
+/** How a check reports: the command names its flags, the library its options. */
+export interface CheckOptions {
+  /** What the value is called where the error is not about one of its parts. */
+  readonly what: string;
+  /** The code of the error. Default: `usage`. */
+  readonly code?: ErrorCode;
+  /** How a top-level key is called in the error. Default: as it is. */
+  readonly nameOf?: (key: string) => string;
+}
+
+/** Returns the value as the schema reads it, defaults filled in; throws one error about the first thing that is wrong. */
+export function check<S extends z.ZodType>(schema: S, value: unknown, options: CheckOptions): z.output<S> {
+  const result = schema.safeParse(value, { reportInput: true });
+  if (result.success) return result.data;
+  throw new CllmError(options.code ?? "usage", describe(result.error.issues[0]!, schema, options));
+}
+
+function describe(issue: z.core.$ZodIssue, schema: z.ZodType, { what, nameOf = (key) => key }: CheckOptions): string {
+  const [first, ...rest] = issue.path;
+  if (issue.code === "unrecognized_keys") {
+    const names = first === undefined && schema instanceof z.ZodObject ? Object.keys(schema.shape).map(nameOf) : [];
+    const owner = first === undefined ? what : pathName(first, rest, nameOf);
+    return unknownName(owner, nameOf(issue.keys[0]!), names);
+  }
+  const subject = first === undefined ? what : pathName(first, rest, nameOf);
+  if (issue.input === undefined && issue.code === "invalid_type") return `${subject} is missing`;
+  return `${subject} must be ${expectation(issue)}${issue.code === "custom" ? "" : `, not ${show(issue.input)}`}`;
+}
+
+/** The message for a name that does not exist, with the near miss or else everything that does. */
+export function unknownName(owner: string, name: string, known: readonly string[]): string {
+  const near = nearest(name, known);
+  const next = near !== null ? `; did you mean ${near}?` : known.length > 0 ? `; there are ${known.join(", ")}` : "";
+  return `${owner} has no ${name}${next}`;
+}
+
+function pathName(first: PropertyKey, rest: readonly PropertyKey[], nameOf: (key: string) => string): string {
+  const head = typeof first === "string" ? nameOf(first) : `[${String(first)}]`;
+  return head + rest.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
+}
+
+function expectation(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case "too_small":
+    case "too_big": {
+      const bound = issue.code === "too_small" ? issue.minimum : issue.maximum;
+      const limit =
+        issue.code === "too_small"
+          ? issue.inclusive
+            ? "at least"
+            : "more than"
+          : issue.inclusive
+            ? "at most"
+            : "less than";
+      if (issue.origin === "string")
+        return bound === 1 ? "a text that is not empty" : `${limit} ${bound} characters long`;
+      if (issue.origin === "array") return bound === 1 ? "a list that is not empty" : `a list of ${limit} ${bound}`;
+      return `${limit} ${bound}`;
+    }
+    case "invalid_value":
+      return `${issue.values.length > 1 ? "one of " : ""}${issue.values.map(String).join(", ")}`;
+    case "invalid_type":
+      return (
+        { int: "a whole number", number: "a number", string: "a text", boolean: "true or false", array: "a list" }[
+          issue.expected as string
+        ] ?? `of type ${issue.expected}`
+      );
+    default:
+      return issue.message;
+  }
+}
+
+function show(value: unknown): string {
+  if (typeof value === "number") return String(value);
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+/** The candidate most like `word`, or null where none is near: at most two fifths of its characters may differ. */
+export function nearest(word: string, candidates: readonly string[]): string | null {
+  let best: string | null = null;
+  let bestDistance = Math.max(1, Math.floor(word.length * 0.4)) + 1;
+  for (const candidate of candidates) {
+    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
+  }
+  return best;
+}
+
+/** Insertions, deletions and substitutions between two texts (Levenshtein), by rows of the usual table. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substitution = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(substitution, row[j]! + 1, next[j - 1]! + 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

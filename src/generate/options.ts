@@ -1,0 +1,128 @@
+/**
+ * Every option of `load` and of a request: its type, range, default and one line of help. The library checks against
+ * these schemas, and the command makes its flags, its configuration file and its help from the same entries.
+ */
+import * as z from "zod";
+import { PRECISIONS } from "../model/precision.ts";
+import { DECODERS, type GenerateOptions, type LoadOptions, type Message, type Sampling } from "./types.ts";
+
+/** One schema per key of `T`: what an object of that form is made of, ready to be spread into others. */
+export type Fields<T> = { readonly [K in keyof T]-?: z.ZodType<T[K]> };
+
+/** Options after the check: everything has its value, and those in `Open`, whose default the model decides, may be undefined. */
+type Checked<T, Open extends keyof T = never> = {
+  readonly [K in keyof T]-?: K extends Open ? T[K] | undefined : Exclude<T[K], undefined>;
+};
+
+export type SamplingSettings = Checked<Sampling>;
+export type Request = Checked<GenerateOptions, "prompt" | "messages" | "maxNewTokens" | "signal">;
+export type DecodingSettings = Omit<Request, keyof Sampling | "prompt" | "messages" | "signal">;
+export type LoadSettings = Checked<
+  LoadOptions,
+  "threads" | "revision" | "cacheDir" | "token" | "onProgress" | "signal"
+>;
+
+export const messagesSchema: z.ZodType<readonly Message[]> = z
+  .array(z.strictObject({ role: z.enum(["system", "user", "assistant"]), content: z.string() }))
+  .min(1);
+
+export const samplingFields: Fields<SamplingSettings> = {
+  temperature: z.number().min(0).max(100).default(0).meta({ description: "randomness of the choice; 0 is greedy" }),
+  topK: z.int().min(0).default(0).meta({ description: "keep the k likeliest tokens; 0 keeps all", placeholder: "k" }),
+  topP: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(1)
+    .meta({ description: "keep the likeliest tokens that make up this share; 1 keeps all", placeholder: "share" }),
+  minP: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .meta({ description: "drop tokens below this share of the likeliest one's; 0 drops none", placeholder: "share" }),
+  seed: z
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1)
+    .default(0)
+    .meta({ description: "same seed, same text, in every decoder" }),
+};
+
+export const decodingFields: Fields<DecodingSettings> = {
+  decoder: z.enum(DECODERS).default("auto").meta({ description: "how to decode; all give the same tokens" }),
+  blockSize: z
+    .int()
+    .min(1)
+    .max(256)
+    .default(16)
+    .meta({ description: "tokens solved for together; auto takes it as an upper bound", placeholder: "tokens" }),
+  jacobiForm: z
+    .enum(["window", "block"])
+    .default("window")
+    .meta({ description: "jacobi: a sliding window of guesses, or one block after the other" }),
+  maxNewTokens: z
+    .int()
+    .min(1)
+    .optional()
+    .meta({ description: "most tokens to write; default: 256, or what the context leaves", placeholder: "tokens" }),
+  stop: z
+    .array(z.string().min(1))
+    .default([])
+    .meta({ description: "end the text before this string; may be repeated", placeholder: "text" }),
+  stopIds: z
+    .array(z.int().min(0))
+    .default([])
+    .meta({ description: "end the text at these token ids, beside the model's own", placeholder: "ids" }),
+  ignoreEos: z.boolean().default(false).meta({ description: "write on past the model's end of sequence" }),
+};
+
+const requestFields: Fields<Request> = {
+  prompt: z.string().optional(),
+  messages: messagesSchema.optional(),
+  ...decodingFields,
+  ...samplingFields,
+  signal: z.instanceof(AbortSignal).optional(),
+};
+
+/** A request, checked for form. What depends on the model (ids, context length) is checked against the model. */
+export const requestSchema: z.ZodType<Request> = z
+  .strictObject(requestFields)
+  .refine(({ prompt, messages }) => (prompt === undefined) !== (messages === undefined), {
+    message: "given exactly one of prompt and messages",
+  });
+
+export const loadFields: Fields<Omit<LoadSettings, "token" | "onProgress" | "signal">> = {
+  precision: z
+    .enum(PRECISIONS)
+    .default("int8")
+    .meta({ description: "arithmetic: fp32 exact, int8 fast and faithful, int4 for big models" }),
+  threads: z
+    .int()
+    .min(1)
+    .max(256)
+    .optional()
+    .meta({ description: "threads of ONNX Runtime; default: the machine's cores, at most 8", placeholder: "n" }),
+  offline: z
+    .boolean()
+    .default(() => process.env["HF_HUB_OFFLINE"] === "1")
+    .meta({ description: "never touch the network" }),
+  revision: z.string().min(1).optional().meta({ description: "branch, tag or commit of a hub repository" }),
+  cacheDir: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ description: "where downloads and calibrations are kept", placeholder: "folder" }),
+};
+
+const allLoadFields: Fields<LoadSettings> = {
+  ...loadFields,
+  token: z.string().min(1).optional(),
+  onProgress: z
+    .custom<NonNullable<LoadOptions["onProgress"]>>((value) => typeof value === "function", "a function")
+    .optional(),
+  signal: z.instanceof(AbortSignal).optional(),
+};
+
+/** The options of `load`, checked for form. */
+export const loadSchema: z.ZodType<LoadSettings> = z.strictObject(allLoadFields);
