@@ -36,6 +36,11 @@ export interface Session extends AsyncDisposable {
    * As `forward`, but returns the logits after each token, row-major `(T, V)`, valid until the next call.
    */
   logits(tokens: TokenIds, forest?: Forest): Promise<Float32Array>;
+  /**
+   * As `forward` of a chain, but returns only the token after the last one: for prompts, so that a session can save the
+   * other rows' way to the vocabulary. Callers use `forward` where a session does not have it.
+   */
+  prefill?(tokens: TokenIds): Promise<number>;
   /** Forget every cached token at index `length` and after. Throws `bad-input` beyond the present length. */
   truncate(length: number): void;
   dispose(): Promise<void>;

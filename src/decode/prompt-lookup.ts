@@ -1,0 +1,38 @@
+/**
+ * Prompt lookup: the draft is what followed the latest earlier occurrence of the text's last n-gram, in the prompt or in
+ * what was written since (Saxena 2023, github.com/apoorvumang/prompt-lookup-decoding). Without an occurrence a pass is
+ * autoregressive. Pays where the answer quotes the prompt: code edits, summaries, text-to-SQL.
+ */
+import type { Session, TokenIds } from "../runtime/session.ts";
+import { NgramIndex } from "./ngrams.ts";
+import { requireInteger, settledBy, Transcript } from "./transcript.ts";
+import type { DecodeOptions, Iteration } from "./types.ts";
+
+export interface PromptLookupOptions extends DecodeOptions {
+  /** Most tokens of one pass: the last accepted one, and the draft after it. Default: 16. */
+  readonly blockSize?: number;
+  /** Longest n-gram looked for; shorter ones are tried after it. Default: 3. */
+  readonly maxNgram?: number;
+}
+
+export async function* promptLookup(
+  session: Session,
+  prompt: TokenIds,
+  { blockSize = 16, maxNgram = 3, ...options }: PromptLookupOptions,
+): AsyncGenerator<Iteration, void, void> {
+  requireInteger("blockSize", blockSize, 1);
+  requireInteger("maxNgram", maxNgram, 1, 16);
+  const text = new Transcript(session, prompt, options);
+  const index = new NgramIndex(maxNgram);
+  const block = new Int32Array(blockSize);
+  yield await text.prefill();
+  while (text.unfinished()) {
+    index.update(text.tokens);
+    block[0] = text.last;
+    const draft = block.subarray(1, Math.min(blockSize, text.left));
+    const found = index.draft(text.tokens, draft) > 0;
+    const trunk = found ? block.subarray(0, draft.length + 1) : block.subarray(0, 1);
+    const next = await session.forward(trunk); // (m,) next[i] follows trunk[i]
+    yield text.accept(next.subarray(0, settledBy(trunk, next)), trunk.length);
+  }
+}

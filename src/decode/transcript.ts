@@ -1,0 +1,113 @@
+/**
+ * The text being written: prompt and accepted tokens, what is left of the budget, and the one rule that ties them to the
+ * session, that the KV cache holds every token but the last. All decoders share it; none of them clips, counts, stops or
+ * truncates by itself. Knows nothing about where guesses come from.
+ */
+import { CllmError } from "../error.ts";
+import type { Session, TokenIds } from "../runtime/session.ts";
+import type { DecodeOptions, Iteration } from "./types.ts";
+
+export class Transcript {
+  readonly #session: Session;
+  readonly #buffer: Int32Array; // prompt, accepted, room for the rest of the budget
+  readonly #promptLength: number;
+  readonly #stopIds: ReadonlySet<number>;
+  readonly #signal: AbortSignal | undefined;
+  #length: number;
+  #left: number;
+
+  /** Checks the request before any work: `bad-input`, `usage` or `context-overflow`. */
+  constructor(session: Session, prompt: TokenIds, { maxNewTokens, stopIds, signal }: DecodeOptions) {
+    if (prompt.length === 0) throw new CllmError("bad-input", "the prompt has no tokens: give it at least one");
+    requireInteger("maxNewTokens", maxNewTokens, 1);
+    const over = prompt.length + maxNewTokens - session.contextLength;
+    if (over > 0)
+      throw new CllmError(
+        "context-overflow",
+        `${prompt.length} prompt tokens and ${maxNewTokens} new ones exceed the context length of ` +
+          `${session.contextLength} by ${over}: shorten the prompt or lower maxNewTokens`,
+      );
+    this.#session = session;
+    this.#buffer = new Int32Array(prompt.length + maxNewTokens);
+    this.#buffer.set(prompt);
+    this.#promptLength = prompt.length;
+    this.#length = prompt.length;
+    this.#left = maxNewTokens;
+    this.#stopIds = stopIds ?? new Set();
+    this.#signal = signal;
+  }
+
+  /** Prompt and accepted tokens: a view, which later tokens do not change. */
+  get tokens(): TokenIds {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  get promptLength(): number {
+    return this.#promptLength;
+  }
+
+  /** The token that the next pass begins with: accepted, but not yet in the cache. */
+  get last(): number {
+    return this.#buffer[this.#length - 1]!;
+  }
+
+  /** How many more tokens may be accepted: the longest trunk worth running. 0 after a stop id. */
+  get left(): number {
+    return this.#left;
+  }
+
+  /** Side rows that the context has room for in a pass that has `rows` rows already. */
+  sideRoom(rows: number): number {
+    return this.#session.contextLength - this.#session.length - rows;
+  }
+
+  /** Whether another pass is wanted. Throws `aborted` where the caller's signal fired. */
+  unfinished(): boolean {
+    if (this.#left > 0 && this.#signal?.aborted)
+      throw new CllmError("aborted", `decoding was aborted with ${this.#left} tokens left to write`, {
+        cause: this.#signal.reason,
+      });
+    return this.#left > 0;
+  }
+
+  /** Runs what the session does not hold of the prompt, at least its last token, and accepts the bonus token. */
+  async prefill(): Promise<Iteration> {
+    this.unfinished();
+    const session = this.#session;
+    if (session.length >= this.#promptLength) session.truncate(this.#promptLength - 1);
+    const rest = this.tokens.subarray(session.length);
+    const bonus = (await session.prefill?.(rest)) ?? (await session.forward(rest)).at(-1)!;
+    return { ...this.accept(Int32Array.of(bonus), rest.length), prefill: true };
+  }
+
+  /**
+   * Makes `tokens` final: those that the budget leaves, up to and with the first stop id. Forgets what the cache holds
+   * beyond them. The rest describes the pass they came from.
+   */
+  accept(tokens: TokenIds, trunk: number, rows: number = trunk, draft?: TokenIds): Iteration {
+    const stop = tokens.findIndex((id) => this.#stopIds.has(id));
+    const accepted = tokens.slice(0, Math.min(this.#left, stop < 0 ? tokens.length : stop + 1));
+    this.#buffer.set(accepted, this.#length);
+    this.#length += accepted.length;
+    this.#left = stop >= 0 && stop < accepted.length ? 0 : this.#left - accepted.length;
+    this.#session.truncate(this.#length - 1);
+    return { accepted, prefill: false, trunk, rows, ...(draft && { draft: draft.slice() }) };
+  }
+}
+
+/**
+ * How many tokens a pass settles. `trunk` is right in its first token; `next[i]` follows `trunk[i]`; so `next[0]` is
+ * right, and `next[k]` is while every guess up to `trunk[k]` is what the pass itself wrote there. Between 1 and T.
+ */
+export function settledBy(trunk: TokenIds, next: TokenIds): number {
+  let k = 1;
+  while (k < trunk.length && trunk[k] === next[k - 1]) k++;
+  return k;
+}
+
+/** Throws `usage` unless `value` is an integer from `min` to `max`. */
+export function requireInteger(name: string, value: number, min: number, max: number = Number.MAX_SAFE_INTEGER): void {
+  if (Number.isInteger(value) && value >= min && value <= max) return;
+  const range = max === Number.MAX_SAFE_INTEGER ? `of ${min} or more` : `from ${min} to ${max}`;
+  throw new CllmError("usage", `${name} is ${value}: it must be an integer ${range}`);
+}

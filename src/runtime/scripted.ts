@@ -1,0 +1,169 @@
+/**
+ * A model that is a plain function of the tokens before it, behind the same `Session` as the real one: for the tests of
+ * decoders, for people who write their own, and for simulations that count passes. It checks what a real session cannot
+ * afford to check (overlapping calls, malformed forests) and counts what was run. Knows nothing about ONNX Runtime.
+ */
+import { CllmError } from "../error.ts";
+import { hash, mix } from "../hash.ts";
+import type { Forest, Session, TokenIds } from "./session.ts";
+
+/** A model as a function. `context` is a view: the cached tokens, the row's ancestors and its own token last. */
+export type ScriptedModel = {
+  readonly vocabSize: number;
+  /** Default: 4096. */
+  readonly contextLength?: number;
+  /**
+   * Share of side rows whose output is deliberately wrong, 0 to 1. A decoder that settles tokens from them, against the
+   * rule of `Forest`, then differs from autoregressive decoding at once instead of once in a million tokens. Default: 0.
+   */
+  readonly sideError?: number;
+} & (
+  | { readonly next: (context: TokenIds) => number } // the likeliest next token; logits are made up around it
+  | { readonly logits: (context: TokenIds) => Float32Array } // (V,)
+);
+
+export interface ScriptedSession extends Session {
+  /** A copy of the cached tokens. */
+  readonly cached: TokenIds;
+  /** One entry for each pass so far: rows of its trunk, and rows in all. */
+  readonly passes: readonly { readonly trunk: number; readonly rows: number }[];
+}
+
+/** Opens an empty sequence on a scripted model. Breaking the protocol throws a plain `Error`. */
+export function scriptedSession(model: ScriptedModel): ScriptedSession {
+  const { vocabSize, contextLength = 4096, sideError = 0 } = model;
+  const context = new Int32Array(contextLength);
+  const passes: { trunk: number; rows: number }[] = [];
+  let length = 0;
+  let busy = false;
+  let disposed = false;
+
+  const logitsAfter = (ids: TokenIds): Float32Array => {
+    if ("logits" in model) return model.logits(ids);
+    const next = model.next(ids);
+    return Float32Array.from({ length: vocabSize }, (_, id) => (id === next ? 2.5 : hash(next, id) / 2 ** 31));
+  };
+  const nextAfter = (ids: TokenIds): number => ("next" in model ? model.next(ids) : argmax(model.logits(ids)));
+
+  /** Calls `row` with each row's context, then keeps the trunk. */
+  async function pass(tokens: TokenIds, forest: Forest | undefined, row: (i: number, ids: TokenIds) => void) {
+    if (busy) throw new Error("scripted session: a call began before the one before it had ended");
+    if (disposed) throw new CllmError("disposed", "the session was disposed of: open a new one");
+    const rows = tokens.length;
+    if (rows === 0) throw new CllmError("bad-input", "no tokens to run: pass at least one");
+    const bad = tokens.find((id) => id < 0 || id >= vocabSize);
+    if (bad !== undefined)
+      throw new CllmError(
+        "bad-input",
+        `token id ${bad} is outside the vocabulary of ${vocabSize}: check the tokenizer`,
+      );
+    if (length + rows > contextLength)
+      throw new CllmError("context-overflow", `${length} + ${rows} tokens exceed the context of ${contextLength}`);
+    const parents = forest?.parents ?? Int32Array.from(tokens, (_, i) => i - 1);
+    if (parents.length !== rows || parents.some((parent, i) => parent < -1 || parent >= i))
+      throw new Error(`scripted session: malformed forest [${parents}] for ${rows} tokens`);
+
+    busy = true;
+    await null; // so that overlapping calls can be seen
+    let trunk = 0;
+    while (trunk < rows && parents[trunk] === trunk - 1) trunk++;
+    for (let i = 0; i < rows; i++) {
+      let depth = 0;
+      for (let a = i; a >= 0; a = parents[a]!) depth++;
+      for (let a = i, at = length + depth; a >= 0; a = parents[a]!) context[--at] = tokens[a]!;
+      row(i, context.subarray(0, length + depth));
+    }
+    context.set(tokens.subarray(0, trunk), length);
+    length += trunk;
+    passes.push({ trunk, rows });
+    busy = false;
+    return trunk;
+  }
+
+  const dispose = async () => {
+    disposed = true;
+  };
+  return {
+    vocabSize,
+    contextLength,
+    passes,
+    get length() {
+      return length;
+    },
+    get cached() {
+      return context.slice(0, length);
+    },
+    async forward(tokens, forest) {
+      const next = new Int32Array(tokens.length);
+      const start = length;
+      const trunk = await pass(tokens, forest, (i, ids) => {
+        next[i] = nextAfter(ids);
+      });
+      for (let i = trunk; i < next.length; i++)
+        if (hash(start, i, next[i]!) / 2 ** 32 < sideError) next[i] = (next[i]! + 1) % vocabSize;
+      return next;
+    },
+    async logits(tokens, forest) {
+      const logits = new Float32Array(tokens.length * vocabSize);
+      const trunk = await pass(tokens, forest, (i, ids) => logits.set(logitsAfter(ids), i * vocabSize));
+      if (sideError > 0) logits.subarray(trunk * vocabSize).reverse();
+      return logits;
+    },
+    truncate(to) {
+      if (busy) throw new Error("scripted session: truncate during a pass");
+      if (!Number.isInteger(to) || to < 0 || to > length)
+        throw new CllmError("bad-input", `cannot truncate to ${to}: the cache holds ${length} tokens`);
+      length = to;
+    },
+    dispose,
+    [Symbol.asyncDispose]: dispose,
+  };
+}
+
+/** Index of the greatest element; the smallest index of several. */
+function argmax(values: Float32Array): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
+  return best;
+}
+
+/**
+ * Text that repeats itself: with probability `predictability` a token depends on the one before it alone, and otherwise
+ * on the whole context. At 1 the text soon runs in circles, at 0 it is `chaoticModel`. Friendly to lookup, not to Jacobi.
+ */
+export function ngramModel(vocabSize: number, predictability: number, seed = 0): ScriptedModel {
+  const chaos = nextFromAll(vocabSize, seed);
+  return {
+    vocabSize,
+    next: (context) =>
+      hash(seed, context.length) / 2 ** 32 < predictability ? hash(seed, context.at(-1)!) % vocabSize : chaos(context),
+  };
+}
+
+/**
+ * A model like a CLLM: with probability `consistency` a token depends on the prompt's first token and on its position
+ * alone, so it is right even after wrong guesses; otherwise on the whole context. At 1 one pass makes any block right.
+ */
+export function consistentModel(vocabSize: number, consistency = 1, seed = 0): ScriptedModel {
+  const chaos = nextFromAll(vocabSize, seed);
+  return {
+    vocabSize,
+    next: (context) => {
+      const fixed = hash(seed, context.length, context[0]!);
+      return mix(fixed + 1) / 2 ** 32 < consistency ? fixed % vocabSize : chaos(context);
+    },
+  };
+}
+
+/** A model that accepts next to nothing: every token depends on the whole context. */
+export function chaoticModel(vocabSize: number, seed = 0): ScriptedModel {
+  return { vocabSize, next: nextFromAll(vocabSize, seed) };
+}
+
+function nextFromAll(vocabSize: number, seed: number): (context: TokenIds) => number {
+  return (context) => {
+    let h = mix(seed + 1);
+    for (const id of context) h = mix(h ^ id);
+    return h % vocabSize;
+  };
+}

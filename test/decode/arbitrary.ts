@@ -1,0 +1,149 @@
+/**
+ * Random models, requests and decoders for the laws of decoding, and a reader that checks the laws of every iteration
+ * while it collects the text.
+ */
+import fc from "fast-check";
+import { expect } from "vitest";
+import { ar } from "../../src/decode/ar.ts";
+import { type DraftPolicy, fromLookup, fromPrompt, given, repeatLast } from "../../src/decode/drafts.ts";
+import { jacobi } from "../../src/decode/jacobi.ts";
+import { lookahead } from "../../src/decode/lookahead.ts";
+import { multiblock } from "../../src/decode/multiblock.ts";
+import { promptLookup } from "../../src/decode/prompt-lookup.ts";
+import type { DecodeOptions, Decoder, Iteration } from "../../src/decode/types.ts";
+import {
+  chaoticModel,
+  consistentModel,
+  ngramModel,
+  type ScriptedModel,
+  type ScriptedSession,
+  scriptedSession,
+} from "../../src/runtime/scripted.ts";
+import type { Session, TokenIds } from "../../src/runtime/session.ts";
+
+/** A decoder with its own options bound, and a name that shows them in a counterexample. */
+export interface Contender {
+  readonly name: string;
+  readonly decode: Decoder;
+}
+
+export const models: fc.Arbitrary<ScriptedModel> = fc
+  .record({
+    vocabSize: fc.integer({ min: 2, max: 40 }),
+    kind: fc.constantFrom(ngramModel, consistentModel, (vocabSize: number, _: number, seed: number) =>
+      chaoticModel(vocabSize, seed),
+    ),
+    degree: fc.constantFrom(0, 0.5, 0.8, 0.95, 1),
+    seed: fc.nat(),
+    sideError: fc.constantFrom(0, 0.2, 1),
+    slack: fc.integer({ min: 0, max: 40 }),
+  })
+  .map(({ vocabSize, kind, degree, seed, sideError, slack }) => ({
+    ...kind(vocabSize, degree, seed),
+    sideError,
+    contextLength: 64 + slack, // requests below take 64 tokens at most
+  }));
+
+/** A prompt for any of `models`, and limits. */
+export const requests: fc.Arbitrary<{ prompt: TokenIds; options: DecodeOptions }> = fc
+  .record({
+    prompt: fc.array(fc.constantFrom(0, 1), { minLength: 1, maxLength: 24 }),
+    maxNewTokens: fc.integer({ min: 1, max: 40 }),
+    stopIds: fc.option(fc.array(fc.nat(39), { maxLength: 2 }), { nil: undefined, freq: 2 }),
+  })
+  .map(({ prompt, maxNewTokens, stopIds }) => ({
+    prompt: Int32Array.from(prompt),
+    options: { maxNewTokens, ...(stopIds && { stopIds: new Set(stopIds) }) },
+  }));
+
+export const drafts: fc.Arbitrary<DraftPolicy> = fc.oneof(
+  fc.nat().map((seed) => fromPrompt(seed)),
+  fc.constant(repeatLast),
+  fc.integer({ min: 1, max: 4 }).map((n) => fromLookup(n)),
+  fc.array(fc.nat(1), { maxLength: 50 }).map((tokens) => given(Int32Array.from(tokens))),
+);
+
+const blockSizes = fc.integer({ min: 1, max: 20 });
+
+const described = <Options extends object>(
+  name: string,
+  decoder: Decoder<DecodeOptions & Options>,
+  options: fc.Arbitrary<Options>,
+): fc.Arbitrary<Contender> =>
+  options.map((own) => ({
+    name: `${name} ${JSON.stringify(own)}`,
+    decode: (session, prompt, rest) => decoder(session, prompt, { ...own, ...rest }),
+  }));
+
+export const contenders: fc.Arbitrary<Contender> = fc.oneof(
+  described(
+    "jacobi",
+    jacobi,
+    fc.record({ blockSize: blockSizes, form: fc.constantFrom("window" as const, "block" as const), draft: drafts }),
+  ),
+  described(
+    "prompt-lookup",
+    promptLookup,
+    fc.record({ blockSize: blockSizes, maxNgram: fc.integer({ min: 1, max: 4 }) }),
+  ),
+  described(
+    "lookahead",
+    lookahead,
+    fc.record({
+      window: fc.integer({ min: 1, max: 6 }),
+      ngram: fc.integer({ min: 2, max: 5 }),
+      candidates: fc.integer({ min: 1, max: 4 }),
+    }),
+  ),
+  described(
+    "multiblock",
+    multiblock,
+    fc.record({
+      blockSize: fc.integer({ min: 1, max: 12 }),
+      blocks: fc.integer({ min: 1, max: 3 }),
+      ratio: fc.constantFrom(0.1, 0.5, 0.85, 1),
+      poolSize: fc.integer({ min: 0, max: 4 }),
+      draft: drafts,
+    }),
+  ),
+);
+
+/** What `contender` writes, checking after every iteration the law of the cache and that it tells the truth. */
+export async function write(
+  contender: Contender,
+  session: ScriptedSession,
+  prompt: TokenIds,
+  options: DecodeOptions,
+  { over = session as Session, atMost = Number.POSITIVE_INFINITY } = {},
+): Promise<{ tokens: number[]; iterations: Iteration[] }> {
+  const tokens: number[] = [];
+  const iterations: Iteration[] = [];
+  if (atMost === 0) return { tokens, iterations };
+  for await (const iteration of contender.decode(over, prompt, options)) {
+    tokens.push(...iteration.accepted);
+    iterations.push(iteration);
+    const written = [...prompt, ...tokens];
+    expect([...session.cached]).toEqual(written.slice(0, -1));
+    expect(iteration.prefill).toBe(iterations.length === 1);
+    expect(iteration.accepted.length).toBeGreaterThan(0);
+    const { trunk, rows } = session.passes.at(-1)!;
+    expect({ trunk: iteration.trunk, rows: iteration.rows }).toEqual({ trunk, rows });
+    if (!iteration.prefill)
+      expect(trunk).toBeLessThanOrEqual(options.maxNewTokens - tokens.length + iteration.accepted.length);
+    if (iterations.length >= atMost) break;
+  }
+  return { tokens, iterations };
+}
+
+/** The text by definition: one scripted call per token, no decoder involved. */
+export async function greedy(model: ScriptedModel, prompt: TokenIds, { maxNewTokens, stopIds }: DecodeOptions) {
+  const session = scriptedSession(model);
+  const tokens: number[] = [];
+  for (let ids = prompt; tokens.length < maxNewTokens; ids = Int32Array.of(tokens.at(-1)!)) {
+    tokens.push((await session.forward(ids)).at(-1)!);
+    if (stopIds?.has(tokens.at(-1)!)) break;
+  }
+  return tokens;
+}
+
+export const autoregressive: Contender = { name: "ar", decode: ar };
