@@ -15,11 +15,16 @@ import type { StoredTensor } from "./stored-weights.ts";
 const MAX_HEADER_BYTES = 32 << 20;
 
 /** Bits per element of every type of the format; only some can be read as weights. */
-const BITS: Readonly<Record<string, number>> = {
-  ...{ F4: 4, F6_E2M3: 6, F6_E3M2: 6, BOOL: 8, U8: 8, I8: 8, F8_E5M2: 8, F8_E4M3: 8, F8_E8M0: 8 },
-  ...{ F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8, I16: 16, U16: 16, F16: 16, BF16: 16, I32: 32, U32: 32, F32: 32 },
-  ...{ C64: 64, F64: 64, I64: 64, U64: 64 },
-};
+const BITS: ReadonlyMap<string, number> = new Map([
+  ["F4", 4] as const,
+  ...["F6_E2M3", "F6_E3M2"].map((dtype) => [dtype, 6] as const),
+  ...["BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"].map(
+    (dtype) => [dtype, 8] as const,
+  ),
+  ...["I16", "U16", "F16", "BF16"].map((dtype) => [dtype, 16] as const),
+  ...["I32", "U32", "F32"].map((dtype) => [dtype, 32] as const),
+  ...["C64", "F64", "I64", "U64"].map((dtype) => [dtype, 64] as const),
+]);
 
 const size = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
 const entrySchema = z.strictObject({
@@ -61,7 +66,7 @@ export async function readSafetensorsHeader(file: BinaryFile): Promise<StoredTen
     }
     const { dtype, shape, data_offsets } = entry.data;
     const [begin, end] = data_offsets;
-    const bits = BITS[dtype];
+    const bits = BITS.get(dtype);
     if (bits === undefined) throw bad(`tensor ${shorten(name)} has the unknown type ${shorten(dtype)}`);
     const expected = (shape.reduce((product, length) => product * length, 1) * bits) / 8;
     if (end < begin || end > dataBytes) {

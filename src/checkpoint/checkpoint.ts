@@ -1,0 +1,48 @@
+/**
+ * What an opened checkpoint is, whatever its format, and facts about it for people. Knows no file format.
+ */
+import type { ModelConfig } from "../model/config.ts";
+import type { Weights } from "../model/weights.ts";
+import type { TokenizerSource } from "./tokenizer-source.ts";
+
+export interface Checkpoint {
+  /** For people and results: the hub id, or the name of the directory or file. */
+  readonly name: string;
+  readonly format: "safetensors" | "gguf";
+  /** The local directory or file that was opened. */
+  readonly path: string;
+  readonly config: ModelConfig;
+  readonly weights: Weights;
+  readonly tokenizer: TokenizerSource;
+  /** Close all files. Reading weights afterwards is an error. */
+  close(): Promise<void>;
+}
+
+export interface CheckpointFacts {
+  readonly name: string;
+  readonly format: "safetensors" | "gguf";
+  readonly path: string;
+  /** Numbers in all tensors; a tied head counts once. */
+  readonly parameters: number;
+  /** Bytes of all tensors on disk. */
+  readonly byteLength: number;
+  /** By stored element type, most parameters first. */
+  readonly dtypes: readonly { readonly dtype: string; readonly tensors: number; readonly parameters: number }[];
+}
+
+/** What a checkpoint holds, from its headers alone. */
+export function describeCheckpoint({ name, format, path, weights }: Checkpoint): CheckpointFacts {
+  const dtypes = new Map<string, { dtype: string; tensors: number; parameters: number }>();
+  let parameters = 0;
+  for (const tensor of weights.names()) {
+    const dtype = weights.dtype(tensor);
+    const elements = weights.shape(tensor).reduce((product, length) => product * length, 1);
+    const entry = dtypes.get(dtype) ?? { dtype, tensors: 0, parameters: 0 };
+    entry.tensors++;
+    entry.parameters += elements;
+    parameters += elements;
+    dtypes.set(dtype, entry);
+  }
+  const byParameters = [...dtypes.values()].sort((a, b) => b.parameters - a.parameters);
+  return { name, format, path, parameters, byteLength: weights.byteLength, dtypes: byParameters };
+}

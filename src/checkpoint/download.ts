@@ -1,0 +1,166 @@
+/**
+ * One file of known size and hash over HTTP: into `*.incomplete` beside its place, from where an earlier attempt ended,
+ * checked, then renamed, so that a partial file is never taken for a whole one. Writes go to their positions, so two
+ * processes that fetch the same file write the same bytes and do no harm. Knows nothing of repositories.
+ */
+import { createHash } from "node:crypto";
+import { constants, existsSync } from "node:fs";
+import type { FileHandle } from "node:fs/promises";
+import { mkdir, open, rename, rm, statfs } from "node:fs/promises";
+import { dirname } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { CllmError } from "../error.ts";
+import { HttpStatusError, statusOf } from "./hub-error.ts";
+import { writeError } from "./safetensors.ts";
+
+export interface DownloadProgress {
+  readonly stage: "download";
+  /** The file. */
+  readonly what: string;
+  readonly done: number;
+  readonly total: number;
+  readonly unit: "bytes";
+}
+
+export interface Download {
+  readonly url: string;
+  readonly size: number;
+  /** The file's SHA-256 where it has 64 hexadecimal digits; otherwise only the size is checked. */
+  readonly etag: string;
+  /** Where the whole file goes. */
+  readonly blob: string;
+  /** Its name for people. */
+  readonly what: string;
+  readonly endpoint: string;
+  readonly token: string | null;
+  readonly onProgress: ((progress: DownloadProgress) => void) | null;
+  readonly signal: AbortSignal | null;
+}
+
+/** Attempts in a row that bring nothing new before giving up, and the wait before the first repetition. */
+const ATTEMPTS = 4;
+const FIRST_WAIT_MS = 250;
+
+/** Try again, with growing waits, while the network or the server fails; other errors pass at once. */
+export async function withRetries<T>(signal: AbortSignal | null, attempt: () => Promise<T>): Promise<T> {
+  for (let failures = 1; ; failures++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (failures >= ATTEMPTS || signal?.aborted || !isTransient(error)) throw error;
+      await delay(FIRST_WAIT_MS * 2 ** (failures - 1), undefined, signal ? { signal } : {});
+    }
+  }
+}
+
+function isTransient(error: unknown): boolean {
+  const status = statusOf(error);
+  if (status !== null) return status === 408 || status === 429 || status >= 500;
+  return error instanceof TypeError && /fetch failed|terminated/.test(error.message);
+}
+
+/** Fetch a file into its place. Throws what `fetch` throws, and `disk`, `network` or `bad-file`. */
+export async function downloadBlob(download: Download): Promise<void> {
+  const { blob, size, what } = download;
+  const partial = `${blob}.incomplete`;
+  let handle: FileHandle | null = null;
+  try {
+    await mkdir(dirname(blob), { recursive: true });
+    handle = await open(partial, constants.O_RDWR | constants.O_CREAT, 0o644);
+    let done = (await handle.stat()).size;
+    if (done > size) {
+      await handle.truncate(0);
+      done = 0;
+    }
+    await checkSpace(dirname(blob), size - done, what);
+    for (let before = -1; done < size; ) {
+      if (done === before)
+        throw new CllmError("network", `${what} ends after ${done} of ${size} bytes. Try again later.`);
+      before = done;
+      await withRetries(download.signal, async () => {
+        const start = done;
+        try {
+          for await (const end of fetchInto(handle!, download, start)) done = end;
+        } catch (error) {
+          if (done === start || !isTransient(error)) throw error; // having come further, go on from there
+        }
+      });
+    }
+    await checkHash(handle, download, partial);
+    await handle.sync();
+    await handle.close();
+    handle = null;
+    await rename(partial, blob);
+  } catch (error) {
+    if (existsSync(blob) && (error as NodeJS.ErrnoException).code === "ENOENT") return; // another process finished it
+    throw isFileError(error) ? writeError(error, partial) : error;
+  } finally {
+    await handle?.close();
+  }
+}
+
+/** Request the bytes from `start` on and write them; yields the position reached after each piece. */
+async function* fetchInto(handle: FileHandle, download: Download, start: number): AsyncGenerator<number> {
+  const { url, size, what, endpoint, token, signal, onProgress } = download;
+  const headers = new Headers({ Range: `bytes=${start}-${size - 1}`, "Accept-Encoding": "identity" });
+  if (token !== null && new URL(url).origin === new URL(endpoint).origin)
+    headers.set("Authorization", `Bearer ${token}`);
+  const response = await fetch(url, { headers, signal });
+  const isRange = response.status === 206 && response.headers.get("content-range")?.startsWith(`bytes ${start}-`);
+  if (!isRange && !(response.status === 200 && start === 0)) {
+    await response.body?.cancel();
+    if (!response.ok) throw new HttpStatusError(response.status, url);
+    const message = `The server of ${what} cannot go on at byte ${start} (status ${response.status}).`;
+    throw new CllmError("network", `${message} Delete ${download.blob}.incomplete and run again.`);
+  }
+  let position = start;
+  const report = (): void => onProgress?.({ stage: "download", what, done: position, total: size, unit: "bytes" });
+  report();
+  for await (const piece of response.body ?? []) {
+    if (position + piece.length > size) {
+      throw new CllmError("network", `The server sends more than the ${size} bytes of ${what}. Try again later.`);
+    }
+    for (let written = 0; written < piece.length; ) {
+      written += (await handle.write(piece, written, piece.length - written, position + written)).bytesWritten;
+    }
+    position += piece.length;
+    yield position;
+    report();
+  }
+}
+
+/** Compare with the SHA-256 that the hub states, if it does. A file that differs is removed. */
+async function checkHash(handle: FileHandle, { etag, what }: Download, partial: string): Promise<void> {
+  if (!/^[0-9a-f]{64}$/.test(etag)) return;
+  const hash = createHash("sha256");
+  const buffer = new Uint8Array(2 ** 22);
+  for (let position = 0; ; ) {
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
+    if (bytesRead === 0) break;
+    hash.update(buffer.subarray(0, bytesRead));
+    position += bytesRead;
+  }
+  const found = hash.digest("hex");
+  if (found === etag) return;
+  await rm(partial, { force: true });
+  throw new CllmError(
+    "bad-file",
+    `${what} arrived damaged: SHA-256 ${found} instead of ${etag}. Run again to refetch it.`,
+  );
+}
+
+async function checkSpace(folder: string, bytes: number, what: string): Promise<void> {
+  const { bavail, bsize } = await statfs(folder);
+  const free = bavail * bsize;
+  if (free >= bytes) return;
+  const gigabytes = (n: number): string => `${(n / 1e9).toFixed(2)} GB`;
+  const message = `${what} needs ${gigabytes(bytes)} more, but ${folder} has ${gigabytes(free)} free.`;
+  throw new CllmError("disk", `${message} Free some space, or set HF_HUB_CACHE or CLLM_CACHE to another disk.`);
+}
+
+function isFileError(error: unknown): boolean {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  return (
+    typeof code === "string" && typeof syscall === "string" && error instanceof Error && !(error instanceof TypeError)
+  );
+}

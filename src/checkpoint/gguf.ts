@@ -1,0 +1,133 @@
+/**
+ * A GGUF file, or a set split into `-00001-of-0000N.gguf` parts, as a checkpoint: tensors under Hugging Face's names,
+ * query and key rows of the Llama family back in Hugging Face's order. Knows no metadata keys but those of splits.
+ */
+import { basename } from "node:path";
+import { CllmError } from "../error.ts";
+import type { Family } from "../model/config.ts";
+import type { BinaryFile } from "./binary-file.ts";
+import { openBinaryFile } from "./binary-file.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import { selectTensors } from "./expected-tensors.ts";
+import { readArchitecture, readGgufConfig, readGgufTokenizer, readHeads } from "./gguf-config.ts";
+import type { GgufHeader } from "./gguf-header.ts";
+import { readGgufHeader } from "./gguf-header.ts";
+import { partsOf, withoutPart } from "./select-files.ts";
+import type { StoredTensor } from "./stored-weights.ts";
+import { storedWeights } from "./stored-weights.ts";
+
+/** Open a GGUF file, or all parts of its set. Errors as those of `openCheckpoint`. */
+export async function openGguf(path: string, name?: string): Promise<Checkpoint> {
+  const paths = partsOf(path);
+  const files: BinaryFile[] = [];
+  const close = async (): Promise<void> => {
+    for (const file of files) await file.close();
+  };
+  try {
+    const headers: GgufHeader[] = [];
+    for (const part of paths) {
+      const file = await openBinaryFile(part);
+      files.push(file);
+      headers.push(await readGgufHeader(file));
+    }
+    return await assemble(path, name ?? basename(withoutPart(path)), headers, close);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function assemble(
+  path: string,
+  name: string,
+  headers: readonly GgufHeader[],
+  close: () => Promise<void>,
+): Promise<Checkpoint> {
+  const { metadata } = headers[0]!;
+  checkParts(path, headers);
+  const family = readArchitecture(metadata, path);
+  const { headSize } = readHeads(metadata, path);
+  const tensors = headers.flatMap((header) => header.tensors);
+  const ropeFreqs = tensors.find((tensor) => tensor.name === "rope_freqs.weight");
+  const translated = tensors
+    .filter((tensor) => tensor !== ropeFreqs)
+    .map((tensor) => translate(tensor, family, headSize, path));
+
+  const find = (wanted: string): StoredTensor | undefined => translated.find((tensor) => tensor.name === wanted);
+  const embedding = find("model.embed_tokens.weight");
+  if (!embedding) {
+    const message = `${path} lacks the tensor token_embd.weight, the embedding.`;
+    throw new CllmError("bad-weights", `${message} It may be an adapter or a projector: name the model's own file.`);
+  }
+  const facts = {
+    path,
+    vocabSize: embedding.shape[0]!,
+    tiedHead: !find("lm_head.weight"),
+    attentionBias: find("model.layers.0.self_attn.q_proj.bias") !== undefined,
+    outputBias: find("model.layers.0.self_attn.o_proj.bias") !== undefined,
+    ropeDivisors: ropeFreqs ? await readDivisors(ropeFreqs) : null,
+  };
+  const config = readGgufConfig(metadata, facts);
+  const tokenizer = readGgufTokenizer(metadata, facts);
+  const weights = storedWeights(selectTensors(config, translated, path), close);
+  return { name, format: "gguf", path, config, weights, tokenizer, close };
+}
+
+/** Every part says how many there are and which it is; together they hold the announced number of tensors. */
+function checkParts(path: string, headers: readonly GgufHeader[]): void {
+  const bad = (problem: string): CllmError =>
+    new CllmError("bad-file", `${path}: ${problem}. Name the first part of a complete set, or merge the parts.`);
+  headers.forEach(({ metadata }, i) => {
+    const count = metadata.get("split.count") ?? 1;
+    if (count !== headers.length) throw bad(`it belongs to a set of ${count} parts, but ${headers.length} are here`);
+    const no = metadata.get("split.no") ?? 0;
+    if (no !== i) throw bad(`part ${i + 1} says that it is number ${Number(no) + 1}`);
+  });
+  const announced = headers[0]!.metadata.get("split.tensors.count");
+  const found = headers.reduce((sum, header) => sum + header.tensors.length, 0);
+  if (announced !== undefined && announced !== found)
+    throw bad(`the set announces ${announced} tensors; ${found} are here`);
+}
+
+async function readDivisors(tensor: StoredTensor): Promise<number[]> {
+  if (tensor.shape.length !== 1 || tensor.shape[0]! > 4096) {
+    const message = `Tensor rope_freqs.weight of ${tensor.file.path} is [${tensor.shape}]; one divisor per frequency fits.`;
+    throw new CllmError("bad-weights", `${message} Convert the model again.`);
+  }
+  const divisors = await storedWeights([tensor], async () => {}).read(tensor.name);
+  return [...divisors];
+}
+
+/** GGUF's names of tensors outside the layers, and of those within `blk.N.`, as Hugging Face's. */
+const OUTER: ReadonlyMap<string, string> = new Map([
+  ["token_embd", "model.embed_tokens"],
+  ["output_norm", "model.norm"],
+  ["output", "lm_head"],
+]);
+const INNER: ReadonlyMap<string, string> = new Map([
+  ["attn_norm", "input_layernorm"],
+  ["attn_q", "self_attn.q_proj"],
+  ["attn_k", "self_attn.k_proj"],
+  ["attn_v", "self_attn.v_proj"],
+  ["attn_q_norm", "self_attn.q_norm"],
+  ["attn_k_norm", "self_attn.k_norm"],
+  ["attn_output", "self_attn.o_proj"],
+  ["ffn_norm", "post_attention_layernorm"],
+  ["ffn_gate", "mlp.gate_proj"],
+  ["ffn_up", "mlp.up_proj"],
+  ["ffn_down", "mlp.down_proj"],
+]);
+
+/** A tensor under Hugging Face's name. Only files of the llama architecture interleave query and key rows. */
+function translate(tensor: StoredTensor, family: Family, headSize: number, path: string): StoredTensor {
+  const match = /^(?:blk\.(\d{1,4})\.)?([a-z_]+)\.(weight|bias)$/.exec(tensor.name);
+  const [, layer, part, kind] = match ?? [];
+  const name = part === undefined ? undefined : (layer === undefined ? OUTER : INNER).get(part);
+  if (name === undefined) {
+    const message = `${path} holds the tensor ${tensor.name}, which a ${family} model does not have.`;
+    throw new CllmError("unsupported", `${message} Its architecture differs from ${family}: use another model.`);
+  }
+  const full = layer === undefined ? `${name}.${kind}` : `model.layers.${Number(layer)}.${name}.${kind}`;
+  const interleaved = family === "llama" && (part === "attn_q" || part === "attn_k");
+  return interleaved ? { ...tensor, name: full, interleavedHeadSize: headSize } : { ...tensor, name: full };
+}

@@ -1,0 +1,201 @@
+/**
+ * Checkpoints from the Hugging Face Hub, kept in the cache layout that its Python library shares
+ * (`models--owner--name/{blobs,refs,snapshots}`), so that what either has fetched is found by both. The repository's
+ * facts come through `@huggingface/hub`, which cannot resume: the bytes are fetched next door. Opens no checkpoint.
+ */
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile, rename, symlink, unlink, writeFile } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
+import { fileDownloadInfo, getHFHubCachePath, HUB_URL, modelInfo } from "@huggingface/hub";
+import { CllmError } from "../error.ts";
+import type { DownloadProgress } from "./download.ts";
+import { downloadBlob, withRetries } from "./download.ts";
+import { hubError } from "./hub-error.ts";
+import { readShardMap } from "./huggingface.ts";
+import { writeError } from "./safetensors.ts";
+import type { Selection } from "./select-files.ts";
+import { selectFiles, WEIGHTS_INDEX } from "./select-files.ts";
+
+/** A repository, and one GGUF file of it or null. */
+export interface HubId {
+  readonly repo: string;
+  readonly file: string | null;
+}
+
+export interface HubOptions {
+  /** Only what is in the cache. */
+  readonly offline: boolean;
+  /** Branch, tag or commit. */
+  readonly revision: string;
+  /** The folder of `models--owner--name` folders. */
+  readonly cache: string;
+  /** The hub's address, without a slash at its end. */
+  readonly endpoint: string;
+  readonly token: string | null;
+  readonly onProgress: ((progress: DownloadProgress) => void) | null;
+  readonly signal: AbortSignal | null;
+}
+
+/** Where everything comes from unless options say otherwise: the environment variables that all hub clients read. */
+export function hubDefaults(cacheDir: string | null): Pick<HubOptions, "offline" | "cache" | "endpoint" | "token"> {
+  const { HF_HUB_OFFLINE, HF_ENDPOINT, HF_TOKEN } = process.env;
+  return {
+    offline: /^(1|true|yes|on)$/i.test(HF_HUB_OFFLINE ?? ""),
+    cache: cacheDir === null ? getHFHubCachePath() : join(cacheDir, "hub"),
+    endpoint: (HF_ENDPOINT || HUB_URL).replace(/\/+$/, ""),
+    token: HF_TOKEN?.trim() || null,
+  };
+}
+
+const NAME = "[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?";
+const ID = new RegExp(`^(?:hf:)?(${NAME}/${NAME})(?:/((?:[\\w.+-]+/)*[\\w.+-]+\\.gguf))?$`);
+
+/** Parse `owner/name` or `owner/name/file.gguf`, with or without `hf:` before it; null for anything else. */
+export function parseHubId(text: string): HubId | null {
+  const match = ID.exec(text);
+  if (!match || /\.\.|--/.test(match[1]!) || match[2]?.split("/").includes("..")) return null;
+  const whole = { repo: match[1]!, file: match[2] ?? null };
+  return whole.file === null && whole.repo.endsWith(".gguf") ? null : whole; // folder/file.gguf is a path
+}
+
+/**
+ * Make sure that a checkpoint's files are in the cache, and return the local directory or GGUF file. Online, the
+ * revision is looked up and what is missing is fetched, going on where an earlier download broke off; where the hub
+ * cannot be reached, a complete cached copy is used. Throws `offline`, `network`, `not-found`, `usage`, `disk`,
+ * `aborted`.
+ */
+export async function fetchCheckpoint(id: HubId, options: HubOptions): Promise<string> {
+  const { revision, token } = options;
+  if (!/^[\w][\w./-]*$/.test(revision) || revision.includes("..")) {
+    throw new CllmError("usage", `Revision ${JSON.stringify(revision)} is no branch, tag or commit. Default: main.`);
+  }
+  if (token !== null && !token.startsWith("hf_")) {
+    throw new CllmError("usage", `A hub access token starts with "hf_"; the one given (or HF_TOKEN) does not.`);
+  }
+  const cached = await findCached(id, options);
+  const pinned = /^[0-9a-f]{40}$/.test(revision);
+  if (typeof cached === "string" && (options.offline || pinned)) return cached;
+  if (options.offline) {
+    const message = `${id.repo} (revision ${revision}) is not whole in the cache ${options.cache}, and offline is set`;
+    throw new CllmError(
+      "offline",
+      `${message}. ${cached instanceof CllmError ? `${cached.message} ` : ""}Run once without --offline and HF_HUB_OFFLINE.`,
+    );
+  }
+  try {
+    return await fetchRevision(id, options);
+  } catch (error) {
+    const known = hubError(error, id.repo, options);
+    if (known.code === "network" && typeof cached === "string") return cached;
+    throw known;
+  }
+}
+
+function folderOf({ repo }: HubId, { cache }: HubOptions): string {
+  return join(cache, `models--${repo.replace("/", "--")}`);
+}
+
+/** The checkpoint's path if the cache holds all of it; else what is missing, or null where there is nothing at all. */
+async function findCached(id: HubId, options: HubOptions): Promise<string | CllmError | null> {
+  const folder = folderOf(id, options);
+  const { revision } = options;
+  const commit = /^[0-9a-f]{40}$/.test(revision)
+    ? revision
+    : await readFile(join(folder, "refs", revision), "utf8").catch(() => "");
+  const snapshot = join(folder, "snapshots", commit.trim());
+  if (!/^[0-9a-f]{40}$/.test(commit.trim()) || !existsSync(snapshot)) return null;
+  try {
+    const names = (await readdir(snapshot, { recursive: true })).map((name) => name.replaceAll("\\", "/"));
+    const there = names.filter((name) => existsSync(join(snapshot, name))); // a link may point to a blob that was removed
+    const selection = selectFiles(there, id.repo, id.file);
+    const shards = await shardsOf(selection, snapshot);
+    const missing = shards.find((name) => !existsSync(join(snapshot, name)));
+    if (missing !== undefined) return new CllmError("not-found", `${missing} is missing.`);
+    return selection.gguf === null ? snapshot : join(snapshot, selection.gguf);
+  } catch (error) {
+    return error instanceof CllmError ? error : null;
+  }
+}
+
+async function shardsOf(selection: Selection, snapshot: string): Promise<string[]> {
+  if (!selection.files.includes(WEIGHTS_INDEX)) return [];
+  return [...new Set((await readShardMap(join(snapshot, WEIGHTS_INDEX))).values())];
+}
+
+/** Look the revision up, fetch what is missing of it, and only then point the revision's name at it. */
+async function fetchRevision(id: HubId, options: HubOptions): Promise<string> {
+  const { revision, endpoint, token } = options;
+  const access = {
+    hubUrl: endpoint,
+    fetch: abortable(options.signal),
+    ...(token === null ? {} : { accessToken: token }),
+  };
+  const additionalFields = ["sha", "filePaths"] as const;
+  const info = await withRetries(options.signal, () =>
+    modelInfo({ name: id.repo, revision, additionalFields: [...additionalFields], ...access }),
+  );
+  if (typeof info.sha !== "string" || !/^[0-9a-f]{40}$/.test(info.sha) || !Array.isArray(info.filePaths)) {
+    throw new CllmError("network", `${endpoint} gave no commit and files for ${id.repo}. Check HF_ENDPOINT.`);
+  }
+  const folder = folderOf(id, options);
+  const snapshot = join(folder, "snapshots", info.sha);
+  const selection = selectFiles(info.filePaths, id.repo, id.file);
+
+  const fetchFile = async (name: string): Promise<void> => {
+    const pointer = join(snapshot, name);
+    if (existsSync(pointer)) return;
+    const file = await withRetries(options.signal, () =>
+      fileDownloadInfo({ repo: id.repo, path: name, revision: info.sha, ...access }),
+    );
+    if (!file)
+      throw new CllmError("not-found", `${id.repo} has no file ${name} at ${info.sha}. Choose another revision.`);
+    const etag = file.etag.replace(/^W\//, "").replaceAll('"', "");
+    if (!/^[\w-]{1,128}$/.test(etag)) {
+      throw new CllmError(
+        "network",
+        `${endpoint} gave ${name} the unusable ETag ${etag.slice(0, 80)}. Check HF_ENDPOINT.`,
+      );
+    }
+    const blob = join(folder, "blobs", etag);
+    if (!existsSync(blob)) {
+      const { url, size } = file;
+      await downloadBlob({ url, size, etag, blob, what: `${id.repo}/${name}`, ...options });
+    }
+    await link(blob, pointer).catch((error: unknown) => {
+      throw writeError(error, pointer);
+    });
+  };
+  for (const name of selection.files) await fetchFile(name);
+  for (const name of await shardsOf(selection, snapshot)) await fetchFile(name);
+  if (revision !== info.sha) await writeRef(join(folder, "refs", revision), info.sha);
+  return selection.gguf === null ? snapshot : join(snapshot, selection.gguf);
+}
+
+function abortable(signal: AbortSignal | null): typeof fetch {
+  return (input, init) => fetch(input, { ...init, signal });
+}
+
+/** Point a snapshot's name at a blob; where the system has no links, move the blob there. */
+async function link(blob: string, pointer: string): Promise<void> {
+  await mkdir(dirname(pointer), { recursive: true });
+  await unlink(pointer).catch(() => {}); // a link whose blob was removed
+  try {
+    await symlink(relative(dirname(pointer), blob), pointer);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") return; // another process was faster
+    if (code !== "EPERM" && code !== "ENOSYS") throw error;
+    await rename(blob, pointer);
+  }
+}
+
+async function writeRef(path: string, commit: string): Promise<void> {
+  const partial = `${path}.${process.pid}.incomplete`;
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(partial, commit);
+    await rename(partial, path);
+  } catch (error) {
+    throw writeError(error, path);
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * A Hugging Face directory as a checkpoint: `config.json`, safetensors whole or sharded, `tokenizer.json` and the chat
+ * template in its several places. Knows which files there are; their contents are read next door.
+ */
+import { existsSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import { z } from "zod";
+import { CllmError } from "../error.ts";
+import type { BinaryFile } from "./binary-file.ts";
+import { openBinaryFile } from "./binary-file.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import { selectTensors } from "./expected-tensors.ts";
+import { readHuggingFaceConfig } from "./huggingface-config.ts";
+import { readJsonObject, readText } from "./json.ts";
+import { readSafetensorsHeader, shorten } from "./safetensors.ts";
+import {
+  CONFIG,
+  GENERATION_CONFIG,
+  TEMPLATE,
+  TEMPLATE_JSON,
+  TOKENIZER,
+  TOKENIZER_CONFIG,
+  WEIGHTS,
+  WEIGHTS_INDEX,
+} from "./select-files.ts";
+import type { StoredTensor } from "./stored-weights.ts";
+import { storedWeights } from "./stored-weights.ts";
+import type { HuggingFaceTokenizerSource } from "./tokenizer-source.ts";
+
+const MAX_CONFIG_BYTES = 4 * 2 ** 20;
+const MAX_TOKENIZER_BYTES = 128 * 2 ** 20;
+const MAX_SHARDS = 1000;
+
+/** Open a directory with `config.json`. Errors as those of `openCheckpoint`. */
+export async function openHuggingFace(path: string, name?: string): Promise<Checkpoint> {
+  const config = await readJsonObject(join(path, CONFIG), MAX_CONFIG_BYTES);
+  const generation = await readOptionalJson(join(path, GENERATION_CONFIG), MAX_CONFIG_BYTES);
+  const files: BinaryFile[] = [];
+  const close = async (): Promise<void> => {
+    for (const file of files) await file.close();
+  };
+  try {
+    const tensors = await readTensors(path, files);
+    const hasHead = tensors.some((tensor) => tensor.name === "lm_head.weight");
+    const modelConfig = readHuggingFaceConfig({ config, generation, hasHead, path });
+    const weights = storedWeights(selectTensors(modelConfig, tensors, path), close);
+    const tokenizer = await readTokenizer(path);
+    return {
+      name: name ?? basename(resolve(path)),
+      format: "safetensors",
+      path,
+      config: modelConfig,
+      weights,
+      tokenizer,
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** All tensors of the one file or of the shards that the index names. Files opened are added to `files`. */
+async function readTensors(path: string, files: BinaryFile[]): Promise<StoredTensor[]> {
+  const open = async (name: string): Promise<StoredTensor[]> => {
+    const file = await openBinaryFile(join(path, name));
+    files.push(file);
+    return readSafetensorsHeader(file);
+  };
+  if (!existsSync(join(path, WEIGHTS_INDEX)) || existsSync(join(path, WEIGHTS))) return open(WEIGHTS);
+  const map = await readShardMap(join(path, WEIGHTS_INDEX));
+  const tensors: StoredTensor[] = [];
+  for (const shard of new Set(map.values())) {
+    for (const tensor of await open(shard)) if (map.get(tensor.name) === shard) tensors.push(tensor);
+  }
+  const found = new Set(tensors.map((tensor) => tensor.name));
+  for (const [name, shard] of map) {
+    if (found.has(name)) continue;
+    const message = `${join(path, shard)} lacks the tensor ${shorten(name)} that ${WEIGHTS_INDEX} places there.`;
+    throw new CllmError("bad-file", `${message} Fetch the shards again.`);
+  }
+  return tensors;
+}
+
+/** Shards name plain files beside the index, so that an index cannot reach out of its directory. */
+const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string().regex(/^[\w.-]+\.safetensors$/)) });
+
+/** Tensor names and the shard that holds each, of an index file. */
+export async function readShardMap(path: string): Promise<ReadonlyMap<string, string>> {
+  const result = indexSchema.safeParse(await readJsonObject(path, MAX_CONFIG_BYTES * 4));
+  if (!result.success) {
+    const issue = result.error.issues[0]!;
+    const message = `${path}: ${shorten(issue.path.join("."))}: ${issue.message}.`;
+    throw new CllmError("bad-file", `${message} It must map tensors to .safetensors files beside it; fetch it again.`);
+  }
+  const map = new Map(Object.entries(result.data.weight_map));
+  const shards = new Set(map.values()).size;
+  if (shards >= 1 && shards <= MAX_SHARDS) return map;
+  const message = `${path} names ${shards} shards; 1 to ${MAX_SHARDS} are possible.`;
+  throw new CllmError("bad-file", `${message} Fetch it again.`);
+}
+
+async function readTokenizer(path: string): Promise<HuggingFaceTokenizerSource> {
+  if (!existsSync(join(path, TOKENIZER))) {
+    const message = `${path} has no ${TOKENIZER}; other tokenizer files are not read.`;
+    throw new CllmError(
+      "not-found",
+      `${message} Save it with AutoTokenizer.from_pretrained(...).save_pretrained(...).`,
+    );
+  }
+  const tokenizerJson = await readJsonObject(join(path, TOKENIZER), MAX_TOKENIZER_BYTES);
+  const tokenizerConfig = (await readOptionalJson(join(path, TOKENIZER_CONFIG), MAX_TOKENIZER_BYTES)) ?? {};
+  return {
+    kind: "huggingface",
+    tokenizerJson,
+    tokenizerConfig,
+    chatTemplate: await readTemplate(path, tokenizerConfig),
+  };
+}
+
+const namedTemplates = z.array(z.looseObject({ name: z.string(), template: z.string() }));
+
+/** The template: `chat_template.jinja`, else `chat_template.json`, else that of `tokenizer_config.json`. */
+async function readTemplate(path: string, tokenizerConfig: Record<string, unknown>): Promise<string | null> {
+  if (existsSync(join(path, TEMPLATE))) return readText(join(path, TEMPLATE), MAX_CONFIG_BYTES);
+  const json = await readOptionalJson(join(path, TEMPLATE_JSON), MAX_CONFIG_BYTES);
+  const [source, template] =
+    json === null ? [TOKENIZER_CONFIG, tokenizerConfig["chat_template"]] : [TEMPLATE_JSON, json["chat_template"]];
+  if (template === undefined || template === null) return null;
+  if (typeof template === "string") return template;
+  const named = namedTemplates.safeParse(template);
+  if (!named.success) {
+    const message = `${join(path, source)}: chat_template is neither a string nor a list of names and templates.`;
+    throw new CllmError("bad-file", `${message} Fetch it again.`);
+  }
+  const chosen = named.data.find(({ name }) => name === "default") ?? (named.data.length === 1 ? named.data[0] : null);
+  return chosen?.template ?? null;
+}
+
+async function readOptionalJson(path: string, maxBytes: number): Promise<Record<string, unknown> | null> {
+  return existsSync(path) ? readJsonObject(path, maxBytes) : null;
+}

@@ -1,0 +1,94 @@
+/**
+ * Opening a checkpoint: a directory, a GGUF file or a hub id, told apart here and read next door. What comes out is the
+ * same for all of them. Knows no format and no network.
+ */
+import type { Stats } from "node:fs";
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { CllmError } from "../error.ts";
+import { readError } from "./binary-file.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import type { DownloadProgress } from "./download.ts";
+import { openGguf } from "./gguf.ts";
+import type { HubId } from "./hub.ts";
+import { fetchCheckpoint, hubDefaults, parseHubId } from "./hub.ts";
+import { openHuggingFace } from "./huggingface.ts";
+import { selectFiles, withoutPart } from "./select-files.ts";
+
+export type { Checkpoint } from "./checkpoint.ts";
+
+export interface OpenOptions {
+  /** Never touch the network: only files that are there. Default: false, or true where `HF_HUB_OFFLINE=1`. */
+  readonly offline?: boolean | undefined;
+  /** Branch, tag or commit of a hub repository. Default: `main`. */
+  readonly revision?: string | undefined;
+  /**
+   * Downloads are kept in its folder `hub`. Default: `CLLM_CACHE`, else the cache that all hub clients share
+   * (`HF_HUB_CACHE`, `HF_HOME`).
+   */
+  readonly cacheDir?: string | undefined;
+  /** Hub access token. Default: `HF_TOKEN`. */
+  readonly token?: string | undefined;
+  readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Open a Hugging Face directory, a `.gguf` file, a directory with one GGUF file, or a hub id: `owner/name`, or
+ * `owner/name/file.gguf` for one GGUF file of several. A local path that exists goes before a hub id of that name;
+ * `hf:` before an id leaves no doubt. Only headers, configuration and tokenizer are read; weights wait to be asked for.
+ *
+ * Throws `CllmError`: `not-found`, `usage` (several GGUF files), `unsupported` (a family, type or feature), `bad-file`,
+ * `bad-weights` (tensors and configuration disagree), and for hub ids `offline`, `network`, `disk`, `aborted`.
+ */
+export async function openCheckpoint(pathOrId: string, options: OpenOptions = {}): Promise<Checkpoint> {
+  if (options.signal?.aborted) throw new CllmError("aborted", `Opening ${pathOrId} was cancelled before it began.`);
+  const facts = pathOrId.startsWith("hf:") || pathOrId === "" ? null : await statIfThere(pathOrId);
+  if (facts?.isDirectory()) return openDirectory(pathOrId);
+  if (facts) return openFile(pathOrId);
+  const id = parseHubId(pathOrId);
+  if (id) return openFromHub(id, options);
+  const next = "Give a directory, a .gguf file, or a hub id such as HuggingFaceTB/SmolLM2-135M-Instruct.";
+  throw new CllmError("not-found", `${pathOrId || "The empty name"} is neither an existing path nor a hub id. ${next}`);
+}
+
+async function statIfThere(path: string): Promise<Stats | null> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    const known = readError(error, path);
+    if (known.code === "not-found" || (error as NodeJS.ErrnoException).code === "ENAMETOOLONG") return null;
+    throw known;
+  }
+}
+
+async function openDirectory(path: string): Promise<Checkpoint> {
+  const names = await readdir(path).catch((error: unknown) => {
+    throw readError(error, path);
+  });
+  const { gguf } = selectFiles(names, path);
+  return gguf === null ? openHuggingFace(path) : openGguf(join(path, gguf));
+}
+
+async function openFile(path: string): Promise<Checkpoint> {
+  if (path.endsWith(".gguf")) return openGguf(path);
+  const next = path.endsWith(".safetensors")
+    ? "Name the directory that holds it and its config.json."
+    : "Name a model.";
+  throw new CllmError("usage", `${path} is neither a .gguf file nor a directory. ${next}`);
+}
+
+async function openFromHub(id: HubId, options: OpenOptions): Promise<Checkpoint> {
+  const defaults = hubDefaults(options.cacheDir ?? (process.env["CLLM_CACHE"] || null));
+  const path = await fetchCheckpoint(id, {
+    endpoint: defaults.endpoint,
+    cache: defaults.cache,
+    offline: options.offline ?? defaults.offline,
+    token: options.token ?? defaults.token,
+    revision: options.revision ?? "main",
+    onProgress: options.onProgress ?? null,
+    signal: options.signal ?? null,
+  });
+  if (!path.endsWith(".gguf")) return openHuggingFace(path, id.repo);
+  return openGguf(path, id.file === null ? id.repo : `${id.repo}/${withoutPart(id.file)}`);
+}

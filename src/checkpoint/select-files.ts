@@ -1,0 +1,89 @@
+/**
+ * Which files of a directory or repository make up its checkpoint, from their names alone: a GGUF file, or a Hugging
+ * Face directory's configuration, tokenizer and safetensors. Knows no contents, disk or network.
+ */
+import { CllmError } from "../error.ts";
+import { nearMisses } from "./near-miss.ts";
+
+export const CONFIG = "config.json";
+export const WEIGHTS = "model.safetensors";
+export const WEIGHTS_INDEX = "model.safetensors.index.json";
+export const GENERATION_CONFIG = "generation_config.json";
+export const TOKENIZER = "tokenizer.json";
+export const TOKENIZER_CONFIG = "tokenizer_config.json";
+export const TEMPLATE = "chat_template.jinja";
+export const TEMPLATE_JSON = "chat_template.json";
+
+export interface Selection {
+  /** The GGUF file to open (a set's first part), or null for the directory itself. */
+  readonly gguf: string | null;
+  /** Files needed, small ones first. The shards that an index names are not among them. */
+  readonly files: readonly string[];
+}
+
+/**
+ * Choose among `names` (paths relative to the top, with `/`). `wanted` names one GGUF file, or is null. Throws
+ * `not-found` where there is no checkpoint, `usage` where there are several, `unsupported` for pickled weights.
+ */
+export function selectFiles(names: readonly string[], where: string, wanted: string | null = null): Selection {
+  const all = new Set(names);
+  if (wanted !== null) return selectGguf(all, where, wanted);
+  const weights = [WEIGHTS, WEIGHTS_INDEX].find((name) => all.has(name));
+  if (weights !== undefined && all.has(CONFIG)) {
+    const small = [CONFIG, GENERATION_CONFIG, TOKENIZER_CONFIG, TEMPLATE, TEMPLATE_JSON, TOKENIZER];
+    return { gguf: null, files: [...small.filter((name) => all.has(name)), weights] };
+  }
+  const ggufs = names.filter((name) => /^[^/]+\.gguf$/.test(name) && !name.startsWith("mmproj") && isFirstPart(name));
+  if (ggufs.length === 1) return selectGguf(all, where, ggufs[0]!);
+  if (ggufs.length > 1) {
+    const some = ggufs.slice(0, 12).join(", ") + (ggufs.length > 12 ? ", ..." : "");
+    throw new CllmError("usage", `${where} has ${ggufs.length} GGUF files. Name one: ${where}/FILE of ${some}.`);
+  }
+  throw nothing(names, where, weights !== undefined);
+}
+
+function selectGguf(all: ReadonlySet<string>, where: string, wanted: string): Selection {
+  const files = partsOf(wanted);
+  const missing = files.find((name) => !all.has(name));
+  if (missing === undefined) return { gguf: files[0]!, files };
+  const near = nearMisses(missing, all);
+  const next = near.length > 0 ? `Did you mean ${near.join(" or ")}?` : "Check the file's name.";
+  throw new CllmError("not-found", `${where} has no file ${missing}. ${next}`);
+}
+
+function nothing(names: readonly string[], where: string, hasWeights: boolean): CllmError {
+  const pickled = names.find((name) => /\.(bin|pt|pth|h5|msgpack)$/.test(name));
+  if (hasWeights) return new CllmError("not-found", `${where} has weights but no ${CONFIG}. Fetch that file too.`);
+  if (pickled !== undefined) {
+    const message = `${where} has weights only as ${pickled}; safetensors and GGUF are supported.`;
+    return new CllmError("unsupported", `${message} Save them with save_pretrained(..., safe_serialization=True).`);
+  }
+  const message = `${where} holds no checkpoint: neither ${CONFIG} with ${WEIGHTS} nor a .gguf file.`;
+  return new CllmError("not-found", `${message} Name another directory, file or repository.`);
+}
+
+const PART = /-(\d{5})-of-(\d{5})\.gguf$/;
+const MAX_PARTS = 1000;
+
+function isFirstPart(name: string): boolean {
+  const match = PART.exec(name);
+  return match === null || Number(match[1]) === 1;
+}
+
+/** All files of the split GGUF set that `path` belongs to, in order; `path` itself where it is whole. */
+export function partsOf(path: string): string[] {
+  const match = PART.exec(path);
+  if (!match) return [path];
+  const parts = Number(match[2]);
+  if (parts < 1 || parts > MAX_PARTS) {
+    const message = `${path} names a set of ${parts} parts; 1 to ${MAX_PARTS} are possible.`;
+    throw new CllmError("unsupported", `${message} Merge it with llama-gguf-split.`);
+  }
+  const number = (n: number): string => String(n).padStart(5, "0");
+  return Array.from({ length: parts }, (_, i) => path.replace(PART, `-${number(i + 1)}-of-${number(parts)}.gguf`));
+}
+
+/** A GGUF path without extension and part number, for people. */
+export function withoutPart(path: string): string {
+  return path.replace(PART, ".gguf").replace(/\.gguf$/, "");
+}
