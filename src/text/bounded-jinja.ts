@@ -3,8 +3,8 @@
  * template may take. Work is counted (nodes evaluated, and the sizes of the values they give); a clock stops what
  * counting cannot see, such as a regular expression or the writing out of a huge nested value. Knows nothing of chats.
  */
-import { createContext, Script } from "node:vm";
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
+import { withinTime } from "./within-time.ts";
 
 /** What is used of the library's interpreter; the types it publishes do not resolve under Node's module rules. */
 interface JinjaInterpreter {
@@ -25,14 +25,15 @@ export interface TemplateLimits {
   readonly timeoutMs?: number;
 }
 
-/** A template went past a limit; the message says which, and reads on from "the template". */
+/** A template went past a limit; the message says which, going on from "the template". */
 export class TemplateLimitError extends Error {
   override readonly name: string = "TemplateLimitError";
 }
 
 /** A parsed template. */
 export interface BoundedTemplate {
-  /** Renders with `variables`, plain values and functions by name. Throws `TemplateLimitError` and Jinja's errors. */
+  /** Renders with `variables`, plain values and functions by name. Throws `TemplateLimitError`, `TimeLimitError`, or what Jinja and the
+   * functions throw. */
   render(variables: Readonly<Record<string, unknown>>): string;
 }
 
@@ -44,7 +45,7 @@ export function parseTemplate(
   { maxSteps = 5_000_000, maxSize = 1 << 22, timeoutMs = 2_000 }: TemplateLimits = {},
 ): BoundedTemplate {
   if (template.length > MAX_TEMPLATE_LENGTH) {
-    throw new TemplateLimitError(`is ${template.length} characters long; at most ${MAX_TEMPLATE_LENGTH} are read`);
+    throw new TemplateLimitError(`is ${template.length} characters long, and at most ${MAX_TEMPLATE_LENGTH} are read`);
   }
   const program = withinTime(timeoutMs, () => parse(tokenize(template, { lstrip_blocks: true, trim_blocks: true })));
 
@@ -80,7 +81,7 @@ class BoundedInterpreter extends JinjaInterpreter {
     if (size > this.maxSize) throw tooLarge(size, this.maxSize);
     this.steps += 1 + (isText ? size / 64 : size);
     if (this.steps > this.maxSteps) {
-      throw new TemplateLimitError(`does not come to an end within ${this.maxSteps} steps`);
+      throw new TemplateLimitError(`did not come to an end within ${this.maxSteps} steps`);
     }
     return value;
   }
@@ -97,24 +98,5 @@ function boundedRange(maxSize: number, [first = 0, second, step = 1]: number[]):
 }
 
 function tooLarge(size: number, maxSize: number): TemplateLimitError {
-  return new TemplateLimitError(`makes a value of ${size} elements; at most ${maxSize} are allowed`);
-}
-
-const script = new Script("run()");
-
-/** Runs `work` and stops it, wherever it is, once the time is over. */
-function withinTime<T>(timeoutMs: number, work: () => T): T {
-  let result: T | undefined;
-  const run = () => {
-    result = work();
-  };
-  try {
-    script.runInContext(createContext({ run }), { timeout: timeoutMs });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ERR_SCRIPT_EXECUTION_TIMEOUT") {
-      throw new TemplateLimitError(`does not come to an end within ${timeoutMs} ms`);
-    }
-    throw error;
-  }
-  return result as T;
+  return new TemplateLimitError(`made a value of ${size} elements, and at most ${maxSize} are allowed`);
 }

@@ -6,6 +6,7 @@ import type { TokenizerSource } from "../checkpoint/tokenizer-source.ts";
 import { CllmError } from "../error.ts";
 import { type BoundedTemplate, parseTemplate, TemplateLimitError, type TemplateLimits } from "./bounded-jinja.ts";
 import { specialToken } from "./huggingface-vocabulary.ts";
+import { TimeLimitError } from "./within-time.ts";
 
 /** One turn of a conversation. */
 export interface ChatMessage {
@@ -71,7 +72,8 @@ function templateError(error: unknown): CllmError {
   if (error instanceof Refusal) {
     return new CllmError("bad-input", `The model's chat template refuses these messages: ${reason}`, { cause: error });
   }
-  const what = error instanceof TemplateLimitError ? reason : `fails: ${reason}`;
+  const limit = error instanceof TemplateLimitError || error instanceof TimeLimitError;
+  const what = limit ? reason : `failed: ${reason}`;
   return new CllmError("bad-template", `The model's chat template ${what}. ${USE_PROMPT}`, { cause: error });
 }
 

@@ -17,6 +17,7 @@ import {
   quote,
   type Vocabulary,
 } from "./vocabulary.ts";
+import { TimeLimitError, withinTime } from "./within-time.ts";
 
 type Json = Record<string, unknown>;
 
@@ -56,6 +57,7 @@ export function huggingFaceVocabulary(source: HuggingFaceTokenizerSource, vocabS
         unk_token: unknownToken(model["unk_token"] ?? null, ids),
       },
     });
+    library = withTimeLimit(library);
     library.encode("a", { add_special_tokens: true }); // what is wrong with the post-processor shows only when it runs
   } catch (error) {
     if (error instanceof CllmError) throw error;
@@ -70,6 +72,23 @@ export function huggingFaceVocabulary(source: HuggingFaceTokenizerSource, vocabS
   for (const id of [bosTokenId, eosTokenId]) if (id !== null) specialIds.add(id);
   const verbatim = new Set(added.map((token) => token.id));
   return { ...decoding, library, tokens, verbatim, specialIds, bosTokenId, eosTokenId, before: [], after: [] };
+}
+
+/** The regular expressions are the file's, and some never end on some texts: a text gets two seconds and 1 ms a letter. */
+function withTimeLimit(library: LibraryTokenizer): LibraryTokenizer {
+  return {
+    model: library.model,
+    token_to_id: (token) => library.token_to_id(token),
+    encode(text, options) {
+      try {
+        return withinTime(2_000 + text.length, () => library.encode(text, options));
+      } catch (error) {
+        if (!(error instanceof TimeLimitError)) throw error;
+        const message = `The tokenizer ${error.message} on a text of ${text.length} characters: a regular expression in`;
+        throw new CllmError("bad-file", `${message} tokenizer.json does not end. Use the model's GGUF file.`);
+      }
+    },
+  };
 }
 
 /** A special token's text in `tokenizer_config.json`, which writes it as a string or as an object with `content`. */
