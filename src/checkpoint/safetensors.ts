@@ -106,7 +106,7 @@ export interface TensorToWrite {
  * Throws `bad-weights` where a shape and its values disagree, and `disk` where writing fails.
  */
 export async function writeSafetensors(path: string, tensors: ReadonlyMap<string, TensorToWrite>): Promise<void> {
-  const header: Record<string, unknown> = { __metadata__: { format: "pt" } };
+  const entries: [string, unknown][] = [["__metadata__", { format: "pt" }]];
   let offset = 0;
   for (const [name, { shape, values }] of tensors) {
     const elements = shape.reduce((product, length) => product * length, 1);
@@ -116,10 +116,10 @@ export async function writeSafetensors(path: string, tensors: ReadonlyMap<string
         `Tensor ${name} [${shape}] needs ${elements} values; it has ${values.length}.`,
       );
     }
-    header[name] = { dtype: "F32", shape, data_offsets: [offset, offset + values.byteLength] };
+    entries.push([name, { dtype: "F32", shape, data_offsets: [offset, offset + values.byteLength] }]);
     offset += values.byteLength;
   }
-  const json = Buffer.from(JSON.stringify(header));
+  const json = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
   const padded = Buffer.concat([json, Buffer.alloc((8 - (json.length % 8)) % 8, " ")]); // data starts 8-byte aligned
   const prefix = Buffer.alloc(8);
   prefix.writeBigUInt64LE(BigInt(padded.length));
