@@ -1,0 +1,167 @@
+/** Chat templates: what the models' own templates need works, and hostile ones end with one clear error. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { TokenizerSource } from "../../src/checkpoint/tokenizer-source.ts";
+import { type ChatMessage, createChatTemplate, strftime } from "../../src/text/chat.ts";
+import { byteLevelSource, sentencePieceSource } from "./tiny-tokenizers.ts";
+
+const hi: ChatMessage[] = [{ role: "user", content: "Hi" }];
+
+function template(chatTemplate: string | null, limits = {}) {
+  return createChatTemplate({ ...sentencePieceSource(), chatTemplate }, limits);
+}
+
+function rendered(chatTemplate: string, messages: readonly ChatMessage[] = hi): string {
+  return template(chatTemplate).render(messages);
+}
+
+describe("templates", () => {
+  test("write special tokens from GGUF metadata and from tokenizer_config.json alike", () => {
+    const chatTemplate = "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}{{ pad_token }}";
+    const tokenizerConfig = { bos_token: "<s>", eos_token: { content: "</s>", lstrip: false }, pad_token: null };
+    const source: TokenizerSource = { kind: "huggingface", tokenizerJson: {}, tokenizerConfig, chatTemplate };
+    expect(createChatTemplate(source).render(hi)).toBe("<s>Hi</s>");
+    expect(rendered(chatTemplate)).toBe("<s>Hi</s>");
+    expect(createChatTemplate({ ...byteLevelSource(), chatTemplate }).render(hi)).toBe("<|begin|>Hi<|end|>");
+  });
+
+  test("open the assistant's turn unless told not to", () => {
+    const chat = template("{% if add_generation_prompt %}A:{% endif %}");
+    expect([chat.render(hi), chat.render(hi, { addGenerationPrompt: false })]).toEqual(["A:", ""]);
+  });
+
+  test("see tools and documents as none, and loop, macro, namespace and slices", () => {
+    expect(rendered("{% if tools is none and documents is none %}{{ 'none' }}{% endif %}")).toBe("none");
+    expect(
+      rendered(
+        "{% macro turn(m) %}[{{ m.role }}:{{ m.content | trim }}]{% endmacro %}{% set ns = namespace(n=0) %}" +
+          "{% for m in messages[1:] %}{{ turn(m) }}{% set ns.n = ns.n + loop.index %}{% endfor %}{{ ns.n }}",
+        [...hi, { role: "assistant", content: " a " }, { role: "user", content: "b" }],
+      ),
+    ).toBe("[assistant:a][user:b]3");
+  });
+
+  test("take the line break after a block and the indentation before it, as transformers has them do", () => {
+    expect(rendered("{% for m in messages %}\n  {% if true %}\n{{ m.content }}\n  {% endif %}\n{% endfor %}\n")).toBe(
+      "Hi\n",
+    );
+  });
+
+  test("may ask for today's date, in English", () => {
+    const now = new Date();
+    expect(rendered("{{ strftime_now('%Y') }}")).toBe(String(now.getFullYear()));
+    expect(strftime(new Date(2024, 6, 4, 15, 5, 9), "%d %b %Y, %A %B %-d %H:%M:%S %I %p %y%%")).toBe(
+      "04 Jul 2024, Thursday July %-d 15:05:09 03 PM 24%",
+    );
+  });
+
+  test("render range as Python does", () => {
+    const bound = fc.integer({ min: -20, max: 20 });
+    fc.assert(
+      fc.property(bound, bound, bound, (start, stop, step) => {
+        fc.pre(step !== 0);
+        const numbers: number[] = [];
+        for (let i = start; step > 0 ? i < stop : i > stop; i += step) numbers.push(i);
+        expect(rendered(`{% for i in range(${start}, ${stop}, ${step}) %}{{ i }} {% endfor %}`)).toBe(
+          numbers.map((n) => `${n} `).join(""),
+        );
+      }),
+    );
+    expect(rendered("{% for i in range(3) %}{{ i }}{% endfor %}")).toBe("012");
+  });
+});
+
+describe("bad conversations and templates", () => {
+  test("a missing template says to give a prompt", () => {
+    expect(() => template(null).render(hi)).toThrow(
+      expect.objectContaining({ code: "bad-template", message: expect.stringContaining("prompt") }),
+    );
+  });
+
+  test("a template's own complaint reaches the user", () => {
+    expect(() => rendered("{{ raise_exception('Roles must alternate') }}")).toThrow(
+      expect.objectContaining({ code: "bad-input", message: expect.stringContaining("Roles must alternate") }),
+    );
+  });
+
+  test.each([[[]], [[{ role: "user" }]], [[{ role: 1, content: "x" }]], [[null]], ["Hi"]])(
+    "refuses messages %j",
+    (messages) => {
+      expect(() => template("x").render(messages as unknown as ChatMessage[])).toThrow(
+        expect.objectContaining({ code: "bad-input" }),
+      );
+    },
+  );
+
+  const doubling = (what: string, times: number, end: string) =>
+    `{% set ns = namespace(x=${what}) %}{% for i in range(${times}) %}{% set ns.x = ${end} %}{% endfor %}`;
+  const hostile: Record<string, string> = {
+    "counts without end": "{% for i in range(10**12) %}{% endfor %}",
+    "counts to infinity": "{% for i in range(0, 10, 0) %}{% endfor %}",
+    "nests loops": "{% for i in range(10**5) %}{% for j in range(10**5) %}{{ j }}{% endfor %}{% endfor %}",
+    "nests empty loops": "{% for i in range(10**5) %}{% for j in range(10**5) %}{% endfor %}{% endfor %}",
+    "calls itself": "{% macro f(g) %}{{ g(g) }}{% endmacro %}{{ f(f) }}",
+    "doubles a string": doubling("'aa'", 200, "ns.x ~ ns.x"),
+    "doubles a list": doubling("[1]", 200, "ns.x + ns.x"),
+    "doubles a tree": `${doubling("[1]", 60, "[ns.x, ns.x]")}{{ ns.x }}`,
+    "doubles a tree as JSON": `${doubling("[1]", 60, "[ns.x, ns.x]")}{{ ns.x | tojson }}`,
+    "contains itself": "{% set ns = namespace(x=1) %}{% set ns.x = ns %}{{ ns.x }}",
+    "replaces each letter by many": `${doubling("'a'", 20, "ns.x ~ ns.x")}{{ ns.x | replace('a', ns.x) }}`,
+    "is blank for too long": `x${" ".repeat(1_000_000)}x`,
+    "is too long": "x".repeat((1 << 20) + 1),
+    "opens brackets": `{{ ${"(".repeat(100_000)}1${")".repeat(100_000)} }}`,
+    "does not close": "{% if x %}",
+    "breaks outside a loop": "{% break %}",
+    "calls nothing": "{{ nothing() }}",
+    "reaches for the engine": "{{ ''.constructor.constructor('return process')() }}",
+  };
+  test.each(Object.entries(hostile))("a template that %s ends with an error", (_, chatTemplate) => {
+    const chat = template(chatTemplate, { timeoutMs: 300 });
+    expect(() => chat.render(hi)).toThrow(expect.objectContaining({ code: "bad-template" }));
+  });
+
+  test("work is bounded by counting, whatever the clock says", () => {
+    const chat = template("{% for i in range(10**5) %}{{ i }}{% endfor %}", { maxSteps: 1_000, timeoutMs: 60_000 });
+    expect(() => chat.render(hi)).toThrow(expect.objectContaining({ message: expect.stringContaining("1000 steps") }));
+  });
+
+  test("long conversations are no hostile ones", () => {
+    const messages = Array.from({ length: 2_000 }, () => ({ role: "user", content: "x".repeat(500) }));
+    expect(rendered("{% for m in messages %}{{ m['content'] }}{% endfor %}", messages).length).toBe(1_000_000);
+  });
+
+  test("any text either renders or is a bad template", () => {
+    const parts = [
+      "{{",
+      "}}",
+      "{%",
+      "%}",
+      " for ",
+      "m",
+      " in ",
+      "messages",
+      "endfor",
+      "if",
+      "|",
+      "'",
+      ".",
+      "(",
+      ")",
+      "[",
+      "0",
+    ];
+    fc.assert(
+      fc.property(
+        fc.array(fc.oneof(fc.constantFrom(...parts), fc.string({ maxLength: 3 })), { maxLength: 12 }),
+        (pieces) => {
+          try {
+            expect(typeof rendered(pieces.join(""))).toBe("string");
+          } catch (error) {
+            expect(error).toMatchObject({ name: "CllmError", code: "bad-template" });
+          }
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+});
