@@ -8,7 +8,19 @@ import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 /** Lowest first. A file directly in `src/` counts as the room of its name. */
-const ROOMS = ["error", "graph", "model", "checkpoint", "text", "runtime", "decode", "generate", "index", "cli"];
+const ROOMS = [
+  "error",
+  "hash",
+  "graph",
+  "model",
+  "checkpoint",
+  "text",
+  "runtime",
+  "decode",
+  "generate",
+  "index",
+  "cli",
+];
 
 const IMPORT = /(?:\bfrom\s*|\bimport\s*\(\s*|\bimport\s+|\bnew URL\(\s*)(["'])(\.{1,2}\/[^"']+)\1/g;
 

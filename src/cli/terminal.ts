@@ -5,9 +5,19 @@
 import cliProgress from "cli-progress";
 import pc from "picocolors";
 import { CllmError } from "../error.ts";
-import type { Progress } from "../generate/types.ts";
+import { formatBytes } from "./format.ts";
 
 export type Colors = ReturnType<typeof pc.createColors>;
+
+/** Something that takes long; the library's `Progress` is one of these. */
+export interface Progress {
+  readonly stage: string;
+  readonly what: string;
+  readonly done: number;
+  /** 0 while unknown. */
+  readonly total: number;
+  readonly unit: string;
+}
 
 /** How the user wants to be written to. */
 export interface TerminalOptions {
@@ -112,18 +122,6 @@ function formatBar(
   const left = total > 0 && done > 0 ? `, ${Math.ceil((seconds * (total - done)) / done)} s left` : "";
   const line = `${stage.padEnd(9)} ${"█".repeat(filled)}${"░".repeat(width - filled)} ${count}${left}  ${what}`;
   return line.slice(0, (process.stderr.columns || 80) - 1);
-}
-
-/** Decimal units, three digits: 98.4 MB. */
-export function formatBytes(bytes: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  let exponent = 0;
-  let value = bytes;
-  while (value >= 999.5 && exponent < units.length - 1) {
-    value /= 1000;
-    exponent++;
-  }
-  return `${exponent === 0 || value >= 99.95 ? Math.round(value) : value.toPrecision(3)} ${units[exponent]}`;
 }
 
 /** What a failure becomes for its reader: one line, or one JSON object; the stack only where CLLM_DEBUG=1 asks for it. */

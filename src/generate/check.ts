@@ -3,6 +3,7 @@
  * the value, the limit and, for a name that does not exist, the near miss. Knows no particular option.
  */
 import * as z from "zod";
+import { nearMisses } from "../checkpoint/near-miss.ts";
 import { CllmError, type ErrorCode } from "../error.ts";
 
 /** How a check reports: the command names its flags, the library its options. */
@@ -36,8 +37,9 @@ function describe(issue: z.core.$ZodIssue, schema: z.ZodType, { what, nameOf = (
 
 /** The message for a name that does not exist, with the near miss or else everything that does. */
 export function unknownName(owner: string, name: string, known: readonly string[]): string {
-  const near = nearest(name, known);
-  const next = near !== null ? `; did you mean ${near}?` : known.length > 0 ? `; there are ${known.join(", ")}` : "";
+  const [near] = nearMisses(name, known, 1);
+  const next =
+    near !== undefined ? `; did you mean ${near}?` : known.length > 0 ? `; there are ${known.join(", ")}` : "";
   return `${owner} has no ${name}${next}`;
 }
 
@@ -81,29 +83,4 @@ function show(value: unknown): string {
   if (typeof value === "number") return String(value);
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
-}
-
-/** The candidate most like `word`, or null where none is near: at most two fifths of its characters may differ. */
-export function nearest(word: string, candidates: readonly string[]): string | null {
-  let best: string | null = null;
-  let bestDistance = Math.max(1, Math.floor(word.length * 0.4)) + 1;
-  for (const candidate of candidates) {
-    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
-    if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
-  }
-  return best;
-}
-
-/** Insertions, deletions and substitutions between two texts (Levenshtein), by rows of the usual table. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substitution = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(substitution, row[j]! + 1, next[j - 1]! + 1));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }

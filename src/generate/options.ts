@@ -19,7 +19,7 @@ export type Request = Checked<GenerateOptions, "prompt" | "messages" | "maxNewTo
 export type DecodingSettings = Omit<Request, keyof Sampling | "prompt" | "messages" | "signal">;
 export type LoadSettings = Checked<
   LoadOptions,
-  "threads" | "revision" | "cacheDir" | "token" | "onProgress" | "signal"
+  "threads" | "offline" | "revision" | "cacheDir" | "token" | "onProgress" | "signal"
 >;
 
 export const messagesSchema: z.ZodType<readonly Message[]> = z
@@ -86,11 +86,7 @@ const requestFields: Fields<Request> = {
 };
 
 /** A request, checked for form. What depends on the model (ids, context length) is checked against the model. */
-export const requestSchema: z.ZodType<Request> = z
-  .strictObject(requestFields)
-  .refine(({ prompt, messages }) => (prompt === undefined) !== (messages === undefined), {
-    message: "given exactly one of prompt and messages",
-  });
+export const requestSchema: z.ZodType<Request> = z.strictObject(requestFields);
 
 export const loadFields: Fields<Omit<LoadSettings, "token" | "onProgress" | "signal">> = {
   precision: z
@@ -103,10 +99,7 @@ export const loadFields: Fields<Omit<LoadSettings, "token" | "onProgress" | "sig
     .max(256)
     .optional()
     .meta({ description: "threads of ONNX Runtime; default: the machine's cores, at most 8", placeholder: "n" }),
-  offline: z
-    .boolean()
-    .default(() => process.env["HF_HUB_OFFLINE"] === "1")
-    .meta({ description: "never touch the network" }),
+  offline: z.boolean().optional().meta({ description: "never touch the network" }),
   revision: z.string().min(1).optional().meta({ description: "branch, tag or commit of a hub repository" }),
   cacheDir: z
     .string()

@@ -3,7 +3,8 @@
  */
 import type { ModelConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
-import type { TokenIds } from "../runtime/session.ts";
+import type { Session, TokenIds } from "../runtime/session.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
 
 export type DecoderName = "auto" | "ar" | "jacobi" | "lookahead" | "prompt-lookup" | "multiblock";
 export const DECODERS: readonly DecoderName[] = ["auto", "ar", "jacobi", "lookahead", "prompt-lookup", "multiblock"];
@@ -53,13 +54,17 @@ export interface Sampling {
   readonly seed?: number;
 }
 
-export interface GenerateOptions extends Sampling {
-  /** Text continued as it is. Exactly one of `prompt` and `messages`. */
-  readonly prompt?: string;
+/** What to write after: exactly one of the two. */
+export interface PromptInput {
+  /** Text continued as it is. */
+  readonly prompt?: string | undefined;
   /** A conversation, put through the model's chat template. */
-  readonly messages?: readonly Message[];
+  readonly messages?: readonly Message[] | undefined;
+}
+
+export interface GenerateOptions extends PromptInput, Sampling {
   readonly decoder?: DecoderName;
-  /** Tokens solved for together; ignored by `ar`, an upper bound for `auto`. Default: 16. */
+  /** Tokens solved for together; ignored by `ar` and `lookahead`, an upper bound for `auto`. Default: 16. */
   readonly blockSize?: number;
   /** Jacobi's form: `window` keeps `blockSize` guesses in flight, `block` finishes a block before the next. */
   readonly jacobiForm?: "window" | "block";
@@ -106,12 +111,31 @@ export interface Chunk {
   readonly tokens: TokenIds;
 }
 
+/** What a pass of so many tokens costs here, in milliseconds; all that `auto` needs to know about a machine. */
+export type PassCosts = ReadonlyMap<number, number>;
+
+/**
+ * A loaded model. Requests may overlap: each gets a sequence of its own over the same weights, and their passes take
+ * turns. The sequence of the last finished request is kept, so that what the next prompt shares with it is not computed
+ * again. After an error, an abort or a `break` the model goes on as before.
+ */
 export interface LanguageModel extends AsyncDisposable {
+  /** For people and results: the hub id, or the name of the directory or file. */
   readonly name: string;
   readonly config: ModelConfig;
   readonly precision: Precision;
+  readonly tokenizer: Tokenizer;
+  /** Whether `messages` can be given. */
+  readonly hasChatTemplate: boolean;
   generate(options: GenerateOptions): Promise<Generation>;
   /** The same as it comes. Returns the whole generation at the end; `break` cancels. */
   stream(options: GenerateOptions): AsyncGenerator<Chunk, Generation, void>;
+  /** The token ids that a request's prompt or messages become: what decoders take. */
+  promptIds(input: PromptInput): TokenIds;
+  /** A new, empty sequence, for people who call decoders themselves. The caller disposes of it. */
+  session(): Session;
+  /** Cost of a pass by its number of tokens; measured once for this model, precision and machine, then cached. */
+  passCosts(signal?: AbortSignal): Promise<PassCosts>;
+  /** Frees the weights and every sequence. Requests that are still running fail with `disposed`. */
   dispose(): Promise<void>;
 }

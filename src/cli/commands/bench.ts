@@ -1,0 +1,197 @@
+/**
+ * `cllm bench`: decoders side by side on a file of prompts, and what a pass costs here. Ratios are taken within one run;
+ * the figures come with everything that it takes to get them again.
+ */
+import * as z from "zod";
+import { CllmError } from "../../error.ts";
+import { check } from "../../generate/check.ts";
+import {
+  type DecodingSettings,
+  decodingFields,
+  messagesSchema,
+  type SamplingSettings,
+  samplingFields,
+} from "../../generate/options.ts";
+import { DECODERS, type DecoderName, type LanguageModel, type PromptInput } from "../../generate/types.ts";
+import { type Command, defineCommand } from "../command.ts";
+import { decoderTable } from "../decoder-table.ts";
+import { formatTable } from "../format.ts";
+import { parseJson, readInput } from "../input.ts";
+import { commitOfCheckout, machineName } from "../machine.ts";
+import { type DecoderSummary, type Measurement, measure, summarize, warmUp, withBaseline } from "../measure.ts";
+import { loadModel } from "../model.ts";
+import type { Colors } from "../terminal.ts";
+
+interface BenchSettings extends Omit<DecodingSettings, "decoder" | "maxNewTokens">, SamplingSettings {
+  readonly prompts: string;
+  readonly decoders: readonly DecoderName[];
+  readonly limit: number | undefined;
+  readonly runs: number;
+  readonly maxNewTokens: number;
+  readonly chat: boolean;
+}
+
+const { decoder: _decoder, maxNewTokens: _maxNewTokens, ...sharedFields } = decodingFields;
+
+export const bench: Command = defineCommand<BenchSettings>({
+  name: "bench",
+  summary: "Compare decoders on a file of prompts",
+  details:
+    "Each line of the file is a JSON object with prompt (continued as it is; --chat takes it for a user's message) or\n" +
+    "messages; other keys are ignored. Every prompt goes through every decoder before the next, after a warm-up; ar is\n" +
+    "always among them. Speeds are medians over the prompts, with quartiles; prompts that are too long are counted.",
+  fields: {
+    prompts: z
+      .string()
+      .min(1)
+      .meta({ description: "JSON Lines file of prompts; - is standard input", placeholder: "file" }),
+    decoders: z
+      .array(z.enum(DECODERS))
+      .min(1)
+      .default([...DECODERS])
+      .meta({ description: "which to compare with ar" }),
+    limit: z.int().min(1).optional().meta({ description: "only the first prompts", placeholder: "prompts" }),
+    runs: z
+      .int()
+      .min(1)
+      .max(100)
+      .default(1)
+      .meta({ description: "how often to go through all prompts", placeholder: "times" }),
+    ...sharedFields,
+    maxNewTokens: z
+      .int()
+      .min(1)
+      .default(128)
+      .meta({ description: "most tokens to write", placeholder: "tokens", short: "n" }),
+    chat: z
+      .boolean()
+      .default(false)
+      .meta({ description: "take each prompt for a user's message; needs a chat template" }),
+    ...samplingFields,
+  },
+  examples: [
+    ["cllm bench --prompts prompts.jsonl --limit 32", "all decoders, greedy, 128 tokens each"],
+    ["cllm bench --prompts prompts.jsonl --decoders auto,jacobi --json | tail -n 1", "one JSON object, for programs"],
+  ],
+  async run(settings, terminal) {
+    const rows = await readRows(settings);
+    await using model = await loadModel(settings, terminal);
+    const inputs = rows.map((row) => toInput(row, settings.chat));
+    const costs = await model.passCosts(terminal.signal);
+    terminal.endProgress();
+    const { stop, stopIds, ignoreEos, blockSize, jacobiForm, maxNewTokens } = settings;
+    const { temperature, topK, topP, minP, seed } = settings;
+    const shared = {
+      ...{ stop, stopIds, ignoreEos, blockSize, jacobiForm, maxNewTokens },
+      ...{ temperature, topK, topP, minP, seed, signal: terminal.signal },
+    };
+    await warmUp(model, inputs, settings.decoders, shared);
+    const measurements: Measurement[] = [];
+    const refused = new Set<number>();
+    const total = inputs.length * settings.runs * withBaseline(settings.decoders).length;
+    for await (const result of measure(model, inputs, settings.decoders, settings.runs, shared)) {
+      if ("error" in result) {
+        refused.add(result.prompt);
+        terminal.note(`prompt ${result.prompt + 1} left out: ${result.error.message}`);
+        continue;
+      }
+      measurements.push(result);
+      const { decoder, prompt, matches } = result;
+      if (!matches) terminal.note(`prompt ${prompt + 1}: ${decoder} differs from ar`);
+      terminal.progress({
+        stage: "measure",
+        what: `prompt ${prompt + 1}`,
+        done: measurements.length,
+        total,
+        unit: "requests",
+      });
+    }
+    terminal.endProgress();
+    const summaries = summarize(measurements, settings.decoders);
+    const measured = inputs.length - refused.size;
+    if (measured === 0) throw new CllmError("bad-input", `none of the ${inputs.length} prompts could be measured`);
+    if (!terminal.json) {
+      terminal.write(describe(model, settings, measured, refused.size));
+      terminal.write(`\n${decoderTable(summaries, terminal.colors)}\n${costTable(costs, terminal.colors)}`);
+      return;
+    }
+    const report = {
+      model: model.name,
+      precision: model.precision,
+      machine: machineName(),
+      prompts: measured,
+      maxNewTokens,
+      cost: Object.fromEntries([...costs].map(([tokens, ms]) => [tokens, round(ms)])),
+      decoders: summaries.map(roundAll),
+      refused: refused.size,
+      commit: commitOfCheckout(),
+      settings,
+    };
+    terminal.write(`${JSON.stringify(report)}\n`);
+  },
+});
+
+interface Row {
+  readonly prompt?: string | undefined;
+  readonly messages?: PromptInput["messages"] | undefined;
+}
+
+const rowSchema: z.ZodType<Row> = z
+  .object({ prompt: z.string().min(1).optional(), messages: messagesSchema.optional() })
+  .refine(({ prompt, messages }) => (prompt === undefined) !== (messages === undefined), {
+    message: "a JSON object with either prompt or messages",
+  });
+
+async function readRows({ prompts, limit }: BenchSettings): Promise<readonly Row[]> {
+  const rows: Row[] = [];
+  for (const [index, line] of (await readInput(prompts)).split("\n").entries()) {
+    if (line.trim() === "") continue;
+    if (limit !== undefined && rows.length >= limit) break;
+    const where = `${prompts}:${index + 1}`;
+    const options = { what: where, code: "bad-input", nameOf: (key: string) => `${where}: ${key}` } as const;
+    rows.push(check(rowSchema, parseJson(line, where), options));
+  }
+  if (rows.length === 0) throw new CllmError("bad-input", `${prompts} holds no prompts; give one JSON object per line`);
+  return rows;
+}
+
+function toInput({ prompt, messages }: Row, chat: boolean): PromptInput {
+  if (messages !== undefined) return { messages };
+  return chat ? { messages: [{ role: "user", content: prompt! }] } : { prompt: prompt! };
+}
+
+function describe(
+  model: LanguageModel,
+  { maxNewTokens, seed, temperature, runs, blockSize }: BenchSettings,
+  prompts: number,
+  refused: number,
+): string {
+  const left = refused > 0 ? ` (${refused} left out)` : "";
+  const how = temperature === 0 ? "greedy" : `temperature ${temperature}, seed ${seed}`;
+  const times = runs > 1 ? `, ${runs} runs` : "";
+  const commit = commitOfCheckout();
+  return (
+    `${model.name}, ${model.precision}, ${prompts} prompts${left}, ${maxNewTokens} new tokens, ${how}, block size ${blockSize}${times}\n` +
+    `${machineName()}${commit === null ? "" : `, commit ${commit}`}\n`
+  );
+}
+
+function costTable(costs: ReadonlyMap<number, number>, colors: Colors): string {
+  const cells = [...costs.values()].map((ms) => ms.toFixed(1));
+  return formatTable(["tokens in a pass", ...[...costs.keys()].map(String)], [["ms", ...cells]], colors);
+}
+
+const round = (value: number): number => Number(value.toPrecision(4));
+
+/** Four digits of every figure; more would pretend. */
+function roundAll(summary: DecoderSummary): object {
+  const rounded = (value: unknown): unknown =>
+    Array.isArray(value)
+      ? value.map(rounded)
+      : typeof value === "number"
+        ? Number.isFinite(value)
+          ? round(value)
+          : null
+        : value;
+  return Object.fromEntries(Object.entries(summary).map(([key, value]) => [key, rounded(value)]));
+}

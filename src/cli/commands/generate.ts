@@ -1,0 +1,105 @@
+/**
+ * `cllm generate`: one prompt or conversation in, its completion out, as it comes. The text goes to standard output and
+ * everything else to standard error.
+ */
+import * as z from "zod";
+import {
+  type DecodingSettings,
+  decodingFields,
+  type SamplingSettings,
+  samplingFields,
+} from "../../generate/options.ts";
+import type { GenerateOptions, Generation, LanguageModel, PromptInput } from "../../generate/types.ts";
+import { type Command, type Common, defineCommand } from "../command.ts";
+import { formatDuration } from "../format.ts";
+import { loadModel } from "../model.ts";
+import { asMessage, PROMPT_DETAILS, type PromptSettings, promptFields, readPrompt } from "../prompt.ts";
+import type { Terminal } from "../terminal.ts";
+
+interface GenerateSettings extends PromptSettings, DecodingSettings, SamplingSettings {
+  readonly colorPasses: boolean;
+  readonly stats: boolean;
+}
+
+export const generate: Command = defineCommand<GenerateSettings>({
+  name: "generate",
+  summary: "Continue a prompt or answer a message",
+  details: PROMPT_DETAILS,
+  fields: {
+    ...promptFields,
+    ...decodingFields,
+    ...samplingFields,
+    colorPasses: z.boolean().default(false).meta({ description: "show tokens that landed in one pass in one colour" }),
+    stats: z.boolean().default(false).meta({ description: "print a line of figures on standard error at the end" }),
+  },
+  argument: "prompt",
+  examples: [
+    ['cllm generate "Name three prime numbers." --stats', "answer, and say how fast"],
+    ["cllm generate --raw --file story.txt --max-new-tokens 64", "continue a text"],
+    ['echo "Why is the sky blue?" | cllm generate --color-passes', "colour what landed together"],
+    ["cllm generate --messages chat.json --temperature 0.8 --seed 7 --json", "a conversation, sampled, as JSON"],
+  ],
+  async run(settings, terminal) {
+    const input = await readPrompt(settings);
+    await using model = await loadModel(settings, terminal);
+    const request = requestOf(asMessage(input, settings, model), settings, terminal.signal);
+    const generation = terminal.json
+      ? await model.generate(request)
+      : await writeStream(model, request, settings.colorPasses, terminal);
+    if (terminal.json) terminal.write(`${JSON.stringify(report(model, generation, settings))}\n`);
+    if (settings.stats) terminal.note(statsLine(generation, settings.decoder, model));
+  },
+});
+
+function requestOf(input: PromptInput, settings: GenerateSettings, signal: AbortSignal): GenerateOptions {
+  const { decoder, blockSize, jacobiForm, maxNewTokens, stop, stopIds, ignoreEos } = settings;
+  const { temperature, topK, topP, minP, seed } = settings;
+  return {
+    ...input,
+    ...{ decoder, blockSize, jacobiForm, stop, stopIds, ignoreEos },
+    ...{ temperature, topK, topP, minP, seed, signal },
+    ...(maxNewTokens !== undefined && { maxNewTokens }),
+  };
+}
+
+async function writeStream(
+  model: LanguageModel,
+  request: GenerateOptions,
+  colorPasses: boolean,
+  terminal: Terminal,
+): Promise<Generation> {
+  const { cyan, yellow, magenta, green } = terminal.colors;
+  const colors = [cyan, yellow, magenta, green];
+  let passes = 0;
+  let last = "";
+  try {
+    const stream = model.stream(request);
+    for (;;) {
+      const { done, value } = await stream.next();
+      if (done) return value;
+      const color = colors[passes++ % colors.length]!;
+      if (value.text === "") continue;
+      terminal.write(colorPasses ? color(value.text) : value.text);
+      last = value.text;
+    }
+  } finally {
+    if (last !== "" && !last.endsWith("\n")) terminal.write("\n");
+  }
+}
+
+/** One object with everything that it takes to run the same again. */
+function report(model: LanguageModel, generation: Generation, settings: GenerateSettings & Common): object {
+  const { text, tokens, finishReason, stats } = generation;
+  return { model: model.name, text, tokens: [...tokens], finishReason, stats, settings };
+}
+
+function statsLine({ finishReason, stats }: Generation, decoder: string, model: LanguageModel): string {
+  const { newTokens, forwards, tokensPerSecond, tokensPerForward, promptTokens, cachedTokens, prefillMs, decodeMs } =
+    stats;
+  const cached = cachedTokens > 0 ? `, ${cachedTokens} of them cached` : "";
+  return (
+    `${newTokens} tokens in ${formatDuration(decodeMs)}: ${tokensPerSecond.toFixed(1)} tokens/s, ` +
+    `${tokensPerForward.toFixed(2)} tokens per pass, ${forwards} passes; ended by ${finishReason}; ` +
+    `prompt of ${promptTokens} tokens${cached} in ${formatDuration(prefillMs)}; ${decoder} on ${model.name}, ${model.precision}`
+  );
+}

@@ -1,0 +1,128 @@
+/**
+ * `cllm info`: what a checkpoint is and what it would take to run it, from its headers alone. Reads no weights.
+ */
+import { type CheckpointFacts, describeCheckpoint } from "../../checkpoint/checkpoint.ts";
+import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
+import type { ModelConfig } from "../../model/config.ts";
+import { PRECISIONS, type Precision } from "../../model/precision.ts";
+import { type Command, defineCommand } from "../command.ts";
+import { formatBytes } from "../format.ts";
+import { chooseModel } from "../model.ts";
+import type { Colors } from "../terminal.ts";
+
+/** What is printed, as an object. */
+interface Info extends CheckpointFacts {
+  readonly config: ModelConfig;
+  readonly tokenizer: { readonly kind: string; readonly vocabSize: number };
+  readonly chatTemplate: boolean;
+  /** Estimates in bytes, by precision. */
+  readonly memory: Readonly<Record<Precision, { readonly weights: number; readonly keyValuePer1000Tokens: number }>>;
+}
+
+export const info: Command = defineCommand<Record<never, never>>({
+  name: "info",
+  summary: "Say what a checkpoint is, and its memory in each precision",
+  fields: {},
+  examples: [
+    ["cllm info --model model.gguf", "a file"],
+    ["cllm info --model HuggingFaceTB/SmolLM2-135M-Instruct --json", "a hub id, as JSON"],
+  ],
+  async run(settings, terminal) {
+    const { offline, revision, cacheDir } = settings;
+    const checkpoint = await openCheckpoint(chooseModel(settings.model), {
+      ...{ offline, revision, cacheDir },
+      onProgress: terminal.progress,
+      signal: terminal.signal,
+    });
+    try {
+      terminal.endProgress();
+      const found = gather(checkpoint);
+      terminal.write(terminal.json ? `${JSON.stringify(found)}\n` : asText(found, terminal.colors));
+    } finally {
+      await checkpoint.close();
+    }
+  },
+});
+
+function gather(checkpoint: Checkpoint): Info {
+  const { config, tokenizer } = checkpoint;
+  const facts = describeCheckpoint(checkpoint);
+  const memory = Object.fromEntries(
+    PRECISIONS.map((precision) => [
+      precision,
+      { weights: weightBytes(checkpoint, precision), keyValuePer1000Tokens: keyValueBytes(config, 1000) },
+    ]),
+  ) as Info["memory"];
+  return {
+    ...facts,
+    config,
+    tokenizer: { kind: tokenizerKind(checkpoint), vocabSize: config.vocabSize },
+    chatTemplate: tokenizer.chatTemplate !== null,
+    memory,
+  };
+}
+
+function tokenizerKind({ tokenizer }: Checkpoint): string {
+  if (tokenizer.kind === "gguf") return tokenizer.model === "llama" ? "SentencePiece BPE" : "byte-level BPE";
+  const { model, pre_tokenizer: preTokenizer } = tokenizer.tokenizerJson as {
+    readonly model?: { readonly type?: string; readonly byte_fallback?: boolean };
+    readonly pre_tokenizer?: unknown;
+  };
+  const kind = model?.type ?? "unknown";
+  if (kind !== "BPE") return kind;
+  return JSON.stringify(preTokenizer ?? null).includes("ByteLevel") ? "byte-level BPE" : "SentencePiece BPE";
+}
+
+/** Bytes that a number of a matrix takes, scales counted. Norms, biases and the embedding's rows stay in float32. */
+const BYTES_PER_NUMBER: Readonly<Record<Precision, number>> = { fp32: 4, int8: 1 + 4 / 576, int4: 0.5 + 4 / 32 };
+
+function weightBytes({ weights }: Checkpoint, precision: Precision): number {
+  let bytes = 0;
+  for (const name of weights.names()) {
+    const shape = weights.shape(name);
+    const numbers = shape.reduce((product, length) => product * length, 1);
+    bytes += numbers * (shape.length > 1 ? BYTES_PER_NUMBER[precision] : 4);
+  }
+  return Math.round(bytes);
+}
+
+const keyValueBytes = ({ layers, kvHeads, headSize }: ModelConfig, tokens: number): number =>
+  2 * layers * kvHeads * headSize * 4 * tokens;
+
+function asText(found: Info, colors: Colors): string {
+  const { config } = found;
+  const scaling = config.ropeScaling === null ? "" : `, ${config.ropeScaling.type} scaling`;
+  const yes = (value: boolean): string => (value ? "yes" : "no");
+  const lines: readonly (readonly [string, string])[] = [
+    ["name", found.name],
+    ["format", `${found.format}, ${formatBytes(found.byteLength)} of weights`],
+    ["stored as", found.dtypes.map(({ dtype, tensors }) => `${dtype} (${tensors} tensors)`).join(", ")],
+    ["family", config.family],
+    ["parameters", `${formatCount(found.parameters)} (${found.parameters})`],
+    ["layers", `${config.layers}, hidden size ${config.hiddenSize}, intermediate size ${config.intermediateSize}`],
+    ["attention", `${config.heads} heads of ${config.headSize}, ${config.kvHeads} for keys and values`],
+    ["positions", `rotary, theta ${config.ropeTheta}${scaling}`],
+    [
+      "context",
+      `${config.contextLength} tokens${config.slidingWindow === null ? "" : `, window of ${config.slidingWindow}`}`,
+    ],
+    ["tied head", yes(config.tiedHead)],
+    ["tokenizer", `${found.tokenizer.kind}, vocabulary of ${found.tokenizer.vocabSize}`],
+    ["end of sequence", config.eosTokenIds.join(", ") || "none"],
+    ["chat template", yes(found.chatTemplate)],
+    ...PRECISIONS.map((precision): readonly [string, string] => {
+      const { weights, keyValuePer1000Tokens } = found.memory[precision];
+      const cache = `${formatBytes(keyValuePer1000Tokens)} per 1000 tokens of context`;
+      return [`memory, ${precision}`, `about ${formatBytes(weights)} of weights and ${cache}`];
+    }),
+  ];
+  const width = Math.max(...lines.map(([label]) => label.length));
+  return lines.map(([label, value]) => `${colors.bold(label.padEnd(width))}  ${value}\n`).join("");
+}
+
+/** 135 M, 7.24 B. */
+function formatCount(count: number): string {
+  const units = ["", " k", " M", " B"];
+  const exponent = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(count) / 3)));
+  return `${Number((count / 1000 ** exponent).toPrecision(3))}${units[exponent]}`;
+}

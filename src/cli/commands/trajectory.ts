@@ -1,0 +1,91 @@
+/**
+ * `cllm trajectory`: blocks converging under Jacobi decoding, one row per point, as text or as a picture. A view for
+ * people; the points themselves come from `decode/`.
+ */
+import { writeFile } from "node:fs/promises";
+import * as z from "zod";
+import { trajectory as trace } from "../../decode/trajectory.ts";
+import { CllmError } from "../../error.ts";
+import type { LanguageModel } from "../../generate/types.ts";
+import { type Command, defineCommand } from "../command.ts";
+import { loadModel } from "../model.ts";
+import { asMessage, PROMPT_DETAILS, type PromptSettings, promptFields, readPrompt } from "../prompt.ts";
+import type { Terminal } from "../terminal.ts";
+import { type TracedBlock, trajectorySvg } from "../trajectory-svg.ts";
+import { trajectoryText } from "../trajectory-text.ts";
+
+interface TrajectorySettings extends PromptSettings {
+  readonly blockSize: number;
+  readonly blocks: number;
+  readonly svg: string | undefined;
+}
+
+export const trajectory: Command = defineCommand<TrajectorySettings>({
+  name: "trajectory",
+  summary: "Watch a block of tokens converge, row by row",
+  details: `${PROMPT_DETAILS}\nEach row is a point of the block, the first one guessed, the last one what greedy decoding writes.`,
+  fields: {
+    ...promptFields,
+    blockSize: z.int().min(1).max(64).default(16).meta({ description: "tokens of a block", placeholder: "tokens" }),
+    blocks: z
+      .int()
+      .min(1)
+      .max(64)
+      .default(1)
+      .meta({ description: "how many blocks, one after the other", placeholder: "n" }),
+    svg: z.string().min(1).optional().meta({ description: "draw them into this file instead", placeholder: "file" }),
+  },
+  argument: "prompt",
+  examples: [
+    ['cllm trajectory "Count to ten."', "one block of 16 tokens as text"],
+    ['cllm trajectory "Count to ten." --block-size 8 --blocks 3 --svg count.svg', "three blocks as a picture"],
+  ],
+  async run(settings, terminal) {
+    const input = await readPrompt(settings);
+    await using model = await loadModel(settings, terminal);
+    const prompt = model.promptIds(asMessage(input, settings, model));
+    const blocks = await traceBlocks(model, prompt, settings, terminal);
+    if (settings.svg !== undefined) {
+      const title = `Jacobi decoding with ${model.name}, ${model.precision}, blocks of ${settings.blockSize}`;
+      await writePicture(settings.svg, trajectorySvg(title, blocks));
+      terminal.note(`wrote ${settings.svg}`);
+    } else if (!terminal.json) terminal.write(blocks.map((block) => trajectoryText(block, terminal)).join("\n"));
+    if (!terminal.json) return;
+    const report = { model: model.name, precision: model.precision, promptTokens: prompt.length, blocks, settings };
+    terminal.write(`${JSON.stringify(report)}\n`);
+  },
+});
+
+/** Block after block; each begins where the one before it ended, and the model's end of sequence ends them all. */
+async function traceBlocks(
+  model: LanguageModel,
+  prompt: Int32Array,
+  { blockSize, blocks: count }: TrajectorySettings,
+  { signal }: Terminal,
+): Promise<readonly TracedBlock[]> {
+  const over = prompt.length + blockSize * count - model.config.contextLength;
+  if (over > 0) {
+    const message = `${prompt.length} prompt tokens and ${count} blocks of ${blockSize} are ${over} too many for the context of ${model.config.contextLength}; ask for fewer or smaller blocks`;
+    throw new CllmError("context-overflow", message);
+  }
+  await using session = model.session();
+  const blocks: TracedBlock[] = [];
+  let text = prompt;
+  for (let index = 0; index < count; index++) {
+    const { points, settled, forwards } = await trace(session, text, { blockSize, signal });
+    const fixedPoint = points.at(-1)!;
+    const texts = points.map((point) => [...point].map((id) => model.tokenizer.tokenText(id)));
+    blocks.push({ points: points.map((point) => [...point]), texts, settled, forwards });
+    if (fixedPoint.some((id) => model.config.eosTokenIds.includes(id))) break;
+    text = Int32Array.of(...text, ...fixedPoint);
+  }
+  return blocks;
+}
+
+async function writePicture(file: string, svg: string): Promise<void> {
+  try {
+    await writeFile(file, svg);
+  } catch (error) {
+    throw new CllmError("disk", `--svg: cannot write ${file} (${(error as Error).message})`, { cause: error });
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * Which model a command means: the one it was given, else the one that the environment or the checkout has. Opens
+ * nothing; what the name stands for is found out on loading.
+ */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { CllmError } from "../error.ts";
+import { load } from "../generate/load.ts";
+import type { LanguageModel } from "../generate/types.ts";
+import type { Common } from "./command.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Fetched by `demo` where there is no model: small enough for everybody. */
+export const DEMO_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct";
+
+const HOW = "give --model a GGUF file, a directory or a hub id, or set CLLM_MODELS";
+
+/** The path or id of the model to use; `fallback` where there is none, else an error that says how to name one. */
+export function chooseModel(given: string | undefined, fallback?: string): string {
+  if (given !== undefined) return given;
+  const named = process.env["CLLM_MODELS"];
+  if (named && !existsSync(named))
+    throw new CllmError("not-found", `CLLM_MODELS names ${named}, which does not exist; ${HOW}`);
+  if (named) return named;
+  const checkout = fileURLToPath(new URL("../..", import.meta.url));
+  const beside = join(checkout, "..", "shared", "models");
+  if (existsSync(join(checkout, "src")) && existsSync(beside)) return beside;
+  if (fallback !== undefined) return fallback;
+  throw new CllmError("usage", `no model; ${HOW}`);
+}
+
+/** Loads the model that the settings name, with progress bars, and says on standard error which one it was. */
+export async function loadModel(settings: Common, terminal: Terminal, fallback?: string): Promise<LanguageModel> {
+  const { precision, threads, offline, revision, cacheDir } = settings;
+  const model = await load(chooseModel(settings.model, fallback), {
+    precision,
+    ...(offline !== undefined && { offline }),
+    ...(threads !== undefined && { threads }),
+    ...(revision !== undefined && { revision }),
+    ...(cacheDir !== undefined && { cacheDir }),
+    onProgress: terminal.progress,
+    signal: terminal.signal,
+  });
+  terminal.endProgress();
+  return model;
+}

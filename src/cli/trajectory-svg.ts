@@ -1,0 +1,87 @@
+/**
+ * A trajectory as a picture: a grid of tokens, one row per point, in three colours. One file without outside parts, in
+ * the reader's light or dark scheme.
+ */
+import { formatToken } from "./format.ts";
+
+export interface TracedBlock {
+  /** Token ids of each point; the last point is the fixed point. */
+  readonly points: readonly (readonly number[])[];
+  /** The same as text. */
+  readonly texts: readonly (readonly string[])[];
+  /** Leading tokens of each point that are those of the fixed point. */
+  readonly settled: readonly number[];
+  readonly forwards: number;
+}
+
+const CELL = { width: 76, height: 22, gap: 2 };
+const MARGIN = 20;
+const LABEL = 34; // room for the row numbers
+const HEAD = 84; // title and legend
+const BLOCK_HEAD = 34;
+const LONGEST = 9; // characters that fit a cell
+
+const STYLE = `
+  :root { --paper: #ffffff; --ink: #1b1f24; --faint: #6a737d; --open: #eceff2; --early: #cfe3ff; --settled: #bfe8c8; }
+  @media (prefers-color-scheme: dark) {
+    :root { --paper: #0f1419; --ink: #e6e8eb; --faint: #8b949e; --open: #262c34; --early: #1f3f68; --settled: #1f5a33; }
+  }
+  text { font: 12px ui-monospace, Menlo, Consolas, monospace; fill: var(--ink); white-space: pre; }
+  .title { font: 600 15px system-ui, sans-serif; } .note, .number { fill: var(--faint); }
+  .paper { fill: var(--paper); } .open { fill: var(--open); } .early { fill: var(--early); } .settled { fill: var(--settled); }
+`;
+
+const LEGEND = [
+  ["settled", "settled"],
+  ["early", "right before its turn"],
+  ["open", "not right yet"],
+] as const;
+
+/** The blocks one below the other. */
+export function trajectorySvg(title: string, blocks: readonly TracedBlock[]): string {
+  const columns = Math.max(...blocks.map(({ points }) => points[0]!.length));
+  const width = Math.max(2 * MARGIN + LABEL + columns * (CELL.width + CELL.gap), 560);
+  const parts: string[] = [];
+  let y = HEAD;
+  for (const [index, block] of blocks.entries()) {
+    parts.push(drawBlock(block, index, y));
+    y += BLOCK_HEAD + block.points.length * (CELL.height + CELL.gap) + MARGIN;
+  }
+  const legend = LEGEND.map(([kind, meaning], index) => {
+    const x = MARGIN + index * 180;
+    return `<rect class="${kind}" x="${x}" y="50" width="16" height="16" rx="3"/><text class="note" x="${x + 24}" y="62">${meaning}</text>`;
+  });
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${y}" width="${width}" height="${y}" role="img" aria-labelledby="title">
+<title id="title">${escapeXml(title)}</title>
+<style>${STYLE}</style>
+<rect class="paper" width="100%" height="100%"/>
+<text class="title" x="${MARGIN}" y="30">${escapeXml(title)}</text>
+${legend.join("\n")}
+${parts.join("\n")}
+</svg>
+`;
+}
+
+function drawBlock({ points, texts, settled, forwards }: TracedBlock, index: number, top: number): string {
+  const fixedPoint = points.at(-1)!;
+  const perPass = (fixedPoint.length / Math.max(1, forwards)).toFixed(2);
+  const note = `block ${index + 1}: ${fixedPoint.length} tokens in ${forwards} passes, ${perPass} per pass`;
+  const lines = [`<text class="note" x="${MARGIN}" y="${top + 18}">${note}</text>`];
+  for (const [row, point] of points.entries()) {
+    const y = top + BLOCK_HEAD + row * (CELL.height + CELL.gap);
+    lines.push(`<text class="number" x="${MARGIN}" y="${y + 15}">${row}</text>`);
+    for (const [column, id] of point.entries()) {
+      const x = MARGIN + LABEL + column * (CELL.width + CELL.gap);
+      const kind = column < settled[row]! ? "settled" : id === fixedPoint[column] ? "early" : "open";
+      const text = escapeXml(formatToken(texts[row]![column]!, LONGEST));
+      lines.push(
+        `<rect class="${kind}" x="${x}" y="${y}" width="${CELL.width}" height="${CELL.height}" rx="3"/>` +
+          `<text x="${x + 5}" y="${y + 15}">${text}</text>`,
+      );
+    }
+  }
+  return lines.join("\n");
+}
+
+const escapeXml = (text: string): string =>
+  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");

@@ -1,0 +1,115 @@
+/**
+ * What a pass of m tokens costs here, for `auto`: measured in under a second on a small model, then kept in the cache
+ * folder under everything that it depends on. A cache that is damaged or cannot be written is no error; it is measured
+ * again. Knows a `Session` and nothing of what is inside.
+ */
+import { createHash, randomUUID } from "node:crypto";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { cpus, homedir, platform } from "node:os";
+import { join } from "node:path";
+import * as z from "zod";
+import { CllmError } from "../error.ts";
+import { hash } from "../hash.ts";
+import type { Session } from "../runtime/session.ts";
+import type { PassCosts } from "./types.ts";
+
+/** Tokens in a pass that are measured. */
+export const CALIBRATED_SIZES: readonly number[] = [2, 4, 8, 16, 32];
+
+const CONTEXT = 64; // tokens that every measured pass looks back at
+const ROUNDS = 9;
+const ENOUGH_ROUNDS = 3;
+const BUDGET_MS = 700;
+const LONGEST_MS = 4000; // big models: one round must do
+
+export interface CalibrateOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Called after each pass. */
+  readonly onPass?: (done: number, total: number) => void;
+}
+
+/**
+ * Median milliseconds of a pass by its number of tokens, in rounds through all sizes so that a slow moment touches all of
+ * them alike. Sizes that the context has no room for are left out. The session must be empty; it is left empty.
+ */
+export async function measurePassCosts(
+  session: Session,
+  { signal, onPass }: CalibrateOptions = {},
+): Promise<PassCosts> {
+  const ids = Int32Array.from({ length: CONTEXT }, (_, i) => hash(i) % session.vocabSize);
+  const context = ids.subarray(0, Math.min(CONTEXT, Math.floor(session.contextLength / 2)));
+  const sizes = CALIBRATED_SIZES.filter((size) => context.length + size <= session.contextLength);
+  const times = new Map(sizes.map((size) => [size, [] as number[]]));
+  const pass = async (size: number): Promise<number> => {
+    if (signal?.aborted) throw new CllmError("aborted", "the calibration was aborted", { cause: signal.reason });
+    const start = performance.now();
+    await session.forward(ids.subarray(0, size));
+    const elapsed = performance.now() - start;
+    session.truncate(context.length);
+    return elapsed;
+  };
+  await session.forward(context);
+  const begin = performance.now();
+  for (const size of sizes) await pass(size); // the first of each size is slower
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [index, size] of sizes.entries()) {
+      times.get(size)!.push(await pass(size));
+      onPass?.(round * sizes.length + index + 1, ROUNDS * sizes.length);
+    }
+    const elapsed = performance.now() - begin;
+    if (elapsed > LONGEST_MS || (round + 1 >= ENOUGH_ROUNDS && elapsed > BUDGET_MS)) break;
+  }
+  session.truncate(0);
+  return new Map([...times].map(([size, measured]) => [size, median(measured)]));
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** The file's content: what it is for, and the costs as pairs. */
+const fileSchema = z.strictObject({
+  key: z.string(),
+  costs: z.array(z.tuple([z.int().min(1), z.number().positive()])).min(1),
+});
+
+/**
+ * The costs under `key` in the folder, or else what `measure` gives, kept for the next time. The key names everything that
+ * the costs depend on; processor and runtime are added to it here.
+ */
+export async function cachedPassCosts(
+  folder: string,
+  key: readonly (string | number)[],
+  measure: () => Promise<PassCosts>,
+): Promise<PassCosts> {
+  const whole = JSON.stringify([...key, cpus().length, cpus()[0]?.model, platform(), process.versions.node]);
+  const name = createHash("sha256").update(whole).digest("hex").slice(0, 24);
+  const file = join(folder, "calibration", `${name}.json`);
+  try {
+    const known = fileSchema.parse(JSON.parse(await readFile(file, "utf8")));
+    if (known.key === whole) return new Map(known.costs);
+  } catch {
+    // None yet, or damaged.
+  }
+  const costs = await measure();
+  const scratch = `${file}.${randomUUID()}`;
+  try {
+    await mkdir(join(folder, "calibration"), { recursive: true });
+    await writeFile(scratch, JSON.stringify({ key: whole, costs: [...costs] }));
+    await rename(scratch, file); // so that nobody reads half of it
+  } catch {
+    await rm(scratch, { force: true }).catch(() => {});
+  }
+  return costs;
+}
+
+/** Where calibrations are kept: `CLLM_CACHE`, else the platform's folder for caches. */
+export function defaultCacheFolder(): string {
+  const { CLLM_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
+  if (CLLM_CACHE) return CLLM_CACHE;
+  if (platform() === "darwin") return join(homedir(), "Library", "Caches", "cllm");
+  if (platform() === "win32" && LOCALAPPDATA) return join(LOCALAPPDATA, "cllm");
+  return join(XDG_CACHE_HOME || join(homedir(), ".cache"), "cllm");
+}

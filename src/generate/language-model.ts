@@ -1,0 +1,321 @@
+/**
+ * The library's model: text in, text out, over token ids and sessions below. Owns the sequences: one for each running
+ * request, and that of the last finished one, kept for its KV cache. Knows no file format and no decoder's inside.
+ */
+import { CllmError } from "../error.ts";
+import type { ModelConfig } from "../model/config.ts";
+import type { Precision } from "../model/precision.ts";
+import type { Session, TokenIds } from "../runtime/session.ts";
+import type { ChatTemplate } from "../text/chat.ts";
+import { createStopMatcher } from "../text/stop.ts";
+import { createDetokenizer } from "../text/stream.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import { check } from "./check.ts";
+import { startDecoder } from "./decoders.ts";
+import { type Request, requestSchema } from "./options.ts";
+import type {
+  Chunk,
+  FinishReason,
+  GenerateOptions,
+  Generation,
+  LanguageModel,
+  PassCosts,
+  PromptInput,
+  Stats,
+} from "./types.ts";
+
+/** What a language model is put together from. */
+export interface ModelParts {
+  readonly name: string;
+  readonly config: ModelConfig;
+  readonly precision: Precision;
+  readonly tokenizer: Tokenizer;
+  readonly template: ChatTemplate;
+  /** A new, empty sequence. */
+  session(): Session;
+  /** Measures what passes cost, or knows it already. */
+  measureCosts(signal: AbortSignal | undefined): Promise<PassCosts>;
+  dispose(): Promise<void>;
+}
+
+const DEFAULT_NEW_TOKENS = 256;
+
+/** A sequence and the tokens in its KV cache. */
+interface Sequence {
+  readonly session: Session;
+  tokens: TokenIds;
+}
+
+/** A request whose sequence is in use. */
+interface Running {
+  readonly sequence: Sequence;
+  /** The pass that it waits for; null while its reader has the turn. */
+  pass: Promise<unknown> | null;
+}
+
+export function createLanguageModel(parts: ModelParts): LanguageModel {
+  const { name, config, precision, tokenizer, template } = parts;
+  const running = new Set<Running>();
+  let kept: Sequence | null = null;
+  let costs: PassCosts | null = null;
+  let measuring: Promise<PassCosts> | null = null;
+  let disposal: Promise<void> | null = null;
+
+  function requireAlive(): void {
+    if (disposal !== null) throw new CllmError("disposed", `${name} was disposed of; load it again`);
+  }
+
+  /** The kept sequence where nobody uses it, cut back to what it shares with the prompt; else a new one. */
+  function acquire(prompt: TokenIds): Running {
+    const sequence = kept ?? { session: parts.session(), tokens: new Int32Array(0) };
+    kept = null;
+    let shared = 0;
+    const most = Math.min(sequence.tokens.length, prompt.length - 1); // the last token is run for what follows it
+    while (shared < most && sequence.tokens[shared] === prompt[shared]) shared++;
+    sequence.session.truncate(shared);
+    const request = { sequence, pass: null };
+    running.add(request);
+    return request;
+  }
+
+  /** Keeps the sequence of a request that ended well, instead of the one kept before; a broken one is disposed of. */
+  async function release(request: Running, usable: boolean): Promise<void> {
+    if (!running.delete(request)) return; // dispose() took it
+    const superseded = usable && disposal === null ? kept : request.sequence;
+    if (superseded !== request.sequence) kept = request.sequence;
+    await superseded?.session.dispose();
+  }
+
+  function promptIds({ prompt, messages }: PromptInput): TokenIds {
+    if ((prompt === undefined) === (messages === undefined)) {
+      const given = prompt === undefined ? "neither" : "both";
+      throw new CllmError("usage", `a request needs either prompt or messages, not ${given}`);
+    }
+    if (messages !== undefined) return tokenizer.encode(template.render(messages), { addSpecialTokens: false });
+    return tokenizer.encode(prompt ?? "");
+  }
+
+  async function passCosts(signal?: AbortSignal): Promise<PassCosts> {
+    requireAlive();
+    while (measuring !== null && costs === null) {
+      await measuring.catch(() => {}); // whether it failed is for the request that began it
+      throwIfAborted(signal);
+      requireAlive();
+    }
+    if (costs !== null) return costs;
+    measuring = parts.measureCosts(signal);
+    try {
+      costs = await measuring;
+      return costs;
+    } finally {
+      measuring = null;
+    }
+  }
+
+  async function* stream(options: GenerateOptions): AsyncGenerator<Chunk, Generation, void> {
+    requireAlive();
+    const request = check(requestSchema, options, { what: "the request" });
+    const prompt = promptIds(request);
+    const maxNewTokens = tokenBudget(prompt.length, request.maxNewTokens, config.contextLength);
+    for (const id of request.stopIds) requireId(id, config.vocabSize);
+    const writer = createWriter(request, tokenizer);
+    throwIfAborted(request.signal);
+    const passCost = request.decoder === "auto" ? await passCosts(request.signal) : null;
+    requireAlive();
+
+    const own = acquire(prompt);
+    const { session } = own.sequence;
+    const cachedTokens = session.length;
+    const known = new Int32Array(prompt.length + maxNewTokens); // the prompt and every accepted token
+    known.set(prompt);
+    let length = prompt.length;
+    let intact = false; // nothing went wrong inside a pass, so the cache is what it says it is
+    const clock = createClock();
+    const stopIds = new Set([...request.stopIds, ...(request.ignoreEos ? [] : config.eosTokenIds)]);
+    try {
+      const decoder = startDecoder(request, session, prompt, { maxNewTokens, stopIds }, passCost);
+      try {
+        while (!writer.finished()) {
+          throwIfAborted(request.signal);
+          const start = performance.now();
+          const pass = decoder.next();
+          own.pass = pass.catch(() => {});
+          const { done, value } = await pass;
+          own.pass = null;
+          requireAlive();
+          if (done) break;
+          clock.count(value.prefill, performance.now() - start, value.accepted.length);
+          known.set(value.accepted, length);
+          length += value.accepted.length;
+          intact = true;
+          yield writer.write(value.accepted, stopIds);
+          requireAlive();
+          intact = false;
+        }
+        intact = true;
+      } finally {
+        await decoder.return();
+      }
+      const { text, tokens, finishReason } = writer.end();
+      const rest = writer.rest();
+      if (rest !== "") yield { text: rest, tokens: new Int32Array(0) };
+      return { text, tokens, finishReason, stats: clock.stats(prompt.length, cachedTokens, tokens.length) };
+    } catch (error) {
+      // Between passes an error leaves the sequence as it was; the abort is checked there.
+      intact = error instanceof CllmError && error.code === "aborted";
+      throw error;
+    } finally {
+      own.pass = null;
+      if (intact) own.sequence.tokens = known.slice(0, session.length);
+      await release(own, intact);
+    }
+  }
+
+  async function generate(options: GenerateOptions): Promise<Generation> {
+    const chunks = stream(options);
+    for (;;) {
+      const { done, value } = await chunks.next();
+      if (done) return value;
+    }
+  }
+
+  async function disposeAll(): Promise<void> {
+    const requests = [...running];
+    running.clear();
+    await Promise.all(requests.map(({ pass }) => pass));
+    const sequences = [...requests.map(({ sequence }) => sequence), ...(kept === null ? [] : [kept])];
+    kept = null;
+    for (const { session } of sequences) await session.dispose();
+    await parts.dispose();
+  }
+
+  const dispose = (): Promise<void> => {
+    disposal ??= disposeAll();
+    return disposal;
+  };
+
+  return {
+    name,
+    config,
+    precision,
+    tokenizer,
+    hasChatTemplate: template.source !== null,
+    generate,
+    stream,
+    promptIds,
+    session: () => {
+      requireAlive();
+      return parts.session();
+    },
+    passCosts,
+    dispose,
+    [Symbol.asyncDispose]: dispose,
+  };
+}
+
+/** How many tokens to write. Throws `context-overflow` before any work, with how many tokens are too many. */
+function tokenBudget(promptLength: number, wanted: number | undefined, contextLength: number): number {
+  if (promptLength === 0) throw new CllmError("bad-input", "the prompt is empty; give at least one token of text");
+  const room = contextLength - promptLength;
+  if (room >= (wanted ?? 1)) return wanted ?? Math.min(DEFAULT_NEW_TOKENS, room);
+  const asked = wanted === undefined ? "leave no room for a new one" : `and ${wanted} new ones do not fit`;
+  throw new CllmError(
+    "context-overflow",
+    `${promptLength} prompt tokens ${asked} in the context of ${contextLength}: ${(wanted ?? 1) - room} too many; ` +
+      "shorten the prompt or lower maxNewTokens",
+  );
+}
+
+function requireId(id: number, vocabSize: number): void {
+  if (id < vocabSize) return;
+  throw new CllmError("bad-input", `stopIds: ${id} is not a token id; the vocabulary has ids 0 to ${vocabSize - 1}`);
+}
+
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new CllmError("aborted", "the request was aborted", { cause: signal.reason });
+}
+
+interface Writer {
+  /** Takes the tokens of one pass and gives what of them can be shown. */
+  write(accepted: TokenIds, stopIds: ReadonlySet<number>): Chunk;
+  /** A stop string ended the text. */
+  finished(): boolean;
+  end(): { readonly text: string; readonly tokens: TokenIds; readonly finishReason: FinishReason };
+  /** Text that `end` gave out after the last chunk. */
+  rest(): string;
+}
+
+/**
+ * Tokens to text, up to a stop. Tokens are taken one by one, so that where the text ends does not depend on how many a
+ * pass accepted: the token that completes a stop string, or the stop id, is the last one.
+ */
+function createWriter({ prompt, stop }: Request, tokenizer: Tokenizer): Writer {
+  const detokenizer = createDetokenizer(tokenizer, { skipSpecialTokens: true, continuation: prompt !== undefined });
+  const matcher = createStopMatcher(stop);
+  const tokens: number[] = [];
+  let text = "";
+  let rest = "";
+  let reason: FinishReason = "length";
+  return {
+    write(accepted, stopIds) {
+      const before = text.length;
+      const first = tokens.length;
+      for (const id of accepted) {
+        tokens.push(id);
+        if (stopIds.has(id)) {
+          reason = "stop";
+          break;
+        }
+        const match = matcher.push(detokenizer.push([id]));
+        text += match.text;
+        if (match.stop !== null) {
+          reason = "stop-string";
+          break;
+        }
+      }
+      return { text: text.slice(before), tokens: Int32Array.from(tokens.slice(first)) };
+    },
+    finished: () => reason === "stop-string",
+    end() {
+      if (reason !== "stop-string") {
+        const match = matcher.push(detokenizer.end());
+        rest = match.text + (match.stop === null ? matcher.end() : "");
+        if (match.stop !== null) reason = "stop-string";
+        text += rest;
+      }
+      return { text, tokens: Int32Array.from(tokens), finishReason: reason };
+    },
+    rest: () => rest,
+  };
+}
+
+/** Adds up what the passes took, the prefill apart. */
+function createClock() {
+  const accepted: number[] = [];
+  let prefillMs = 0;
+  let decodeMs = 0;
+  return {
+    count(prefill: boolean, ms: number, tokens: number): void {
+      if (prefill) prefillMs += ms;
+      else {
+        decodeMs += ms;
+        accepted.push(tokens);
+      }
+    },
+    stats(promptTokens: number, cachedTokens: number, newTokens: number): Stats {
+      const forwards = accepted.length;
+      const decoded = newTokens - 1; // the prefill gives the first
+      return {
+        promptTokens,
+        cachedTokens,
+        newTokens,
+        forwards,
+        tokensPerForward: forwards === 0 ? 0 : decoded / forwards,
+        prefillMs,
+        decodeMs,
+        tokensPerSecond: decodeMs === 0 ? 0 : decoded / (decodeMs / 1000),
+        accepted,
+      };
+    },
+  };
+}

@@ -1,0 +1,72 @@
+/**
+ * From a path or a hub id to a language model: opens the checkpoint, makes its tokenizer, compiles its weights and ties
+ * them together. Knows no file format and no graph.
+ */
+import { createHash } from "node:crypto";
+import { describeCheckpoint } from "../checkpoint/checkpoint.ts";
+import { type Checkpoint, openCheckpoint } from "../checkpoint/open.ts";
+import { createEngine, type Engine } from "../runtime/engine.ts";
+import { createChatTemplate } from "../text/chat.ts";
+import { createTokenizer } from "../text/tokenizer.ts";
+import { cachedPassCosts, defaultCacheFolder, measurePassCosts } from "./calibrate.ts";
+import { check } from "./check.ts";
+import { createLanguageModel } from "./language-model.ts";
+import { type LoadSettings, loadSchema } from "./options.ts";
+import type { LanguageModel, LoadOptions, PassCosts } from "./types.ts";
+
+/**
+ * Loads a model from a Hugging Face directory, a GGUF file or a hub id such as `HuggingFaceTB/SmolLM2-135M-Instruct`.
+ * The checkpoint's files are closed again before it returns. Throws `CllmError` with what is wrong and the next move.
+ */
+export async function load(pathOrId: string, options: LoadOptions = {}): Promise<LanguageModel> {
+  const settings = check(loadSchema, options, { what: "load" });
+  const { precision, onProgress, signal } = settings;
+  const checkpoint = await openCheckpoint(pathOrId, settings);
+  try {
+    const { name, config } = checkpoint;
+    const identity = fingerprint(checkpoint);
+    const tokenizer = createTokenizer(checkpoint.tokenizer, config.vocabSize);
+    const template = createChatTemplate(checkpoint.tokenizer);
+    const engine = await createEngine(config, checkpoint.weights, {
+      precision,
+      ...(settings.threads !== undefined && { threads: settings.threads }),
+      ...(signal && { signal }),
+      onProgress: (stage, what, done, total) => onProgress?.({ stage, what, done, total, unit: "tensors" }),
+    });
+    return createLanguageModel({
+      name,
+      config,
+      precision,
+      tokenizer,
+      template,
+      session: () => engine.session(),
+      measureCosts: (abort) => calibrated(engine, identity, settings, abort),
+      dispose: () => engine.dispose(),
+    });
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** What passes cost on this engine: from the cache folder, else measured on a sequence of its own. */
+function calibrated(
+  engine: Engine,
+  identity: string,
+  { precision, threads, cacheDir, onProgress }: LoadSettings,
+  signal: AbortSignal | undefined,
+): Promise<PassCosts> {
+  const key = [identity, precision, threads ?? "default threads"];
+  return cachedPassCosts(cacheDir ?? defaultCacheFolder(), key, async () => {
+    await using session = engine.session();
+    const onPass = (done: number, total: number): void =>
+      onProgress?.({ stage: "calibrate", what: "cost of a pass", done, total, unit: "passes" });
+    return measurePassCosts(session, { signal, onPass });
+  });
+}
+
+/** Names a model by what its speed depends on: configuration and stored types, not the weights' values. */
+function fingerprint(checkpoint: Checkpoint): string {
+  const { parameters, dtypes } = describeCheckpoint(checkpoint);
+  const content = JSON.stringify([checkpoint.config, parameters, dtypes]);
+  return createHash("sha256").update(content).digest("hex");
+}
