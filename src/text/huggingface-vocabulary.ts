@@ -29,20 +29,22 @@ const MAX_BEYOND = 65_536;
  * contradicts itself or the model, `unsupported` for parts that are not built.
  */
 export function huggingFaceVocabulary(source: HuggingFaceTokenizerSource, vocabSize: number): Vocabulary {
+  try {
+    return checkedVocabulary(source, vocabSize);
+  } catch (error) {
+    if (error instanceof CllmError) throw error;
+    throw badVocabulary(`tokenizer.json cannot be used (${(error as Error).message}).`, error);
+  }
+}
+
+function checkedVocabulary(source: HuggingFaceTokenizerSource, vocabSize: number): Vocabulary {
   const json = object(source.tokenizerJson, "tokenizer.json");
   const model = object(json["model"], "its model");
   checkModel(model);
   const ids = modelIds(model["vocab"], vocabSize);
   const added = addedTokens(json["added_tokens"] ?? [], ids, vocabSize);
-  const decoding = decodingOf(json["decoder"] ?? null);
-
-  const tokens: (string | undefined)[] = [];
-  for (const [token, id] of ids) tokens[id] = token;
-  for (const { id, content } of added) tokens[id] = content;
-
-  let library: LibraryTokenizer;
-  try {
-    library = libraryTokenizer({
+  const library = withTimeLimit(
+    libraryTokenizer({
       added_tokens: added,
       normalizer: normalizer(json["normalizer"] ?? null),
       pre_tokenizer: preTokenizer(json["pre_tokenizer"] ?? null),
@@ -56,14 +58,13 @@ export function huggingFaceVocabulary(source: HuggingFaceTokenizerSource, vocabS
         fuse_unk: model["fuse_unk"] === true,
         unk_token: unknownToken(model["unk_token"] ?? null, ids),
       },
-    });
-    library = withTimeLimit(library);
-    library.encode("a", { add_special_tokens: true }); // what is wrong with the post-processor shows only when it runs
-  } catch (error) {
-    if (error instanceof CllmError) throw error;
-    throw badVocabulary(`tokenizer.json cannot be used (${(error as Error).message}).`, error);
-  }
+    }),
+  );
+  library.encode("a", { add_special_tokens: true }); // what is wrong with the post-processor shows only when it runs
 
+  const tokens: (string | undefined)[] = [];
+  for (const [token, id] of ids) tokens[id] = token;
+  for (const { id, content } of added) tokens[id] = content;
   const config = object(source.tokenizerConfig, "tokenizer_config.json");
   const idOf = (key: string) => library.token_to_id(specialToken(config, key) ?? "") ?? null;
   const bosTokenId = within(idOf("bos_token"), vocabSize);
@@ -71,6 +72,7 @@ export function huggingFaceVocabulary(source: HuggingFaceTokenizerSource, vocabS
   const specialIds = new Set(added.filter((token) => token.special).map((token) => token.id));
   for (const id of [bosTokenId, eosTokenId]) if (id !== null) specialIds.add(id);
   const verbatim = new Set(added.map((token) => token.id));
+  const decoding = decodingOf(json["decoder"] ?? null);
   return { ...decoding, library, tokens, verbatim, specialIds, bosTokenId, eosTokenId, before: [], after: [] };
 }
 
