@@ -32,7 +32,7 @@ from onnxruntime.quantization.matmul_nbits_quantizer import (  # noqa: E402
     MatMulNBitsQuantizer,
 )
 from optimum.exporters.onnx import main_export  # noqa: E402
-from tokenizers import pre_tokenizers, processors  # noqa: E402
+from tokenizers import decoders, pre_tokenizers, processors  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast  # noqa: E402
 
 
@@ -53,6 +53,8 @@ def write_hugging_face(gguf: Path, out: Path, dtype: torch.dtype) -> None:
         backend.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
         )
+    if metadata(reader, "tokenizer.ggml.model") == "gpt2":
+        backend.decoder = decoders.ByteLevel()  # and not SentencePiece's before it
     if not metadata(reader, "tokenizer.ggml.add_bos_token"):
         backend.post_processor = processors.ByteLevel(trim_offsets=True)  # adds no token
     tokens = metadata(reader, "tokenizer.ggml.tokens")
