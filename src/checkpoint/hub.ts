@@ -6,7 +6,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, symlink, unlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import { fileDownloadInfo, getHFHubCachePath, HUB_URL, modelInfo } from "@huggingface/hub";
+import { getHFHubCachePath, HUB_URL, modelInfo, pathsInfo } from "@huggingface/hub";
 import { CllmError } from "../error.ts";
 import type { DownloadProgress } from "./download.ts";
 import { downloadBlob, withRetries } from "./download.ts";
@@ -141,32 +141,28 @@ async function fetchRevision(id: HubId, options: HubOptions): Promise<string> {
   const snapshot = join(folder, "snapshots", info.sha);
   const selection = selectFiles(info.filePaths, id.repo, id.file);
 
-  const fetchFile = async (name: string): Promise<void> => {
-    const pointer = join(snapshot, name);
-    if (existsSync(pointer)) return;
-    const file = await withRetries(options.signal, () =>
-      fileDownloadInfo({ repo: id.repo, path: name, revision: info.sha, ...access }),
+  const fetchFiles = async (names: readonly string[]): Promise<void> => {
+    const missing = names.filter((name) => !existsSync(join(snapshot, name)));
+    if (missing.length === 0) return;
+    const found = await withRetries(options.signal, () =>
+      pathsInfo({ repo: id.repo, paths: missing, revision: info.sha, ...access }),
     );
-    if (!file)
-      throw new CllmError("not-found", `${id.repo} has no file ${name} at ${info.sha}. Choose another revision.`);
-    const etag = file.etag.replace(/^W\//, "").replaceAll('"', "");
-    if (!/^[\w-]{1,128}$/.test(etag)) {
-      throw new CllmError(
-        "network",
-        `${endpoint} gave ${name} the unusable ETag ${etag.slice(0, 80)}. Check HF_ENDPOINT.`,
-      );
+    for (const name of missing) {
+      const facts = found.find(({ path, type }) => path === name && type === "file");
+      if (!facts) throw new CllmError("not-found", `${id.repo} has no file ${name}. Choose another revision.`);
+      const etag = facts.lfs?.oid ?? facts.oid ?? "";
+      if (!/^[\w-]{1,128}$/.test(etag) || !Number.isSafeInteger(facts.size) || facts.size < 0) {
+        throw new CllmError("network", `${endpoint} gave no usable size and hash for ${name}. Check HF_ENDPOINT.`);
+      }
+      const blob = join(folder, "blobs", etag);
+      const url = `${endpoint}/${id.repo}/resolve/${info.sha}/${name.split("/").map(encodeURIComponent).join("/")}`;
+      if (!existsSync(blob))
+        await downloadBlob({ url, size: facts.size, etag, blob, what: `${id.repo}/${name}`, ...options });
+      await link(blob, join(snapshot, name));
     }
-    const blob = join(folder, "blobs", etag);
-    if (!existsSync(blob)) {
-      const { url, size } = file;
-      await downloadBlob({ url, size, etag, blob, what: `${id.repo}/${name}`, ...options });
-    }
-    await link(blob, pointer).catch((error: unknown) => {
-      throw writeError(error, pointer);
-    });
   };
-  for (const name of selection.files) await fetchFile(name);
-  for (const name of await shardsOf(selection, snapshot)) await fetchFile(name);
+  await fetchFiles(selection.files);
+  await fetchFiles(await shardsOf(selection, snapshot));
   if (revision !== info.sha) await writeRef(join(folder, "refs", revision), info.sha);
   return selection.gguf === null ? snapshot : join(snapshot, selection.gguf);
 }
@@ -177,14 +173,14 @@ function abortable(signal: AbortSignal | null): typeof fetch {
 
 /** Point a snapshot's name at a blob; where the system has no links, move the blob there. */
 async function link(blob: string, pointer: string): Promise<void> {
-  await mkdir(dirname(pointer), { recursive: true });
-  await unlink(pointer).catch(() => {}); // a link whose blob was removed
   try {
+    await mkdir(dirname(pointer), { recursive: true });
+    await unlink(pointer).catch(() => {}); // a link whose blob was removed
     await symlink(relative(dirname(pointer), blob), pointer);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "EEXIST") return; // another process was faster
-    if (code !== "EPERM" && code !== "ENOSYS") throw error;
+    if (code !== "EPERM" && code !== "ENOSYS") throw writeError(error, pointer);
     await rename(blob, pointer);
   }
 }

@@ -1,0 +1,391 @@
+/** Hub ids against a local server: what is fetched, the cache's layout, resuming, and every way to fail. */
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { DownloadProgress } from "../../src/checkpoint/download.ts";
+import { parseHubId } from "../../src/checkpoint/hub.ts";
+import type { OpenOptions } from "../../src/checkpoint/open.ts";
+import { openCheckpoint } from "../../src/checkpoint/open.ts";
+import {
+  encodeSafetensors,
+  ggufBytes,
+  ggufMetadata,
+  ggufTensors,
+  TINY,
+  temporaryFolder,
+  tinyConfigJson,
+  tinyTensors,
+} from "./files.ts";
+import type { HubServer } from "./hub-server.ts";
+import { etagOf, REPO, startHub } from "./hub-server.ts";
+
+const folder = temporaryFolder();
+afterAll(folder.remove);
+
+const tensors = tinyTensors(TINY);
+const weights = encodeSafetensors(tensors);
+const gguf = ggufBytes({ metadata: ggufMetadata(TINY), tensors: ggufTensors(TINY, tensors) });
+const repository = new Map<string, Buffer>([
+  ["README.md", Buffer.from("not needed")],
+  ["config.json", Buffer.from(JSON.stringify(tinyConfigJson(TINY)))],
+  ["tokenizer.json", Buffer.from("{}")],
+  ["tokenizer_config.json", Buffer.from('{"chat_template":"T"}')],
+  ["model.safetensors", weights],
+  ["pytorch_model.bin", Buffer.alloc(5000)],
+  ["onnx/model.onnx", Buffer.alloc(5000)],
+]);
+
+let hub: HubServer;
+let cacheDir: string;
+
+beforeEach(async () => {
+  hub = await startHub(repository);
+  cacheDir = mkdtempSync(join(folder.path, "cache-"));
+  vi.stubEnv("HF_ENDPOINT", hub.url);
+  vi.stubEnv("HF_HUB_OFFLINE", "");
+  vi.stubEnv("HF_TOKEN", "");
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await hub.close();
+});
+
+async function fetchTiny(options: OpenOptions = {}, id: string = REPO): Promise<string> {
+  const checkpoint = await openCheckpoint(id, { cacheDir, ...options });
+  for (const [name, { values }] of tensors) expect(await checkpoint.weights.read(name)).toEqual(values);
+  await checkpoint.close();
+  return checkpoint.path;
+}
+
+const repoFolder = (): string => join(cacheDir, "hub", "models--someone--tiny-model");
+const blobs = (): string[] => (existsSync(join(repoFolder(), "blobs")) ? readdirSync(join(repoFolder(), "blobs")) : []);
+const partial = (): string => join(repoFolder(), "blobs", `${etagOf(weights)}.incomplete`);
+const paths = (): string[] => hub.requests.map(({ path }) => path);
+
+describe("a repository", () => {
+  test("is fetched once, only what is needed, in the layout that the Python library shares", async () => {
+    const path = await fetchTiny();
+    expect(path).toBe(join(repoFolder(), "snapshots", hub.sha));
+    const needed = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
+    expect(readdirSync(path).sort()).toEqual(needed);
+    for (const name of needed) {
+      const bytes = repository.get(name)!;
+      expect(readlinkSync(join(path, name))).toBe(join("..", "..", "blobs", etagOf(bytes)));
+      expect(readFileSync(join(path, name))).toEqual(bytes);
+    }
+    expect(readFileSync(join(repoFolder(), "refs", "main"), "utf8")).toBe(hub.sha);
+    expect(blobs().filter((name) => name.endsWith(".incomplete"))).toEqual([]);
+
+    hub.requests.length = 0;
+    await fetchTiny();
+    expect(paths()).toEqual([`/api/models/${REPO}/revision/main`]); // only whether main has moved
+    hub.requests.length = 0;
+    await fetchTiny({ revision: hub.sha });
+    await fetchTiny({ offline: true });
+    vi.stubEnv("HF_HUB_OFFLINE", "1");
+    await fetchTiny();
+    expect(paths()).toEqual([]);
+  });
+
+  test("with shards is fetched by its index", async () => {
+    const names = [...tensors.keys()];
+    const parts = [names.slice(0, 5), names.slice(5)];
+    hub.files.delete("model.safetensors");
+    const map: Record<string, string> = {};
+    parts.forEach((part, i) => {
+      const file = `model-0000${i + 1}-of-00002.safetensors`;
+      for (const name of part) map[name] = file;
+      hub.files.set(file, encodeSafetensors(new Map(part.map((name) => [name, tensors.get(name)!]))));
+    });
+    hub.files.set("model.safetensors.index.json", Buffer.from(JSON.stringify({ weight_map: map })));
+    const path = await fetchTiny();
+    const shard = join(path, "model-00002-of-00002.safetensors");
+    rmSync(shard);
+    await expect(fetchTiny({ offline: true })).rejects.toMatchObject({
+      code: "offline",
+      message: expect.stringContaining("model-00002-of-00002.safetensors is missing"),
+    });
+    hub.files.delete("model-00002-of-00002.safetensors");
+    rmSync(join(repoFolder(), "blobs"), { recursive: true });
+    await expect(fetchTiny()).rejects.toMatchObject({ code: "not-found" });
+  });
+
+  test("with GGUF files gives the only one, or the one named", async () => {
+    for (const name of ["model.safetensors", "pytorch_model.bin"]) hub.files.delete(name);
+    hub.files.set("tiny.Q8_0.gguf", gguf);
+    const path = await fetchTiny();
+    expect(path).toBe(join(repoFolder(), "snapshots", hub.sha, "tiny.Q8_0.gguf"));
+    hub.files.set("sub/tiny.F16.gguf", gguf);
+    hub.files.set("tiny.F32.gguf", gguf);
+    await expect(fetchTiny()).rejects.toMatchObject({
+      code: "usage",
+      message: expect.stringContaining("tiny.F32.gguf"),
+    });
+    await fetchTiny({}, `${REPO}/tiny.F32.gguf`);
+    await fetchTiny({}, `hf:${REPO}/sub/tiny.F16.gguf`);
+    await fetchTiny({ offline: true }, `${REPO}/sub/tiny.F16.gguf`);
+    const misspelt = { code: "not-found", message: expect.stringContaining("tiny.F32.gguf") };
+    await expect(fetchTiny({}, `${REPO}/tiny.F23.gguf`)).rejects.toMatchObject(misspelt);
+  });
+
+  test("that moved on is fetched anew, sharing what did not change", async () => {
+    await fetchTiny();
+    hub.sha = "f".repeat(40);
+    hub.files.set("tokenizer.json", Buffer.from('{"new":true}'));
+    hub.requests.length = 0;
+    await fetchTiny();
+    expect(paths().filter((path) => path.includes("/resolve/"))).toEqual([
+      `/${REPO}/resolve/${hub.sha}/tokenizer.json`,
+    ]);
+  });
+
+  test("whose update breaks off leaves the earlier copy for offline use", async () => {
+    const before = await fetchTiny();
+    hub.sha = "e".repeat(40);
+    hub.files.set("tokenizer.json", Buffer.from('{"new":true}'));
+    hub.fail = ({ path }) => (path.includes("/resolve/") ? 403 : null);
+    await expect(fetchTiny()).rejects.toMatchObject({ code: "not-found" });
+    expect(await fetchTiny({ offline: true })).toBe(before);
+  });
+
+  test("reports bytes that only grow and end with each file's size", async () => {
+    const seen = new Map<string, DownloadProgress[]>();
+    await fetchTiny({
+      onProgress: (progress) => seen.set(progress.what, [...(seen.get(progress.what) ?? []), progress]),
+    });
+    expect([...seen.keys()]).toContain(`${REPO}/model.safetensors`);
+    for (const progress of seen.values()) {
+      const done = progress.map((step) => step.done);
+      expect(done).toEqual(done.toSorted((a, b) => a - b));
+      expect(done.at(-1)).toBe(progress[0]!.total);
+    }
+  });
+});
+
+describe("a download that breaks off", () => {
+  test("goes on within the same run, from where it was", async () => {
+    hub.cut = ({ path, range }) => (path === "/blobs/model.safetensors" && range?.startsWith("bytes=0-") ? 5000 : null);
+    await fetchTiny();
+    const ranges = hub.requests.filter(({ path }) => path === "/blobs/model.safetensors").map(({ range }) => range);
+    const [start] = ranges.slice(1).map((range) => Number(/\d+/.exec(range!)![0]));
+    expect(ranges).toHaveLength(2);
+    expect(start).toBeGreaterThan(0);
+    expect(start).toBeLessThanOrEqual(5000);
+  });
+
+  test("goes on in a later run, and is not taken for whole until then", async () => {
+    const cancel = new AbortController();
+    const onProgress = ({ what, done }: DownloadProgress): void => {
+      if (what.endsWith("model.safetensors") && done > 0) cancel.abort();
+    };
+    hub.cut = ({ path }) => (path === "/blobs/model.safetensors" ? 5000 : null);
+    const cancelled = fetchTiny({ onProgress, signal: cancel.signal });
+    await expect(cancelled).rejects.toMatchObject({ code: "aborted" });
+    const kept = statSync(partial()).size;
+    expect(kept).toBeGreaterThan(0);
+    expect(kept).toBeLessThanOrEqual(5000);
+    expect(blobs()).not.toContain(etagOf(weights));
+    await expect(fetchTiny({ offline: true })).rejects.toMatchObject({ code: "offline" });
+
+    hub.cut = () => null;
+    hub.requests.length = 0;
+    await fetchTiny();
+    const [request] = hub.requests.filter(({ path }) => path === "/blobs/model.safetensors");
+    expect(request!.range).toBe(`bytes=${kept}-${weights.length - 1}`);
+    expect(existsSync(partial())).toBe(false);
+  });
+
+  test("wherever it was cut, ends as the same file", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 0, max: weights.length }), async (kept) => {
+        cacheDir = mkdtempSync(join(folder.path, "cache-"));
+        mkdirSync(join(repoFolder(), "blobs"), { recursive: true });
+        writeFileSync(partial(), weights.subarray(0, kept));
+        await fetchTiny();
+      }),
+      { numRuns: 12, examples: [[0], [weights.length], [weights.length - 1]] },
+    );
+  });
+
+  test("with more than the whole in its place starts again", async () => {
+    mkdirSync(join(repoFolder(), "blobs"), { recursive: true });
+    writeFileSync(partial(), Buffer.alloc(weights.length + 1));
+    await fetchTiny();
+  });
+
+  test("with other bytes in its place is refused once and then fetched anew", async () => {
+    mkdirSync(join(repoFolder(), "blobs"), { recursive: true });
+    writeFileSync(partial(), Buffer.alloc(100));
+    await expect(fetchTiny()).rejects.toMatchObject({ code: "bad-file", message: expect.stringContaining("SHA-256") });
+    expect(existsSync(partial())).toBe(false);
+    await fetchTiny();
+  });
+
+  test("always is a network error", async () => {
+    hub.cut = ({ path }) => (path.startsWith("/blobs/") ? 0 : null);
+    await expect(fetchTiny()).rejects.toMatchObject({ code: "network" });
+    expect(blobs()).not.toContain(etagOf(weights));
+  });
+
+  test("two at once do each other no harm", async () => {
+    hub.cut = ({ range }) => (range?.startsWith("bytes=0-") ? 3000 : null);
+    await Promise.all([fetchTiny(), fetchTiny(), fetchTiny()]);
+  });
+});
+
+describe("the server", () => {
+  test.each([
+    [401, "not-found", "HF_TOKEN"],
+    [403, "not-found", "accept its terms"],
+    [404, "not-found", "revision main"],
+    [418, "network", "status 418"],
+  ])("answering %i gives %s", async (status, code, says) => {
+    hub.fail = () => status;
+    await expect(fetchTiny()).rejects.toMatchObject({ code, message: expect.stringContaining(says) });
+  });
+
+  test("failing for a moment is asked again", async () => {
+    let failures = 2;
+    hub.fail = () => (failures-- > 0 ? 503 : null);
+    await fetchTiny();
+  });
+
+  test("being away gives network, or the cached copy where there is one", async () => {
+    await fetchTiny();
+    await hub.close();
+    await fetchTiny();
+    cacheDir = mkdtempSync(join(folder.path, "cache-"));
+    await expect(fetchTiny()).rejects.toMatchObject({ code: "network", message: expect.stringContaining("--offline") });
+  });
+
+  test("that cannot send ranges still serves a first download, and says so on a second", async () => {
+    hub.ignoreRanges = true;
+    await fetchTiny();
+    cacheDir = mkdtempSync(join(folder.path, "cache-"));
+    mkdirSync(join(repoFolder(), "blobs"), { recursive: true });
+    writeFileSync(partial(), weights.subarray(0, 100));
+    await expect(fetchTiny()).rejects.toMatchObject({ code: "network", message: expect.stringContaining("byte 100") });
+  });
+
+  test("sending damaged bytes is found out by their hash", async () => {
+    hub.fail = () => null;
+    hub.damage = true;
+    await expect(fetchTiny()).rejects.toMatchObject({ code: expect.stringMatching("bad-file|network") });
+    expect(blobs()).not.toContain(etagOf(weights));
+  });
+
+  test("sees the token on its own origin only", async () => {
+    await fetchTiny({ token: "hf_secret" });
+    expect(
+      hub.requests.filter(({ origin }) => origin === "hub").every((r) => r.authorization === "Bearer hf_secret"),
+    ).toBe(true);
+    const elsewhere = hub.requests.filter(({ origin }) => origin === "files");
+    expect(elsewhere.length).toBeGreaterThan(0);
+    expect(elsewhere.every(({ authorization }) => authorization === null)).toBe(true);
+    vi.stubEnv("HF_TOKEN", "hf_other");
+    hub.requests.length = 0;
+    await fetchTiny();
+    expect(hub.requests[0]!.authorization).toBe("Bearer hf_other");
+  });
+
+  test("is not asked with a token that is none, or for a revision that is none", async () => {
+    await expect(fetchTiny({ token: "secret" })).rejects.toMatchObject({ code: "usage" });
+    await expect(fetchTiny({ revision: "../../x" })).rejects.toMatchObject({ code: "usage" });
+    expect(hub.requests).toEqual([]);
+  });
+
+  test("naming files outside the repository changes nothing outside the cache", async () => {
+    hub.files.clear();
+    hub.files.set("config.json", repository.get("config.json")!);
+    hub.files.set("model.safetensors.index.json", Buffer.from('{"weight_map":{"a":"../../../x.safetensors"}}'));
+    await expect(fetchTiny()).rejects.toMatchObject({ code: "bad-file" });
+  });
+});
+
+describe("the disk", () => {
+  test.skipIf(!existsSync("/dev/full"))("being full is a disk error that says so", async () => {
+    mkdirSync(join(repoFolder(), "blobs"), { recursive: true });
+    symlinkSync("/dev/full", partial());
+    await expect(fetchTiny()).rejects.toMatchObject({ code: "disk", message: expect.stringContaining("disk is full") });
+    expect(blobs()).not.toContain(etagOf(weights));
+  });
+
+  test("being too small is known before a byte is fetched", async () => {
+    const huge = { type: "file", path: "config.json", size: 2 ** 52, oid: "a".repeat(40) };
+    const real = globalThis.fetch;
+    vi.stubGlobal("fetch", (url: string, init: RequestInit) =>
+      String(url).includes("/paths-info/") ? Promise.resolve(Response.json([huge])) : real(url, init),
+    );
+    try {
+      await expect(fetchTiny()).rejects.toMatchObject({ code: "disk", message: expect.stringContaining("free") });
+    } finally {
+      vi.unstubAllGlobals();
+    }
+    expect(paths().some((path) => path.includes("/resolve/"))).toBe(false);
+  });
+
+  test("with a file where the cache should be is a disk error", async () => {
+    writeFileSync(join(cacheDir, "hub"), "in the way");
+    await expect(fetchTiny()).rejects.toMatchObject({ code: "disk" });
+  });
+});
+
+test("cancelling before anything begins touches nothing", async () => {
+  await expect(fetchTiny({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "aborted" });
+  expect(hub.requests).toEqual([]);
+});
+
+test("a copy that the Python library made is used as it is", async () => {
+  const snapshot = join(repoFolder(), "snapshots", hub.sha);
+  mkdirSync(join(repoFolder(), "blobs"), { recursive: true });
+  mkdirSync(join(repoFolder(), "refs"));
+  mkdirSync(snapshot, { recursive: true });
+  for (const name of ["config.json", "tokenizer.json", "model.safetensors"]) {
+    const bytes = repository.get(name)!;
+    const blob = createHash("sha256").update(bytes).digest("hex");
+    writeFileSync(join(repoFolder(), "blobs", blob), bytes);
+    symlinkSync(join("..", "..", "blobs", blob), join(snapshot, name));
+  }
+  writeFileSync(join(repoFolder(), "refs", "main"), hub.sha);
+  await fetchTiny({ offline: true });
+  rmSync(join(repoFolder(), "blobs", etagOf(weights))); // now a link leads nowhere
+  await expect(fetchTiny({ offline: true })).rejects.toMatchObject({ code: "offline" });
+});
+
+test("ids", () => {
+  expect(parseHubId("HuggingFaceTB/SmolLM2-135M-Instruct")).toEqual({
+    repo: "HuggingFaceTB/SmolLM2-135M-Instruct",
+    file: null,
+  });
+  expect(parseHubId("hf:a/b")).toEqual({ repo: "a/b", file: null });
+  expect(parseHubId("a/b/c/d.Q4_1.gguf")).toEqual({ repo: "a/b", file: "c/d.Q4_1.gguf" });
+  const none = [
+    "a",
+    "a/b/c",
+    "a/b/../c.gguf",
+    "/a/b",
+    "./a",
+    "a/b.gguf",
+    "a/..",
+    "a//b",
+    "a/b/",
+    "a/b\n",
+    "a/b?x",
+    "hf:",
+    "-a/b",
+  ];
+  for (const text of none) expect(parseHubId(text)).toBe(null);
+});

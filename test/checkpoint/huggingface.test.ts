@@ -1,0 +1,363 @@
+/** Hugging Face directories: what config.json of each family means, what is refused, shards, templates and choices. */
+import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { readHuggingFaceConfig } from "../../src/checkpoint/huggingface-config.ts";
+import type { Checkpoint } from "../../src/checkpoint/open.ts";
+import { openCheckpoint } from "../../src/checkpoint/open.ts";
+import {
+  encodeSafetensors,
+  ggufBytes,
+  ggufMetadata,
+  ggufTensors,
+  TINY,
+  temporaryFolder,
+  tinyConfigJson,
+  tinyTensors,
+  writeHuggingFace,
+} from "./files.ts";
+
+const folder = temporaryFolder();
+afterAll(folder.remove);
+
+type Json = Record<string, unknown>;
+
+const base: Json = tinyConfigJson(TINY);
+const read = (changes: Json, generation: unknown = null, hasHead = true): ReturnType<typeof readHuggingFaceConfig> =>
+  readHuggingFaceConfig({ config: { ...base, ...changes }, generation, hasHead, path: "model" });
+
+describe("config.json", () => {
+  test("of SmolLM2 is read with its defaults", () => {
+    const config = readHuggingFaceConfig({
+      config: {
+        architectures: ["LlamaForCausalLM"],
+        attention_bias: false,
+        attention_dropout: 0.0,
+        bos_token_id: 1,
+        eos_token_id: 2,
+        hidden_act: "silu",
+        hidden_size: 576,
+        intermediate_size: 1536,
+        is_llama_config: true,
+        max_position_embeddings: 8192,
+        model_type: "llama",
+        num_attention_heads: 9,
+        num_hidden_layers: 30,
+        num_key_value_heads: 3,
+        pad_token_id: 2,
+        pretraining_tp: 1,
+        rms_norm_eps: 1e-5,
+        rope_interleaved: false,
+        rope_scaling: null,
+        rope_theta: 100000,
+        tie_word_embeddings: true,
+        vocab_size: 49152,
+      },
+      generation: null,
+      hasHead: false,
+      path: "model",
+    });
+    expect(config).toMatchObject({ headSize: 64, ropeTheta: 100_000, ropeScaling: null, tiedHead: true });
+    expect(config).toMatchObject({ eosTokenIds: [2], bosTokenId: 1, slidingWindow: null, attentionBias: false });
+  });
+
+  const llama3 = { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 64 };
+  const scaled = {
+    type: "llama3",
+    factor: 8,
+    lowFrequencyFactor: 1,
+    highFrequencyFactor: 4,
+    originalContextLength: 64,
+  };
+  test.each<[string, Json, unknown, number]>([
+    ["none", { rope_theta: undefined }, null, 10_000],
+    ["old linear", { rope_scaling: { type: "linear", factor: 2 } }, { type: "linear", factor: 2 }, 10_000],
+    ["llama 3 of transformers 4", { rope_theta: 5e5, rope_scaling: { rope_type: "llama3", ...llama3 } }, scaled, 5e5],
+    [
+      "llama 3 of transformers 5",
+      { rope_parameters: { rope_type: "llama3", rope_theta: 7e5, ...llama3 } },
+      scaled,
+      7e5,
+    ],
+    ["default of transformers 5", { rope_parameters: { rope_type: "default", rope_theta: 9 } }, null, 9],
+  ])("rope scaling: %s", (_, changes, scaling, theta) => {
+    expect(read(changes)).toMatchObject({ ropeScaling: scaling, ropeTheta: theta });
+  });
+
+  const qwen2 = { model_type: "qwen2", architectures: ["Qwen2ForCausalLM"] };
+  const mistral = { model_type: "mistral", max_position_embeddings: 32_768 };
+  test.each<[string, Json, number | null]>([
+    ["Mistral without a word has its class's 4096", { ...mistral, sliding_window: undefined }, 4096],
+    ["Mistral with null has none", { ...mistral, sliding_window: null }, null],
+    ["Mistral with a number has it", { ...mistral, sliding_window: 99 }, 99],
+    ["Qwen2 has none unless it says so", { ...qwen2, sliding_window: 16, use_sliding_window: false }, null],
+    ["Qwen2 from layer 0", { ...qwen2, sliding_window: 16, use_sliding_window: true, max_window_layers: 0 }, 16],
+    ["Qwen2 from a layer past the last", { ...qwen2, sliding_window: 16, use_sliding_window: true }, null],
+    ["layer types, all sliding", { ...qwen2, sliding_window: 16, layer_types: Array(2).fill("sliding_attention") }, 16],
+    ["layer types, all full", { ...qwen2, sliding_window: 16, layer_types: Array(2).fill("full_attention") }, null],
+    ["a window as long as the context is none", { model_type: "mistral", sliding_window: 128 }, null],
+    ["Llama has none", { sliding_window: 16 }, null],
+  ])("sliding window: %s", (_, changes, window) => {
+    expect(read(changes).slidingWindow).toBe(window);
+  });
+
+  test("families differ in biases, norms and head size", () => {
+    expect(read(qwen2)).toMatchObject({ attentionBias: true, outputBias: false, queryKeyNorm: false });
+    expect(read({ attention_bias: true })).toMatchObject({ attentionBias: true, outputBias: true });
+    const qwen3 = { model_type: "qwen3", head_dim: undefined };
+    expect(read(qwen3)).toMatchObject({ queryKeyNorm: true, headSize: 128, attentionBias: false });
+    expect(read({ num_key_value_heads: null, head_dim: null })).toMatchObject({ kvHeads: 4, headSize: 8 });
+  });
+
+  test("end ids: generation_config.json goes before config.json, lists stay lists", () => {
+    expect(read({ eos_token_id: 3 }).eosTokenIds).toEqual([3]);
+    expect(read({ eos_token_id: 3 }, { eos_token_id: [4, 5, 4] }).eosTokenIds).toEqual([4, 5]);
+    expect(read({ eos_token_id: null }, {}).eosTokenIds).toEqual([]);
+  });
+
+  test("the head is tied where the file says so, or says nothing and there is none", () => {
+    expect(read({ tie_word_embeddings: true }, null, true).tiedHead).toBe(true);
+    expect(read({ tie_word_embeddings: undefined }, null, true).tiedHead).toBe(false);
+    expect(read({ tie_word_embeddings: undefined }, null, false).tiedHead).toBe(true);
+  });
+
+  test.each<[string, Json, string, string]>([
+    ["another family", { model_type: "gemma3" }, "unsupported", "family gemma3"],
+    [
+      "a family that spells its keys differently",
+      { model_type: "gpt2", hidden_size: undefined },
+      "unsupported",
+      "gpt2",
+    ],
+    ["a classifier", { architectures: ["LlamaForSequenceClassification"] }, "unsupported", "LlamaForSequence"],
+    ["quantized weights", { quantization_config: { quant_method: "awq" } }, "unsupported", "awq"],
+    ["another activation", { hidden_act: "gelu" }, "unsupported", "gelu"],
+    ["biases in the MLP", { mlp_bias: true }, "unsupported", "mlp_bias"],
+    ["yarn", { rope_scaling: { rope_type: "yarn", factor: 4 } }, "unsupported", "yarn"],
+    ["partial rotation", { partial_rotary_factor: 0.5 }, "unsupported", "partial_rotary_factor is 0.5"],
+    [
+      "mixed layers",
+      { ...qwen2, layer_types: ["full_attention", "sliding_attention"], sliding_window: 8 },
+      "unsupported",
+      "1 of 2",
+    ],
+    ["other layers", { ...qwen2, layer_types: ["mamba", "mamba"] }, "unsupported", "mamba"],
+    ["no size", { hidden_size: undefined }, "bad-file", "hidden_size is missing"],
+    ["a size in words", { hidden_size: "32" }, "bad-file", 'hidden_size is "32"'],
+    ["a negative size", { num_hidden_layers: -1 }, "bad-file", "num_hidden_layers is -1"],
+    ["an absurd size", { vocab_size: 1e12 }, "bad-file", "vocab_size is 1000000000000"],
+    ["a fractional head", { head_dim: null, hidden_size: 34 }, "bad-file", "headSize is 8.5"],
+    ["an odd head", { head_dim: 7 }, "bad-file", "7"],
+    ["heads that keys do not divide", { num_key_value_heads: 3 }, "bad-file", "3 key-value heads"],
+    ["an end id outside the vocabulary", { eos_token_id: 12 }, "bad-file", "token id 12"],
+    ["a rope scaling without its factor", { rope_scaling: { type: "linear" } }, "bad-file", "lacks factor"],
+    [
+      "a negative rope factor",
+      { rope_scaling: { type: "linear", factor: -1 } },
+      "bad-file",
+      "rope_scaling.factor is -1",
+    ],
+    [
+      "layer types for other layers",
+      { ...qwen2, layer_types: ["full_attention"] },
+      "bad-file",
+      "1 entries for 2 layers",
+    ],
+  ])("with %s is one clear error", (_, changes, code, says) => {
+    expect(() => read(changes)).toThrowError(
+      expect.objectContaining({ code, message: expect.stringContaining(says) }) as Error,
+    );
+  });
+});
+
+function directory(): string {
+  const path = mkdtempSync(join(folder.path, "model-"));
+  writeHuggingFace(path, TINY, tinyTensors(TINY));
+  return path;
+}
+
+async function openAndClose(path: string): Promise<Checkpoint> {
+  const checkpoint = await openCheckpoint(path);
+  await checkpoint.close();
+  return checkpoint;
+}
+
+describe("a directory", () => {
+  test("with shards has the tensors of the whole file", async () => {
+    const path = mkdtempSync(join(folder.path, "sharded-"));
+    const tensors = [...tinyTensors(TINY)];
+    writeFileSync(join(path, "config.json"), JSON.stringify(base));
+    writeFileSync(join(path, "tokenizer.json"), "{}");
+    const map: Record<string, string> = {};
+    for (let i = 0; i < 3; i++) {
+      const part = new Map(tensors.filter((_, at) => at % 3 === i));
+      const name = `model-0000${i + 1}-of-00003.safetensors`;
+      writeFileSync(join(path, name), encodeSafetensors(part));
+      for (const tensor of part.keys()) map[tensor] = name;
+    }
+    const index = join(path, "model.safetensors.index.json");
+    writeFileSync(index, JSON.stringify({ metadata: { total_size: 1 }, weight_map: map }));
+    const { weights, close } = await openCheckpoint(path);
+    for (const [name, { values }] of tensors) expect(await weights.read(name)).toEqual(values);
+    await close();
+
+    const lie = (change: Record<string, string>): void =>
+      writeFileSync(index, JSON.stringify({ weight_map: { ...map, ...change } }));
+    lie({
+      "lm_head.weight": "model-00001-of-00003.safetensors",
+      "model.norm.weight": "model-00001-of-00003.safetensors",
+    });
+    await expect(openCheckpoint(path)).rejects.toMatchObject({
+      code: "bad-file",
+      message: expect.stringContaining("lacks"),
+    });
+    lie({ "lm_head.weight": "model-00004-of-00003.safetensors" });
+    await expect(openCheckpoint(path)).rejects.toMatchObject({ code: "not-found" });
+    for (const outside of ["../model.safetensors", "/etc/x.safetensors", "a/b.safetensors", "pytorch_model.bin"]) {
+      lie({ "lm_head.weight": outside });
+      await expect(openCheckpoint(path)).rejects.toMatchObject({ code: "bad-file" });
+    }
+    writeFileSync(index, "{}");
+    await expect(openCheckpoint(path)).rejects.toMatchObject({ code: "bad-file" });
+  });
+
+  test.each<[string, Record<string, unknown>, string | null]>([
+    ["nowhere", {}, null],
+    ["in tokenizer_config.json", { "tokenizer_config.json": { chat_template: "A" } }, "A"],
+    ["in chat_template.json", { "tokenizer_config.json": {}, "chat_template.json": { chat_template: "B" } }, "B"],
+    [
+      "in chat_template.jinja before all others",
+      { "chat_template.jinja": "C", "tokenizer_config.json": { chat_template: "A" } },
+      "C",
+    ],
+    [
+      "named default in a list",
+      {
+        "tokenizer_config.json": {
+          chat_template: [
+            { name: "tool_use", template: "T" },
+            { name: "default", template: "D" },
+          ],
+        },
+      },
+      "D",
+    ],
+    ["the only one of a list", { "tokenizer_config.json": { chat_template: [{ name: "x", template: "X" }] } }, "X"],
+  ])("finds the chat template %s", async (_, files, template) => {
+    const path = directory();
+    for (const [name, content] of Object.entries(files)) {
+      writeFileSync(join(path, name), typeof content === "string" ? content : JSON.stringify(content));
+    }
+    const { tokenizer } = await openAndClose(path);
+    expect(tokenizer).toMatchObject({ kind: "huggingface", chatTemplate: template });
+    expect(tokenizer).toMatchObject({ tokenizerConfig: files["tokenizer_config.json"] ?? {} });
+  });
+
+  test("with one GGUF file is that file; with several, the error lists them", async () => {
+    const path = mkdtempSync(join(folder.path, "ggufs-"));
+    const bytes = ggufBytes({ metadata: ggufMetadata(TINY), tensors: ggufTensors(TINY, tinyTensors(TINY)) });
+    writeFileSync(join(path, "a.Q4_1.gguf"), bytes);
+    writeFileSync(join(path, "mmproj-a.gguf"), "an image encoder");
+    expect(await openAndClose(path)).toMatchObject({ format: "gguf", name: "a.Q4_1" });
+    writeFileSync(join(path, "b.gguf"), bytes);
+    const several = { code: "usage", message: expect.stringContaining("a.Q4_1.gguf, b.gguf") };
+    await expect(openCheckpoint(path)).rejects.toMatchObject(several);
+  });
+
+  test.each<[string, (path: string) => void, string, string]>([
+    ["nothing in it", () => {}, "not-found", "holds no checkpoint"],
+    [
+      "pickled weights",
+      (path) => writeFileSync(join(path, "pytorch_model.bin"), ""),
+      "unsupported",
+      "pytorch_model.bin",
+    ],
+    ["weights alone", (path) => writeFileSync(join(path, "model.safetensors"), ""), "not-found", "no config.json"],
+  ])("with %s is one clear error", async (_, fill, code, says) => {
+    const path = mkdtempSync(join(folder.path, "odd-"));
+    fill(path);
+    await expect(openCheckpoint(path)).rejects.toMatchObject({ code, message: expect.stringContaining(says) });
+  });
+
+  test.each<[string, string, string | Uint8Array, string, string]>([
+    ["bad JSON", "config.json", "{", "bad-file", "not valid JSON"],
+    ["an array for a configuration", "config.json", "[]", "bad-file", "no JSON object"],
+    ["bytes for a configuration", "config.json", Uint8Array.of(123, 255, 125), "bad-file", "UTF-8"],
+    ["a configuration of megabytes", "config.json", " ".repeat(5e6), "bad-file", "5000000 bytes"],
+    ["a JSON bomb", "tokenizer.json", "[".repeat(1e6), "bad-file", "levels deep"],
+    ["a chat template of numbers", "tokenizer_config.json", '{"chat_template":1}', "bad-file", "chat_template"],
+    ["a generation config of words", "generation_config.json", '{"eos_token_id":"x"}', "bad-file", "eos_token_id"],
+    ["weights of another model", "config.json", JSON.stringify({ ...base, vocab_size: 13 }), "bad-weights", "[12,32]"],
+    [
+      "an untied head that is tied",
+      "config.json",
+      JSON.stringify({ ...base, model_type: "qwen2" }),
+      "bad-weights",
+      "bias",
+    ],
+    [
+      "tensors of another family",
+      "config.json",
+      JSON.stringify({ ...base, num_hidden_layers: 1 }),
+      "unsupported",
+      "layers.1",
+    ],
+  ])("with %s is one clear error", async (_, name, content, code, says) => {
+    const path = directory();
+    writeFileSync(join(path, name), content);
+    await expect(openCheckpoint(path)).rejects.toMatchObject({ code, message: expect.stringContaining(says) });
+  });
+
+  test("without a tokenizer says how to make one", async () => {
+    const path = mkdtempSync(join(folder.path, "mute-"));
+    writeFileSync(join(path, "config.json"), JSON.stringify(base));
+    writeFileSync(join(path, "model.safetensors"), encodeSafetensors(tinyTensors(TINY)));
+    await expect(openCheckpoint(path)).rejects.toMatchObject({
+      code: "not-found",
+      message: expect.stringContaining("tokenizer.json"),
+    });
+  });
+
+  test("with tensors in a type that is not built names it", async () => {
+    const path = directory();
+    const double = (values: Float32Array): [string, Uint8Array] => {
+      return ["F64", new Uint8Array(Float64Array.from(values).buffer)];
+    };
+    writeFileSync(join(path, "model.safetensors"), encodeSafetensors(tinyTensors(TINY), double));
+    await expect(openCheckpoint(path)).rejects.toMatchObject({
+      code: "unsupported",
+      message: expect.stringContaining("F64"),
+    });
+  });
+
+  test("may hold buffers and a head that it does not use", async () => {
+    const path = directory();
+    const tensors = tinyTensors(TINY);
+    tensors.set("model.layers.0.self_attn.rotary_emb.inv_freq", { shape: [4], values: new Float32Array(4) });
+    writeFileSync(join(path, "model.safetensors"), encodeSafetensors(tensors));
+    writeFileSync(join(path, "config.json"), JSON.stringify({ ...base, tie_word_embeddings: true }));
+    const { weights } = await openAndClose(path);
+    expect(weights.has("lm_head.weight")).toBe(false);
+    expect(weights.names().some((name) => name.endsWith("inv_freq"))).toBe(false);
+  });
+});
+
+test.each([
+  "",
+  "no/such/path/anywhere",
+  "./missing",
+  "missing.gguf",
+  "folder/missing.gguf",
+  "a b/c",
+  "../x/y",
+  "x--y/z",
+])("%j is neither a path nor a hub id", async (name) => {
+  await expect(openCheckpoint(name, { offline: true })).rejects.toMatchObject({ code: "not-found" });
+});
+
+test("a file that is no GGUF file is wrong usage", async () => {
+  const path = directory();
+  await expect(openCheckpoint(join(path, "model.safetensors"))).rejects.toMatchObject({ code: "usage" });
+  mkdirSync(join(path, "x.gguf"));
+  await expect(openCheckpoint(join(path, "x.gguf"))).rejects.toMatchObject({ code: "not-found" });
+});
