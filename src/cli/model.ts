@@ -6,7 +6,6 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CllmError } from "../error.ts";
-import { load } from "../generate/load.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import type { Common } from "./command.ts";
 import type { Terminal } from "./terminal.ts";
@@ -33,6 +32,7 @@ export function chooseModel(given: string | undefined, fallback?: string): strin
 /** Loads the model that the settings name, with progress bars, and says on standard error which one it was. */
 export async function loadModel(settings: Common, terminal: Terminal, fallback?: string): Promise<LanguageModel> {
   const { precision, threads, offline, revision, cacheDir } = settings;
+  const { load } = await import("../generate/load.ts"); // with ONNX Runtime, which help and info do without
   const model = await load(chooseModel(settings.model, fallback), {
     precision,
     ...(offline !== undefined && { offline }),

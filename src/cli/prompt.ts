@@ -35,7 +35,7 @@ export const promptFields: Fields<PromptSettings> = {
 
 /** What the help says about them. */
 export const PROMPT_DETAILS: string =
-  "The prompt is an argument, a file, or what is piped in, less one final line break. Where the model has a chat\n" +
+  "The prompt is an argument, a file, or what is piped in, less one final line break. Where the model has a chat " +
   "template a prompt is taken for a user's message; --raw continues it as it is.";
 
 /** Reads what the settings name. Throws `usage` where they name none or several. */

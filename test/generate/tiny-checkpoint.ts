@@ -4,6 +4,7 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { HuggingFaceTokenizerSource } from "../../src/checkpoint/tokenizer-source.ts";
 
 export interface TinyOptions {
   readonly seed?: number;
@@ -38,6 +39,27 @@ const HEAD_SIZE = HIDDEN / HEADS;
 const INTERMEDIATE = 128;
 const LAYERS = 2;
 
+const CHAT_TEMPLATE =
+  "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}" +
+  "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+/** The tokenizer alone, for models that are no checkpoint, and how many ids it has. */
+export function tinyTokenizerSource({ chat = true }: TinyOptions = {}): {
+  readonly source: HuggingFaceTokenizerSource;
+  readonly vocabSize: number;
+  readonly eosTokenId: number;
+} {
+  const tokenizerJson = tinyTokenizer();
+  const vocabSize = Object.keys(tokenizerJson.model.vocab).length + SPECIAL.length;
+  const tokenizerConfig = { eos_token: SPECIAL[2], add_bos_token: false };
+  const chatTemplate = chat ? CHAT_TEMPLATE : null;
+  return {
+    source: { kind: "huggingface", tokenizerJson, tokenizerConfig, chatTemplate },
+    vocabSize,
+    eosTokenId: vocabSize - 1,
+  };
+}
+
 /** Writes the checkpoint into `folder`, which is made where it is missing, and returns the folder. */
 export function writeTinyCheckpoint(
   folder: string,
@@ -54,11 +76,7 @@ export function writeTinyCheckpoint(
     bos_token: SPECIAL[0],
     eos_token: SPECIAL[2],
     add_bos_token: false,
-    ...(chat && {
-      chat_template:
-        "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}" +
-        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
-    }),
+    ...(chat && { chat_template: CHAT_TEMPLATE }),
   });
   write("config.json", {
     architectures: ["LlamaForCausalLM"],

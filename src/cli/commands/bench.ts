@@ -37,8 +37,8 @@ export const bench: Command = defineCommand<BenchSettings>({
   name: "bench",
   summary: "Compare decoders on a file of prompts",
   details:
-    "Each line of the file is a JSON object with prompt (continued as it is; --chat takes it for a user's message) or\n" +
-    "messages; other keys are ignored. Every prompt goes through every decoder before the next, after a warm-up; ar is\n" +
+    "Each line of the file is a JSON object with prompt (continued as it is; --chat takes it for a user's message) or " +
+    "messages; other keys are ignored. Every prompt goes through every decoder before the next, after a warm-up; ar is " +
     "always among them. Speeds are medians over the prompts, with quartiles; prompts that are too long are counted.",
   fields: {
     prompts: z

@@ -23,7 +23,7 @@ interface TrajectorySettings extends PromptSettings {
 export const trajectory: Command = defineCommand<TrajectorySettings>({
   name: "trajectory",
   summary: "Watch a block of tokens converge, row by row",
-  details: `${PROMPT_DETAILS}\nEach row is a point of the block, the first one guessed, the last one what greedy decoding writes.`,
+  details: `${PROMPT_DETAILS}\n\nEach row is a point of the block, the first one guessed, the last one what greedy decoding writes.`,
   fields: {
     ...promptFields,
     blockSize: z.int().min(1).max(64).default(16).meta({ description: "tokens of a block", placeholder: "tokens" }),

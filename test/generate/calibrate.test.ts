@@ -1,0 +1,86 @@
+/** Laws of the calibration: what is measured is kept, and a cache is believed only where it is about the same thing. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { CllmError } from "../../src/error.ts";
+import { CALIBRATED_SIZES, cachedPassCosts, measurePassCosts } from "../../src/generate/calibrate.ts";
+import type { PassCosts } from "../../src/generate/types.ts";
+import { chaoticModel, scriptedSession } from "../../src/runtime/scripted.ts";
+
+const scratch = mkdtempSync(join(tmpdir(), "cllm-calibrate-"));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+describe("measuring", () => {
+  test("runs passes of every size and leaves the session empty", async () => {
+    const session = scriptedSession(chaoticModel(100));
+    let passes = 0;
+    const costs = await measurePassCosts(session, { onPass: () => passes++ });
+    expect([...costs.keys()]).toEqual(CALIBRATED_SIZES);
+    for (const ms of costs.values()) expect(ms).toBeGreaterThan(0);
+    expect(session.length).toBe(0);
+    for (const size of CALIBRATED_SIZES)
+      expect(session.passes.filter(({ rows }) => rows === size).length).toBeGreaterThan(1);
+    expect(passes).toBe(session.passes.length - 1 - CALIBRATED_SIZES.length); // but for the context and the first of each
+  });
+
+  test("leaves out what a small context has no room for", async () => {
+    const session = scriptedSession({ ...chaoticModel(100), contextLength: 20 });
+    expect([...(await measurePassCosts(session)).keys()]).toEqual([2, 4, 8]);
+  });
+
+  test("ends when it is aborted", async () => {
+    const measuring = measurePassCosts(scriptedSession(chaoticModel(100)), { signal: AbortSignal.abort() });
+    await expect(measuring).rejects.toMatchObject({ code: "aborted" });
+    await expect(measuring).rejects.toBeInstanceOf(CllmError);
+  });
+});
+
+describe("the cache", () => {
+  const costs: PassCosts = new Map([
+    [2, 1.5],
+    [16, 3.25],
+  ]);
+  let folder = "";
+  let measured = 0;
+  beforeEach(() => {
+    folder = mkdtempSync(join(scratch, "cache-"));
+    measured = 0;
+  });
+  const measure = async (): Promise<PassCosts> => {
+    measured++;
+    return costs;
+  };
+  const file = (): string => join(folder, "calibration", readdirSync(join(folder, "calibration"))[0]!);
+
+  test("measures once for the same key, and again for another", async () => {
+    for (let i = 0; i < 3; i++) expect(await cachedPassCosts(folder, ["a", "int8", 2], measure)).toEqual(costs);
+    expect(measured).toBe(1);
+    await cachedPassCosts(folder, ["a", "fp32", 2], measure);
+    await cachedPassCosts(folder, ["a", "int8", 4], measure);
+    expect(measured).toBe(3);
+    expect(readdirSync(join(folder, "calibration")).every((name) => name.endsWith(".json"))).toBe(true);
+  });
+
+  test.each([
+    ["cut short", (text: string) => text.slice(0, text.length / 2)],
+    ["empty", () => ""],
+    ["of another key", (text: string) => text.replace("int8", "int9")],
+    ["with costs that are none", (text: string) => text.replace("1.5", "-1")],
+    ["with keys that nobody wrote", (text: string) => text.replace('{"key"', '{"x":1,"key"')],
+  ])("that is %s is measured again and mended", async (_, damage) => {
+    await cachedPassCosts(folder, ["a", "int8"], measure);
+    const whole = readFileSync(file(), "utf8");
+    writeFileSync(file(), damage(whole));
+    expect(readFileSync(file(), "utf8")).not.toBe(whole);
+    expect(await cachedPassCosts(folder, ["a", "int8"], measure)).toEqual(costs);
+    expect(measured).toBe(2);
+    expect(readFileSync(file(), "utf8")).toBe(whole);
+  });
+
+  test("that cannot be written is no error", async () => {
+    const occupied = join(folder, "file");
+    writeFileSync(occupied, "");
+    expect(await cachedPassCosts(occupied, ["a"], measure)).toEqual(costs);
+  });
+});

@@ -1,0 +1,382 @@
+/** Laws of the language model, over a scripted model: what a request gives depends on the request alone. */
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { CllmError } from "../../src/error.ts";
+import { DECODERS, type GenerateOptions, type Generation, type LanguageModel } from "../../src/generate/types.ts";
+import { type ScriptedOptions, scriptedLanguageModel } from "./scripted-language-model.ts";
+
+const decoder = fc.constantFrom(...DECODERS);
+const prompt = fc.string({ minLength: 1, maxLength: 40, unit: fc.constantFrom(..."the and aé✓\n o".split("")) });
+const request: fc.Arbitrary<GenerateOptions> = fc.record(
+  {
+    prompt,
+    blockSize: fc.integer({ min: 1, max: 20 }),
+    jacobiForm: fc.constantFrom("window" as const, "block" as const),
+    maxNewTokens: fc.integer({ min: 1, max: 60 }),
+    temperature: fc.constantFrom(0, 0, 0.8),
+    topK: fc.constantFrom(0, 5),
+    seed: fc.integer({ min: 0, max: 9 }),
+    stop: fc.array(fc.string({ minLength: 1, maxLength: 2, unit: fc.constantFrom(..."thea✓ ".split("")) }), {
+      maxLength: 2,
+    }),
+    stopIds: fc.array(fc.integer({ min: 0, max: 270 }), { maxLength: 2 }),
+    ignoreEos: fc.boolean(),
+  },
+  { requiredKeys: ["prompt"] },
+);
+const options: fc.Arbitrary<ScriptedOptions> = fc.record({
+  predictability: fc.constantFrom(0, 0.5, 0.9),
+  seed: fc.integer({ min: 0, max: 5 }),
+});
+
+async function collect(
+  model: LanguageModel,
+  wanted: GenerateOptions,
+): Promise<{ text: string; tokens: number[]; whole: Generation }> {
+  const stream = model.stream(wanted);
+  let text = "";
+  const tokens: number[] = [];
+  for (;;) {
+    const { done, value } = await stream.next();
+    if (done) return { text, tokens, whole: value };
+    text += value.text;
+    tokens.push(...value.tokens);
+  }
+}
+
+/** What of a generation must not depend on how it was made. */
+const essence = ({ text, tokens, finishReason }: Generation): object => ({ text, tokens: [...tokens], finishReason });
+
+const failure = async (work: Promise<unknown>): Promise<CllmError> => {
+  const error = await work.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(CllmError);
+  return error as CllmError;
+};
+
+describe("a generation", () => {
+  test("is the same streamed as whole", async () => {
+    await fc.assert(
+      fc.asyncProperty(options, request, decoder, async (model, wanted, name) => {
+        const streamed = await collect(scriptedLanguageModel(model), { ...wanted, decoder: name });
+        const whole = await scriptedLanguageModel(model).generate({ ...wanted, decoder: name });
+        expect(essence(streamed.whole)).toEqual(essence(whole));
+        expect(streamed.text).toBe(whole.text);
+        expect(streamed.tokens).toEqual([...whole.tokens]);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test("is the same with every decoder", async () => {
+    await fc.assert(
+      fc.asyncProperty(options, request, decoder, async (model, wanted, name) => {
+        const ar = await scriptedLanguageModel(model).generate({ ...wanted, decoder: "ar" });
+        const other = await scriptedLanguageModel(model).generate({ ...wanted, decoder: name });
+        expect(essence(other)).toEqual(essence(ar));
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test("does not depend on the requests before it", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        options,
+        fc.array(fc.tuple(request, decoder), { minLength: 2, maxLength: 5 }),
+        async (model, requests) => {
+          const shared = scriptedLanguageModel(model);
+          for (const [wanted, name] of requests) {
+            const alone = await scriptedLanguageModel(model).generate({ ...wanted, decoder: name });
+            expect(essence(await shared.generate({ ...wanted, decoder: name }))).toEqual(essence(alone));
+          }
+          expect(shared.alive()).toBe(1);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  test("does not depend on the requests beside it", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        options,
+        fc.array(fc.tuple(request, decoder), { minLength: 2, maxLength: 4 }),
+        async (model, requests) => {
+          const shared = scriptedLanguageModel(model);
+          const together = await Promise.all(
+            requests.map(([wanted, name]) => shared.generate({ ...wanted, decoder: name })),
+          );
+          for (const [i, [wanted, name]] of requests.entries()) {
+            const alone = await scriptedLanguageModel(model).generate({ ...wanted, decoder: name });
+            expect(essence(together[i]!)).toEqual(essence(alone));
+          }
+          expect(shared.alive()).toBe(1);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  test("ends before the first stop string, with the token that completes it", async () => {
+    await fc.assert(
+      fc.asyncProperty(options, request, async (model, { stop: _, ...wanted }) => {
+        const free = await scriptedLanguageModel(model).generate(wanted);
+        fc.pre(free.text.length > 2);
+        const stop = [...free.text].slice(1, 3).join("");
+        const stopped = await scriptedLanguageModel(model).generate({ ...wanted, stop: [stop] });
+        expect(stopped.finishReason).toBe("stop-string");
+        expect(stopped.text).toBe(free.text.slice(0, free.text.indexOf(stop)));
+        expect([...stopped.tokens]).toEqual([...free.tokens.subarray(0, stopped.tokens.length)]);
+        expect(stopped.stats.newTokens).toBe(stopped.tokens.length);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test("ends with the stop id, which is no text", async () => {
+    await fc.assert(
+      fc.asyncProperty(options, prompt, decoder, async (model, text, name) => {
+        const free = await scriptedLanguageModel(model).generate({ prompt: text, ignoreEos: true, maxNewTokens: 20 });
+        const id = free.tokens[7]!;
+        const end = free.tokens.indexOf(id);
+        const wanted = { prompt: text, ignoreEos: true, maxNewTokens: 20, stopIds: [id], decoder: name };
+        const language = scriptedLanguageModel(model);
+        const stopped = await language.generate(wanted);
+        expect(stopped.finishReason).toBe("stop");
+        expect([...stopped.tokens]).toEqual([...free.tokens.subarray(0, end + 1)]);
+        const shown = language.tokenizer.decode(free.tokens.subarray(0, end), {
+          skipSpecialTokens: true,
+          continuation: true,
+        });
+        expect(stopped.text).toBe(shown);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test("counts what it did", async () => {
+    await fc.assert(
+      fc.asyncProperty(options, prompt, decoder, async (model, text, name) => {
+        const language = scriptedLanguageModel(model);
+        const { stats, tokens } = await language.generate({
+          prompt: text,
+          decoder: name,
+          maxNewTokens: 30,
+          ignoreEos: true,
+        });
+        expect(stats.newTokens).toBe(30);
+        expect(tokens.length).toBe(30);
+        expect(stats.accepted.reduce((sum, count) => sum + count, 1)).toBe(30);
+        expect(stats.forwards).toBe(stats.accepted.length);
+        expect(stats.tokensPerForward).toBeCloseTo(29 / stats.forwards);
+        expect(stats.promptTokens).toBe(language.promptIds({ prompt: text }).length);
+        expect(language.opened[0]!.passes.length).toBe(stats.forwards + 1);
+        if (name === "ar") expect(stats.tokensPerForward).toBe(1);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+describe("a conversation", () => {
+  test("is not computed again where it goes on", async () => {
+    const model = scriptedLanguageModel();
+    const first = [{ role: "user" as const, content: "the first question" }];
+    const answer = await model.generate({ messages: first, maxNewTokens: 20 });
+    expect(answer.stats.cachedTokens).toBe(0);
+    const next = [
+      ...first,
+      { role: "assistant" as const, content: answer.text },
+      { role: "user" as const, content: "and then" },
+    ];
+    const more = await model.generate({ messages: next, maxNewTokens: 20 });
+    expect(more.stats.cachedTokens).toBeGreaterThanOrEqual(model.promptIds({ messages: first }).length);
+    const fresh = await scriptedLanguageModel().generate({ messages: next, maxNewTokens: 20 });
+    expect(essence(more)).toEqual(essence(fresh));
+    expect(model.opened.length).toBe(1);
+  });
+
+  test("is the template's text", () => {
+    const model = scriptedLanguageModel();
+    const ids = model.promptIds({ messages: [{ role: "user", content: "hello" }] });
+    expect(model.tokenizer.decode(ids)).toBe("<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n");
+  });
+
+  test("needs a template", async () => {
+    const model = scriptedLanguageModel({ chat: false });
+    expect(model.hasChatTemplate).toBe(false);
+    const error = await failure(model.generate({ messages: [{ role: "user", content: "hello" }] }));
+    expect(error.code).toBe("bad-template");
+  });
+});
+
+describe("an interrupted request", () => {
+  test("leaves the model as it was, by break and by abort, and leaks nothing", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        options,
+        request,
+        decoder,
+        fc.nat(6),
+        fc.boolean(),
+        async (scripted, wanted, name, after, byBreak) => {
+          const model = scriptedLanguageModel(scripted);
+          const abort = new AbortController();
+          let passes = 0;
+          const interrupted = (async () => {
+            for await (const _ of model.stream({ ...wanted, decoder: name, signal: abort.signal })) {
+              if (passes++ < after) continue;
+              if (byBreak) break;
+              abort.abort();
+            }
+          })();
+          const error = await interrupted.then(
+            () => null,
+            (reason: unknown) => reason as CllmError,
+          );
+          if (error !== null) expect(error.code).toBe("aborted");
+          const again = await model.generate({ ...wanted, decoder: name });
+          const alone = await scriptedLanguageModel(scripted).generate({ ...wanted, decoder: name });
+          expect(essence(again)).toEqual(essence(alone));
+          expect(model.opened.length).toBe(1);
+          expect(model.alive()).toBe(1);
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+
+  test("that was aborted before does no pass", async () => {
+    const model = scriptedLanguageModel();
+    const error = await failure(model.generate({ prompt: "the", signal: AbortSignal.abort() }));
+    expect(error.code).toBe("aborted");
+    expect(model.opened.length).toBe(0);
+  });
+
+  test("whose pass fails costs its sequence, not the model", async () => {
+    let failing = false;
+    const model = scriptedLanguageModel({
+      wrap: (session) =>
+        Object.create(session, {
+          forward: {
+            value: (...args: Parameters<typeof session.forward>) => {
+              if (failing && session.length > 5) throw new CllmError("engine", "the engine failed");
+              return session.forward(...args);
+            },
+          },
+        }),
+    });
+    const wanted: GenerateOptions = { prompt: "the and", maxNewTokens: 20, decoder: "jacobi", ignoreEos: true };
+    failing = true;
+    expect((await failure(model.generate(wanted))).code).toBe("engine");
+    expect(model.alive()).toBe(0);
+    failing = false;
+    const alone = await scriptedLanguageModel().generate(wanted);
+    expect(essence(await model.generate(wanted))).toEqual(essence(alone));
+    expect(model.alive()).toBe(1);
+  });
+
+  test("a thousand requests leave one sequence", async () => {
+    const model = scriptedLanguageModel();
+    for (let i = 0; i < 1000; i++) {
+      const stream = model.stream({
+        prompt: `the ${i % 17}`,
+        maxNewTokens: 4,
+        decoder: DECODERS[i % DECODERS.length]!,
+      });
+      await stream.next();
+      if (i % 3 === 0) await stream.return({} as Generation);
+      else if (i % 3 === 1) await stream.throw(new Error("the reader failed")).catch(() => {});
+      else while (!(await stream.next()).done);
+    }
+    expect(model.alive()).toBe(1);
+    await model.dispose();
+    expect(model.alive()).toBe(0);
+  });
+});
+
+describe("context overflow", () => {
+  test("is an error that says how much too long, before any work", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 60 }),
+        fc.integer({ min: 1, max: 60 }),
+        decoder,
+        async (length, maxNewTokens, name) => {
+          const model = scriptedLanguageModel({ contextLength: 50 });
+          const wanted = { prompt: "x".repeat(length), maxNewTokens, decoder: name };
+          const over = length + maxNewTokens - 50;
+          if (over <= 0) {
+            expect((await model.generate({ ...wanted, ignoreEos: true })).tokens.length).toBe(maxNewTokens);
+            return;
+          }
+          const error = await failure(model.generate(wanted));
+          expect(error.code).toBe("context-overflow");
+          expect(error.message).toContain(`${over} too many`);
+          expect(model.opened.length).toBe(0);
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+
+  test("does not come from the default budget", async () => {
+    const model = scriptedLanguageModel({ contextLength: 50 });
+    const { tokens } = await model.generate({ prompt: "x".repeat(20), ignoreEos: true });
+    expect(tokens.length).toBe(30);
+    expect((await failure(model.generate({ prompt: "x".repeat(50) }))).message).toContain("1 too many");
+  });
+});
+
+describe("a request that is wrong", () => {
+  const cases: readonly (readonly [object, string, RegExp])[] = [
+    [{ prompt: "a", blokSize: 8 }, "usage", /no blokSize; did you mean blockSize\?/],
+    [{ prompt: "a", blockSize: 0 }, "usage", /blockSize must be at least 1, not 0/],
+    [{ prompt: "a", blockSize: 2.5 }, "usage", /blockSize must be a whole number, not 2.5/],
+    [{ prompt: "a", decoder: "jacobian" }, "usage", /decoder must be one of auto, .*, not "jacobian"/],
+    [{ prompt: "a", maxNewTokens: 0 }, "usage", /maxNewTokens must be at least 1/],
+    [{ prompt: "a", temperature: -1 }, "usage", /temperature must be at least 0/],
+    [{ prompt: "a", temperature: Number.NaN }, "usage", /temperature must be a number, not NaN/],
+    [{ prompt: "a", topP: 0 }, "usage", /topP must be more than 0/],
+    [{ prompt: "a", stop: [""] }, "usage", /stop\[0\] must be a text that is not empty/],
+    [{ prompt: "a", stopIds: [100000] }, "bad-input", /stopIds: 100000 is not a token id/],
+    [{ prompt: "a", messages: [{ role: "user", content: "b" }] }, "usage", /not both/],
+    [{}, "usage", /not neither/],
+    [{ messages: [] }, "usage", /messages must be a list that is not empty/],
+    [
+      { messages: [{ role: "robot", content: "b" }] },
+      "usage",
+      /messages\[0\]\.role must be one of system, user, assistant/,
+    ],
+    [{ messages: [{ role: "user" }] }, "usage", /messages\[0\]\.content is missing/],
+    [{ prompt: 7 }, "usage", /prompt must be a text, not 7/],
+    [{ prompt: "" }, "bad-input", /prompt is empty/],
+    [{ prompt: "a", signal: {} }, "usage", /signal must be of type AbortSignal/],
+  ];
+  test.each(cases)("%j", async (wanted, code, message) => {
+    const model = scriptedLanguageModel();
+    const error = await failure(model.generate(wanted as GenerateOptions));
+    expect(error.code).toBe(code);
+    expect(error.message).toMatch(message);
+    expect(model.opened.length).toBe(0);
+  });
+});
+
+describe("a disposed model", () => {
+  test("ends its requests and takes no more", async () => {
+    const model = scriptedLanguageModel();
+    const paused = model.stream({ prompt: "the", ignoreEos: true });
+    await paused.next();
+    const running = failure(model.generate({ prompt: "and", ignoreEos: true, decoder: "ar" })); // its first pass has begun
+    await model.dispose();
+    expect((await running).code).toBe("disposed");
+    expect((await failure(paused.next())).code).toBe("disposed");
+    expect((await failure(model.generate({ prompt: "the" }))).code).toBe("disposed");
+    expect(() => model.session()).toThrow(CllmError);
+    expect(model.alive()).toBe(0);
+    await model.dispose();
+  });
+});

@@ -1,0 +1,73 @@
+/** A language model over a scripted one: real tokenizer, real templates, real decoders, and arithmetic that is a hash. */
+import { createLanguageModel } from "../../src/generate/language-model.ts";
+import type { LanguageModel, PassCosts } from "../../src/generate/types.ts";
+import type { ModelConfig } from "../../src/model/config.ts";
+import { ngramModel, type ScriptedModel, type ScriptedSession, scriptedSession } from "../../src/runtime/scripted.ts";
+import type { Session } from "../../src/runtime/session.ts";
+import { createChatTemplate } from "../../src/text/chat.ts";
+import { createTokenizer } from "../../src/text/tokenizer.ts";
+import { tinyTokenizerSource } from "./tiny-checkpoint.ts";
+
+export interface Scripted extends LanguageModel {
+  /** Sequences that were opened, in order. */
+  readonly opened: readonly ScriptedSession[];
+  /** How many of them are not disposed of. */
+  alive(): number;
+}
+
+export interface ScriptedOptions {
+  readonly predictability?: number;
+  readonly contextLength?: number;
+  readonly seed?: number;
+  readonly chat?: boolean;
+  /** Puts something between the model and its sessions. */
+  readonly wrap?: (session: Session) => Session;
+}
+
+export const FLAT_COSTS: PassCosts = new Map([2, 4, 8, 16, 32].map((size) => [size, 10 + size / 10]));
+
+/** Text of the tiny checkpoint, with and without a chat template; made once, because it is the slow part. */
+const texts = [false, true].map((chat) => {
+  const { source, vocabSize, eosTokenId } = tinyTokenizerSource({ chat });
+  return { tokenizer: createTokenizer(source, vocabSize), template: createChatTemplate(source), vocabSize, eosTokenId };
+});
+
+export function scriptedLanguageModel(options: ScriptedOptions = {}): Scripted {
+  const {
+    predictability = 0.7,
+    contextLength = 512,
+    seed = 0,
+    chat = true,
+    wrap = (session: Session) => session,
+  } = options;
+  const { tokenizer, template, vocabSize, eosTokenId } = texts[Number(chat)]!;
+  const model: ScriptedModel = { ...ngramModel(vocabSize, predictability, seed), contextLength };
+  const config: ModelConfig = {
+    ...{ family: "llama", vocabSize, hiddenSize: 64, layers: 2, heads: 4, kvHeads: 2, headSize: 16 },
+    ...{ intermediateSize: 128, contextLength, normEpsilon: 1e-5, ropeTheta: 10000, ropeScaling: null },
+    ...{ slidingWindow: null, tiedHead: true, attentionBias: false, outputBias: false, queryKeyNorm: false },
+    ...{ bosTokenId: null, eosTokenIds: [eosTokenId] },
+  };
+  const opened: ScriptedSession[] = [];
+  const disposed = new Set<Session>();
+  const open = (): Session => {
+    const session = scriptedSession(model);
+    opened.push(session);
+    const dispose = async (): Promise<void> => {
+      disposed.add(session);
+      await session.dispose();
+    };
+    return wrap(Object.create(session, { dispose: { value: dispose }, [Symbol.asyncDispose]: { value: dispose } }));
+  };
+  const languageModel = createLanguageModel({
+    name: "scripted",
+    config,
+    precision: "fp32",
+    tokenizer,
+    template,
+    session: open,
+    measureCosts: async () => FLAT_COSTS,
+    dispose: async () => {},
+  });
+  return { ...languageModel, opened, alive: () => opened.length - disposed.size };
+}
