@@ -33,12 +33,9 @@ export function chooseModel(given: string | undefined, fallback?: string): strin
 export async function loadModel(settings: Common, terminal: Terminal, fallback?: string): Promise<LanguageModel> {
   const { precision, threads, offline, revision, cacheDir } = settings;
   const { load } = await import("../generate/load.ts"); // with ONNX Runtime, which help and info do without
+  const options = { precision, threads, offline, revision, cacheDir };
   const model = await load(chooseModel(settings.model, fallback), {
-    precision,
-    ...(offline !== undefined && { offline }),
-    ...(threads !== undefined && { threads }),
-    ...(revision !== undefined && { revision }),
-    ...(cacheDir !== undefined && { cacheDir }),
+    ...options,
     onProgress: terminal.progress,
     signal: terminal.signal,
   });

@@ -2,6 +2,7 @@
  * The library's model: text in, text out, over token ids and sessions below. Owns the sequences: one for each running
  * request, and that of the last finished one, kept for its KV cache. Knows no file format and no decoder's inside.
  */
+import { AutoMemory } from "../decode/auto.ts";
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
@@ -56,6 +57,7 @@ interface Running {
 export function createLanguageModel(parts: ModelParts): LanguageModel {
   const { name, config, precision, tokenizer, template } = parts;
   const running = new Set<Running>();
+  const memory = new AutoMemory();
   let kept: Sequence | null = null;
   let costs: PassCosts | null = null;
   let measuring: Promise<PassCosts> | null = null;
@@ -120,7 +122,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     for (const id of request.stopIds) requireId(id, config.vocabSize);
     const writer = createWriter(request, tokenizer);
     throwIfAborted(request.signal);
-    const passCost = request.decoder === "auto" ? await passCosts(request.signal) : null;
+    const knowledge = request.decoder === "auto" ? { costs: await passCosts(request.signal), memory } : null;
     requireAlive();
 
     const own = acquire(prompt);
@@ -133,7 +135,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     const clock = createClock();
     const stopIds = new Set([...request.stopIds, ...(request.ignoreEos ? [] : config.eosTokenIds)]);
     try {
-      const decoder = startDecoder(request, session, prompt, { maxNewTokens, stopIds }, passCost);
+      const decoder = startDecoder(request, session, prompt, { maxNewTokens, stopIds }, knowledge);
       try {
         while (!writer.finished()) {
           throwIfAborted(request.signal);

@@ -15,7 +15,7 @@ type Checked<T, Open extends keyof T = never> = {
 };
 
 export type SamplingSettings = Checked<Sampling>;
-export type Request = Checked<GenerateOptions, "prompt" | "messages" | "maxNewTokens" | "signal">;
+export type Request = Checked<GenerateOptions, "prompt" | "messages" | "blockSize" | "maxNewTokens" | "signal">;
 export type DecodingSettings = Omit<Request, keyof Sampling | "prompt" | "messages" | "signal">;
 export type LoadSettings = Checked<
   LoadOptions,
@@ -55,8 +55,8 @@ export const decodingFields: Fields<DecodingSettings> = {
     .int()
     .min(1)
     .max(256)
-    .default(16)
-    .meta({ description: "tokens solved for together; auto takes it as an upper bound", placeholder: "tokens" }),
+    .optional()
+    .meta({ description: "tokens solved for together; default: 16, for auto at most 32", placeholder: "tokens" }),
   jacobiForm: z
     .enum(["window", "block"])
     .default("window")

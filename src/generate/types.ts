@@ -21,19 +21,19 @@ export interface Progress {
 
 export interface LoadOptions {
   /** Arithmetic of the matrix products: `fp32` exact, `int8` fast and faithful (the default), `int4` for big models. */
-  readonly precision?: Precision;
+  readonly precision?: Precision | undefined;
   /** Threads of ONNX Runtime; default: the machine's cores, at most 8. */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
   /** Never touch the network: only files that are there. Default: false, or true where `HF_HUB_OFFLINE=1`. */
-  readonly offline?: boolean;
+  readonly offline?: boolean | undefined;
   /** Branch, tag or commit of a hub repository. Default: `main`. */
-  readonly revision?: string;
+  readonly revision?: string | undefined;
   /** Where hub downloads and calibrations are kept. Default: `CLLM_CACHE`, else the platform's cache folder. */
-  readonly cacheDir?: string;
+  readonly cacheDir?: string | undefined;
   /** Hub access token. Default: `HF_TOKEN`. */
-  readonly token?: string;
-  readonly onProgress?: (progress: Progress) => void;
-  readonly signal?: AbortSignal;
+  readonly token?: string | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface Message {
@@ -43,15 +43,15 @@ export interface Message {
 
 export interface Sampling {
   /** 0 is greedy, the default. */
-  readonly temperature?: number;
+  readonly temperature?: number | undefined;
   /** Keep the k likeliest tokens; 0 keeps all. */
-  readonly topK?: number;
+  readonly topK?: number | undefined;
   /** Keep the likeliest tokens whose probabilities sum to at least this; 1 keeps all. */
-  readonly topP?: number;
+  readonly topP?: number | undefined;
   /** Drop tokens less likely than this share of the likeliest one's probability; 0 drops none. */
-  readonly minP?: number;
+  readonly minP?: number | undefined;
   /** Same seed, same text, in every decoder. Default: 0. */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
 }
 
 /** What to write after: exactly one of the two. */
@@ -63,20 +63,20 @@ export interface PromptInput {
 }
 
 export interface GenerateOptions extends PromptInput, Sampling {
-  readonly decoder?: DecoderName;
-  /** Tokens solved for together; ignored by `ar` and `lookahead`, an upper bound for `auto`. Default: 16. */
-  readonly blockSize?: number;
+  readonly decoder?: DecoderName | undefined;
+  /** Tokens solved for together; ignored by `ar` and `lookahead`, most tokens of a pass for `auto`. Default: 16, and 32. */
+  readonly blockSize?: number | undefined;
   /** Jacobi's form: `window` keeps `blockSize` guesses in flight, `block` finishes a block before the next. */
-  readonly jacobiForm?: "window" | "block";
+  readonly jacobiForm?: "window" | "block" | undefined;
   /** Most tokens to write. Default: 256, or what the context leaves. */
-  readonly maxNewTokens?: number;
+  readonly maxNewTokens?: number | undefined;
   /** Strings that end the text; they are not part of it. */
-  readonly stop?: readonly string[];
+  readonly stop?: readonly string[] | undefined;
   /** Ids that end the text, beside the model's own. */
-  readonly stopIds?: readonly number[];
+  readonly stopIds?: readonly number[] | undefined;
   /** Write on past the model's end-of-sequence ids. Default: false. */
-  readonly ignoreEos?: boolean;
-  readonly signal?: AbortSignal;
+  readonly ignoreEos?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export type FinishReason = "stop" | "stop-string" | "length";

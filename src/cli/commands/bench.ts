@@ -81,10 +81,8 @@ export const bench: Command = defineCommand<BenchSettings>({
     terminal.endProgress();
     const { stop, stopIds, ignoreEos, blockSize, jacobiForm, maxNewTokens } = settings;
     const { temperature, topK, topP, minP, seed } = settings;
-    const shared = {
-      ...{ stop, stopIds, ignoreEos, blockSize, jacobiForm, maxNewTokens },
-      ...{ temperature, topK, topP, minP, seed, signal: terminal.signal },
-    };
+    const decoding = { blockSize, jacobiForm, maxNewTokens, stop, stopIds, ignoreEos };
+    const shared = { ...decoding, temperature, topK, topP, minP, seed, signal: terminal.signal };
     await warmUp(model, inputs, settings.decoders, shared);
     const measurements: Measurement[] = [];
     const refused = new Set<number>();
@@ -169,9 +167,10 @@ function describe(
   const left = refused > 0 ? ` (${refused} left out)` : "";
   const how = temperature === 0 ? "greedy" : `temperature ${temperature}, seed ${seed}`;
   const times = runs > 1 ? `, ${runs} runs` : "";
+  const size = blockSize === undefined ? "" : `, block size ${blockSize}`;
   const commit = commitOfCheckout();
   return (
-    `${model.name}, ${model.precision}, ${prompts} prompts${left}, ${maxNewTokens} new tokens, ${how}, block size ${blockSize}${times}\n` +
+    `${model.name}, ${model.precision}, ${prompts} prompts${left}, ${maxNewTokens} new tokens, ${how}${size}${times}\n` +
     `${machineName()}${commit === null ? "" : `, commit ${commit}`}\n`
   );
 }

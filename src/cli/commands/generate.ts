@@ -54,12 +54,8 @@ export const generate: Command = defineCommand<GenerateSettings>({
 function requestOf(input: PromptInput, settings: GenerateSettings, signal: AbortSignal): GenerateOptions {
   const { decoder, blockSize, jacobiForm, maxNewTokens, stop, stopIds, ignoreEos } = settings;
   const { temperature, topK, topP, minP, seed } = settings;
-  return {
-    ...input,
-    ...{ decoder, blockSize, jacobiForm, stop, stopIds, ignoreEos },
-    ...{ temperature, topK, topP, minP, seed, signal },
-    ...(maxNewTokens !== undefined && { maxNewTokens }),
-  };
+  const decoding = { decoder, blockSize, jacobiForm, maxNewTokens, stop, stopIds, ignoreEos };
+  return { ...input, ...decoding, temperature, topK, topP, minP, seed, signal };
 }
 
 async function writeStream(
