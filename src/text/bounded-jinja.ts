@@ -9,7 +9,7 @@ import { withinTime } from "./within-time.ts";
 /** What is used of the library's interpreter; the types it publishes do not resolve under Node's module rules. */
 interface JinjaInterpreter {
   run(program: unknown): Value;
-  evaluate(node: unknown, environment: unknown): Value;
+  evaluate(node: Node | undefined, environment: unknown): Value;
 }
 interface Value {
   readonly value: unknown;
@@ -61,6 +61,14 @@ export function parseTemplate(
   };
 }
 
+/** A node of the syntax tree, as far as it is looked at. */
+interface Node {
+  readonly type: string;
+  readonly object?: Node;
+  readonly property?: { readonly value?: unknown };
+  readonly computed?: boolean;
+}
+
 /** Every value passes through `evaluate`, so counting there sees all of them. */
 class BoundedInterpreter extends JinjaInterpreter {
   steps = 0;
@@ -73,8 +81,8 @@ class BoundedInterpreter extends JinjaInterpreter {
     this.maxSize = maxSize;
   }
 
-  override evaluate(node: unknown, environment: unknown): Value {
-    const value = super.evaluate(node, environment);
+  override evaluate(node: Node | undefined, environment: unknown): Value {
+    const value = this.#strip(node, environment) ?? super.evaluate(node, environment);
     const content: unknown = value.value;
     const isText = typeof content === "string";
     const size = isText || Array.isArray(content) ? content.length : 0;
@@ -85,6 +93,30 @@ class BoundedInterpreter extends JinjaInterpreter {
     }
     return value;
   }
+
+  /** The methods `strip`, `lstrip` and `rstrip` of a string: the library's take no account of their argument. */
+  #strip(node: Node | undefined, environment: unknown): Value | null {
+    const method = node?.type === "MemberExpression" && !node.computed ? node.property?.value : null;
+    if (method !== "strip" && method !== "lstrip" && method !== "rstrip") return null;
+    const text = this.evaluate(node?.object, environment).value;
+    if (typeof text !== "string") return null;
+    return new Environment().set(method, (characters?: unknown) => strip(text, characters, method));
+  }
+}
+
+/** Python's `strip`, `lstrip` and `rstrip`: of white space, or of any of `characters`. */
+function strip(text: string, characters: unknown, method: "strip" | "lstrip" | "rstrip"): string {
+  const drops = typeof characters === "string" ? (letter: string) => characters.includes(letter) : isSpace;
+  const letters = Array.from(text);
+  let start = 0;
+  let end = letters.length;
+  if (method !== "rstrip") while (start < end && drops(letters[start]!)) start++;
+  if (method !== "lstrip") while (end > start && drops(letters[end - 1]!)) end--;
+  return letters.slice(start, end).join("");
+}
+
+function isSpace(letter: string): boolean {
+  return letter.trim() === "";
 }
 
 /** Python's `range`, for at most `maxSize` numbers. */

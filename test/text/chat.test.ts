@@ -47,6 +47,17 @@ describe("templates", () => {
     );
   });
 
+  test("strip white space, or the characters they name", () => {
+    const content = "\n  x \n";
+    const written = (expression: string) => rendered(`{{ ${expression} }}`, [{ role: "user", content }]);
+    const text = "messages[0].content";
+    expect(written(`${text}.strip()`)).toBe("x");
+    expect(written(`${text}.lstrip('\\n')`)).toBe("  x \n");
+    expect(written(`${text}.rstrip('\\n')`)).toBe("\n  x ");
+    expect(written(`${text}.strip(' \\nx') ~ '.'`)).toBe(".");
+    expect(written(`${text}.split('x')[1].rstrip()`)).toBe("");
+  });
+
   test("may ask for today's date, in English", () => {
     const now = new Date();
     expect(rendered("{{ strftime_now('%Y') }}")).toBe(String(now.getFullYear()));
