@@ -59,7 +59,7 @@ export async function* multiblock(
     }
     const { next, settled } = await grove.run(session);
     const refined = next.subarray(settled, trunk.length);
-    recycle(pool, trunk.subarray(settled), refined);
+    pool.recycle(trunk.subarray(settled), refined, NGRAM - 1);
     const suggested = grove.suggestion(next, settled).subarray(0, chain.length - 1);
     chain.set(refined, 1);
     chain.set(suggested, 1);
@@ -77,15 +77,6 @@ function unchanged(trunk: TokenIds, next: TokenIds, from: number): number {
   let i = from;
   while (i < trunk.length && trunk[i] === next[i - 1]) i++;
   return i;
-}
-
-/** Pools what the model wrote behind each rejected guess, and on through the guesses it agreed with. */
-function recycle(pool: NgramPool, rejected: TokenIds, refined: TokenIds): void {
-  for (let i = 0; i < rejected.length; i++) {
-    let end = i + 1;
-    while (end < rejected.length && end - i < NGRAM - 1 && rejected[end] === refined[end - 1]) end++;
-    pool.add(rejected[i]!, refined.subarray(i, end));
-  }
 }
 
 /** Overwrites guesses from `from` on with recycled n-grams, wherever one continues the guess before it. */

@@ -5,6 +5,9 @@
 import { mix } from "../hash.ts";
 import type { TokenIds } from "../runtime/session.ts";
 
+/** Matches are not followed further back than this. */
+export const LONGEST_MATCH = 16;
+
 /**
  * Where each n-gram of a growing text occurred last, for n from 1 to `maxNgram`. A hash table per n; entries are checked
  * against the text when they are used.
@@ -34,7 +37,7 @@ export class NgramIndex {
   /**
    * Writes to `draft` what followed the latest earlier occurrence of the end of `context`, longest end first. Runs on
    * into itself where it reaches the end of the text, so a text going round in circles is continued at any length.
-   * Returns how many tokens at the end of `context` matched; 0 leaves `draft` as it is.
+   * Returns how many tokens at the end of `context` match there, up to `LONGEST_MATCH`; 0 leaves `draft` as it is.
    */
   draft(context: TokenIds, draft: TokenIds): number {
     const hashes: number[] = [];
@@ -44,18 +47,22 @@ export class NgramIndex {
     }
     for (let n = hashes.length; n > 0; n--) {
       const at = this.#tables[n - 1]!.get(hashes[n - 1]!);
-      if (at === undefined || !this.#follows(at, context, n)) continue;
+      const match = at === undefined ? 0 : this.#match(at, context);
+      if (at === undefined || match < n) continue;
       const text = this.#text;
       for (let i = 0; i < draft.length; i++)
         draft[i] = at + i < text.length ? text[at + i]! : draft[at + i - text.length]!;
-      return n;
+      return match;
     }
     return 0;
   }
 
-  #follows(at: number, context: TokenIds, n: number): boolean {
-    for (let i = 1; i <= n; i++) if (this.#text[at - i] !== context[context.length - i]) return false;
-    return true;
+  /** How many tokens before `at` are those at the end of `context`. */
+  #match(at: number, context: TokenIds): number {
+    const most = Math.min(at, context.length, LONGEST_MATCH);
+    let n = 0;
+    while (n < most && this.#text[at - 1 - n] === context[context.length - 1 - n]) n++;
+    return n;
   }
 }
 
@@ -80,6 +87,18 @@ export class NgramPool {
     const [kept] = same >= 0 ? known.splice(same, 1) : [continuation.slice()];
     known.push(kept!);
     if (known.length > this.#perKey) known.shift();
+  }
+
+  /**
+   * Rejection recycling (arXiv:2512.14681): keeps what a pass wrote behind each guess that it did not settle, and on
+   * through the guesses it agreed with. `refined[i]` follows `rejected[i]`.
+   */
+  recycle(rejected: TokenIds, refined: TokenIds, longest: number): void {
+    for (let i = 0; i < rejected.length; i++) {
+      let end = i + 1;
+      while (end < rejected.length && end - i < longest && rejected[end] === refined[end - 1]) end++;
+      this.add(rejected[i]!, refined.subarray(i, end));
+    }
   }
 
   /** Continuations of `key`, the latest first. */
