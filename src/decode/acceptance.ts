@@ -44,4 +44,24 @@ export class Acceptance {
       expected[m] = expected[m - 1]! + survival;
     }
   }
+  /**
+   * The same for one pass after another over a Jacobi window of m tokens, where new guesses at its end are wrong and only
+   * those are right that a pass has refined, so that what one pass settles the next one lacks. With f(g) tokens accepted
+   * from g refined guesses, the mean k solves k = f(m - k). Read off at the windows m = g + f(g), linear between them.
+   */
+  expectWindow(expected: Float64Array, most: number, prior: number): void {
+    let rate = this.rate(0, prior);
+    let survival = rate;
+    let guesses = 0;
+    let accepted = 1; // f(guesses)
+    for (let m = 1; m <= most; m++) {
+      while (guesses + 1 + accepted + survival <= m) {
+        guesses++;
+        accepted += survival;
+        rate = this.rate(guesses, rate);
+        survival *= rate;
+      }
+      expected[m] = accepted + (survival * (m - guesses - accepted)) / (1 + survival);
+    }
+  }
 }
