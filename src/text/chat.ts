@@ -90,18 +90,19 @@ function checkMessages(messages: readonly ChatMessage[]): void {
 
 /** The special tokens that templates write, by the names they use. */
 function specialTokens(source: TokenizerSource): Record<string, string> {
-  const texts =
+  const texts: [name: string, text: string | null | undefined][] =
     source.kind === "huggingface"
-      ? ["bos", "eos", "unk", "pad"].map(
-          (name) => [name, specialToken(source.tokenizerConfig, `${name}_token`)] as const,
-        )
-      : ([
-          ["bos", source.bosTokenId],
-          ["eos", source.eosTokenId],
-          ["unk", source.unknownTokenId],
-          ["pad", source.padTokenId],
-        ].map(([name, id]) => [name, id === null ? null : source.tokens[id as number]]) as [string, string | null][]);
-  return Object.fromEntries(texts.flatMap(([name, text]) => (text == null ? [] : [[`${name}_token`, text]])));
+      ? ["bos_token", "eos_token", "unk_token", "pad_token"].map((key) => [
+          key,
+          specialToken(source.tokenizerConfig, key),
+        ])
+      : [
+          ["bos_token", source.tokens[source.bosTokenId ?? -1]],
+          ["eos_token", source.tokens[source.eosTokenId ?? -1]],
+          ["unk_token", source.tokens[source.unknownTokenId ?? -1]],
+          ["pad_token", source.tokens[source.padTokenId ?? -1]],
+        ];
+  return Object.fromEntries(texts.filter((entry): entry is [string, string] => typeof entry[1] === "string"));
 }
 
 const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];

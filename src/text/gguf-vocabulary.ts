@@ -166,5 +166,5 @@ function optionalId(id: number | null, source: GgufTokenizerSource, what: string
 
 function required(id: number | null, which: "beginning" | "end"): number {
   if (id !== null) return id;
-  throw badVocabulary(`it wants an ${which}-of-sequence token around every text, but does not say which one that is.`);
+  throw badVocabulary(`it wants a token at the ${which} of every text (${which}-of-sequence), but does not name one.`);
 }

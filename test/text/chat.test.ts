@@ -136,6 +136,18 @@ describe("bad conversations and templates", () => {
     expect(() => chat.render(hi)).toThrow(expect.objectContaining({ message: expect.stringContaining("1000 steps") }));
   });
 
+  test("values are bounded in size, whatever the clock says", () => {
+    const message = expect.stringContaining("at most 1000 are allowed");
+    for (const source of [
+      doubling("'aa'", 20, "ns.x ~ ns.x"),
+      doubling("[1]", 20, "ns.x + ns.x"),
+      "{{ range(1001) }}",
+    ]) {
+      const chat = template(source, { maxSize: 1_000, timeoutMs: 60_000 });
+      expect(() => chat.render(hi)).toThrow(expect.objectContaining({ code: "bad-template", message }));
+    }
+  });
+
   test("long conversations are no hostile ones", () => {
     const messages = Array.from({ length: 2_000 }, () => ({ role: "user", content: "x".repeat(500) }));
     expect(rendered("{% for m in messages %}{{ m['content'] }}{% endfor %}", messages).length).toBe(1_000_000);

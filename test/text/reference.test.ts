@@ -28,11 +28,11 @@ describe("SentencePiece BPE from GGUF metadata", () => {
 });
 
 describe("tokenizer.json with SentencePiece's conventions", () => {
-  const { merges, legacy, metaspace } = fixture("sentencepiece-tokenizer-json");
+  const { merges, legacy, metaspace, words } = fixture("sentencepiece-tokenizer-json");
   const { tokens } = fixture("sentencepiece");
   const vocab = Object.fromEntries(tokens.map((token: string, id: number) => [token, id]));
 
-  for (const [name, { cases, model, ...json }] of Object.entries({ legacy, metaspace })) {
+  for (const [name, { cases, model, ...json }] of Object.entries({ legacy, metaspace, words })) {
     const tokenizer = createTokenizer(
       {
         kind: "huggingface",
