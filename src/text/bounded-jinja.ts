@@ -32,8 +32,10 @@ export class TemplateLimitError extends Error {
 
 /** A parsed template. */
 export interface BoundedTemplate {
-  /** Renders with `variables`, plain values and functions by name. Throws `TemplateLimitError`, `TimeLimitError`, or what Jinja and the
-   * functions throw. */
+  /**
+   * Renders with `variables`, plain values and functions by name. Throws `TemplateLimitError`, `TimeLimitError`, or what
+   * Jinja and the functions throw.
+   */
   render(variables: Readonly<Record<string, unknown>>): string;
 }
 

@@ -13,7 +13,7 @@ const shared = fileURLToPath(new URL("../../../shared/", import.meta.url));
 const models = process.env["CLLM_MODELS"] ?? join(shared, "models");
 const path = models.endsWith(".gguf") ? models : join(models, "SmolLM2-135M-Instruct.Q4_1.gguf");
 const goldensPath = join(shared, "goldens", "smollm2.json");
-const here = existsSync(path) && existsSync(goldensPath);
+const here = path.includes("SmolLM2-135M-Instruct") && existsSync(path) && existsSync(goldensPath);
 if (!here) console.warn(`Skipped: SmolLM2's tokenizer needs ${path} and ${goldensPath}.`);
 
 interface Goldens {
