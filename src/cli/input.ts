@@ -1,9 +1,10 @@
 /** Files and standard input as text. Knows nothing of what is in them. */
 import { readFile } from "node:fs/promises";
+import { addAbortSignal } from "node:stream";
 import { CllmError } from "../error.ts";
 
-/** The whole text of a file, or of standard input for `-`. */
-export async function readInput(file: string): Promise<string> {
+/** The whole text of a file, or of standard input for `-`; the signal ends the wait for it. */
+export async function readInput(file: string, signal: AbortSignal): Promise<string> {
   if (file !== "-") {
     try {
       return await readFile(file, "utf8");
@@ -12,7 +13,7 @@ export async function readInput(file: string): Promise<string> {
     }
   }
   const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  for await (const chunk of addAbortSignal(signal, process.stdin)) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks).toString("utf8");
 }
 

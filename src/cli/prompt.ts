@@ -39,7 +39,8 @@ export const PROMPT_DETAILS: string =
   "template a prompt is taken for a user's message; --raw continues it as it is.";
 
 /** Reads what the settings name. Throws `usage` where they name none or several. */
-export async function readPrompt({ prompt, file, messages, chat, raw }: PromptSettings): Promise<PromptInput> {
+export async function readPrompt(settings: PromptSettings, signal: AbortSignal): Promise<PromptInput> {
+  const { prompt, file, messages, chat, raw } = settings;
   const sources = { "--prompt": prompt, "--file": file, "--messages": messages };
   const given = Object.entries(sources).filter(([, value]) => value !== undefined);
   if (given.length > 1) {
@@ -49,13 +50,13 @@ export async function readPrompt({ prompt, file, messages, chat, raw }: PromptSe
   if (prompt !== undefined) return { prompt };
   if (messages !== undefined) {
     const where = `--messages ${messages}`;
-    const conversation = parseJson(await readInput(messages), where);
+    const conversation = parseJson(await readInput(messages, signal), where);
     return { messages: check(messagesSchema, conversation, { what: where, code: "bad-input" }) };
   }
   if (file === undefined && process.stdin.isTTY) {
     throw new CllmError("usage", "no prompt; give it as an argument, with --file or --messages, or pipe it in");
   }
-  const text = (await readInput(file ?? "-")).replace(/\r?\n$/, "");
+  const text = (await readInput(file ?? "-", signal)).replace(/\r?\n$/, "");
   if (text === "") throw new CllmError("usage", `${file ?? "standard input"} is empty; there is nothing to answer`);
   return { prompt: text };
 }

@@ -21,7 +21,7 @@ export function trajectoryText({ texts, settled, forwards }: TracedBlock, termin
     const done = cells.slice(0, right).join(" ");
     const open = cells.slice(right).join(" ");
     const label = `${String(index).padStart(2)}  ${String(right).padStart(digits)}/${size}  `;
-    return `${colors.dim(label)}${colors.green(done)}${open === "" ? "" : ` ${colors.dim("│")}${open}`}`.trimEnd();
+    return `${colors.dim(label)}${colors.green(done)}${open === "" ? "" : `${colors.dim("│")}${open}`}`.trimEnd();
   });
   const perPass = (size / Math.max(1, forwards)).toFixed(2);
   const head = `${size} tokens in ${forwards} passes, ${perPass} per pass; row, settled, tokens: settled ones stand before the bar`;

@@ -74,7 +74,7 @@ export const bench: Command = defineCommand<BenchSettings>({
     ["cllm bench --prompts prompts.jsonl --decoders auto,jacobi --json | tail -n 1", "one JSON object, for programs"],
   ],
   async run(settings, terminal) {
-    const rows = await readRows(settings);
+    const rows = await readRows(settings, terminal.signal);
     await using model = await loadModel(settings, terminal);
     const inputs = rows.map((row) => toInput(row, settings.chat));
     const costs = await model.passCosts(terminal.signal);
@@ -140,9 +140,9 @@ const rowSchema: z.ZodType<Row> = z
     message: "a JSON object with either prompt or messages",
   });
 
-async function readRows({ prompts, limit }: BenchSettings): Promise<readonly Row[]> {
+async function readRows({ prompts, limit }: BenchSettings, signal: AbortSignal): Promise<readonly Row[]> {
   const rows: Row[] = [];
-  for (const [index, line] of (await readInput(prompts)).split("\n").entries()) {
+  for (const [index, line] of (await readInput(prompts, signal)).split("\n").entries()) {
     if (line.trim() === "") continue;
     if (limit !== undefined && rows.length >= limit) break;
     const where = `${prompts}:${index + 1}`;

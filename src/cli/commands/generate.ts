@@ -40,7 +40,7 @@ export const generate: Command = defineCommand<GenerateSettings>({
     ["cllm generate --messages chat.json --temperature 0.8 --seed 7 --json", "a conversation, sampled, as JSON"],
   ],
   async run(settings, terminal) {
-    const input = await readPrompt(settings);
+    const input = await readPrompt(settings, terminal.signal);
     await using model = await loadModel(settings, terminal);
     const request = requestOf(asMessage(input, settings, model), settings, terminal.signal);
     const generation = terminal.json

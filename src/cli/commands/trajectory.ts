@@ -41,7 +41,7 @@ export const trajectory: Command = defineCommand<TrajectorySettings>({
     ['cllm trajectory "Count to ten." --block-size 8 --blocks 3 --svg count.svg', "three blocks as a picture"],
   ],
   async run(settings, terminal) {
-    const input = await readPrompt(settings);
+    const input = await readPrompt(settings, terminal.signal);
     await using model = await loadModel(settings, terminal);
     const prompt = model.promptIds(asMessage(input, settings, model));
     const blocks = await traceBlocks(model, prompt, settings, terminal);
