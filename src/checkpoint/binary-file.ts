@@ -5,6 +5,7 @@
 import type { FileHandle } from "node:fs/promises";
 import { open } from "node:fs/promises";
 import { CllmError } from "../error.ts";
+import { readError } from "./file-error.ts";
 
 export interface BinaryFile {
   readonly path: string;
@@ -55,22 +56,4 @@ function binaryFile(path: string, size: number, handle: FileHandle): BinaryFile 
       await handle.close();
     },
   };
-}
-
-/** What the system said on reading `path`, as one of our errors; ours pass unchanged. */
-export function readError(error: unknown, path: string): CllmError {
-  if (error instanceof CllmError) return error;
-  const code = (error as NodeJS.ErrnoException).code ?? "";
-  if (code === "ENOENT" || code === "ENOTDIR") {
-    return new CllmError("not-found", `${path} does not exist. Check the path.`, { cause: error });
-  }
-  if (code === "EISDIR") {
-    return new CllmError("bad-file", `${path} is a directory where a file is expected.`, { cause: error });
-  }
-  if (code === "EACCES" || code === "EPERM") {
-    return new CllmError("disk", `${path} may not be read (${code}). Change its permissions.`, { cause: error });
-  }
-  return new CllmError("disk", `${path} cannot be read: ${error instanceof Error ? error.message : String(error)}.`, {
-    cause: error,
-  });
 }

@@ -10,8 +10,8 @@ import { mkdir, open, rename, rm, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { CllmError } from "../error.ts";
+import { writeError } from "./file-error.ts";
 import { HttpStatusError, statusOf } from "./hub-error.ts";
-import { writeError } from "./safetensors.ts";
 
 export interface DownloadProgress {
   readonly stage: "download";

@@ -4,8 +4,7 @@
  */
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
-import { nearMisses } from "./near-miss.ts";
-import { shorten } from "./safetensors.ts";
+import { nearMisses, shorten } from "./near-miss.ts";
 import type { StoredTensor } from "./stored-weights.ts";
 import { unsupportedType } from "./stored-weights.ts";
 

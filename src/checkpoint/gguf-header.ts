@@ -6,7 +6,7 @@
 import { CllmError } from "../error.ts";
 import type { BinaryFile } from "./binary-file.ts";
 import { CODECS } from "./codecs.ts";
-import { shorten } from "./safetensors.ts";
+import { shorten } from "./near-miss.ts";
 import type { StoredTensor } from "./stored-weights.ts";
 
 export type GgufValue =

@@ -3,7 +3,7 @@
  */
 import { HubApiError, InvalidApiResponseFormatError } from "@huggingface/hub";
 import { CllmError } from "../error.ts";
-import { writeError } from "./safetensors.ts";
+import { writeError } from "./file-error.ts";
 
 interface Circumstances {
   readonly endpoint: string;

@@ -4,17 +4,18 @@
  * facts come through `@huggingface/hub`, which cannot resume: the bytes are fetched next door. Opens no checkpoint.
  */
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rename, symlink, unlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, symlink, unlink } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { getHFHubCachePath, HUB_URL, modelInfo, pathsInfo } from "@huggingface/hub";
 import { CllmError } from "../error.ts";
 import type { DownloadProgress } from "./download.ts";
 import { downloadBlob, withRetries } from "./download.ts";
+import { writeError } from "./file-error.ts";
 import { hubError } from "./hub-error.ts";
 import { readShardMap } from "./huggingface.ts";
-import { writeError } from "./safetensors.ts";
 import type { Selection } from "./select-files.ts";
 import { selectFiles, WEIGHTS_INDEX } from "./select-files.ts";
+import { writeWhole } from "./write-whole.ts";
 
 /** A repository, and one GGUF file of it or null. */
 export interface HubId {
@@ -76,7 +77,7 @@ export async function fetchCheckpoint(id: HubId, options: HubOptions): Promise<s
   const pinned = /^[0-9a-f]{40}$/.test(revision);
   if (typeof cached === "string" && (options.offline || pinned)) return cached;
   if (options.offline) {
-    const message = `${id.repo} (revision ${revision}) is not whole in the cache ${options.cache}, and offline is set`;
+    const message = `${id.repo} is no local path, its revision ${revision} is not whole in ${options.cache}, and offline is set`;
     throw new CllmError(
       "offline",
       `${message}. ${cached instanceof CllmError ? `${cached.message} ` : ""}Run once without --offline and HF_HUB_OFFLINE.`,
@@ -163,7 +164,7 @@ async function fetchRevision(id: HubId, options: HubOptions): Promise<string> {
   };
   await fetchFiles(selection.files);
   await fetchFiles(await shardsOf(selection, snapshot));
-  if (revision !== info.sha) await writeRef(join(folder, "refs", revision), info.sha);
+  if (revision !== info.sha) await writeWhole(join(folder, "refs", revision), (ref) => ref.writeFile(info.sha));
   return selection.gguf === null ? snapshot : join(snapshot, selection.gguf);
 }
 
@@ -182,16 +183,5 @@ async function link(blob: string, pointer: string): Promise<void> {
     if (code === "EEXIST") return; // another process was faster
     if (code !== "EPERM" && code !== "ENOSYS") throw writeError(error, pointer);
     await rename(blob, pointer);
-  }
-}
-
-async function writeRef(path: string, commit: string): Promise<void> {
-  const partial = `${path}.${process.pid}.incomplete`;
-  try {
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(partial, commit);
-    await rename(partial, path);
-  } catch (error) {
-    throw writeError(error, path);
   }
 }

@@ -12,7 +12,8 @@ import type { Checkpoint } from "./checkpoint.ts";
 import { selectTensors } from "./expected-tensors.ts";
 import { readHuggingFaceConfig } from "./huggingface-config.ts";
 import { readJsonObject, readText } from "./json.ts";
-import { readSafetensorsHeader, shorten } from "./safetensors.ts";
+import { shorten } from "./near-miss.ts";
+import { readSafetensorsHeader } from "./safetensors.ts";
 import {
   CONFIG,
   GENERATION_CONFIG,

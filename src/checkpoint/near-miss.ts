@@ -1,4 +1,4 @@
-/** Suggestions for misspelt names in errors. Knows only strings. */
+/** Names in error messages: suggestions for misspelt ones, and hostile ones cut short. Knows only strings. */
 
 /** The candidates that `name` was most likely meant to be, best first, at most `count`; empty where none is near. */
 export function nearMisses(name: string, candidates: Iterable<string>, count = 3): string[] {
@@ -27,4 +27,9 @@ function editDistance(a: string, b: string): number {
     row = next;
   }
   return row[b.length]!;
+}
+
+/** A hostile name can be megabytes long; errors show its start. */
+export function shorten(text: string): string {
+  return text.length > 80 ? `${text.slice(0, 80)}... (${text.length} characters)` : text;
 }

@@ -3,13 +3,14 @@
  * (huggingface.co/docs/safetensors). Reads and strictly checks the header, and writes small files. Tensors are read
  * elsewhere, where asked for. Knows no model.
  */
-import { open, rename, rm } from "node:fs/promises";
 import { z } from "zod";
 import { CllmError } from "../error.ts";
 import type { BinaryFile } from "./binary-file.ts";
 import { CODECS } from "./codecs.ts";
 import { parseJson } from "./json.ts";
+import { shorten } from "./near-miss.ts";
 import type { StoredTensor } from "./stored-weights.ts";
+import { writeWhole } from "./write-whole.ts";
 
 /** Longest header taken: the largest sharded models stay under a megabyte. */
 const MAX_HEADER_BYTES = 32 << 20;
@@ -91,19 +92,13 @@ export async function readSafetensorsHeader(file: BinaryFile): Promise<StoredTen
   return tensors;
 }
 
-/** A hostile name can be megabytes long; errors show its start. */
-export function shorten(text: string): string {
-  return text.length > 80 ? `${text.slice(0, 80)}... (${text.length} characters)` : text;
-}
-
 export interface TensorToWrite {
   readonly shape: readonly number[];
   readonly values: Float32Array;
 }
 
 /**
- * Write float32 tensors. The file appears whole or not at all: it is written beside its place and renamed into it.
- * Throws `bad-weights` where a shape and its values disagree, and `disk` where writing fails.
+ * Write float32 tensors; the file appears whole or not at all. Throws `bad-weights` where a shape and its values disagree, and `disk` where writing fails.
  */
 export async function writeSafetensors(path: string, tensors: ReadonlyMap<string, TensorToWrite>): Promise<void> {
   const entries: [string, unknown][] = [["__metadata__", { format: "pt" }]];
@@ -124,34 +119,11 @@ export async function writeSafetensors(path: string, tensors: ReadonlyMap<string
   const prefix = Buffer.alloc(8);
   prefix.writeBigUInt64LE(BigInt(padded.length));
 
-  const partial = `${path}.${process.pid}.incomplete`;
-  try {
-    const handle = await open(partial, "w");
-    try {
-      await handle.appendFile(prefix);
-      await handle.appendFile(padded);
-      for (const { values } of tensors.values()) {
-        await handle.appendFile(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-      }
-      await handle.sync();
-    } finally {
-      await handle.close();
+  await writeWhole(path, async (handle) => {
+    await handle.appendFile(prefix);
+    await handle.appendFile(padded);
+    for (const { values } of tensors.values()) {
+      await handle.appendFile(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
     }
-    await rename(partial, path);
-  } catch (error) {
-    await rm(partial, { force: true }).catch(() => {});
-    throw writeError(error, path);
-  }
-}
-
-/** What the system said on writing `path`, as one of our errors; ours pass unchanged. */
-export function writeError(error: unknown, path: string): CllmError {
-  if (error instanceof CllmError) return error;
-  const code = (error as NodeJS.ErrnoException).code ?? "";
-  const reason = error instanceof Error ? error.message : String(error);
-  const next =
-    code === "ENOSPC" || code === "EDQUOT"
-      ? "The disk is full: free some space and run again."
-      : "Choose a folder that you may write to.";
-  return new CllmError("disk", `${path} cannot be written (${reason}). ${next}`, { cause: error });
+  });
 }

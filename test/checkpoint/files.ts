@@ -47,6 +47,9 @@ export const TINY: ModelConfig = {
   eosTokenIds: [2],
 };
 
+/** A byte-level vocabulary for `TINY`, whose merges are "a b" and "ab c". */
+export const TINY_TOKENS: readonly string[] = [..."abcdefghij", "ab", "abc"];
+
 export interface Tensor {
   readonly shape: readonly number[];
   readonly values: Float32Array;
@@ -251,7 +254,7 @@ export function ggufTensors(config: ModelConfig, tensors: Tensors): GgufTensor[]
   });
 }
 
-/** Metadata of a model with a byte-level vocabulary of `t0`, `t1`, ... */
+/** Metadata of a model whose vocabulary is `TINY_TOKENS`. */
 export function ggufMetadata(config: ModelConfig): (readonly [string, Meta])[] {
   const at = config.family;
   const n = (key: string, value: number): readonly [string, Meta] => [`${at}.${key}`, { type: "u32", value }];
@@ -268,9 +271,9 @@ export function ggufMetadata(config: ModelConfig): (readonly [string, Meta])[] {
     [`${at}.attention.layer_norm_rms_epsilon`, { type: "f32", value: config.normEpsilon }],
     [`${at}.rope.freq_base`, { type: "f32", value: config.ropeTheta }],
     ["tokenizer.ggml.model", { type: "string", value: "gpt2" }],
-    ["tokenizer.ggml.tokens", { type: "strings", value: Array.from({ length: config.vocabSize }, (_, i) => `t${i}`) }],
+    ["tokenizer.ggml.tokens", { type: "strings", value: TINY_TOKENS }],
     ["tokenizer.ggml.token_type", { type: "i32s", value: Array.from({ length: config.vocabSize }, () => 1) }],
-    ["tokenizer.ggml.merges", { type: "strings", value: ["t 0", "t 1"] }],
+    ["tokenizer.ggml.merges", { type: "strings", value: ["a b", "ab c"] }],
     ["tokenizer.ggml.bos_token_id", { type: "u32", value: config.bosTokenId ?? 0 }],
     ["tokenizer.ggml.eos_token_id", { type: "u32", value: config.eosTokenIds[0] ?? 0 }],
   ];

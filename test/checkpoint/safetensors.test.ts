@@ -74,37 +74,43 @@ describe("a file with", () => {
   test.each(Object.entries(lies))("%s is bad-file and says so", async (_, [bytes, says]) => {
     await expect(readHeader(bytes)).rejects.toMatchObject({ code: "bad-file", message: expect.stringContaining(says) });
   });
-});
 
-test("every truncation of a sound file is an error", async () => {
-  const whole = encodeSafetensors(tinyTensors({ ...TINY, layers: 1, hiddenSize: 8, headSize: 2, intermediateSize: 4 }));
-  expect(await readHeader(whole)).not.toHaveLength(0);
-  for (let length = 0; length < whole.length; length += length < 64 ? 1 : 41) {
-    await expect(readHeader(whole.subarray(0, length))).rejects.toMatchObject({ code: "bad-file" });
-  }
-});
+  test("every truncation of a sound file is an error", async () => {
+    const whole = encodeSafetensors(
+      tinyTensors({ ...TINY, layers: 1, hiddenSize: 8, headSize: 2, intermediateSize: 4 }),
+    );
+    expect(await readHeader(whole)).not.toHaveLength(0);
+    for (let length = 0; length < whole.length; length += length < 64 ? 1 : 41) {
+      await expect(readHeader(whole.subarray(0, length))).rejects.toMatchObject({ code: "bad-file" });
+    }
+  });
 
-test("names that JavaScript gives a meaning are names like others", async () => {
-  const path = join(folder.path, "odd.safetensors");
-  const values = Float32Array.of(1, 2);
-  await writeSafetensors(path, new Map(["__proto__", "constructor"].map((name) => [name, { shape: [2], values }])));
-  const names = (await readHeader(readFileSync(path))).map(({ name }) => name);
-  expect(names).toEqual(["__proto__", "constructor"]);
-});
+  test("names that JavaScript gives a meaning are names like others", async () => {
+    const path = join(folder.path, "odd.safetensors");
+    const values = Float32Array.of(1, 2);
+    await writeSafetensors(path, new Map(["__proto__", "constructor"].map((name) => [name, { shape: [2], values }])));
+    const names = (await readHeader(readFileSync(path))).map(({ name }) => name);
+    expect(names).toEqual(["__proto__", "constructor"]);
+  });
 
-test("writing refuses shapes that do not fit, and leaves nothing behind where it fails", async () => {
-  const target = join(folder.path, "written");
-  mkdirSync(target);
-  const path = join(target, "x.safetensors");
-  const short = new Map([["a", { shape: [3], values: Float32Array.of(1) }]]);
-  await expect(writeSafetensors(path, short)).rejects.toMatchObject({ code: "bad-weights" });
-  expect(readdirSync(target)).toEqual([]);
-  mkdirSync(path); // a directory in the way: the last step, the renaming, fails
-  const good = new Map([["a", { shape: [1], values: Float32Array.of(1) }]]);
-  await expect(writeSafetensors(path, good)).rejects.toMatchObject({ code: "disk" });
-  expect(readdirSync(target)).toEqual(["x.safetensors"]);
-  const nowhere = join(target, "no", "folder", "x.safetensors");
-  await expect(writeSafetensors(nowhere, good)).rejects.toMatchObject({ code: "disk" });
+  test("writing refuses shapes that do not fit, and leaves nothing behind where it fails", async () => {
+    const target = join(folder.path, "written");
+    mkdirSync(target);
+    const path = join(target, "x.safetensors");
+    const short = new Map([["a", { shape: [3], values: Float32Array.of(1) }]]);
+    await expect(writeSafetensors(path, short)).rejects.toMatchObject({ code: "bad-weights" });
+    expect(readdirSync(target)).toEqual([]);
+    mkdirSync(path); // a directory in the way: the last step, the renaming, fails
+    const good = new Map([["a", { shape: [1], values: Float32Array.of(1) }]]);
+    await expect(writeSafetensors(path, good)).rejects.toMatchObject({ code: "disk" });
+    expect(readdirSync(target)).toEqual(["x.safetensors"]);
+    const beneath = join(folder.path, "model.safetensors", "x.safetensors"); // a file for a folder
+    writeFileSync(join(folder.path, "model.safetensors"), "");
+    await expect(writeSafetensors(beneath, good)).rejects.toMatchObject({ code: "disk" });
+    const deeper = join(target, "a", "b", "x.safetensors");
+    await writeSafetensors(deeper, good);
+    expect(await readHeader(readFileSync(deeper))).toHaveLength(1);
+  });
 });
 
 test.skipIf(process.getuid?.() === 0)("a file that may not be read is a disk error", async () => {
