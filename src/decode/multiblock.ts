@@ -58,16 +58,16 @@ export async function* multiblock(
       if (useful[0] !== trunk[1] && useful.length <= text.sideRoom(grove.rows)) grove.branch(useful);
     }
     const { next, settled } = await grove.run(session);
+    const start = (active - 1) * blockSize - done; // where the last block begins in the trunk
+    if (unchanged(trunk, next, Math.max(1, start)) - start >= ratio * blockSize) active = Math.min(active + 1, blocks);
+    for (done += settled; done >= blockSize; done -= blockSize) active = Math.max(active - 1, 1);
+
     const refined = next.subarray(settled, trunk.length);
     pool.recycle(trunk.subarray(settled), refined, NGRAM - 1);
     const suggested = grove.suggestion(next, settled).subarray(0, chain.length - 1);
     chain.set(refined, 1);
     chain.set(suggested, 1);
     guesses = Math.max(refined.length, suggested.length);
-
-    const start = (active - 1) * blockSize - done; // where the last block begins in the trunk
-    if (unchanged(trunk, next, Math.max(1, start)) - start >= ratio * blockSize) active = Math.min(active + 1, blocks);
-    for (done += settled; done >= blockSize; done -= blockSize) active = Math.max(active - 1, 1);
     yield text.accept(next.subarray(0, settled), grove.trunk, grove.rows, chain.subarray(1, guesses + 1));
   }
 }

@@ -5,6 +5,7 @@
 import fc from "fast-check";
 import { expect } from "vitest";
 import { ar } from "../../src/decode/ar.ts";
+import { auto } from "../../src/decode/auto.ts";
 import { type DraftPolicy, fromLookup, fromPrompt, given, repeatLast } from "../../src/decode/drafts.ts";
 import { jacobi } from "../../src/decode/jacobi.ts";
 import { lookahead } from "../../src/decode/lookahead.ts";
@@ -63,6 +64,14 @@ export const drafts: fc.Arbitrary<DraftPolicy> = fc.oneof(
   fc.array(fc.nat(1), { maxLength: 50 }).map((tokens) => given(Int32Array.from(tokens))),
 );
 
+/** Costs of a pass: some points, not even monotone. */
+export const costs: fc.Arbitrary<ReadonlyMap<number, number>> = fc
+  .array(fc.tuple(fc.constantFrom(1, 2, 3, 4, 8, 16, 32), fc.double({ min: 0.1, max: 3, noNaN: true })), {
+    minLength: 1,
+    maxLength: 5,
+  })
+  .map((points) => new Map(points));
+
 const blockSizes = fc.integer({ min: 1, max: 20 });
 
 const described = <Options extends object>(
@@ -71,7 +80,7 @@ const described = <Options extends object>(
   options: fc.Arbitrary<Options>,
 ): fc.Arbitrary<Contender> =>
   options.map((own) => ({
-    name: `${name} ${JSON.stringify(own)}`,
+    name: `${name} ${JSON.stringify(own, (_, value) => (value instanceof Map ? [...value] : value))}`,
     decode: (session, prompt, rest) => decoder(session, prompt, { ...own, ...rest }),
   }));
 
@@ -106,6 +115,7 @@ export const contenders: fc.Arbitrary<Contender> = fc.oneof(
       draft: drafts,
     }),
   ),
+  described("auto", auto, fc.record({ blockSize: fc.integer({ min: 1, max: 40 }), costs })),
 );
 
 /** What `contender` writes, checking after every iteration the law of the cache and that it tells the truth. */

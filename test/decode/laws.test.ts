@@ -16,7 +16,7 @@ describe("every decoder", () => {
         expect(tokens).toEqual(expected);
         expect(session.passes.length).toBeLessThanOrEqual(expected.length);
       }),
-      { numRuns: 1500 },
+      { numRuns: 1000 },
     );
   });
 

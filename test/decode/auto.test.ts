@@ -1,0 +1,282 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { Acceptance } from "../../src/decode/acceptance.ts";
+import { CARRY, SHARE, START } from "../../src/decode/accounts.ts";
+import { AutoMemory, auto } from "../../src/decode/auto.ts";
+import { costModel } from "../../src/decode/cost.ts";
+import { jacobi } from "../../src/decode/jacobi.ts";
+import { promptLookup } from "../../src/decode/prompt-lookup.ts";
+import type { Decoder } from "../../src/decode/types.ts";
+import { hash } from "../../src/hash.ts";
+import {
+  chaoticModel,
+  consistentModel,
+  ngramModel,
+  type ScriptedModel,
+  scriptedSession,
+} from "../../src/runtime/scripted.ts";
+import { costs, models, requests } from "./arbitrary.ts";
+
+/** Milliseconds as measured on machines: nearly flat, and steep. */
+const FLAT = new Map([
+  [2, 12.9],
+  [4, 13.9],
+  [8, 16.5],
+  [16, 20.2],
+  [32, 30],
+]);
+const STEEP = new Map([
+  [2, 9],
+  [4, 15],
+  [8, 22],
+  [16, 31],
+  [32, 55],
+]);
+
+/** Simulated time of the decode passes in passes of one token, and the tokens they wrote. */
+async function simulate(
+  model: ScriptedModel,
+  decode: Decoder,
+  measured: ReadonlyMap<number, number>,
+  seed: number,
+  maxNewTokens = 128,
+) {
+  const cost = costModel(measured);
+  const prompt = Int32Array.from({ length: 40 }, (_, i) => hash(seed, i) % model.vocabSize);
+  let time = 0;
+  let tokens = 0;
+  const rows: number[] = [];
+  for await (const iteration of decode(scriptedSession(model), prompt, { maxNewTokens })) {
+    if (iteration.prefill) continue;
+    time += cost(iteration.rows) / cost(1);
+    tokens += iteration.accepted.length;
+    rows.push(iteration.rows);
+  }
+  return { time, tokens, rows };
+}
+
+const withAuto =
+  (measured: ReadonlyMap<number, number>, memory: AutoMemory): Decoder =>
+  (session, prompt, options) =>
+    auto(session, prompt, { ...options, costs: measured, memory });
+
+describe("auto", () => {
+  test("never loses more than its accounts allow, whatever the model, the costs and the requests", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        models,
+        costs,
+        fc.array(requests, { minLength: 1, maxLength: 4 }),
+        async (model, measured, several) => {
+          const cost = costModel(measured);
+          const memory = new AutoMemory();
+          let lost = 0; // in passes of one token, all requests together
+          for (const { prompt, options } of several) {
+            let lostHere = 0;
+            for await (const { rows, accepted, prefill } of auto(scriptedSession(model), prompt, {
+              maxNewTokens: options.maxNewTokens,
+              costs: measured,
+              memory,
+            }))
+              if (!prefill) lostHere += cost(rows) / cost(1) - accepted.length * (1 + SHARE);
+            expect(lostHere).toBeLessThanOrEqual(CARRY + 1e-9);
+            lost += lostHere;
+          }
+          expect(lost).toBeLessThanOrEqual(START + 1e-9);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  test("is at most 3 % slower than autoregressive decoding where nothing is accepted", async () => {
+    for (const measured of [FLAT, STEEP])
+      for (let seed = 0; seed < 3; seed++) {
+        const memory = new AutoMemory();
+        const model = chaoticModel(30_000, seed);
+        const first = await simulate(model, withAuto(measured, memory), measured, seed);
+        expect(first.time).toBeLessThanOrEqual(1.03 * first.tokens);
+        let time = 0;
+        let tokens = 0;
+        for (let i = 1; i <= 8; i++) {
+          const later = await simulate(model, withAuto(measured, memory), measured, 100 * i + seed);
+          time += later.time;
+          tokens += later.tokens;
+        }
+        expect(time).toBeLessThanOrEqual(1.012 * tokens); // it experiments less and less
+      }
+  });
+
+  test.each([
+    ["a consistent model", consistentModel(1000, 1)],
+    ["a CLLM-like model", consistentModel(1000, 0.9)],
+    ["a half-trained CLLM", consistentModel(1000, 0.6)],
+    ["a barely consistent model", consistentModel(1000, 0.3)],
+    ["text in circles", ngramModel(200, 1)],
+    ["text that repeats itself", ngramModel(100, 0.9)],
+    ["text that hardly repeats itself", ngramModel(10, 0.5)],
+  ])("on %s it comes within 15 percent of the best fixed decoder", async (_, model) => {
+    for (const measured of [FLAT, STEEP]) {
+      const memory = new AutoMemory();
+      await simulate(model, withAuto(measured, memory), measured, 99); // warm-up
+      const speed = async (decode: Decoder) => {
+        let time = 0;
+        let tokens = 0;
+        for (let seed = 0; seed < 4; seed++) {
+          const run = await simulate(model, decode, measured, seed);
+          time += run.time;
+          tokens += run.tokens;
+        }
+        return tokens / time;
+      };
+      const fixed: number[] = [];
+      for (const blockSize of [2, 4, 8, 16, 32])
+        for (const decoder of [jacobi, promptLookup])
+          fixed.push(await speed((session, prompt, options) => decoder(session, prompt, { ...options, blockSize })));
+      expect(await speed(withAuto(measured, memory))).toBeGreaterThanOrEqual(0.85 * Math.max(1, ...fixed));
+    }
+  });
+
+  test("widens within a few passes on a consistent model, and at once on the next request", async () => {
+    const memory = new AutoMemory();
+    const model = consistentModel(1000, 0.95);
+    const first = await simulate(model, withAuto(FLAT, memory), FLAT, 1);
+    expect(Math.max(...first.rows.slice(0, 5))).toBeGreaterThanOrEqual(16);
+    const second = await simulate(model, withAuto(FLAT, memory), FLAT, 2);
+    expect(second.rows[0]).toBeGreaterThanOrEqual(16);
+  });
+
+  test("stays narrow where a longer pass costs as much as the tokens it could bring", async () => {
+    const linear = new Map([
+      [1, 10],
+      [2, 20],
+      [4, 40],
+      [32, 320],
+    ]);
+    for (const model of [consistentModel(1000, 1), ngramModel(100, 1), chaoticModel(1000)]) {
+      const { time, tokens } = await simulate(model, withAuto(linear, new AutoMemory()), linear, 3);
+      expect(time).toBeLessThanOrEqual(1.03 * tokens);
+    }
+  });
+
+  test("is a pure function of the request, the costs and its memory", async () => {
+    await fc.assert(
+      fc.asyncProperty(models, costs, fc.nat(), async (model, measured, seed) => {
+        const wide = { ...model, contextLength: 128 };
+        const run = async () => {
+          const memory = new AutoMemory();
+          return [
+            await simulate(wide, withAuto(measured, memory), measured, seed, 60),
+            await simulate(wide, withAuto(measured, memory), measured, seed + 1, 60),
+          ];
+        };
+        expect(await run()).toEqual(await run());
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test("needs costs", async () => {
+    const run = auto(scriptedSession(chaoticModel(9)), Int32Array.of(1), { maxNewTokens: 1, costs: new Map() });
+    await expect(run.next()).rejects.toMatchObject({ code: "usage", message: expect.stringContaining("no costs") });
+  });
+});
+
+describe("the cost model", () => {
+  const points = fc.uniqueArray(
+    fc.tuple(fc.integer({ min: 1, max: 64 }), fc.double({ min: 0.01, max: 1000, noNaN: true })),
+    {
+      minLength: 1,
+      maxLength: 8,
+      selector: ([tokens]) => tokens,
+    },
+  );
+
+  test("never falls, and lies at or above every measured point", () => {
+    fc.assert(
+      fc.property(points, (measured) => {
+        const cost = costModel(new Map(measured));
+        for (let m = 1; m < 100; m++) expect(cost(m + 1)).toBeGreaterThanOrEqual(cost(m) * (1 - 1e-12));
+        for (const [tokens, ms] of measured) expect(cost(tokens)).toBeGreaterThanOrEqual(ms * (1 - 1e-12));
+      }),
+    );
+  });
+
+  test("goes through points that rise, is straight between them, flat before them and goes on behind them", () => {
+    const cost = costModel(
+      new Map([
+        [8, 16],
+        [2, 10],
+        [4, 12],
+      ]),
+    );
+    expect([1, 2, 3, 4, 6, 8, 12].map(cost)).toEqual([10, 10, 11, 12, 14, 16, 20]);
+    expect([1, 5, 99].map(costModel(new Map([[5, 7]])))).toEqual([7, 7, 7]);
+  });
+
+  test("refuses costs that cannot be", () => {
+    for (const point of [
+      [0, 1],
+      [1.5, 1],
+      [2, 0],
+      [2, Number.NaN],
+      [2, Number.POSITIVE_INFINITY],
+    ] as const)
+      expect(() => costModel(new Map([[...point]]))).toThrow(expect.objectContaining({ code: "usage" }));
+  });
+});
+
+describe("the acceptance of drafts", () => {
+  const observations = fc.array(fc.tuple(fc.nat(9), fc.boolean()), { maxLength: 60 });
+
+  test("expects between one token and all of them, and never less from a longer pass", () => {
+    fc.assert(
+      fc.property(observations, fc.double({ min: 0, max: 1, noNaN: true }), (seen, prior) => {
+        const record = new Acceptance(0.9);
+        for (const [depth, right] of seen) record.observe(depth, right);
+        const drafts = new Float64Array(41);
+        const window = new Float64Array(41);
+        record.expect(drafts, 40, prior);
+        record.expectWindow(window, 40, prior);
+        for (const expected of [drafts, window])
+          for (let m = 1; m <= 40; m++) {
+            expect(expected[m]).toBeGreaterThanOrEqual(1);
+            expect(expected[m]).toBeLessThanOrEqual(m);
+            if (m > 1) expect(expected[m]).toBeGreaterThanOrEqual(expected[m - 1]!);
+          }
+        for (let m = 1; m <= 40; m++) {
+          // A window of m settles k where m - k refined guesses settle k.
+          const guesses = m - window[m]!;
+          const low = Math.floor(guesses);
+          const between = drafts[low + 1]! + (guesses - low) * (drafts[Math.min(low + 2, 40)]! - drafts[low + 1]!);
+          expect(window[m]).toBeCloseTo(between, 9);
+        }
+      }),
+    );
+  });
+
+  test("learns the rate of each depth, the latest observations counting most", () => {
+    const record = new Acceptance(0.98);
+    for (let i = 0; i < 1000; i++) record.observe(0, i % 5 !== 0);
+    for (let i = 0; i < 1000; i++) record.observe(1, i % 2 === 0);
+    const expected = new Float64Array(5);
+    record.expect(expected, 4, 0);
+    expect(expected[2]! - 1).toBeCloseTo(0.8, 1);
+    expect((expected[3]! - expected[2]!) / 0.8).toBeCloseTo(0.5, 1);
+    expect(record.rate(2, 0.5)).toBe(0.5); // never reached: as good as the depth before
+    for (let i = 0; i < 200; i++) record.observe(0, false);
+    expect(record.rate(0, 0)).toBeLessThan(0.05);
+  });
+
+  test("foresees what Jacobi windows settle on a consistent model", async () => {
+    const record = new Acceptance(0.9);
+    for (let depth = 0; depth < 31; depth++) for (let i = 0; i < 60; i++) record.observe(depth, true);
+    const expected = new Float64Array(33);
+    record.expectWindow(expected, 32, 1);
+    for (const blockSize of [2, 5, 16, 32]) {
+      const decode: Decoder = (session, prompt, options) => jacobi(session, prompt, { ...options, blockSize });
+      const { tokens, rows } = await simulate(consistentModel(5000), decode, FLAT, 1, 20 * (blockSize + 1) + 1);
+      expect(expected[blockSize]).toBeCloseTo(tokens / rows.length, 1);
+    }
+  });
+});
