@@ -21,11 +21,12 @@ export interface Measurement {
   readonly speedup: number | null;
 }
 
-/** A prompt that could not be measured, with the reason. */
-export interface Refusal {
-  readonly prompt: number;
-  readonly error: CllmError;
-}
+/** What happens while prompts are measured, in order. */
+export type MeasureEvent =
+  | { readonly kind: "generated"; readonly prompt: number; readonly decoder: DecoderName }
+  | { readonly kind: "measured"; readonly measurement: Measurement }
+  /** A prompt that could not be measured. */
+  | { readonly kind: "refused"; readonly prompt: number; readonly error: CllmError };
 
 /** `ar` first, then the decoders asked for, each once. */
 export const withBaseline = (decoders: readonly DecoderName[]): readonly DecoderName[] => [
@@ -42,7 +43,7 @@ export async function* measure(
   decoders: readonly DecoderName[],
   runs: number,
   shared: SharedOptions,
-): AsyncGenerator<Measurement | Refusal, void, void> {
+): AsyncGenerator<MeasureEvent, void, void> {
   const refused = new Set<number>();
   for (let run = 0; run < runs; run++) {
     for (const [prompt, input] of inputs.entries()) {
@@ -52,7 +53,7 @@ export async function* measure(
       } catch (error) {
         if (!(error instanceof CllmError) || !["context-overflow", "bad-input"].includes(error.code)) throw error;
         refused.add(prompt);
-        yield { prompt, error };
+        yield { kind: "refused", prompt, error };
       }
     }
   }
@@ -69,11 +70,16 @@ async function* measurePrompt(
   prompt: number,
   decoders: readonly DecoderName[],
   shared: SharedOptions,
-): AsyncGenerator<Measurement, void, void> {
+): AsyncGenerator<MeasureEvent, void, void> {
   const generations = new Map<DecoderName, Generation>();
-  for (const decoder of decoders) generations.set(decoder, await model.generate({ ...shared, ...input, decoder }));
+  for (const decoder of decoders) {
+    generations.set(decoder, await model.generate({ ...shared, ...input, decoder }));
+    yield { kind: "generated", prompt, decoder };
+  }
   const baseline = generations.get("ar")!;
-  for (const [decoder, generation] of generations) yield measurementOf(decoder, prompt, generation, baseline);
+  for (const [decoder, generation] of generations) {
+    yield { kind: "measured", measurement: measurementOf(decoder, prompt, generation, baseline) };
+  }
 }
 
 /** A generation beside that of autoregressive decoding of the same prompt. */

@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { CllmError } from "../../error.ts";
+import { measurePassCosts } from "../../generate/calibrate.ts";
 import { check } from "../../generate/check.ts";
 import {
   type DecodingSettings,
@@ -12,7 +13,13 @@ import {
   type SamplingSettings,
   samplingFields,
 } from "../../generate/options.ts";
-import { DECODERS, type DecoderName, type LanguageModel, type PromptInput } from "../../generate/types.ts";
+import {
+  DECODERS,
+  type DecoderName,
+  type LanguageModel,
+  type PassCosts,
+  type PromptInput,
+} from "../../generate/types.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { decoderTable } from "../decoder-table.ts";
 import { formatTable } from "../format.ts";
@@ -20,7 +27,7 @@ import { parseJson, readInput } from "../input.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
 import { type DecoderSummary, type Measurement, measure, summarize, warmUp, withBaseline } from "../measure.ts";
 import { loadModel } from "../model.ts";
-import type { Colors } from "../terminal.ts";
+import type { Colors, Terminal } from "../terminal.ts";
 
 interface BenchSettings extends Omit<DecodingSettings, "decoder" | "maxNewTokens">, SamplingSettings {
   readonly prompts: string;
@@ -77,34 +84,13 @@ export const bench: Command = defineCommand<BenchSettings>({
     const rows = await readRows(settings, terminal.signal);
     await using model = await loadModel(settings, terminal);
     const inputs = rows.map((row) => toInput(row, settings.chat));
-    const costs = await model.passCosts(terminal.signal);
-    terminal.endProgress();
+    const costs = await freshCosts(model, terminal);
     const { stop, stopIds, ignoreEos, blockSize, jacobiForm, maxNewTokens } = settings;
     const { temperature, topK, topP, minP, seed } = settings;
     const decoding = { blockSize, jacobiForm, maxNewTokens, stop, stopIds, ignoreEos };
     const shared = { ...decoding, temperature, topK, topP, minP, seed, signal: terminal.signal };
     await warmUp(model, inputs, settings.decoders, shared);
-    const measurements: Measurement[] = [];
-    const refused = new Set<number>();
-    const total = inputs.length * settings.runs * withBaseline(settings.decoders).length;
-    for await (const result of measure(model, inputs, settings.decoders, settings.runs, shared)) {
-      if ("error" in result) {
-        refused.add(result.prompt);
-        terminal.note(`prompt ${result.prompt + 1} left out: ${result.error.message}`);
-        continue;
-      }
-      measurements.push(result);
-      const { decoder, prompt, matches } = result;
-      if (!matches) terminal.note(`prompt ${prompt + 1}: ${decoder} differs from ar`);
-      terminal.progress({
-        stage: "measure",
-        what: `prompt ${prompt + 1}`,
-        done: measurements.length,
-        total,
-        unit: "requests",
-      });
-    }
-    terminal.endProgress();
+    const { measurements, refused } = await measureAll(model, inputs, settings, shared, terminal);
     const summaries = summarize(measurements, settings.decoders);
     const measured = inputs.length - refused.size;
     if (measured === 0) throw new CllmError("bad-input", `none of the ${inputs.length} prompts could be measured`);
@@ -128,6 +114,44 @@ export const bench: Command = defineCommand<BenchSettings>({
     terminal.write(`${JSON.stringify(report)}\n`);
   },
 });
+
+/** Measured in this run: what the cache holds may be of another day. */
+async function freshCosts(model: LanguageModel, { signal, progress, endProgress }: Terminal): Promise<PassCosts> {
+  await using session = model.session();
+  const onPass = (done: number, total: number): void =>
+    progress({ stage: "calibrate", what: "cost of a pass", done, total, unit: "passes" });
+  const costs = await measurePassCosts(session, { signal, onPass });
+  endProgress();
+  return costs;
+}
+
+async function measureAll(
+  model: LanguageModel,
+  inputs: readonly PromptInput[],
+  { decoders, runs }: BenchSettings,
+  shared: SharedOptions,
+  terminal: Terminal,
+): Promise<{ readonly measurements: readonly Measurement[]; readonly refused: ReadonlySet<number> }> {
+  const measurements: Measurement[] = [];
+  const refused = new Set<number>();
+  const total = inputs.length * runs * withBaseline(decoders).length;
+  let done = 0;
+  for await (const event of measure(model, inputs, decoders, runs, shared)) {
+    if (event.kind === "generated") {
+      const what = `prompt ${event.prompt + 1}, ${event.decoder}`;
+      terminal.progress({ stage: "measure", what, done: ++done, total, unit: "requests" });
+    } else if (event.kind === "refused") {
+      refused.add(event.prompt);
+      terminal.note(`prompt ${event.prompt + 1} left out: ${event.error.message}`);
+    } else {
+      const { decoder, prompt, matches } = event.measurement;
+      measurements.push(event.measurement);
+      if (!matches) terminal.note(`prompt ${prompt + 1}: ${decoder} differs from ar`);
+    }
+  }
+  terminal.endProgress();
+  return { measurements, refused };
+}
 
 interface Row {
   readonly prompt?: string | undefined;
