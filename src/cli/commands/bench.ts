@@ -25,7 +25,15 @@ import { decoderTable } from "../decoder-table.ts";
 import { formatTable } from "../format.ts";
 import { parseJson, readInput } from "../input.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
-import { type DecoderSummary, type Measurement, measure, summarize, warmUp, withBaseline } from "../measure.ts";
+import {
+  type DecoderSummary,
+  type Measurement,
+  measure,
+  type SharedOptions,
+  summarize,
+  warmUp,
+  withBaseline,
+} from "../measure.ts";
 import { loadModel } from "../model.ts";
 import type { Colors, Terminal } from "../terminal.ts";
 
