@@ -21,14 +21,15 @@ const HEAD = 84; // title and legend
 const BLOCK_HEAD = 34;
 const LONGEST = 9; // characters that fit a cell
 
+/** Colours as classes, light and then dark; no variables, which many viewers of pictures do not know. */
 const STYLE = `
-  :root { --paper: #ffffff; --ink: #1b1f24; --faint: #6a737d; --open: #eceff2; --early: #cfe3ff; --settled: #bfe8c8; }
+  text { font: 12px ui-monospace, Menlo, Consolas, monospace; fill: #1b1f24; white-space: pre; }
+  .title { font: 600 15px system-ui, sans-serif; } .faint { fill: #5a636d; }
+  .paper { fill: #ffffff; } .open { fill: #eceff2; } .early { fill: #cfe3ff; } .settled { fill: #bfe8c8; }
   @media (prefers-color-scheme: dark) {
-    :root { --paper: #0f1419; --ink: #e6e8eb; --faint: #8b949e; --open: #262c34; --early: #1f3f68; --settled: #1f5a33; }
+    text { fill: #e6e8eb; } .faint { fill: #98a2ad; }
+    .paper { fill: #0f1419; } .open { fill: #262c34; } .early { fill: #1f3f68; } .settled { fill: #1f5a33; }
   }
-  text { font: 12px ui-monospace, Menlo, Consolas, monospace; fill: var(--ink); white-space: pre; }
-  .title { font: 600 15px system-ui, sans-serif; } .note, .number { fill: var(--faint); }
-  .paper { fill: var(--paper); } .open { fill: var(--open); } .early { fill: var(--early); } .settled { fill: var(--settled); }
 `;
 
 const LEGEND = [
@@ -49,7 +50,7 @@ export function trajectorySvg(title: string, blocks: readonly TracedBlock[]): st
   }
   const legend = LEGEND.map(([kind, meaning], index) => {
     const x = MARGIN + index * 180;
-    return `<rect class="${kind}" x="${x}" y="50" width="16" height="16" rx="3"/><text class="note" x="${x + 24}" y="62">${meaning}</text>`;
+    return `<rect class="${kind}" x="${x}" y="50" width="16" height="16" rx="3"/><text class="faint" x="${x + 24}" y="62">${meaning}</text>`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${y}" width="${width}" height="${y}" role="img" aria-labelledby="title">
 <title id="title">${escapeXml(title)}</title>
@@ -66,10 +67,10 @@ function drawBlock({ points, texts, settled, forwards }: TracedBlock, index: num
   const fixedPoint = points.at(-1)!;
   const perPass = (fixedPoint.length / Math.max(1, forwards)).toFixed(2);
   const note = `block ${index + 1}: ${fixedPoint.length} tokens in ${forwards} passes, ${perPass} per pass`;
-  const lines = [`<text class="note" x="${MARGIN}" y="${top + 18}">${note}</text>`];
+  const lines = [`<text class="faint" x="${MARGIN}" y="${top + 18}">${note}</text>`];
   for (const [row, point] of points.entries()) {
     const y = top + BLOCK_HEAD + row * (CELL.height + CELL.gap);
-    lines.push(`<text class="number" x="${MARGIN}" y="${y + 15}">${row}</text>`);
+    lines.push(`<text class="faint" x="${MARGIN}" y="${y + 15}">${row}</text>`);
     for (const [column, id] of point.entries()) {
       const x = MARGIN + LABEL + column * (CELL.width + CELL.gap);
       const kind = column < settled[row]! ? "settled" : id === fixedPoint[column] ? "early" : "open";

@@ -8,22 +8,12 @@ import type { ModelConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import type { ChatTemplate } from "../text/chat.ts";
-import { createStopMatcher } from "../text/stop.ts";
-import { createDetokenizer } from "../text/stream.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { check } from "./check.ts";
 import { startDecoder } from "./decoders.ts";
-import { type Request, requestSchema } from "./options.ts";
-import type {
-  Chunk,
-  FinishReason,
-  GenerateOptions,
-  Generation,
-  LanguageModel,
-  PassCosts,
-  PromptInput,
-  Stats,
-} from "./types.ts";
+import { requestSchema } from "./options.ts";
+import type { Chunk, GenerateOptions, Generation, LanguageModel, PassCosts, PromptInput, Stats } from "./types.ts";
+import { createWriter } from "./writer.ts";
 
 /** What a language model is put together from. */
 export interface ModelParts {
@@ -131,43 +121,37 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     const known = new Int32Array(prompt.length + maxNewTokens); // the prompt and every accepted token
     known.set(prompt);
     let length = prompt.length;
-    let intact = false; // nothing went wrong inside a pass, so the cache is what it says it is
+    let intact = true; // no pass is under way or has failed, so the cache is what it says it is
     const clock = createClock();
     const stopIds = new Set([...request.stopIds, ...(request.ignoreEos ? [] : config.eosTokenIds)]);
+    const decoder = startDecoder(request, session, prompt, { maxNewTokens, stopIds }, knowledge);
     try {
-      const decoder = startDecoder(request, session, prompt, { maxNewTokens, stopIds }, knowledge);
-      try {
-        while (!writer.finished()) {
-          throwIfAborted(request.signal);
-          const start = performance.now();
-          const pass = decoder.next();
-          own.pass = pass.catch(() => {});
-          const { done, value } = await pass;
-          own.pass = null;
-          requireAlive();
-          if (done) break;
-          clock.count(value.prefill, performance.now() - start, value.accepted.length);
-          known.set(value.accepted, length);
-          length += value.accepted.length;
-          intact = true;
-          yield writer.write(value.accepted, stopIds);
-          requireAlive();
-          intact = false;
-        }
+      while (!writer.finished()) {
+        throwIfAborted(request.signal);
+        const start = performance.now();
+        intact = false;
+        const pass = decoder.next();
+        own.pass = pass.catch(() => {});
+        const { done, value } = await pass;
+        own.pass = null;
         intact = true;
-      } finally {
-        await decoder.return();
+        requireAlive();
+        if (done) break;
+        clock.count(value.prefill, performance.now() - start, value.accepted.length);
+        known.set(value.accepted, length);
+        length += value.accepted.length;
+        yield writer.write(value.accepted, stopIds);
+        requireAlive();
       }
-      const { text, tokens, finishReason } = writer.end();
-      const rest = writer.rest();
+      const { rest, ...written } = writer.end();
       if (rest !== "") yield { text: rest, tokens: new Int32Array(0) };
-      return { text, tokens, finishReason, stats: clock.stats(prompt.length, cachedTokens, tokens.length) };
+      return { ...written, stats: clock.stats(prompt.length, cachedTokens, written.tokens.length) };
     } catch (error) {
-      // Between passes an error leaves the sequence as it was; the abort is checked there.
-      intact = error instanceof CllmError && error.code === "aborted";
+      intact ||= error instanceof CllmError && error.code === "aborted"; // decoders look at the signal between passes
       throw error;
     } finally {
       own.pass = null;
+      await decoder.return();
       if (intact) own.sequence.tokens = known.slice(0, session.length);
       await release(own, intact);
     }
@@ -235,60 +219,6 @@ function requireId(id: number, vocabSize: number): void {
 
 function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new CllmError("aborted", "the request was aborted", { cause: signal.reason });
-}
-
-interface Writer {
-  /** Takes the tokens of one pass and gives what of them can be shown. */
-  write(accepted: TokenIds, stopIds: ReadonlySet<number>): Chunk;
-  /** A stop string ended the text. */
-  finished(): boolean;
-  end(): { readonly text: string; readonly tokens: TokenIds; readonly finishReason: FinishReason };
-  /** Text that `end` gave out after the last chunk. */
-  rest(): string;
-}
-
-/**
- * Tokens to text, up to a stop. Tokens are taken one by one, so that where the text ends does not depend on how many a
- * pass accepted: the token that completes a stop string, or the stop id, is the last one.
- */
-function createWriter({ prompt, stop }: Request, tokenizer: Tokenizer): Writer {
-  const detokenizer = createDetokenizer(tokenizer, { skipSpecialTokens: true, continuation: prompt !== undefined });
-  const matcher = createStopMatcher(stop);
-  const tokens: number[] = [];
-  let text = "";
-  let rest = "";
-  let reason: FinishReason = "length";
-  return {
-    write(accepted, stopIds) {
-      const before = text.length;
-      const first = tokens.length;
-      for (const id of accepted) {
-        tokens.push(id);
-        if (stopIds.has(id)) {
-          reason = "stop";
-          break;
-        }
-        const match = matcher.push(detokenizer.push([id]));
-        text += match.text;
-        if (match.stop !== null) {
-          reason = "stop-string";
-          break;
-        }
-      }
-      return { text: text.slice(before), tokens: Int32Array.from(tokens.slice(first)) };
-    },
-    finished: () => reason === "stop-string",
-    end() {
-      if (reason !== "stop-string") {
-        const match = matcher.push(detokenizer.end());
-        rest = match.text + (match.stop === null ? matcher.end() : "");
-        if (match.stop !== null) reason = "stop-string";
-        text += rest;
-      }
-      return { text, tokens: Int32Array.from(tokens), finishReason: reason };
-    },
-    rest: () => rest,
-  };
 }
 
 /** Adds up what the passes took, the prefill apart. */

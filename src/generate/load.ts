@@ -60,7 +60,7 @@ function calibrated(
     await using session = engine.session();
     const onPass = (done: number, total: number): void =>
       onProgress?.({ stage: "calibrate", what: "cost of a pass", done, total, unit: "passes" });
-    return measurePassCosts(session, { signal, onPass });
+    return await measurePassCosts(session, { signal, onPass });
   });
 }
 

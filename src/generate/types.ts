@@ -105,7 +105,10 @@ export interface Generation {
   readonly stats: Stats;
 }
 
-/** What became final in one pass: `text` may be empty while a character or a stop string is incomplete. */
+/**
+ * What became final in one pass. `text` may be empty while a character or a stop string is incomplete; what is left of it
+ * at the end comes in a last chunk without tokens.
+ */
 export interface Chunk {
   readonly text: string;
   readonly tokens: TokenIds;
