@@ -33,12 +33,12 @@ export async function* lookahead(
   for (let i = 0; i + ngram <= prompt.length; i++) pool.add(prompt[i]!, prompt.subarray(i + 1, i + ngram));
   const window = new Window(columns, ngram - 1, (at) => prompt[hash(at) % prompt.length]!);
   const grove = new Grove((columns + candidates + 2) * ngram);
-  let draft: TokenIds = new Int32Array(0); // what a branch of the pass before suggests
+  let suggested: TokenIds = new Int32Array(0); // by a branch of the pass before that turned out right
   yield await text.prefill();
   while (text.unfinished()) {
     const known = pool.after(text.last);
-    const best = draft.length > 0 ? draft : (known.shift() ?? draft);
-    grove.plant(Int32Array.of(text.last, ...best).subarray(0, text.left));
+    const draft = suggested.length > 0 ? extended(suggested, pool, ngram - 1) : (known.shift() ?? suggested);
+    grove.plant(Int32Array.of(text.last, ...draft).subarray(0, text.left));
     for (const candidate of known) {
       const useful = candidate.subarray(0, text.left - 1);
       if (useful.length <= text.sideRoom(grove.rows)) grove.branch(useful);
@@ -47,9 +47,15 @@ export async function* lookahead(
     const rows = windowed ? window.plant(grove) : [];
     const { next, settled } = await grove.run(session);
     window.turn(rows, next, settled, pool);
-    draft = grove.suggestion(next, settled);
+    suggested = grove.suggestion(next, settled);
     yield text.accept(next.subarray(0, settled), grove.trunk, grove.rows);
   }
+}
+
+/** A draft of at least `length` tokens, as far as the pool knows how it goes on. */
+function extended(draft: TokenIds, pool: NgramPool, length: number): TokenIds {
+  const more = draft.length < length ? pool.latest(draft.at(-1)!) : undefined;
+  return more ? Int32Array.of(...draft, ...more) : draft;
 }
 
 /**

@@ -6,6 +6,7 @@ import { AutoMemory, auto } from "../../src/decode/auto.ts";
 import { costModel } from "../../src/decode/cost.ts";
 import { jacobi } from "../../src/decode/jacobi.ts";
 import { promptLookup } from "../../src/decode/prompt-lookup.ts";
+import { settledBy } from "../../src/decode/transcript.ts";
 import type { Decoder } from "../../src/decode/types.ts";
 import { hash } from "../../src/hash.ts";
 import {
@@ -13,6 +14,7 @@ import {
   consistentModel,
   ngramModel,
   type ScriptedModel,
+  type ScriptedSession,
   scriptedSession,
 } from "../../src/runtime/scripted.ts";
 import { costs, models, requests } from "./arbitrary.ts";
@@ -144,6 +146,40 @@ describe("auto", () => {
     expect(Math.max(...first.rows.slice(0, 5))).toBeGreaterThanOrEqual(16);
     const second = await simulate(model, withAuto(FLAT, memory), FLAT, 2);
     expect(second.rows[0]).toBeGreaterThanOrEqual(16);
+  });
+
+  test("finds out by experiment what no narrow window shows", async () => {
+    // A consistent model that is lost after a wrong guess in any pass shorter than WIDE: any answer there is legitimate.
+    const lost = (model: ScriptedModel): ScriptedSession => {
+      const session = scriptedSession(model);
+      return {
+        ...session,
+        get length() {
+          return session.length;
+        },
+        get cached() {
+          return session.cached;
+        },
+        async forward(tokens) {
+          const next = await session.forward(tokens);
+          return tokens.length < 4 ? next.fill(0, settledBy(tokens, next)) : next;
+        },
+      };
+    };
+    const model = consistentModel(1000, 0.95);
+    const memory = new AutoMemory();
+    const rows: number[] = [];
+    const options = { costs: FLAT, memory, maxNewTokens: 200 };
+    for await (const iteration of auto(lost(model), Int32Array.of(1, 2), options)) rows.push(iteration.rows);
+    expect(Math.max(...rows.slice(0, 12))).toBeGreaterThanOrEqual(16);
+  });
+
+  test("does not let one request lose what another gained", async () => {
+    const memory = new AutoMemory();
+    for (let seed = 0; seed < 5; seed++) await simulate(consistentModel(1000, 1), withAuto(FLAT, memory), FLAT, seed);
+    const { time, tokens } = await simulate(chaoticModel(1000), withAuto(FLAT, memory), FLAT, 9);
+    expect(time - tokens * (1 + SHARE)).toBeLessThanOrEqual(CARRY);
+    expect(time).toBeGreaterThan(tokens); // it was misled
   });
 
   test("stays narrow where a longer pass costs as much as the tokens it could bring", async () => {

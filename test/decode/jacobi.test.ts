@@ -204,6 +204,20 @@ describe("lookahead", () => {
     }
   });
 
+  test("gains from candidates beside the trunk, although they settle nothing themselves", async () => {
+    const total = async (candidates: number) => {
+      let all = 0;
+      for (const vocabSize of [5, 10, 30])
+        for (let seed = 0; seed < 8; seed++) {
+          const options = { candidates, ngram: 4, maxNewTokens: 200 };
+          const session = scriptedSession(ngramModel(vocabSize, 0.85, seed));
+          all += (await passes(lookahead(session, Int32Array.of(1, 2), options))).length;
+        }
+      return all;
+    };
+    expect(await total(5)).toBeLessThan(0.98 * (await total(1)));
+  });
+
   test("fills its window level by level, and carries no more rows than W (N-1) + G (N-1) + 1", async () => {
     await fc.assert(
       fc.asyncProperty(
@@ -222,9 +236,9 @@ describe("lookahead", () => {
             }),
           );
           for (const { rows, trunk } of run) {
-            // A suggestion of the window can be longer than an n-gram: at most one path through the window.
+            // A draft can be longer than an n-gram: a path through the window, or a suggestion and an n-gram after it.
             expect(rows).toBeLessThanOrEqual(
-              1 + Math.max(ngram - 1, window + ngram - 1) + (window + candidates) * (ngram - 1),
+              1 + Math.max(2 * ngram - 3, window + ngram - 1) + (window + candidates) * (ngram - 1),
             );
             expect(trunk).toBeGreaterThanOrEqual(1);
           }
@@ -245,8 +259,18 @@ describe("a grove", () => {
     expect([...grove.suggestion(Int32Array.of(7, 0, 8, 9, 4, 8, 0), 1)]).toEqual([8, 9, 4]);
     // a branch that agrees with the accepted token only says what comes after it
     expect([...grove.suggestion(Int32Array.of(7, 0, 3, 9, 4, 3, 0), 1)]).toEqual([3]);
+    // 6 was right, and 7 behind it; no branch foresaw both, although the first two begin like the text
+    expect([...grove.suggestion(Int32Array.of(6, 7, 8, 9, 4, 8, 0), 2)]).toEqual([]);
     // no branch foresaw 2
     expect([...grove.suggestion(Int32Array.of(2, 0, 3, 9, 4, 3, 0), 1)]).toEqual([]);
+  });
+
+  test("suggests nothing where a branch ends before what was accepted does", () => {
+    const grove = new Grove(10);
+    grove.plant(Int32Array.of(5, 6, 7));
+    grove.branch(Int32Array.of(6));
+    expect([...grove.suggestion(Int32Array.of(6, 7, 8, 7), 3)]).toEqual([]);
+    expect([...grove.suggestion(Int32Array.of(6, 8, 8, 8), 2)]).toEqual([]);
   });
 
   test("lets the first branch lengthen a trunk of one token", () => {
