@@ -89,7 +89,7 @@ export class Transcript {
     const accepted = tokens.slice(0, Math.min(this.#left, stop < 0 ? tokens.length : stop + 1));
     this.#buffer.set(accepted, this.#length);
     this.#length += accepted.length;
-    this.#left = stop >= 0 && stop < accepted.length ? 0 : this.#left - accepted.length;
+    this.#left = stop >= 0 ? 0 : this.#left - accepted.length;
     this.#session.truncate(this.#length - 1);
     return { accepted, prefill: false, trunk, rows, ...(draft && { draft: draft.slice() }) };
   }

@@ -184,7 +184,7 @@ describe("multiblock", () => {
         ).length;
       return total;
     };
-    expect(await run(4)).toBeLessThan(0.9 * (await run(0)));
+    expect(await run(4)).toBeLessThan(0.55 * (await run(0)));
   });
 
   test("refuses a senseless ratio", async () => {
