@@ -51,8 +51,9 @@ const BAR_DELAY_MS = 400;
 
 export function createTerminal({ json, quiet, color }: TerminalOptions, signal: AbortSignal): Terminal {
   const { stdout, stderr } = process;
-  const colorful = (stream: NodeJS.WriteStream): boolean =>
-    color && !process.env["NO_COLOR"] && (stream.isTTY === true || Boolean(process.env["FORCE_COLOR"]));
+  const { NO_COLOR, FORCE_COLOR } = process.env;
+  const forced = Boolean(FORCE_COLOR) && FORCE_COLOR !== "0";
+  const colorful = (stream: NodeJS.WriteStream): boolean => color && !NO_COLOR && (stream.isTTY === true || forced);
   const dim = pc.createColors(colorful(stderr)).dim;
   const bar = quiet || stderr.isTTY !== true ? null : createBar();
   return {

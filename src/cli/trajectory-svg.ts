@@ -49,7 +49,7 @@ export function trajectorySvg(title: string, blocks: readonly TracedBlock[]): st
     y += BLOCK_HEAD + block.points.length * (CELL.height + CELL.gap) + MARGIN;
   }
   const legend = LEGEND.map(([kind, meaning], index) => {
-    const x = MARGIN + index * 180;
+    const x = MARGIN + index * 200;
     return `<rect class="${kind}" x="${x}" y="50" width="16" height="16" rx="3"/><text class="faint" x="${x + 24}" y="62">${meaning}</text>`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${y}" width="${width}" height="${y}" role="img" aria-labelledby="title">

@@ -24,6 +24,18 @@ describe("measuring", () => {
     expect(passes).toBe(session.passes.length - 1 - CALIBRATED_SIZES.length); // but for the context and the first of each
   });
 
+  test("lets every pass look back at the same context", async () => {
+    const session = scriptedSession(chaoticModel(100));
+    const lengths = new Set<number>();
+    const forward = session.forward.bind(session);
+    session.forward = (tokens) => {
+      lengths.add(session.length);
+      return forward(tokens);
+    };
+    await measurePassCosts(session);
+    expect([...lengths]).toEqual([0, 64]);
+  });
+
   test("leaves out what a small context has no room for", async () => {
     const session = scriptedSession({ ...chaoticModel(100), contextLength: 20 });
     expect([...(await measurePassCosts(session)).keys()]).toEqual([2, 4, 8]);

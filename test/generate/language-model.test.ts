@@ -122,15 +122,22 @@ describe("a generation", () => {
 
   test("ends before the first stop string, with the token that completes it", async () => {
     await fc.assert(
-      fc.asyncProperty(options, request, async (model, { stop: _, ...wanted }) => {
+      fc.asyncProperty(options, request, decoder, async (model, { stop: _, ...base }, name) => {
+        const wanted = { ...base, decoder: name };
         const free = await scriptedLanguageModel(model).generate(wanted);
         fc.pre(free.text.length > 2);
         const stop = [...free.text].slice(1, 3).join("");
-        const stopped = await scriptedLanguageModel(model).generate({ ...wanted, stop: [stop] });
+        const language = scriptedLanguageModel(model);
+        const stopped = await language.generate({ ...wanted, stop: [stop] });
         expect(stopped.finishReason).toBe("stop-string");
         expect(stopped.text).toBe(free.text.slice(0, free.text.indexOf(stop)));
         expect([...stopped.tokens]).toEqual([...free.tokens.subarray(0, stopped.tokens.length)]);
         expect(stopped.stats.newTokens).toBe(stopped.tokens.length);
+        const shown = (ids: Int32Array): string =>
+          language.tokenizer.decode(ids, { skipSpecialTokens: true, continuation: true });
+        expect(shown(stopped.tokens)).toContain(stop);
+        if (stop.includes("\ufffd")) return; // half a character, cut there, looks the same
+        expect(shown(stopped.tokens.subarray(0, -1))).not.toContain(stop);
       }),
       { numRuns: 100 },
     );
