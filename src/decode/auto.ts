@@ -38,11 +38,11 @@ const PROBE_PASSES = 3;
 const PROBE_ROWS = 8; // fewer where the probe would lose more than this:
 const PROBE_LOSS = 1.2; // passes of one token
 
-/** A pass to run: how many tokens, and the draft or the record of the Jacobi window that they come from. */
+/** A pass to run: how many tokens, and either the draft or the record of the Jacobi window that they come from. */
 interface Plan {
-  rows: number;
-  draft: TokenIds | null;
-  window: Acceptance | null;
+  readonly rows: number;
+  readonly draft: TokenIds | null;
+  readonly window: Acceptance | null;
 }
 
 export async function* auto(
@@ -63,25 +63,22 @@ export async function* auto(
   const block = new Int32Array(blockSize);
   const refined = new Int32Array(blockSize); // what the last pass wrote behind the settled tokens...
   let guesses = 0; // ...so many of them
-  const expected = new Float64Array(blockSize + 1); // [m]: tokens that a pass of m is expected to accept
   let probing = 0; // passes left of a probe
-  accounts.open();
-  yield await text.prefill();
+  const expected = new Float64Array(blockSize + 1); // [m]: tokens that a pass of m is expected to accept
 
-  while (text.unfinished()) {
-    const most = Math.min(blockSize, text.left);
-    const plan: Plan = { rows: 1, draft: null, window: null };
-    let best = 1; // tokens in the time of a pass of one, which is what autoregressive decoding promises
+  /** The pass of at most `most` tokens that promises the most tokens per time among those that may fail. */
+  function choose(most: number): Plan {
+    let plan: Plan = { rows: 1, draft: null, window: null };
+    let best = 1; // tokens in the time of a pass of one: the promise of autoregressive decoding
     const consider = (from: number, to: number, draft: TokenIds | null, window: Acceptance | null) => {
       for (let m = from; m <= to; m++) {
         const promise = expected[m]! / (1 + loss[m]!);
         const fresh = window === wide && 2 * guesses < m; // then only the pass after it brings something in
         if (promise <= best || !accounts.affords(fresh ? 2 * loss[m]! : loss[m]!)) continue;
         best = promise;
-        Object.assign(plan, { rows: m, draft, window });
+        plan = { rows: m, draft, window };
       }
     };
-    drafts.offer(text.tokens, most - 1);
     for (const { draft, record, prior } of drafts.sources) {
       record.expect(expected, draft.length + 1, prior);
       consider(2, draft.length + 1, draft, null);
@@ -90,16 +87,27 @@ export async function* auto(
     consider(2, Math.min(WIDE - 1, most), null, narrow);
     wide.expectWindow(expected, most, narrow.rate(0, UNKNOWN));
     consider(WIDE, most, null, wide);
+    return plan;
+  }
 
+  /** Instead of a plan without a wide window, now and then one with it, to see what it is worth. */
+  function probe(plan: Plan, most: number): Plan {
     if (plan.window === wide) accounts.succeed();
     else if (probeRows >= WIDE && probeRows <= most) {
       if (probing === 0 && accounts.payExperiment(loss[probeRows]! * PROBE_PASSES)) probing = PROBE_PASSES;
-      if (probing > 0 && accounts.affords(loss[probeRows]!))
-        Object.assign(plan, { rows: probeRows, draft: null, window: wide });
+      if (probing > 0 && accounts.affords(loss[probeRows]!)) plan = { rows: probeRows, draft: null, window: wide };
     }
     probing = Math.max(0, probing - 1);
+    return plan;
+  }
 
-    const { rows, draft, window } = plan;
+  accounts.open();
+  yield await text.prefill();
+  while (text.unfinished()) {
+    const most = Math.min(blockSize, text.left);
+    drafts.offer(text.tokens, most - 1);
+    const { rows, draft, window } = probe(choose(most), most);
+
     const trunk = block.subarray(0, rows); // (m,)
     const kept = window ? Math.min(guesses, rows - 1) : 0;
     trunk[0] = text.last;
