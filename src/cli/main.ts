@@ -4,6 +4,7 @@
  * it was found, and the exit code says what happened.
  */
 import { readFileSync } from "node:fs";
+import { CllmError } from "../error.ts";
 import { bench } from "./commands/bench.ts";
 import { defineCompletion } from "./commands/completion.ts";
 import { demo } from "./commands/demo.ts";
@@ -11,6 +12,7 @@ import { generate } from "./commands/generate.ts";
 import { info } from "./commands/info.ts";
 import { trajectory } from "./commands/trajectory.ts";
 import { runProgram } from "./program.ts";
+import { formatError } from "./terminal.ts";
 
 const SHOW_CURSOR = "\x1b[?25h";
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
@@ -22,9 +24,14 @@ let ended: number | null = null;
 const cancel = new AbortController();
 
 function end(code: number): void {
-  if (ended !== null) leave(ended); // the second Ctrl-C does not wait
-  ended = code;
+  ended ??= code;
   cancel.abort();
+}
+
+/** Ctrl-C waits for the pass that is running; the second one does not. */
+function interrupt(code: number): void {
+  if (ended !== null) leave(ended);
+  end(code);
 }
 
 function leave(code: number): never {
@@ -32,13 +39,15 @@ function leave(code: number): never {
   process.exit(code);
 }
 
-process.on("SIGINT", () => end(130));
-process.on("SIGTERM", () => end(143));
+process.on("SIGINT", () => interrupt(130));
+process.on("SIGTERM", () => interrupt(143));
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-    ended = 0; // the reader has seen enough
-    cancel.abort();
+    if (error.code === "EPIPE") return end(0); // the reader has seen enough
+    const unwritten = new CllmError("disk", `cannot write the output (${error.message})`, { cause: error });
+    if (ended === null && stream === process.stdout)
+      process.stderr.write(`${formatError(unwritten, process.argv.includes("--json"))}\n`);
+    end(1);
   });
 }
 

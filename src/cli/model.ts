@@ -29,12 +29,15 @@ export function chooseModel(given: string | undefined, fallback?: string): strin
   throw new CllmError("usage", `no model; ${HOW}`);
 }
 
-/** Loads the model that the settings name, with progress bars, and says on standard error which one it was. */
+/** Loads the model that the settings name, with progress bars. */
 export async function loadModel(settings: Common, terminal: Terminal, fallback?: string): Promise<LanguageModel> {
   const { precision, threads, offline, revision, cacheDir } = settings;
   const { load } = await import("../generate/load.ts"); // with ONNX Runtime, which help and info do without
   const options = { precision, threads, offline, revision, cacheDir };
-  const model = await load(chooseModel(settings.model, fallback), {
+  const chosen = chooseModel(settings.model, fallback);
+  if (chosen === fallback)
+    terminal.note(`no model given: taking ${chosen} from the hub; --model or CLLM_MODELS names another`);
+  const model = await load(chosen, {
     ...options,
     onProgress: terminal.progress,
     signal: terminal.signal,

@@ -1,7 +1,7 @@
 /** The built command as its users run it: in a process of its own, on a tiny real checkpoint. */
 import { type SpawnSyncReturns, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -263,6 +263,15 @@ describe("generate", () => {
     const { status, stderr, stdout } = spawnSync("bash", ["-c", line], { encoding: "utf8", env, input: "" });
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     expect(stdout.length).toBeGreaterThan(0);
+  });
+
+  test.skipIf(!existsSync("/dev/full"))("says that its output cannot be written", () => {
+    const { status, stderr } = spawnSync("bash", ["-c", `"${process.execPath}" "${main}" info > /dev/full`], {
+      encoding: "utf8",
+      env,
+    });
+    expect(stderr).toMatch(/^cllm: error\[disk\]: cannot write the output \(.*ENOSPC.*\)\n$/);
+    expect(status).toBe(1);
   });
 
   test.skipIf(process.platform === "win32")("ends with 130 on Ctrl-C, without an error", async () => {
