@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { describeCheckpoint } from "../checkpoint/checkpoint.ts";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/open.ts";
-import { createEngine, type Engine } from "../runtime/engine.ts";
+import { createEngine, defaultThreads, type Engine } from "../runtime/engine.ts";
 import { createChatTemplate } from "../text/chat.ts";
 import { createTokenizer } from "../text/tokenizer.ts";
 import { cachedPassCosts, defaultCacheFolder, measurePassCosts } from "./calibrate.ts";
@@ -55,7 +55,7 @@ function calibrated(
   { precision, threads, cacheDir, onProgress }: LoadSettings,
   signal: AbortSignal | undefined,
 ): Promise<PassCosts> {
-  const key = [identity, precision, threads ?? "default threads"];
+  const key = [identity, precision, threads ?? defaultThreads()];
   return cachedPassCosts(cacheDir ?? defaultCacheFolder(), key, async () => {
     await using session = engine.session();
     const onPass = (done: number, total: number): void =>
