@@ -1,12 +1,13 @@
 /**
  * One file of known size and hash over HTTP: into `*.incomplete` beside its place, from where an earlier attempt ended,
- * checked, then renamed, so that a partial file is never taken for a whole one. Writes go to their positions, so two
- * processes that fetch the same file write the same bytes and do no harm. Knows nothing of repositories.
+ * checked, then linked to its name, so that a partial file is never taken for a whole one. Processes that fetch the same
+ * file at once write the same bytes to the same positions, and the first to be done gives it its name. Knows nothing of
+ * repositories.
  */
 import { createHash } from "node:crypto";
 import { constants, existsSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
-import { mkdir, open, rename, rm, statfs } from "node:fs/promises";
+import { link, mkdir, open, rename, rm, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { CllmError } from "../error.ts";
@@ -31,7 +32,7 @@ export interface Download {
   readonly blob: string;
   /** Its name for people. */
   readonly what: string;
-  readonly endpoint: string;
+  /** Sent to the url's origin; `fetch` drops it where a redirect leads elsewhere. */
   readonly token: string | null;
   readonly onProgress: ((progress: DownloadProgress) => void) | null;
   readonly signal: AbortSignal | null;
@@ -67,6 +68,7 @@ export async function downloadBlob(download: Download): Promise<void> {
   try {
     await mkdir(dirname(blob), { recursive: true });
     handle = await open(partial, constants.O_RDWR | constants.O_CREAT, 0o644);
+    if (existsSync(blob)) return await rm(partial, { force: true }); // another process finished while this one opened
     let done = (await handle.stat()).size;
     if (done > size) {
       await handle.truncate(0);
@@ -90,21 +92,36 @@ export async function downloadBlob(download: Download): Promise<void> {
     await handle.sync();
     await handle.close();
     handle = null;
-    await rename(partial, blob);
+    await publish(partial, blob);
   } catch (error) {
-    if (existsSync(blob) && (error as NodeJS.ErrnoException).code === "ENOENT") return; // another process finished it
     throw isFileError(error) ? writeError(error, partial) : error;
   } finally {
     await handle?.close();
   }
 }
 
+/**
+ * Give a whole file its name. A link, unlike a renaming, never replaces a file: where another process was faster and a
+ * third has begun anew under the partial name, that beginning must not become the file.
+ */
+async function publish(partial: string, blob: string): Promise<void> {
+  try {
+    await link(partial, blob);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (!existsSync(blob)) {
+      if (code !== "EPERM" && code !== "ENOSYS" && code !== "ENOTSUP") throw error;
+      return await rename(partial, blob); // a file system without links
+    }
+  }
+  await rm(partial, { force: true });
+}
+
 /** Request the bytes from `start` on and write them; yields the position reached after each piece. */
 async function* fetchInto(handle: FileHandle, download: Download, start: number): AsyncGenerator<number> {
-  const { url, size, what, endpoint, token, signal, onProgress } = download;
+  const { url, size, what, token, signal, onProgress } = download;
   const headers = new Headers({ Range: `bytes=${start}-${size - 1}`, "Accept-Encoding": "identity" });
-  if (token !== null && new URL(url).origin === new URL(endpoint).origin)
-    headers.set("Authorization", `Bearer ${token}`);
+  if (token !== null) headers.set("Authorization", `Bearer ${token}`);
   const response = await fetch(url, { headers, signal });
   const isRange = response.status === 206 && response.headers.get("content-range")?.startsWith(`bytes ${start}-`);
   if (!isRange && !(response.status === 200 && start === 0)) {

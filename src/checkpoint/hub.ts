@@ -159,7 +159,7 @@ async function fetchRevision(id: HubId, options: HubOptions): Promise<string> {
       const url = `${endpoint}/${id.repo}/resolve/${info.sha}/${name.split("/").map(encodeURIComponent).join("/")}`;
       if (!existsSync(blob))
         await downloadBlob({ url, size: facts.size, etag, blob, what: `${id.repo}/${name}`, ...options });
-      await link(blob, join(snapshot, name));
+      await point(join(snapshot, name), blob);
     }
   };
   await fetchFiles(selection.files);
@@ -168,19 +168,27 @@ async function fetchRevision(id: HubId, options: HubOptions): Promise<string> {
   return selection.gguf === null ? snapshot : join(snapshot, selection.gguf);
 }
 
+/** Facts about a repository are small: a server that takes longer than this is away. */
+const FACTS_TIMEOUT_MS = 30_000;
+
 function abortable(signal: AbortSignal | null): typeof fetch {
-  return (input, init) => fetch(input, { ...init, signal });
+  const limit = (): AbortSignal => AbortSignal.timeout(FACTS_TIMEOUT_MS);
+  return (input, init) => fetch(input, { ...init, signal: signal ? AbortSignal.any([signal, limit()]) : limit() });
 }
 
 /** Point a snapshot's name at a blob; where the system has no links, move the blob there. */
-async function link(blob: string, pointer: string): Promise<void> {
+async function point(pointer: string, blob: string): Promise<void> {
   try {
     await mkdir(dirname(pointer), { recursive: true });
-    await unlink(pointer).catch(() => {}); // a link whose blob was removed
-    await symlink(relative(dirname(pointer), blob), pointer);
+    const target = relative(dirname(pointer), blob);
+    await symlink(target, pointer).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EEXIST") throw error;
+      if (existsSync(pointer)) return; // another process was faster: never take away what it may be reading
+      await unlink(pointer); // a link whose blob was removed
+      await symlink(target, pointer);
+    });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "EEXIST") return; // another process was faster
     if (code !== "EPERM" && code !== "ENOSYS") throw writeError(error, pointer);
     await rename(blob, pointer);
   }
