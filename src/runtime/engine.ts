@@ -1,14 +1,25 @@
 /**
  * A model compiled for ONNX Runtime: weights once, any number of sequences over them.
  */
+import { availableParallelism } from "node:os";
+import { CllmError } from "../error.ts";
+import { Graph } from "../graph/graph.ts";
 import type { ModelConfig } from "../model/config.ts";
+import { decodeGraph } from "../model/decode-graph.ts";
 import type { Precision } from "../model/precision.ts";
+import { plainWeights, rotatedWeights } from "../model/prepare.ts";
+import { productsFor } from "../model/products.ts";
 import type { Weights } from "../model/weights.ts";
+import { openSession } from "./onnx-session.ts";
+import { compile } from "./ort.ts";
+import { bytesSaturate } from "./saturation.ts";
 import type { Session } from "./session.ts";
 
 export interface EngineOptions {
   readonly precision: Precision;
+  /** Threads of one pass. Default: the machine's cores, at most 8. */
   readonly threads?: number;
+  /** Called as layers are prepared and while the engine compiles: for progress bars. */
   readonly onProgress?: (stage: "quantize" | "compile", what: string, done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -18,10 +29,52 @@ export interface Engine extends AsyncDisposable {
   readonly precision: Precision;
   /** A new, empty sequence. Sessions share the weights; each owns its KV cache. */
   session(): Session;
+  /** Free the weights. Sessions of this engine throw `disposed` from then on. */
   dispose(): Promise<void>;
 }
 
-/** Reads the weights, builds the decode graph in `precision` and compiles it. */
-export async function createEngine(_config: ModelConfig, _weights: Weights, _options: EngineOptions): Promise<Engine> {
-  throw new Error("under construction");
+/** Threads of one pass where none are asked for. */
+export function defaultThreads(): number {
+  return Math.min(availableParallelism(), 8);
+}
+
+/**
+ * Reads the weights, layer by layer, builds the decode graph in `precision` and compiles it. The weights can be closed
+ * afterwards. Throws `bad-weights` where the tensors do not fit the configuration, `engine`, `aborted`.
+ */
+export async function createEngine(
+  config: ModelConfig,
+  weights: Weights,
+  { precision, threads = defaultThreads(), onProgress, signal }: EngineOptions,
+): Promise<Engine> {
+  const saturates = precision === "int8" && (await bytesSaturate());
+  const graph = new Graph();
+  const products = productsFor(precision, graph, { tiedHead: config.tiedHead, saturates });
+  const prepared = precision === "fp32" ? plainWeights(config, weights) : rotatedWeights(config, weights);
+  const encoded = await decodeGraph(config, prepared, products, {
+    onLayer(done) {
+      if (signal?.aborted) throw new CllmError("aborted", "loading the model was aborted", { cause: signal.reason });
+      onProgress?.("quantize", `layer ${done}`, done, config.layers);
+    },
+  });
+  onProgress?.("compile", "graph", 0, 1);
+  const program = await compile(encoded, { threads });
+  onProgress?.("compile", "graph", 1, 1);
+
+  let disposed = false;
+  const dispose = async (): Promise<void> => {
+    if (disposed) return;
+    disposed = true;
+    await program.release();
+  };
+  return {
+    config,
+    precision,
+    session() {
+      if (disposed) throw new CllmError("disposed", "this model was disposed: load it again");
+      return openSession(program, config);
+    },
+    dispose,
+    [Symbol.asyncDispose]: dispose,
+  };
 }

@@ -1,0 +1,179 @@
+/**
+ * ONNX as a language: a graph is built node by node, each call returning handles to what the node computes, and encoded as
+ * a model that ONNX Runtime loads from memory. Knows operators only by name; shapes and types are the engine's to check.
+ * Reference: onnx.proto (IR version 10), the operators of `ai.onnx` 21 and `com.microsoft` 1.
+ */
+import { Message } from "./protobuf.ts";
+
+/** Element types, with the numbers that onnx.proto gives them. */
+export const DTYPES = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9, float16: 10 } as const;
+export type DType = keyof typeof DTYPES;
+
+/** A handle to a tensor of the graph. */
+export interface Value {
+  readonly name: string;
+}
+
+/** A size, or the name of one that varies from run to run. */
+export type Dimension = number | string;
+export type Attribute = number | string | readonly number[] | { readonly float: number };
+export type TensorData = Float32Array | Uint16Array | BigInt64Array | Int32Array | Int8Array | Uint8Array;
+
+/** Bytes of a big constant, kept outside the encoded model under `path`. */
+export interface ExternalData {
+  readonly path: string;
+  readonly data: Uint8Array;
+}
+
+export interface EncodedModel {
+  readonly bytes: Uint8Array;
+  readonly externalData: readonly ExternalData[];
+}
+
+const IR_VERSION = 10;
+const OPSET = 21;
+const MICROSOFT_OPSET = 1;
+/** Smaller constants travel inside the model, where the engine's constant folding sees them. */
+const EXTERNAL_FROM_BYTES = 1024;
+
+export class Graph {
+  readonly #nodes: Message[] = [];
+  readonly #initializers: Message[] = [];
+  readonly #inputs: Message[] = [];
+  readonly #outputs: Message[] = [];
+  readonly #external: ExternalData[] = [];
+  readonly #scalars = new Map<string, Value>();
+  #names = 0;
+
+  /** Declare an input that every run must feed. */
+  input(name: string, dtype: DType, dimensions: readonly Dimension[]): Value {
+    this.#inputs.push(valueInfo(name, dtype, dimensions));
+    return { name };
+  }
+
+  /** Make `value` an output that a run can fetch as `name`. */
+  output(value: Value, name: string, dtype: DType, dimensions: readonly Dimension[]): void {
+    const node = new Message().string(1, value.name).string(2, name).string(4, "Identity");
+    this.#nodes.push(node);
+    this.#outputs.push(valueInfo(name, dtype, dimensions));
+  }
+
+  /** A constant tensor. The graph keeps `data` by reference: do not write to it afterwards. */
+  constant(data: TensorData, dimensions: readonly number[], dtype: DType = dtypeOf(data)): Value {
+    const elements = dimensions.reduce((product, d) => product * d, 1);
+    if (elements !== data.length) throw new RangeError(`${data.length} elements for shape [${dimensions.join(", ")}]`);
+    const name = `c${this.#names++}`;
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    const tensor = new Message();
+    for (const d of dimensions) tensor.int(1, d);
+    tensor.int(2, DTYPES[dtype]).string(8, name);
+    if (bytes.length < EXTERNAL_FROM_BYTES) {
+      tensor.bytes(9, bytes);
+    } else {
+      const path = `${name}.bin`;
+      this.#external.push({ path, data: bytes });
+      const entries = { location: path, offset: "0", length: String(bytes.length) };
+      for (const [key, value] of Object.entries(entries)) {
+        tensor.message(13, new Message().string(1, key).string(2, value));
+      }
+      tensor.int(14, 1); // data_location: EXTERNAL
+    }
+    this.#initializers.push(tensor);
+    return { name };
+  }
+
+  /** A float32 scalar; equal ones are stored once. */
+  scalar(value: number): Value {
+    return this.#once(`f${value}`, () => this.constant(Float32Array.of(value), []));
+  }
+
+  /** A uint8 scalar; equal ones are stored once. */
+  byte(value: number): Value {
+    return this.#once(`u${value}`, () => this.constant(Uint8Array.of(value), []));
+  }
+
+  /** An int64 vector; equal ones are stored once. */
+  integers(...values: number[]): Value {
+    return this.#once(`i${values.join()}`, () => this.constant(BigInt64Array.from(values, BigInt), [values.length]));
+  }
+
+  #once(key: string, make: () => Value): Value {
+    const known = this.#scalars.get(key);
+    if (known !== undefined) return known;
+    const made = make();
+    this.#scalars.set(key, made);
+    return made;
+  }
+
+  /** A node of one output. `null` leaves an optional input out. */
+  op(type: string, inputs: readonly (Value | null)[], attributes: Record<string, Attribute> = {}): Value {
+    return this.ops(type, inputs, 1, attributes)[0] as Value;
+  }
+
+  /** A node of `outputs` outputs. */
+  ops(
+    type: string,
+    inputs: readonly (Value | null)[],
+    outputs: number,
+    attributes: Record<string, Attribute> = {},
+  ): Value[] {
+    const node = new Message();
+    for (const input of inputs) node.string(1, input?.name ?? "");
+    const values = Array.from({ length: outputs }, () => ({ name: `v${this.#names++}` }));
+    for (const { name } of values) node.string(2, name);
+    node.string(3, `${type}_${this.#nodes.length}`).string(4, type);
+    for (const [name, value] of Object.entries(attributes)) node.message(5, attributeOf(name, value));
+    if (MICROSOFT_OPERATORS.has(type)) node.string(7, "com.microsoft");
+    this.#nodes.push(node);
+    return values;
+  }
+
+  /** The model's bytes, with the big constants beside them. The graph can be dropped afterwards. */
+  encode(): EncodedModel {
+    const graph = new Message().string(2, "cllm");
+    for (const node of this.#nodes) graph.message(1, node);
+    for (const tensor of this.#initializers) graph.message(5, tensor);
+    for (const input of this.#inputs) graph.message(11, input);
+    for (const output of this.#outputs) graph.message(12, output);
+    const model = new Message().int(1, IR_VERSION).message(7, graph);
+    model.message(8, new Message().string(1, "").int(2, OPSET));
+    model.message(8, new Message().string(1, "com.microsoft").int(2, MICROSOFT_OPSET));
+    return { bytes: model.finish(), externalData: this.#external };
+  }
+}
+
+/** The operators in use that are ONNX Runtime's own and not the standard's. */
+const MICROSOFT_OPERATORS = new Set([
+  "GroupQueryAttention",
+  "MatMulIntegerToFloat",
+  "MatMulNBits",
+  "QuickGelu",
+  "SkipSimplifiedLayerNormalization",
+]);
+
+function dtypeOf(data: TensorData): DType {
+  if (data instanceof Float32Array) return "float32";
+  if (data instanceof BigInt64Array) return "int64";
+  if (data instanceof Int32Array) return "int32";
+  if (data instanceof Int8Array) return "int8";
+  if (data instanceof Uint16Array) return "float16";
+  return "uint8";
+}
+
+function attributeOf(name: string, value: Attribute): Message {
+  const message = new Message().string(1, name);
+  if (typeof value === "string") return message.bytes(4, new TextEncoder().encode(value)).int(20, 3);
+  if (typeof value === "number") return message.int(3, value).int(20, 2);
+  if ("float" in value) return message.float(2, value.float).int(20, 1);
+  for (const item of value) message.int(8, item);
+  return message.int(20, 7);
+}
+
+function valueInfo(name: string, dtype: DType, dimensions: readonly Dimension[]): Message {
+  const shape = new Message();
+  for (const d of dimensions) {
+    shape.message(1, typeof d === "string" ? new Message().string(2, d) : new Message().int(1, d));
+  }
+  const tensor = new Message().int(1, DTYPES[dtype]).message(2, shape);
+  return new Message().string(1, name).message(2, new Message().message(1, tensor));
+}

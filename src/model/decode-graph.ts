@@ -1,0 +1,115 @@
+/**
+ * The transformer of the Llama family as a graph for decoding: token ids and cached keys and values in, next tokens, logits
+ * and new keys and values out. The one definition of the model. Knows precisions only through `Products`, and no runtime.
+ *
+ * Inputs, for S tokens after P cached ones, total = P + S, and a cache of C slots:
+ *   ids (1, S), positions (1, S)  int64 · bias (1, 1, S, total) float32, added to the attention scores
+ *   last_slot (1) = total - 1, total (1)  int32 · new_from (1) = P, new_to (1) = total  int64
+ *   past_{2l}, past_{2l+1} (1, kvHeads, C, headSize)  float32: keys and values of layer l
+ * Outputs:
+ *   next (1, S) int64 · logits (1, S, V) · rows (2 * layers, kvHeads, S, headSize): what to append to the cache
+ */
+import type { EncodedModel, Value } from "../graph/graph.ts";
+import type { ModelConfig } from "./config.ts";
+import type { LayerWeights, PreparedWeights } from "./prepare.ts";
+import type { Products } from "./products.ts";
+import { ropeTables } from "./rope.ts";
+
+export interface DecodeGraphOptions {
+  /** Called before each layer is built, with layers done so far. */
+  readonly onLayer?: (done: number) => void;
+}
+
+/** Build the graph, reading one layer's weights at a time. */
+export async function decodeGraph(
+  config: ModelConfig,
+  weights: PreparedWeights,
+  products: Products,
+  { onLayer }: DecodeGraphOptions = {},
+): Promise<EncodedModel> {
+  const { layers, heads, kvHeads, headSize, hiddenSize, vocabSize, contextLength, normEpsilon } = config;
+  const graph = products.graph;
+  const epsilon = { epsilon: { float: normEpsilon } };
+  const ids = graph.input("ids", "int64", [1, "S"]);
+  const positions = graph.input("positions", "int64", [1, "S"]);
+  const bias = graph.input("bias", "float32", [1, 1, "S", "total"]);
+  const lastSlot = graph.input("last_slot", "int32", [1]);
+  const total = graph.input("total", "int32", [1]);
+  const newFrom = graph.input("new_from", "int64", [1]);
+  const newTo = graph.input("new_to", "int64", [1]);
+  const rope = ropeTables(config, contextLength);
+  const cos = graph.constant(rope.cos, [contextLength, headSize / 2]);
+  const sin = graph.constant(rope.sin, [contextLength, headSize / 2]);
+  const window = config.slidingWindow !== null && config.slidingWindow < contextLength ? config.slidingWindow : -1;
+  const newRows: Value[] = [];
+
+  const headNorm = (x: Value, weight: Float32Array, count: number): Value => {
+    const split = graph.op("Reshape", [x, graph.integers(0, 0, count, headSize)]);
+    const norm = graph.op("SimplifiedLayerNormalization", [split, graph.constant(weight, [headSize])], epsilon);
+    return graph.op("Reshape", [norm, graph.integers(0, 0, count * headSize)]);
+  };
+
+  /** Attention over cache and pass; x is normalized, `(1, S, D)`. */
+  const attention = (x: Value, layer: LayerWeights, index: number): Value => {
+    const qkv = products.apply(x, layer.qkv, "qkv");
+    const past = [0, 1].map((i) => graph.input(`past_${2 * index + i}`, "float32", [1, kvHeads, "C", headSize])) as [
+      Value,
+      Value,
+    ];
+    let inputs: (Value | null)[] = [qkv, null, null]; // (1, S, (heads + 2 * kvHeads) * headSize)
+    if (layer.queryNorm !== null && layer.keyNorm !== null) {
+      const sizes = graph.integers(heads * headSize, kvHeads * headSize, kvHeads * headSize);
+      const [q, k, v] = graph.ops("Split", [qkv, sizes], 3, { axis: -1 }) as [Value, Value, Value];
+      inputs = [headNorm(q, layer.queryNorm, heads), headNorm(k, layer.keyNorm, kvHeads), v];
+    }
+    const [out, keys, values] = graph.ops(
+      "GroupQueryAttention",
+      [...inputs, ...past, lastSlot, total, cos, sin, positions, bias],
+      3,
+      { num_heads: heads, kv_num_heads: kvHeads, do_rotary: 1, local_window_size: window },
+    ) as [Value, Value, Value];
+    for (const cache of [keys, values]) {
+      newRows.push(graph.op("Slice", [cache, newFrom, newTo, graph.integers(2)])); // (1, kvHeads, S, headSize)
+    }
+    return products.apply(out, layer.output, "output");
+  };
+
+  /** SwiGLU: down(silu(gate(x)) * up(x)). */
+  const feedForward = (x: Value, layer: LayerWeights): Value => {
+    const both = products.apply(x, layer.gateUp, "gateUp");
+    const [gate, up] = graph.ops("Split", [both], 2, { axis: -1, num_outputs: 2 }) as [Value, Value];
+    const silu = graph.op("QuickGelu", [gate], { alpha: { float: 1 } });
+    return products.apply(graph.op("Mul", [silu, up]), layer.down, "down");
+  };
+
+  /** residual + x, and the same normalized. */
+  const addAndNorm = (residual: Value, x: Value, weight: Float32Array): { sum: Value; norm: Value } => {
+    const gamma = graph.constant(weight, [hiddenSize]);
+    const [norm, , , sum] = graph.ops("SkipSimplifiedLayerNormalization", [residual, x, gamma], 4, epsilon);
+    return { sum: sum as Value, norm: norm as Value };
+  };
+
+  let residual = products.embed(ids, await weights.embedding()); // (1, S, D)
+  let layer = await weights.layer(0);
+  let x = graph.op("SimplifiedLayerNormalization", [residual, graph.constant(layer.inputNorm, [hiddenSize])], {
+    axis: -1,
+    ...epsilon,
+  });
+  for (let index = 0; index < layers; index++) {
+    onLayer?.(index);
+    const attended = addAndNorm(residual, attention(x, layer, index), layer.postNorm);
+    const fed = feedForward(attended.norm, layer);
+    const next = index + 1 < layers ? await weights.layer(index + 1) : null;
+    const after = addAndNorm(attended.sum, fed, next === null ? await weights.finalNorm() : next.inputNorm);
+    ({ sum: residual, norm: x } = after);
+    if (next !== null) layer = next;
+  }
+  onLayer?.(layers);
+  const mix = await weights.finalMix();
+  if (mix !== null) x = graph.op("MatMul", [x, graph.constant(mix.data, [mix.rows, mix.columns])]);
+  const { logits, next } = products.head(x, await weights.head());
+  graph.output(next, "next", "int64", [1, "S"]);
+  graph.output(logits, "logits", "float32", [1, "S", vocabSize]);
+  graph.output(graph.op("Concat", newRows, { axis: 0 }), "rows", "float32", [2 * layers, kvHeads, "S", headSize]);
+  return graph.encode();
+}

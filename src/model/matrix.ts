@@ -1,0 +1,47 @@
+/**
+ * Dense float32 matrices as the model needs them before they are quantized: row-major, `(rows, columns)`. Plain loops, blocked
+ * where the cache asks for it. Knows nothing about graphs or files.
+ */
+
+export interface Matrix {
+  readonly rows: number;
+  readonly columns: number;
+  readonly data: Float32Array; // (rows, columns)
+}
+
+const TILE = 32;
+
+/** The transposed matrix, a copy. */
+export function transpose({ rows, columns, data }: Matrix): Matrix {
+  const out = new Float32Array(data.length);
+  for (let r0 = 0; r0 < rows; r0 += TILE) {
+    const r1 = Math.min(r0 + TILE, rows);
+    for (let c0 = 0; c0 < columns; c0 += TILE) {
+      const c1 = Math.min(c0 + TILE, columns);
+      for (let r = r0; r < r1; r++) {
+        for (let c = c0; c < c1; c++) out[c * rows + r] = data[r * columns + c] as number;
+      }
+    }
+  }
+  return { rows: columns, columns: rows, data: out };
+}
+
+/** Matrices of the same number of columns, one below the other. */
+export function stack(parts: readonly Matrix[]): Matrix {
+  const columns = (parts[0] as Matrix).columns;
+  const rows = parts.reduce((sum, part) => sum + part.rows, 0);
+  const data = new Float32Array(rows * columns);
+  let at = 0;
+  for (const part of parts) {
+    data.set(part.data, at);
+    at += part.data.length;
+  }
+  return { rows, columns, data };
+}
+
+/** Multiply column j by `scale[j]`, in place. */
+export function scaleColumns({ columns, data }: Matrix, scale: Float32Array): void {
+  for (let at = 0; at < data.length; at += columns) {
+    for (let j = 0; j < columns; j++) data[at + j] = (data[at + j] as number) * (scale[j] as number);
+  }
+}

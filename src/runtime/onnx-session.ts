@@ -1,0 +1,188 @@
+/**
+ * One sequence on a compiled model: turns a pass over token ids into feeds, and the results into next tokens and cache
+ * rows. Knows how a decode graph is fed (see `model/decode-graph.ts`), not what it computes.
+ *
+ * Two rules keep every row bit for bit the same, whatever the other rows of its pass are:
+ * - no pass of a single token, because the engine's kernels for one row round differently: it is padded to two;
+ * - long passes are cut into chunks of `CHUNK` rows, so that memory stays bounded; chains may be cut anywhere.
+ */
+import { CllmError } from "../error.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { KvCache } from "./kv-cache.ts";
+import { type Feeds, float32Data, float32Tensor, int32Tensor, int64Data, int64Tensor, type Program } from "./ort.ts";
+import type { Forest, Session, TokenIds } from "./session.ts";
+
+/** Rows of one run of the graph: the logits of this many are in memory at once. */
+const CHUNK = 256;
+/** Added to the attention scores of slots that a row must not see. */
+const HIDDEN = -1e9;
+
+export function openSession(program: Program, config: ModelConfig): Session {
+  return new OnnxSession(program, config);
+}
+
+class OnnxSession implements Session {
+  readonly vocabSize: number;
+  readonly contextLength: number;
+  readonly #program: Program;
+  readonly #config: ModelConfig;
+  readonly #cache: KvCache;
+  #cacheFeeds: Feeds = {};
+  #zeros = new Float32Array(0); // the bias of a chain
+  #length = 0;
+  #busy = false;
+  #disposed = false;
+
+  constructor(program: Program, config: ModelConfig) {
+    this.#program = program;
+    this.#config = config;
+    this.vocabSize = config.vocabSize;
+    this.contextLength = config.contextLength;
+    this.#cache = new KvCache(config);
+    this.#feedCache();
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  async forward(tokens: TokenIds, forest?: Forest): Promise<TokenIds> {
+    const next = new Int32Array(tokens.length);
+    await this.#passes(tokens, forest, "next", (output, rows, at) => {
+      next.set(int64Data(output).subarray(0, rows), at);
+    });
+    return next;
+  }
+
+  async logits(tokens: TokenIds, forest?: Forest): Promise<Float32Array> {
+    const all = new Float32Array(tokens.length * this.vocabSize);
+    await this.#passes(tokens, forest, "logits", (output, rows, at) => {
+      all.set(float32Data(output).subarray(0, rows * this.vocabSize), at * this.vocabSize);
+    });
+    return all;
+  }
+
+  truncate(length: number): void {
+    if (!Number.isInteger(length) || length < 0 || length > this.#length) {
+      throw new CllmError("bad-input", `cannot truncate to ${length}: the sequence has ${this.#length} tokens`);
+    }
+    this.#length = length;
+  }
+
+  async dispose(): Promise<void> {
+    this.#disposed = true;
+    this.#cache.release();
+    this.#cacheFeeds = {};
+    this.#zeros = new Float32Array(0);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  /** Run the tokens in one pass, or a long chain in several; hand each output to `take` with its rows and their start. */
+  async #passes(
+    tokens: TokenIds,
+    forest: Forest | undefined,
+    output: "next" | "logits",
+    take: (output: Awaited<ReturnType<Program["run"]>>[string], rows: number, at: number) => void,
+  ): Promise<void> {
+    this.#check(tokens, forest);
+    this.#busy = true;
+    const start = this.#length;
+    try {
+      const chunk = forest === undefined ? CHUNK : tokens.length;
+      for (let at = 0; at < tokens.length; at += chunk) {
+        const part = tokens.subarray(at, at + chunk);
+        const trunk = forest === undefined ? part.length : trunkLength(forest);
+        const padded = part.length > 1 ? part : Int32Array.of(part[0] as number, part[0] as number);
+        const feeds = this.#feeds(padded, forest);
+        const results = await this.#program.run(feeds, [output, "rows"]);
+        this.#cache.append(float32Data(results["rows"]!), padded.length, trunk, this.#length);
+        this.#length += trunk;
+        take(results[output]!, part.length, at);
+      }
+    } catch (error) {
+      this.#length = start;
+      throw error;
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  #check(tokens: TokenIds, forest: Forest | undefined): void {
+    if (this.#disposed) throw new CllmError("disposed", "this session was disposed: open a new one");
+    if (this.#busy) throw new CllmError("bad-input", "a pass is running on this session: await it before the next");
+    if (tokens.length === 0) throw new CllmError("bad-input", "no tokens to run: pass at least one");
+    for (const id of tokens) {
+      if (id < 0 || id >= this.vocabSize) {
+        throw new CllmError("bad-input", `token id ${id} is outside the vocabulary of ${this.vocabSize} ids`);
+      }
+    }
+    const total = this.#length + tokens.length;
+    if (total > this.contextLength) {
+      const over = total - this.contextLength;
+      throw new CllmError(
+        "context-overflow",
+        `${total} tokens are ${over} more than the model's context of ${this.contextLength}: shorten the prompt`,
+      );
+    }
+    if (forest !== undefined && forest.parents.length !== tokens.length) {
+      throw new CllmError("bad-input", `${forest.parents.length} parents for ${tokens.length} tokens`);
+    }
+  }
+
+  #feeds(tokens: TokenIds, forest: Forest | undefined): Feeds {
+    const past = this.#length;
+    const rows = tokens.length;
+    const total = past + rows;
+    if (this.#cache.reserve(total, past)) this.#feedCache();
+    const positions = new Int32Array(rows);
+    for (let i = 0; i < rows; i++) {
+      const parent = forest === undefined ? i - 1 : (forest.parents[i] as number);
+      positions[i] = parent < 0 ? past : (positions[parent] as number) + 1;
+      if (positions[i]! >= this.contextLength) positions[i] = this.contextLength - 1; // only a padding row gets here
+    }
+    return {
+      ...this.#cacheFeeds,
+      ids: int64Tensor(tokens, [1, rows]),
+      positions: int64Tensor(positions, [1, rows]),
+      bias: float32Tensor(this.#bias(rows, total, forest), [1, 1, rows, total]),
+      last_slot: int32Tensor(Int32Array.of(total - 1), [1]),
+      total: int32Tensor(Int32Array.of(total), [1]),
+      new_from: int64Tensor([past], [1]),
+      new_to: int64Tensor([total], [1]),
+    };
+  }
+
+  /** What is added to the scores of each row over all slots, `(rows, total)`: a forest's rows see their ancestors only. */
+  #bias(rows: number, total: number, forest: Forest | undefined): Float32Array {
+    if (forest === undefined) {
+      if (this.#zeros.length < rows * total) this.#zeros = new Float32Array(2 * rows * total);
+      return this.#zeros.subarray(0, rows * total);
+    }
+    const past = total - rows;
+    const bias = new Float32Array(rows * total);
+    for (let i = 0; i < rows; i++) {
+      const own = bias.subarray(i * total + past, i * total + past + i + 1); // later slots are hidden by causality
+      own.fill(HIDDEN);
+      for (let at = i; at >= 0; at = forest.parents[at] as number) own[at] = 0;
+    }
+    return bias;
+  }
+
+  #feedCache(): void {
+    const { kvHeads, headSize } = this.#config;
+    const shape = [1, kvHeads, this.#cache.capacity, headSize];
+    for (const [i, buffer] of this.#cache.buffers.entries()) {
+      this.#cacheFeeds[`past_${i}`] = float32Tensor(buffer, shape);
+    }
+  }
+}
+
+/** The longest leading run in which every token follows the one before it. */
+function trunkLength({ parents }: Forest): number {
+  let length = 0;
+  while (length < parents.length && parents[length] === length - 1) length++;
+  return length;
+}

@@ -1,0 +1,73 @@
+/**
+ * The one file that knows `onnxruntime-node`: compile an encoded graph, run it, release it. Everything the binding does
+ * differently from what the project wants (bigint ids, blocking runs, copied outputs) is dealt with here or named here.
+ */
+import * as ort from "onnxruntime-node";
+import { CllmError } from "../error.ts";
+import type { EncodedModel } from "../graph/graph.ts";
+
+export type Tensor = ort.Tensor;
+export type Feeds = Record<string, Tensor>;
+
+/** A compiled graph. */
+export interface Program {
+  /** Run once, fetching only `outputs`. Blocks this thread while it computes. */
+  run(feeds: Feeds, outputs: readonly string[]): Promise<Record<string, Tensor>>;
+  release(): Promise<void>;
+}
+
+export interface CompileOptions {
+  /** Threads of one pass. */
+  readonly threads: number;
+}
+
+/** Compile `model`. Throws `engine` with ONNX Runtime's own message. */
+export async function compile(model: EncodedModel, { threads }: CompileOptions): Promise<Program> {
+  let session: ort.InferenceSession;
+  try {
+    session = await ort.InferenceSession.create(model.bytes, {
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      logSeverityLevel: 3,
+      externalData: [...model.externalData],
+    });
+  } catch (cause) {
+    throw engineError("compiling the model failed", cause);
+  }
+  return {
+    async run(feeds, outputs) {
+      try {
+        return await session.run(feeds, outputs);
+      } catch (cause) {
+        throw engineError("running the model failed", cause);
+      }
+    },
+    release: () => session.release(),
+  };
+}
+
+function engineError(what: string, cause: unknown): CllmError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new CllmError("engine", `${what}: ${reason}`, { cause });
+}
+
+export function float32Tensor(data: Float32Array, dimensions: readonly number[]): Tensor {
+  return new ort.Tensor("float32", data, dimensions);
+}
+
+export function int32Tensor(data: Int32Array, dimensions: readonly number[]): Tensor {
+  return new ort.Tensor("int32", data, dimensions);
+}
+
+/** int64, which the binding takes as bigints. */
+export function int64Tensor(values: ArrayLike<number>, dimensions: readonly number[]): Tensor {
+  return new ort.Tensor("int64", BigInt64Array.from(values, BigInt), dimensions);
+}
+
+export function float32Data(tensor: Tensor): Float32Array {
+  return tensor.data as Float32Array;
+}
+
+export function int64Data(tensor: Tensor): Int32Array {
+  return Int32Array.from(tensor.data as BigInt64Array, Number);
+}
