@@ -22,20 +22,17 @@ const HALF = halfTable();
 /** Float32 of every IEEE half, by bits. */
 function halfTable(): Float32Array {
   const table = new Float32Array(65536);
-  for (let bits = 0; bits < 65536; bits++) {
-    const exponent = (bits >> 10) & 31;
-    const fraction = bits & 1023;
-    const size =
-      exponent === 0
-        ? fraction * 2 ** -24
-        : exponent === 31
-          ? fraction === 0
-            ? Infinity
-            : NaN
-          : (1 + fraction / 1024) * 2 ** (exponent - 15);
-    table[bits] = bits & 0x8000 ? -size : size;
-  }
+  for (let bits = 0; bits < 65536; bits++) table[bits] = bits & 0x8000 ? -halfSize(bits) : halfSize(bits);
   return table;
+}
+
+/** A half without its sign: 5 bits of exponent, 10 of fraction. */
+function halfSize(bits: number): number {
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 0) return fraction * 2 ** -24;
+  if (exponent === 31) return fraction === 0 ? Infinity : NaN;
+  return (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
 /** The f16 at byte `i`. */

@@ -26,8 +26,8 @@ export interface DownloadProgress {
 export interface Download {
   readonly url: string;
   readonly size: number;
-  /** The file's SHA-256 where it has 64 hexadecimal digits; otherwise only the size is checked. */
-  readonly etag: string;
+  /** Hexadecimal: SHA-256 (64 digits), or git's SHA-1 of the file as a blob (40). */
+  readonly hash: string;
   /** Where the whole file goes. */
   readonly blob: string;
   /** Its name for people. */
@@ -146,24 +146,24 @@ async function* fetchInto(handle: FileHandle, download: Download, start: number)
   }
 }
 
-/** Compare with the SHA-256 that the hub states, if it does. A file that differs is removed. */
-async function checkHash(handle: FileHandle, { etag, what }: Download, partial: string): Promise<void> {
-  if (!/^[0-9a-f]{64}$/.test(etag)) return;
-  const hash = createHash("sha256");
+/**
+ * Compare with the hash that the hub states: the SHA-256 of large files, the hash of git's blob for small ones. A file
+ * that differs is removed.
+ */
+async function checkHash(handle: FileHandle, { hash, size, what }: Download, partial: string): Promise<void> {
+  const digest = createHash(hash.length === 64 ? "sha256" : "sha1");
+  if (hash.length === 40) digest.update(`blob ${size}\0`);
   const buffer = new Uint8Array(2 ** 22);
   for (let position = 0; ; ) {
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
     if (bytesRead === 0) break;
-    hash.update(buffer.subarray(0, bytesRead));
+    digest.update(buffer.subarray(0, bytesRead));
     position += bytesRead;
   }
-  const found = hash.digest("hex");
-  if (found === etag) return;
+  const found = digest.digest("hex");
+  if (found === hash) return;
   await rm(partial, { force: true });
-  throw new CllmError(
-    "bad-file",
-    `${what} arrived damaged: SHA-256 ${found} instead of ${etag}. Run again to refetch it.`,
-  );
+  throw new CllmError("bad-file", `${what} arrived damaged: its hash is ${found} instead of ${hash}. Run again.`);
 }
 
 async function checkSpace(folder: string, bytes: number, what: string): Promise<void> {

@@ -45,52 +45,11 @@ const MAX_NAME_BYTES = 1024;
 const MAX_STRINGS = 2 ** 22; // of one array: vocabularies have up to some 300,000 entries
 const MAX_DIMENSIONS = 4;
 
-/** ggml's numbers of the element types: those that can be read, and the rest for error messages. */
-const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
-  ...([
-    [0, "F32"],
-    [1, "F16"],
-    [2, "Q4_0"],
-    [3, "Q4_1"],
-    [6, "Q5_0"],
-    [7, "Q5_1"],
-    [8, "Q8_0"],
-  ] as const),
-  ...([
-    [9, "Q8_1"],
-    [10, "Q2_K"],
-    [11, "Q3_K"],
-    [12, "Q4_K"],
-    [13, "Q5_K"],
-    [14, "Q6_K"],
-    [15, "Q8_K"],
-  ] as const),
-  ...([
-    [16, "IQ2_XXS"],
-    [17, "IQ2_XS"],
-    [18, "IQ3_XXS"],
-    [19, "IQ1_S"],
-    [20, "IQ4_NL"],
-    [21, "IQ3_S"],
-  ] as const),
-  ...([
-    [22, "IQ2_S"],
-    [23, "IQ4_XS"],
-    [24, "I8"],
-    [25, "I16"],
-    [26, "I32"],
-    [27, "I64"],
-    [28, "F64"],
-  ] as const),
-  ...([
-    [29, "IQ1_M"],
-    [30, "BF16"],
-    [34, "TQ1_0"],
-    [35, "TQ2_0"],
-    [39, "MXFP4"],
-    [40, "NVFP4"],
-  ] as const),
-]);
+/** Element types by ggml's number: those that can be read, and the rest for error messages; a dash was never used. */
+const TYPE_NAMES: readonly string[] = (
+  "F32 F16 Q4_0 Q4_1 - - Q5_0 Q5_1 Q8_0 Q8_1 Q2_K Q3_K Q4_K Q5_K Q6_K Q8_K IQ2_XXS IQ2_XS IQ3_XXS IQ1_S IQ4_NL IQ3_S " +
+  "IQ2_S IQ4_XS I8 I16 I32 I64 F64 IQ1_M BF16 - - - TQ1_0 TQ2_0 - - - MXFP4 NVFP4"
+).split(" ");
 
 /** Read the header. Throws `bad-file` naming what is wrong and `unsupported` for versions and types that are not built. */
 export async function readGgufHeader(file: BinaryFile): Promise<GgufHeader> {
@@ -289,8 +248,8 @@ function readTensorEntry(cursor: Cursor): TensorEntry {
   const lengths = Array.from({ length: dimensions }, () => cursor.count(`size of ${what}`, Number.MAX_SAFE_INTEGER));
   const type = cursor.u32();
   const offset = cursor.count(`offset of ${what}`, Number.MAX_SAFE_INTEGER);
-  const dtype = TYPE_NAMES.get(type);
-  if (!dtype) throw bad(cursor.file, `${what} has the unknown element type ${type}`);
+  const dtype = TYPE_NAMES[type] ?? "-";
+  if (dtype === "-") throw bad(cursor.file, `${what} has the unknown element type ${type}`);
   const codec = CODECS.get(dtype);
   if (!codec) {
     const message = `${cursor.file.path}: ${what} is stored as ${dtype}; ${[...CODECS.keys()].join(", ")} are supported.`;

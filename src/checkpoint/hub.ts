@@ -151,14 +151,14 @@ async function fetchRevision(id: HubId, options: HubOptions): Promise<string> {
     for (const name of missing) {
       const facts = found.find(({ path, type }) => path === name && type === "file");
       if (!facts) throw new CllmError("not-found", `${id.repo} has no file ${name}. Choose another revision.`);
-      const etag = facts.lfs?.oid ?? facts.oid ?? "";
-      if (!/^[\w-]{1,128}$/.test(etag) || !Number.isSafeInteger(facts.size) || facts.size < 0) {
+      const hash = facts.lfs?.oid ?? facts.oid ?? ""; // also the name of its blob, as its ETag is for the Python library
+      if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(hash) || !Number.isSafeInteger(facts.size) || facts.size < 0) {
         throw new CllmError("network", `${endpoint} gave no usable size and hash for ${name}. Check HF_ENDPOINT.`);
       }
-      const blob = join(folder, "blobs", etag);
+      const blob = join(folder, "blobs", hash);
       const url = `${endpoint}/${id.repo}/resolve/${info.sha}/${name.split("/").map(encodeURIComponent).join("/")}`;
       if (!existsSync(blob))
-        await downloadBlob({ url, size: facts.size, etag, blob, what: `${id.repo}/${name}`, ...options });
+        await downloadBlob({ url, size: facts.size, hash, blob, what: `${id.repo}/${name}`, ...options });
       await point(join(snapshot, name), blob);
     }
   };

@@ -229,7 +229,10 @@ describe("a download that breaks off", () => {
   test("with other bytes in its place is refused once and then fetched anew", async () => {
     mkdirSync(join(repoFolder(), "blobs"), { recursive: true });
     writeFileSync(partial(), Buffer.alloc(100));
-    await expect(fetchTiny()).rejects.toMatchObject({ code: "bad-file", message: expect.stringContaining("SHA-256") });
+    await expect(fetchTiny()).rejects.toMatchObject({
+      code: "bad-file",
+      message: expect.stringContaining("arrived damaged"),
+    });
     expect(existsSync(partial())).toBe(false);
     await fetchTiny();
   });
@@ -285,10 +288,9 @@ describe("the server", () => {
   });
 
   test("sending damaged bytes is found out by their hash", async () => {
-    hub.fail = () => null;
     hub.damage = true;
-    await expect(fetchTiny()).rejects.toMatchObject({ code: expect.stringMatching("bad-file|network") });
-    expect(blobs()).not.toContain(etagOf(weights));
+    await expect(fetchTiny()).rejects.toMatchObject({ code: "bad-file" });
+    expect(blobs()).toEqual([]);
   });
 
   test("sees the token on its own origin only", async () => {
