@@ -6,6 +6,7 @@
 import { CllmError } from "../error.ts";
 import type { DecoderName, GenerateOptions, Generation, LanguageModel, PromptInput } from "../generate/types.ts";
 import { quantile } from "./format.ts";
+import type { Progress } from "./terminal.ts";
 
 /** What all requests of a run share. */
 export type SharedOptions = Omit<GenerateOptions, "prompt" | "messages" | "decoder">;
@@ -51,7 +52,7 @@ export async function* measure(
       try {
         yield* measurePrompt(model, input, prompt, turned(withBaseline(decoders), prompt + run), shared);
       } catch (error) {
-        if (!(error instanceof CllmError) || !["context-overflow", "bad-input"].includes(error.code)) throw error;
+        if (!isRefusal(error)) throw error;
         refused.add(prompt);
         yield { kind: "refused", prompt, error };
       }
@@ -99,31 +100,33 @@ export function measurementOf(
   };
 }
 
-/** One short request through every decoder, so that what is done once (compiling, calibrating) is not measured. */
-export async function warmUp(
+/**
+ * One short request through every decoder, so that what is done once (compiling, calibrating) is not measured. Yields how far
+ * it is.
+ */
+export async function* warmUp(
   model: LanguageModel,
   inputs: readonly PromptInput[],
   decoders: readonly DecoderName[],
   shared: SharedOptions,
-): Promise<void> {
-  for (const decoder of withBaseline(decoders)) {
+): AsyncGenerator<Progress, void, void> {
+  const names = withBaseline(decoders);
+  for (const [index, decoder] of names.entries()) {
     for (const input of inputs) {
       try {
         await model.generate({ ...shared, ...input, decoder, maxNewTokens: Math.min(shared.maxNewTokens ?? 16, 16) });
         break;
       } catch (error) {
-        if (!(error instanceof CllmError) || !["context-overflow", "bad-input"].includes(error.code)) throw error;
+        if (!isRefusal(error)) throw error;
       }
     }
+    yield { stage: "warm up", what: decoder, done: index + 1, total: names.length, unit: "decoders" };
   }
 }
 
-/** Middle and spread of one figure over the prompts. */
-export interface Spread {
-  readonly q1: number;
-  readonly median: number;
-  readonly q3: number;
-}
+/** What a prompt may be left out for; anything else ends the run. */
+const isRefusal = (error: unknown): error is CllmError =>
+  error instanceof CllmError && (error.code === "context-overflow" || error.code === "bad-input");
 
 export interface DecoderSummary {
   readonly name: DecoderName;

@@ -97,7 +97,7 @@ export const bench: Command = defineCommand<BenchSettings>({
     const { temperature, topK, topP, minP, seed } = settings;
     const decoding = { blockSize, jacobiForm, maxNewTokens, stop, stopIds, ignoreEos };
     const shared = { ...decoding, temperature, topK, topP, minP, seed, signal: terminal.signal };
-    await warmUp(model, inputs, settings.decoders, shared);
+    for await (const progress of warmUp(model, inputs, settings.decoders, shared)) terminal.progress(progress);
     const { measurements, refused } = await measureAll(model, inputs, settings, shared, terminal);
     const summaries = summarize(measurements, settings.decoders);
     const measured = inputs.length - refused.size;

@@ -48,8 +48,6 @@ export const demo: Command = defineCommand<DemoSettings>({
       model.hasChatTemplate ? { messages: [{ role: "user" as const, content: prompt }] } : { prompt },
     );
     const shared = { maxNewTokens, signal: terminal.signal };
-    await warmUp(model, inputs, DECODERS, shared);
-    terminal.endProgress();
     const { colors } = terminal;
     const say = (text: string): void => {
       if (!terminal.json) terminal.write(text);
@@ -57,6 +55,8 @@ export const demo: Command = defineCommand<DemoSettings>({
     say(
       `${colors.bold(model.name)}, ${model.precision}, greedy, ${maxNewTokens} new tokens\n${colors.dim(machineName())}\n`,
     );
+    for await (const progress of warmUp(model, inputs, DECODERS, shared)) terminal.progress(progress);
+    terminal.endProgress();
     const measurements: Measurement[] = [];
     for (const [index, input] of inputs.entries()) {
       say(`\n${colors.bold(`> ${PROMPTS[index]}`)}\n\n`);

@@ -4,6 +4,7 @@
 import { type CheckpointFacts, describeCheckpoint } from "../../checkpoint/checkpoint.ts";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
 import type { ModelConfig } from "../../model/config.ts";
+import { cacheBytes, weightBytes } from "../../model/memory.ts";
 import { PRECISIONS, type Precision } from "../../model/precision.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { formatBytes } from "../format.ts";
@@ -50,7 +51,7 @@ function gather(checkpoint: Checkpoint): Info {
   const memory = Object.fromEntries(
     PRECISIONS.map((precision) => [
       precision,
-      { weights: weightBytes(checkpoint, precision), keyValuePer1000Tokens: keyValueBytes(config, 1000) },
+      { weights: weightBytes(config, precision), keyValuePer1000Tokens: cacheBytes(config, 1000) },
     ]),
   ) as Info["memory"];
   return {
@@ -72,22 +73,6 @@ function tokenizerKind({ tokenizer }: Checkpoint): string {
   if (kind !== "BPE") return kind;
   return JSON.stringify(preTokenizer ?? null).includes("ByteLevel") ? "byte-level BPE" : "SentencePiece BPE";
 }
-
-/** Bytes that a number of a matrix takes, scales counted. Norms, biases and the embedding's rows stay in float32. */
-const BYTES_PER_NUMBER: Readonly<Record<Precision, number>> = { fp32: 4, int8: 1 + 4 / 576, int4: 0.5 + 4 / 32 };
-
-function weightBytes({ weights }: Checkpoint, precision: Precision): number {
-  let bytes = 0;
-  for (const name of weights.names()) {
-    const shape = weights.shape(name);
-    const numbers = shape.reduce((product, length) => product * length, 1);
-    bytes += numbers * (shape.length > 1 ? BYTES_PER_NUMBER[precision] : 4);
-  }
-  return Math.round(bytes);
-}
-
-const keyValueBytes = ({ layers, kvHeads, headSize }: ModelConfig, tokens: number): number =>
-  2 * layers * kvHeads * headSize * 4 * tokens;
 
 function asText(found: Info, colors: Colors): string {
   const { config } = found;
