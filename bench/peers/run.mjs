@@ -4,7 +4,7 @@
  */
 import { execFileSync, fork } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { availableParallelism, cpus } from "node:os";
+import { availableParallelism, cpus, loadavg } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -19,6 +19,8 @@ const PAUSE_MS = 200;
 const WARM_UP = "Write three sentences about the sea.";
 /** A token that PyTorch preferred by less than this is rounding, not a difference. */
 const NEAR_TIE = 1e-3;
+/** Others' work beyond this many cores makes the figures worthless: threads that wait for each other suffer most. */
+const BUSY = 0.5;
 
 const USAGE = `node run.mjs --data DIR [options]
   --data DIR             folder that prepare.py wrote
@@ -188,7 +190,7 @@ function ratios(running) {
 
 /** The commit that is checked out, with a mark where files differ from it. */
 function commit() {
-  const git = (...args) => execFileSync("git", ["-C", ROOT, ...args], { encoding: "utf8" }).trim();
+  const git = (...args) => execFileSync("git", ["-C", ROOT, ...args], { encoding: "utf8", stdio: "pipe" }).trim();
   try {
     return git("rev-parse", "--short=12", "HEAD") + (git("status", "--porcelain", "-uno") === "" ? "" : "+changes");
   } catch {
@@ -253,6 +255,11 @@ async function main() {
   const manifest = join(options.data, "prepared.json");
   if (!existsSync(manifest)) throw new Error(`${manifest} is missing: run prepare.py first, see README.md.`);
   if (!existsSync(options.prompts)) throw new Error(`${options.prompts} is missing: name the prompts with --prompts.`);
+  const loadAverage = Number(loadavg()[0].toFixed(2));
+  if (loadAverage > BUSY)
+    console.error(
+      `The machine is busy (load average ${loadAverage}): the figures will not hold. Run it on an idle one.`,
+    );
   const prompts = await readPrompts(options);
   const running = [];
   try {
@@ -267,7 +274,12 @@ async function main() {
     benchmark: "peers",
     model,
     preparedWith: versions,
-    machine: { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length, node: process.versions.node },
+    machine: {
+      cpu: cpus()[0]?.model ?? "unknown",
+      cores: cpus().length,
+      node: process.versions.node,
+      loadAverage,
+    },
     threads: options.threads,
     prompts: prompts.length,
     maxNewTokens: options.maxNewTokens,
