@@ -19,7 +19,7 @@ const PAUSE_MS = 200;
 const WARM_UP = "Write three sentences about the sea.";
 /** A token that PyTorch preferred by less than this is rounding, not a difference. */
 const NEAR_TIE = 1e-3;
-/** Others' work beyond this many cores makes the figures worthless: threads that wait for each other suffer most. */
+/** With a load average over this the contenders share the cores with others, and not all suffer alike. */
 const BUSY = 0.5;
 
 const USAGE = `node run.mjs --data DIR [options]
