@@ -105,6 +105,25 @@ export async function cachedPassCosts(
   return costs;
 }
 
+/** Measures at most once: whoever asks meanwhile waits, and measures himself where the first one failed. */
+export function measuredOnce(
+  measure: (signal: AbortSignal | undefined) => Promise<PassCosts>,
+): (signal?: AbortSignal) => Promise<PassCosts> {
+  let known: PassCosts | null = null;
+  let measuring: Promise<PassCosts> | null = null;
+  return async (signal) => {
+    while (known === null && measuring !== null) await measuring.catch(() => {});
+    if (known !== null) return known;
+    measuring = measure(signal);
+    try {
+      known = await measuring;
+      return known;
+    } finally {
+      measuring = null;
+    }
+  };
+}
+
 /** Where calibrations are kept: `CLLM_CACHE`, else the platform's folder for caches. */
 export function defaultCacheFolder(): string {
   const { CLLM_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = process.env;

@@ -9,9 +9,10 @@ import type { Precision } from "../model/precision.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import type { ChatTemplate } from "../text/chat.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import { measuredOnce } from "./calibrate.ts";
 import { check } from "./check.ts";
-import { startDecoder } from "./decoders.ts";
-import { requestSchema } from "./options.ts";
+import { type AutoKnowledge, startDecoder } from "./decoders.ts";
+import { type Request, requestSchema } from "./options.ts";
 import type { Chunk, GenerateOptions, Generation, LanguageModel, PassCosts, PromptInput, Stats } from "./types.ts";
 import { createWriter } from "./writer.ts";
 
@@ -24,8 +25,8 @@ export interface ModelParts {
   readonly template: ChatTemplate;
   /** A new, empty sequence. */
   session(): Session;
-  /** Measures what passes cost, or knows it already. */
-  measureCosts(signal: AbortSignal | undefined): Promise<PassCosts>;
+  /** Measures what passes cost, or knows it already; those of sampling fetch and search the logits. */
+  measureCosts(sampling: boolean, signal: AbortSignal | undefined): Promise<PassCosts>;
   dispose(): Promise<void>;
 }
 
@@ -49,8 +50,8 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
   const running = new Set<Running>();
   const memory = new AutoMemory();
   let kept: Sequence | null = null;
-  let costs: PassCosts | null = null;
-  let measuring: Promise<PassCosts> | null = null;
+  const greedyCosts = measuredOnce((signal) => parts.measureCosts(false, signal));
+  const sampledCosts = measuredOnce((signal) => parts.measureCosts(true, signal));
   let disposal: Promise<void> | null = null;
 
   function requireAlive(): void {
@@ -87,21 +88,10 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     return tokenizer.encode(prompt ?? "");
   }
 
-  async function passCosts(signal?: AbortSignal): Promise<PassCosts> {
-    requireAlive();
-    while (measuring !== null && costs === null) {
-      await measuring.catch(() => {}); // whether it failed is for the request that began it
-      throwIfAborted(signal);
-      requireAlive();
-    }
-    if (costs !== null) return costs;
-    measuring = parts.measureCosts(signal);
-    try {
-      costs = await measuring;
-      return costs;
-    } finally {
-      measuring = null;
-    }
+  /** What `auto` needs to know before it decodes; other decoders need nothing. */
+  async function knowledgeFor({ decoder, temperature, signal }: Request): Promise<AutoKnowledge | null> {
+    if (decoder !== "auto") return null;
+    return { costs: await (temperature === 0 ? greedyCosts : sampledCosts)(signal), memory };
   }
 
   async function* stream(options: GenerateOptions): AsyncGenerator<Chunk, Generation, void> {
@@ -112,7 +102,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     for (const id of request.stopIds) requireId(id, config.vocabSize);
     const writer = createWriter(request, tokenizer);
     throwIfAborted(request.signal);
-    const knowledge = request.decoder === "auto" ? { costs: await passCosts(request.signal), memory } : null;
+    const knowledge = await knowledgeFor(request);
     requireAlive();
 
     const own = acquire(prompt);
@@ -193,7 +183,10 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
       requireAlive();
       return parts.session();
     },
-    passCosts,
+    passCosts: async (signal) => {
+      requireAlive();
+      return greedyCosts(signal);
+    },
     dispose,
     [Symbol.asyncDispose]: dispose,
   };

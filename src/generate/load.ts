@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { describeCheckpoint } from "../checkpoint/checkpoint.ts";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/open.ts";
+import { sampled } from "../decode/sampling.ts";
 import { createEngine, defaultThreads, type Engine } from "../runtime/engine.ts";
 import { createChatTemplate } from "../text/chat.ts";
 import { createTokenizer } from "../text/tokenizer.ts";
@@ -40,7 +41,7 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
       tokenizer,
       template,
       session: () => engine.session(),
-      measureCosts: (abort) => calibrated(engine, identity, settings, abort),
+      measureCosts: (sampling, abort) => calibrated(engine, identity, settings, sampling, abort),
       dispose: () => engine.dispose(),
     });
   } finally {
@@ -53,11 +54,12 @@ function calibrated(
   engine: Engine,
   identity: string,
   { precision, threads, cacheDir, onProgress }: LoadSettings,
+  sampling: boolean,
   signal: AbortSignal | undefined,
 ): Promise<PassCosts> {
-  const key = [identity, precision, threads ?? defaultThreads()];
+  const key = [identity, precision, threads ?? defaultThreads(), sampling ? "sampled" : "greedy"];
   return cachedPassCosts(cacheDir ?? defaultCacheFolder(), key, async () => {
-    await using session = engine.session();
+    await using session = sampled(engine.session(), { temperature: sampling ? 1 : 0 });
     const onPass = (done: number, total: number): void =>
       onProgress?.({ stage: "calibrate", what: "cost of a pass", done, total, unit: "passes" });
     return await measurePassCosts(session, { signal, onPass });

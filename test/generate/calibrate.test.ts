@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { CllmError } from "../../src/error.ts";
-import { CALIBRATED_SIZES, cachedPassCosts, measurePassCosts } from "../../src/generate/calibrate.ts";
+import { CALIBRATED_SIZES, cachedPassCosts, measuredOnce, measurePassCosts } from "../../src/generate/calibrate.ts";
 import type { PassCosts } from "../../src/generate/types.ts";
 import { chaoticModel, scriptedSession } from "../../src/runtime/scripted.ts";
 
@@ -47,6 +47,22 @@ describe("measuring", () => {
     await expect(measuring).rejects.toMatchObject({ code: "aborted" });
     await expect(measuring).rejects.toBeInstanceOf(CllmError);
   });
+});
+
+test("measuring happens once for all who ask, and again where it failed", async () => {
+  const outcomes = [new Error("interrupted"), new Map([[2, 1]]), new Map([[2, 9]])];
+  let begun = 0;
+  const costs = measuredOnce(async () => {
+    const outcome = outcomes[begun++]!;
+    await new Promise((done) => setTimeout(done, 1));
+    if (outcome instanceof Error) throw outcome;
+    return outcome;
+  });
+  const [first, ...others] = await Promise.allSettled([costs(), costs(), costs()]);
+  expect(first).toMatchObject({ status: "rejected", reason: outcomes[0] });
+  for (const other of others) expect(other).toMatchObject({ status: "fulfilled", value: outcomes[1] });
+  expect(await costs()).toBe(outcomes[1]);
+  expect(begun).toBe(2);
 });
 
 describe("the cache", () => {
