@@ -4,7 +4,8 @@
  * again. Knows a `Session` and nothing of what is inside.
  */
 import { createHash, randomUUID } from "node:crypto";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { cpus, homedir, platform } from "node:os";
 import { join } from "node:path";
 import * as z from "zod";
@@ -13,14 +14,15 @@ import { hash } from "../hash.ts";
 import type { Session } from "../runtime/session.ts";
 import type { PassCosts } from "./types.ts";
 
-/** Tokens in a pass that are measured. */
-export const CALIBRATED_SIZES: readonly number[] = [2, 4, 8, 16, 32];
+/** Tokens in a pass that are measured. One is run as two, but needs only one choice where tokens are sampled. */
+export const CALIBRATED_SIZES: readonly number[] = [1, 2, 4, 8, 16, 32];
 
 const CONTEXT = 64; // tokens that every measured pass looks back at
 const ROUNDS = 9;
 const ENOUGH_ROUNDS = 3;
 const BUDGET_MS = 700;
 const LONGEST_MS = 4000; // big models: one round must do
+const MAX_AGE_MS = 7 * 24 * 3600 * 1000; // machines change: other programs, drivers, power settings
 
 export interface CalibrateOptions {
   readonly signal?: AbortSignal | undefined;
@@ -69,6 +71,9 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
+const packageFile = new URL("../../package.json", import.meta.url);
+const { version } = JSON.parse(readFileSync(packageFile, "utf8")) as { readonly version: string };
+
 /** The file's content: what it is for, and the costs as pairs. */
 const fileSchema = z.strictObject({
   key: z.string(),
@@ -77,19 +82,21 @@ const fileSchema = z.strictObject({
 
 /**
  * The costs under `key` in the folder, or else what `measure` gives, kept for the next time. The key names everything that
- * the costs depend on; processor and runtime are added to it here.
+ * the costs depend on; processor, runtime and this package's version are added to it here. Older than a week, they are
+ * measured again.
  */
 export async function cachedPassCosts(
   folder: string,
   key: readonly (string | number)[],
   measure: () => Promise<PassCosts>,
 ): Promise<PassCosts> {
-  const whole = JSON.stringify([...key, cpus().length, cpus()[0]?.model, platform(), process.versions.node]);
+  const whole = JSON.stringify([...key, version, cpus().length, cpus()[0]?.model, platform(), process.versions.node]);
   const name = createHash("sha256").update(whole).digest("hex").slice(0, 24);
   const file = join(folder, "calibration", `${name}.json`);
   try {
     const known = fileSchema.parse(JSON.parse(await readFile(file, "utf8")));
-    if (known.key === whole) return new Map(known.costs);
+    const { mtimeMs } = await stat(file);
+    if (known.key === whole && Date.now() - mtimeMs < MAX_AGE_MS) return new Map(known.costs);
   } catch {
     // None yet, or damaged.
   }

@@ -1,5 +1,5 @@
 /** Laws of the calibration: what is measured is kept, and a cache is believed only where it is about the same thing. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
@@ -39,7 +39,7 @@ describe("measuring", () => {
 
   test("leaves out what a small context has no room for", async () => {
     const session = scriptedSession({ ...chaoticModel(100), contextLength: 20 });
-    expect([...(await measurePassCosts(session)).keys()]).toEqual([2, 4, 8]);
+    expect([...(await measurePassCosts(session)).keys()]).toEqual([1, 2, 4, 8]);
   });
 
   test("ends when it is aborted", async () => {
@@ -105,6 +105,15 @@ describe("the cache", () => {
     expect(await cachedPassCosts(folder, ["a", "int8"], measure)).toEqual(costs);
     expect(measured).toBe(2);
     expect(readFileSync(file(), "utf8")).toBe(whole);
+  });
+
+  test("that is older than a week is measured again", async () => {
+    await cachedPassCosts(folder, ["a"], measure);
+    const old = Date.now() / 1000 - 8 * 24 * 3600;
+    utimesSync(file(), old, old);
+    await cachedPassCosts(folder, ["a"], measure);
+    await cachedPassCosts(folder, ["a"], measure);
+    expect(measured).toBe(2);
   });
 
   test("that cannot be written is no error", async () => {

@@ -72,7 +72,7 @@ describe.each(PRECISIONS)("in %s", (precision) => {
 
   test("what passes cost is known by their size", async () => {
     const costs = await model.passCosts();
-    expect([...costs.keys()]).toEqual([2, 4, 8, 16, 32]);
+    expect([...costs.keys()]).toEqual([1, 2, 4, 8, 16, 32]);
   });
 });
 

@@ -130,7 +130,7 @@ async function freshCosts(model: LanguageModel, { signal, progress, endProgress 
     progress({ stage: "calibrate", what: "cost of a pass", done, total, unit: "passes" });
   const costs = await measurePassCosts(session, { signal, onPass });
   endProgress();
-  return costs;
+  return new Map([...costs].filter(([tokens]) => tokens > 1)); // a pass of one token is run as one of two
 }
 
 async function measureAll(
