@@ -5,9 +5,11 @@
  * Inputs, for S tokens after P cached ones, total = P + S, and a cache of C slots:
  *   ids (1, S), positions (1, S)  int64 · bias (1, 1, S, total) float32, added to the attention scores
  *   last_slot (1) = total - 1, total (1)  int32 · new_from (1) = P, new_to (1) = total  int64
+ *   head_from (1) int64: the first of the H rows that go on to the vocabulary
  *   past_{2l}, past_{2l+1} (1, kvHeads, C, headSize)  float32: keys and values of layer l
  * Outputs:
- *   next (1, S) int64 · logits (1, S, V) · rows (2 * layers, kvHeads, S, headSize): what to append to the cache
+ *   next (1, H) int64 · logits (1, H, V) and, in low precisions, logit_scale (1, H, 1) to multiply them by
+ *   rows (2 * layers, kvHeads, S, headSize) float32: what to append to the cache
  */
 import type { EncodedModel, Value } from "../graph/graph.ts";
 import type { ModelConfig } from "./config.ts";
@@ -37,6 +39,7 @@ export async function decodeGraph(
   const total = graph.input("total", "int32", [1]);
   const newFrom = graph.input("new_from", "int64", [1]);
   const newTo = graph.input("new_to", "int64", [1]);
+  const headFrom = graph.input("head_from", "int64", [1]);
   const rope = ropeTables(config, contextLength);
   const cos = graph.constant(rope.cos, [contextLength, headSize / 2]);
   const sin = graph.constant(rope.sin, [contextLength, headSize / 2]);
@@ -107,9 +110,11 @@ export async function decodeGraph(
   onLayer?.(layers);
   const mix = await weights.finalMix();
   if (mix !== null) x = graph.op("MatMul", [x, graph.constant(mix.data, [mix.rows, mix.columns])]);
-  const { logits, next } = products.head(x, await weights.head());
-  graph.output(next, "next", "int64", [1, "S"]);
-  graph.output(logits, "logits", "float32", [1, "S", vocabSize]);
+  x = graph.op("Slice", [x, headFrom, graph.integers(2 ** 31), graph.integers(1)]); // (1, H, D)
+  const { logits, scale, next } = products.head(x, await weights.head());
+  graph.output(next, "next", "int64", [1, "H"]);
+  graph.output(logits, "logits", "float32", [1, "H", vocabSize]);
+  if (scale !== null) graph.output(scale, "logit_scale", "float32", [1, "H", 1]);
   graph.output(graph.op("Concat", newRows, { axis: 0 }), "rows", "float32", [2 * layers, kvHeads, "S", headSize]);
   return graph.encode();
 }

@@ -20,8 +20,16 @@ export interface Products {
   apply(x: Value, product: Product, kind: ProductKind): Value;
   /** The vectors of token ids `(1, S)` as `(1, S, D)`, from a table `(V, D)`. */
   embed(ids: Value, table: Matrix): Value;
-  /** Logits `(1, S, V)` of x and the greedy next ids `(1, S)`; ties go to the smallest id. */
-  head(x: Value, table: Matrix): { logits: Value; next: Value };
+  /** From x `(1, H, D)` to the vocabulary. */
+  head(x: Value, table: Matrix): Head;
+}
+
+export interface Head {
+  readonly logits: Value; // (1, H, V)
+  /** What to multiply each row of logits by, `(1, H, 1)`: whoever only wants the largest saves the product. */
+  readonly scale: Value | null;
+  /** The greedy next ids `(1, H)`; ties go to the smallest id. */
+  readonly next: Value;
 }
 
 export interface ProductOptions {
@@ -49,7 +57,7 @@ function fp32Products(graph: Graph): Products {
     embed: (ids, table) => graph.op("Gather", [graph.constant(table.data, [table.rows, table.columns]), ids]),
     head(x, table) {
       const logits = product(x, table);
-      return { logits, next: graph.op("ArgMax", [logits], { axis: -1, keepdims: 0 }) };
+      return { logits, scale: null, next: graph.op("ArgMax", [logits], { axis: -1, keepdims: 0 }) };
     },
   };
 }
@@ -69,7 +77,8 @@ function int8Products(graph: Graph, options: ProductOptions): Products {
     gateUp: { weights: 1, activations: 1 },
     down: { weights: 1, activations: 2 },
   };
-  const product = (x: Value, weights: Int8Weights, activationPlanes: 1 | 2): Value => {
+  /** The product up to the scale of each row. */
+  const unscaled = (x: Value, weights: Int8Weights, activationPlanes: 1 | 2): { y: Value; scale: Value } => {
     const q = rows.quantize(x, activationPlanes);
     const columns = graph.constant(options.saturates ? toUnsigned(weights.data) : weights.data, weights.shape);
     const scales = graph.constant(weights.scales, [weights.scales.length]);
@@ -77,15 +86,19 @@ function int8Products(graph: Graph, options: ProductOptions): Products {
     let y = graph.op("MatMulIntegerToFloat", [q.bytes, columns, q.step, scales, ...zeros]);
     if (weights.planes === 2) y = sumOfTwo(graph, y, -1);
     if (activationPlanes === 2) y = sumOfTwo(graph, y, 1, PLANE_STEPS);
-    return graph.op("Mul", [y, q.scale]);
+    return { y, scale: q.scale };
   };
   return {
     graph,
     apply(x, { matrix, bias }, kind) {
       const { weights, activations } = planesOf[kind];
-      return withBias(graph, product(x, quantizeRows(matrix, weights), activations), bias);
+      const { y, scale } = unscaled(x, quantizeRows(matrix, weights), activations);
+      return withBias(graph, graph.op("Mul", [y, scale]), bias);
     },
-    ...lowPrecisionVocabulary(graph, options, (x, table) => product(x, quantizeRows(table, 1), 1)),
+    ...lowPrecisionVocabulary(graph, options, (x, table) => {
+      const { y, scale } = unscaled(x, quantizeRows(table, 1), 1);
+      return { logits: y, scale };
+    }),
   };
 }
 
@@ -105,7 +118,7 @@ function int4Products(graph: Graph, options: ProductOptions): Products {
   return {
     graph,
     apply: (x, { matrix, bias }) => withBias(graph, product(x, matrix, 4), bias),
-    ...lowPrecisionVocabulary(graph, options, (x, table) => product(x, table, 8)),
+    ...lowPrecisionVocabulary(graph, options, (x, table) => ({ logits: product(x, table, 8), scale: null })),
   };
 }
 
@@ -119,7 +132,7 @@ const CANDIDATES = 4;
 function lowPrecisionVocabulary(
   graph: Graph,
   { tiedHead }: ProductOptions,
-  roughLogits: (x: Value, table: Matrix) => Value,
+  roughLogits: (x: Value, table: Matrix) => Omit<Head, "next">,
 ): Pick<Products, "embed" | "head"> {
   let shared: Value | null = null;
   const tableOf = ({ data, rows, columns }: Matrix): Value => {
@@ -134,13 +147,13 @@ function lowPrecisionVocabulary(
     },
     head(x, table) {
       const count = Math.min(CANDIDATES, table.rows);
-      const logits = roughLogits(x, table); // (1, S, V)
+      const { logits, scale } = roughLogits(x, table); // (1, H, V)
       const [, ids] = graph.ops("TopK", [logits, graph.integers(count)], 2, { axis: -1 }) as [Value, Value];
-      const vectors = graph.op("Cast", [graph.op("Gather", [tableOf(table), ids])], { to: FLOAT32 }); // (1, S, c, D)
-      const exact = graph.op("MatMul", [vectors, graph.op("Unsqueeze", [x, graph.integers(-1)])]); // (1, S, c, 1)
-      const best = graph.op("ArgMax", [exact], { axis: 2, keepdims: 0 }); // (1, S, 1)
+      const vectors = graph.op("Cast", [graph.op("Gather", [tableOf(table), ids])], { to: FLOAT32 }); // (1, H, c, D)
+      const exact = graph.op("MatMul", [vectors, graph.op("Unsqueeze", [x, graph.integers(-1)])]); // (1, H, c, 1)
+      const best = graph.op("ArgMax", [exact], { axis: 2, keepdims: 0 }); // (1, H, 1)
       const next = graph.op("GatherElements", [ids, best], { axis: 2 });
-      return { logits, next: graph.op("Squeeze", [next, graph.integers(-1)]) };
+      return { logits, scale, next: graph.op("Squeeze", [next, graph.integers(-1)]) };
     },
   };
 }

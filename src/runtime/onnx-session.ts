@@ -9,11 +9,22 @@
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { KvCache } from "./kv-cache.ts";
-import { type Feeds, float32Data, float32Tensor, int32Tensor, int64Data, int64Tensor, type Program } from "./ort.ts";
+import {
+  type Feeds,
+  float32Data,
+  float32Tensor,
+  int32Tensor,
+  int64Data,
+  int64Tensor,
+  type Program,
+  type Tensor,
+} from "./ort.ts";
 import type { Forest, Session, TokenIds } from "./session.ts";
 
 /** Rows of one run of the graph: the logits of this many are in memory at once. */
 const CHUNK = 256;
+/** Rows of a prompt's last chunk that go on to the vocabulary: as few as keep their bits. */
+const HEAD_ROWS = 2;
 /** Added to the attention scores of slots that a row must not see. */
 const HIDDEN = -1e9;
 
@@ -48,17 +59,34 @@ class OnnxSession implements Session {
 
   async forward(tokens: TokenIds, forest?: Forest): Promise<TokenIds> {
     const next = new Int32Array(tokens.length);
-    await this.#passes(tokens, forest, "next", (output, rows, at) => {
-      next.set(int64Data(output).subarray(0, rows), at);
-    });
+    for await (const { results, rows, at } of this.#passes(tokens, forest, ["next"])) {
+      next.set(int64Data(results["next"]!).subarray(0, rows), at);
+    }
+    return next;
+  }
+
+  async prefill(tokens: TokenIds): Promise<number> {
+    let next = 0;
+    for await (const { results, rows } of this.#passes(tokens, undefined, ["next"], true)) {
+      next = int64Data(results["next"]!)[Math.min(rows, HEAD_ROWS) - 1] as number;
+    }
     return next;
   }
 
   async logits(tokens: TokenIds, forest?: Forest): Promise<Float32Array> {
-    const all = new Float32Array(tokens.length * this.vocabSize);
-    await this.#passes(tokens, forest, "logits", (output, rows, at) => {
-      all.set(float32Data(output).subarray(0, rows * this.vocabSize), at * this.vocabSize);
-    });
+    const width = this.vocabSize;
+    const all = new Float32Array(tokens.length * width);
+    const outputs = this.#program.outputs.includes("logit_scale") ? ["logits", "logit_scale"] : ["logits"];
+    for await (const { results, rows, at } of this.#passes(tokens, forest, outputs)) {
+      const part = all.subarray(at * width, (at + rows) * width);
+      part.set(float32Data(results["logits"]!).subarray(0, rows * width));
+      const scales = results["logit_scale"];
+      if (scales === undefined) continue;
+      for (let row = 0; row < rows; row++) {
+        const scale = float32Data(scales)[row] as number;
+        for (let i = row * width; i < (row + 1) * width; i++) part[i] = (part[i] as number) * scale;
+      }
+    }
     return all;
   }
 
@@ -80,13 +108,16 @@ class OnnxSession implements Session {
     return this.dispose();
   }
 
-  /** Run the tokens in one pass, or a long chain in several; hand each output to `take` with its rows and their start. */
-  async #passes(
+  /**
+   * Run the tokens in one pass, or a long chain in several, fetching `outputs`. Yields each pass's results with the
+   * number of its tokens and the index of its first. With `lastOnly`, only the last rows go on to the vocabulary.
+   */
+  async *#passes(
     tokens: TokenIds,
     forest: Forest | undefined,
-    output: "next" | "logits",
-    take: (output: Awaited<ReturnType<Program["run"]>>[string], rows: number, at: number) => void,
-  ): Promise<void> {
+    outputs: readonly string[],
+    lastOnly = false,
+  ): AsyncGenerator<{ results: Record<string, Tensor>; rows: number; at: number }, void, void> {
     this.#check(tokens, forest);
     this.#busy = true;
     const start = this.#length;
@@ -96,11 +127,11 @@ class OnnxSession implements Session {
         const part = tokens.subarray(at, at + chunk);
         const trunk = forest === undefined ? part.length : trunkLength(forest);
         const padded = part.length > 1 ? part : Int32Array.of(part[0] as number, part[0] as number);
-        const feeds = this.#feeds(padded, forest);
-        const results = await this.#program.run(feeds, [output, "rows"]);
+        const headFrom = lastOnly && part.length > HEAD_ROWS ? part.length - HEAD_ROWS : 0;
+        const results = await this.#program.run(this.#feeds(padded, forest, headFrom), [...outputs, "rows"]);
         this.#cache.append(float32Data(results["rows"]!), padded.length, trunk, this.#length);
         this.#length += trunk;
-        take(results[output]!, part.length, at);
+        yield { results, rows: part.length, at };
       }
     } catch (error) {
       this.#length = start;
@@ -132,7 +163,7 @@ class OnnxSession implements Session {
     }
   }
 
-  #feeds(tokens: TokenIds, forest: Forest | undefined): Feeds {
+  #feeds(tokens: TokenIds, forest: Forest | undefined, headFrom: number): Feeds {
     const past = this.#length;
     const rows = tokens.length;
     const total = past + rows;
@@ -152,6 +183,7 @@ class OnnxSession implements Session {
       total: int32Tensor(Int32Array.of(total), [1]),
       new_from: int64Tensor([past], [1]),
       new_to: int64Tensor([total], [1]),
+      head_from: int64Tensor([headFrom], [1]),
     };
   }
 

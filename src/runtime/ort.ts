@@ -11,6 +11,8 @@ export type Feeds = Record<string, Tensor>;
 
 /** A compiled graph. */
 export interface Program {
+  /** Names of what a run can fetch. */
+  readonly outputs: readonly string[];
   /** Run once, fetching only `outputs`. Blocks this thread while it computes. */
   run(feeds: Feeds, outputs: readonly string[]): Promise<Record<string, Tensor>>;
   release(): Promise<void>;
@@ -35,6 +37,7 @@ export async function compile(model: EncodedModel, { threads }: CompileOptions):
     throw engineError("compiling the model failed", cause);
   }
   return {
+    outputs: session.outputNames,
     async run(feeds, outputs) {
       try {
         return await session.run(feeds, outputs);
