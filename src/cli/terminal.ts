@@ -94,7 +94,8 @@ function createBar(): Bar {
         stop();
         [stage, since] = [key, performance.now()];
       }
-      if (bar === null && performance.now() - since < BAR_DELAY_MS) return;
+      const sudden = progress.total === 1; // what has no steps may block the process, so it is shown at once
+      if (bar === null && !sudden && performance.now() - since < BAR_DELAY_MS) return;
       if (bar === null) {
         bar = new cliProgress.SingleBar(
           { format: formatBar, stream: process.stderr, hideCursor: true, clearOnComplete: true, fps: 20 },
@@ -115,6 +116,7 @@ function formatBar(
   { progress, since }: { readonly progress: Progress; readonly since: number },
 ): string {
   const { stage, what, done, total, unit } = progress;
+  if (total === 1) return `${stage.padEnd(9)} ${what}`;
   const width = 24;
   const filled = total > 0 ? Math.round(Math.min(1, share) * width) : 0;
   const count =

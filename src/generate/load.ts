@@ -32,7 +32,8 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
       precision,
       ...(settings.threads !== undefined && { threads: settings.threads }),
       ...(signal && { signal }),
-      onProgress: (stage, what, done, total) => onProgress?.({ stage, what, done, total, unit: "tensors" }),
+      onProgress: (stage, what, done, total) =>
+        onProgress?.({ stage, what, done, total, unit: stage === "quantize" ? "layers" : "graphs" }),
     });
     return createLanguageModel({
       name,

@@ -11,12 +11,12 @@ export const DECODERS: readonly DecoderName[] = ["auto", "ar", "jacobi", "lookah
 
 /** What is being done while it takes long: for progress bars. `total` is 0 while unknown. */
 export interface Progress {
-  readonly stage: "download" | "read" | "quantize" | "compile" | "calibrate";
-  /** What of it, for people: a file's or a tensor's name. */
+  readonly stage: "download" | "quantize" | "compile" | "calibrate";
+  /** What of it, for people: a file's or a layer's name. */
   readonly what: string;
   readonly done: number;
   readonly total: number;
-  readonly unit: "bytes" | "tensors" | "passes";
+  readonly unit: "bytes" | "layers" | "graphs" | "passes";
 }
 
 export interface LoadOptions {
