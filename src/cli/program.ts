@@ -41,13 +41,12 @@ export async function runProgram(
     endProgress = terminal.endProgress;
     if (settings.verbose) terminal.note(`configuration: ${JSON.stringify({ command: command.name, ...settings })}`);
     await command.run(settings, terminal);
+    endProgress();
     return 0;
   } catch (error) {
     endProgress();
     if (!signal.aborted) process.stderr.write(`${formatError(error, json)}\n`);
     return error instanceof CllmError && error.code === "usage" ? EXIT_USAGE : EXIT_FAILURE;
-  } finally {
-    endProgress();
   }
 }
 
@@ -71,8 +70,8 @@ function parse(args: readonly string[], commands: readonly Command[], version: s
 const listCommands = (commands: readonly Command[]): string =>
   `there are ${commands.map(({ name }) => name).join(", ")}`;
 
-/** The whole command line as commander has it; also what completion scripts are made from. */
-export function createParser(
+/** The whole command line as commander has it; the command that is named goes to `onCommand` with its settings. */
+function createParser(
   commands: readonly Command[],
   version: string,
   onCommand: (command: Command, settings: Common) => void,
@@ -135,7 +134,9 @@ function settingsOf(command: Command, parser: Parser): Common {
     given[key] = argument;
   }
   const configured = configFile === undefined ? {} : readConfig(configFile, fields, command.name);
-  const nameOf = (key: string): string => (fields[key] === undefined ? key : flagOf(key, fields[key]));
+  const isFlag = (key: string): boolean =>
+    Object.hasOwn(fields, key) && !(command.argumentOnly && key === command.argument);
+  const nameOf = (key: string): string => (isFlag(key) ? flagOf(key, fields[key]!) : key);
   const settings = check(z.strictObject(fields), { ...configured, ...given }, { what: `cllm ${command.name}`, nameOf });
   return settings as unknown as Common;
 }

@@ -28,7 +28,7 @@ export interface LoadOptions {
   readonly offline?: boolean | undefined;
   /** Branch, tag or commit of a hub repository. Default: `main`. */
   readonly revision?: string | undefined;
-  /** Where hub downloads and calibrations are kept. Default: `CLLM_CACHE`, else the platform's cache folder. */
+  /** Where downloads and calibrations are kept. Default: `CLLM_CACHE`, else the hub's and the platform's cache folders. */
   readonly cacheDir?: string | undefined;
   /** Hub access token. Default: `HF_TOKEN`. */
   readonly token?: string | undefined;
