@@ -29,7 +29,8 @@ export async function decodeGraph(
   products: Products,
   { onLayer }: DecodeGraphOptions = {},
 ): Promise<EncodedModel> {
-  const { layers, heads, kvHeads, headSize, hiddenSize, vocabSize, contextLength, normEpsilon } = config;
+  const { layers, heads, kvHeads, headSize, hiddenSize, intermediateSize, vocabSize, contextLength, normEpsilon } =
+    config;
   const graph = products.graph;
   const epsilon = { epsilon: { float: normEpsilon } };
   const ids = graph.input("ids", "int64", [1, "S"]);
@@ -44,6 +45,7 @@ export async function decodeGraph(
   const cos = graph.constant(rope.cos, [contextLength, headSize / 2]);
   const sin = graph.constant(rope.sin, [contextLength, headSize / 2]);
   const window = config.slidingWindow !== null && config.slidingWindow < contextLength ? config.slidingWindow : -1;
+  const hiddenMix = await weights.hiddenMix();
   const newRows: Value[] = [];
 
   const headNorm = (x: Value, weight: Float32Array, count: number): Value => {
@@ -79,10 +81,20 @@ export async function decodeGraph(
 
   /** SwiGLU: down(silu(gate(x)) * up(x)). */
   const feedForward = (x: Value, layer: LayerWeights): Value => {
-    const both = products.apply(x, layer.gateUp, "gateUp");
-    const [gate, up] = graph.ops("Split", [both], 2, { axis: -1, num_outputs: 2 }) as [Value, Value];
+    const gate = products.apply(x, layer.gate, "gate");
+    const up = products.applyUnscaled(x, layer.up, "up");
     const silu = graph.op("QuickGelu", [gate], { alpha: { float: 1 } });
-    return products.apply(graph.op("Mul", [silu, up]), layer.down, "down");
+    const hidden = mixHidden(graph.op("Mul", [silu, up.value])); // (1, S, intermediateSize)
+    return products.apply({ value: hidden, scale: up.scale }, layer.down, "down");
+  };
+
+  /** x · (I ⊗ mix): segments of the hidden layer rotated, as the weights behind it are. */
+  const mixHidden = (x: Value): Value => {
+    if (hiddenMix === null) return x;
+    const size = hiddenMix.rows;
+    const mix = graph.constant(hiddenMix.data, [size, size]);
+    const segments = graph.op("Reshape", [x, graph.integers(1, -1, size)]);
+    return graph.op("Reshape", [graph.op("MatMul", [segments, mix]), graph.integers(1, -1, intermediateSize)]);
   };
 
   /** residual + x, and the same normalized. */

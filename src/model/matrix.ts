@@ -45,3 +45,11 @@ export function scaleColumns({ columns, data }: Matrix, scale: Float32Array): vo
     for (let j = 0; j < columns; j++) data[at + j] = (data[at + j] as number) * (scale[j] as number);
   }
 }
+
+/** The square matrix with `values` on its diagonal. */
+export function diagonal(values: Float32Array): Matrix {
+  const size = values.length;
+  const data = new Float32Array(size * size);
+  for (let i = 0; i < size; i++) data[i * size + i] = values[i] as number;
+  return { rows: size, columns: size, data };
+}

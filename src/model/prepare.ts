@@ -4,7 +4,7 @@
  */
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "./config.ts";
-import { type Matrix, scaleColumns, stack, transpose } from "./matrix.ts";
+import { diagonal, type Matrix, scaleColumns, stack, transpose } from "./matrix.ts";
 import { Rotation } from "./rotation.ts";
 import type { Weights } from "./weights.ts";
 
@@ -22,8 +22,8 @@ export interface LayerWeights {
   readonly keyNorm: Float32Array | null;
   readonly output: Product;
   readonly postNorm: Float32Array; // (D,)
-  /** Rows of the gate, then of the up projection. */
-  readonly gateUp: Product;
+  readonly gate: Product;
+  readonly up: Product;
   readonly down: Product;
 }
 
@@ -31,6 +31,8 @@ export interface PreparedWeights {
   embedding(): Promise<Matrix>; // (V, D)
   layer(index: number): Promise<LayerWeights>;
   finalNorm(): Promise<Float32Array>; // (D,)
+  /** What each segment of the hidden layer is multiplied by before the down projection, or null for nothing. */
+  hiddenMix(): Promise<Matrix | null>;
   /** What the normalized stream is multiplied by before the head, `(D, D)`, or null for nothing. */
   finalMix(): Promise<Matrix | null>;
   /** The embedding itself where the head is tied. */
@@ -64,6 +66,7 @@ export function plainWeights(config: ModelConfig, weights: Weights): PreparedWei
     embedding: () => matrix("model.embed_tokens.weight", vocabSize, hiddenSize),
     finalNorm: () => read("model.norm.weight", hiddenSize),
     finalMix: async () => null,
+    hiddenMix: async () => null,
     head: () => matrix(config.tiedHead ? "model.embed_tokens.weight" : "lm_head.weight", vocabSize, hiddenSize),
     async layer(index) {
       const name = (part: string): string => `model.layers.${index}.${part}`;
@@ -94,27 +97,27 @@ export function plainWeights(config: ModelConfig, weights: Weights): PreparedWei
           bias: config.outputBias ? await vector("self_attn.o_proj.bias", hiddenSize) : null,
         },
         postNorm: await vector("post_attention_layernorm.weight", hiddenSize),
-        gateUp: {
-          matrix: stack([
-            await weight("mlp.gate_proj", intermediateSize, hiddenSize),
-            await weight("mlp.up_proj", intermediateSize, hiddenSize),
-          ]),
-          bias: null,
-        },
+        gate: { matrix: await weight("mlp.gate_proj", intermediateSize, hiddenSize), bias: null },
+        up: { matrix: await weight("mlp.up_proj", intermediateSize, hiddenSize), bias: null },
         down: { matrix: await weight("mlp.down_proj", hiddenSize, intermediateSize), bias: null },
       };
     },
   };
 }
 
+/** Channels of the hidden layer that are rotated together, at most: wider spreads outliers farther and costs more. */
+const HIDDEN_SEGMENT = 128;
+
 /**
  * The same model with its residual stream in a rotated basis: norm weights are folded into the products behind them, which
  * leaves norms that commute with the rotation; what reads the stream is rotated in its columns, what writes to it in its
- * rows. Outliers are spread over all channels, so activations lose less in eight bits. No cost when decoding.
+ * rows. Outliers are spread over all channels, so activations lose less in eight bits, and decoding costs no more. The
+ * hidden layer lies behind a product of two vectors, so segments of it are rotated as they come (`hiddenMix`).
  */
 export function rotatedWeights(config: ModelConfig, weights: Weights): PreparedWeights {
   const plain = plainWeights(config, weights);
   const stream = new Rotation(config.hiddenSize);
+  const hidden = new Rotation(Math.min(HIDDEN_SEGMENT, config.intermediateSize & -config.intermediateSize));
   const ones = new Float32Array(config.hiddenSize).fill(1);
 
   const reads = ({ matrix, bias }: Product, norm: Float32Array): Product => {
@@ -129,6 +132,10 @@ export function rotatedWeights(config: ModelConfig, weights: Weights): PreparedW
     return { matrix: transpose(columns), bias };
   };
 
+  const hiddenRotated = (matrix: Matrix): Matrix => {
+    hidden.apply(matrix.data);
+    return matrix;
+  };
   const rotated = async (matrix: Promise<Matrix>): Promise<Matrix> => {
     const read = await matrix;
     stream.apply(read.data);
@@ -145,19 +152,22 @@ export function rotatedWeights(config: ModelConfig, weights: Weights): PreparedW
         qkv: reads(layer.qkv, layer.inputNorm),
         output: writes(layer.output),
         postNorm: ones,
-        gateUp: reads(layer.gateUp, layer.postNorm),
-        down: writes(layer.down),
+        gate: reads(layer.gate, layer.postNorm),
+        up: reads(layer.up, layer.postNorm),
+        down: writes({ ...layer.down, matrix: hiddenRotated(layer.down.matrix) }),
       };
     },
     finalNorm: async () => ones,
+    async hiddenMix() {
+      const mix = diagonal(new Float32Array(hidden.size).fill(1));
+      hidden.apply(mix.data);
+      return mix;
+    },
     /** Qᵀ · diag(norm) · Q: the final norm's weights in the rotated basis, so that embedding and head stay one table. */
     async finalMix() {
-      const { hiddenSize } = config;
-      const norm = await plain.finalNorm();
-      const mix = new Float32Array(hiddenSize * hiddenSize);
-      for (let i = 0; i < hiddenSize; i++) mix[i * hiddenSize + i] = norm[i] as number;
-      stream.apply(mix); // diag(norm) · Q
-      const columns = transpose({ rows: hiddenSize, columns: hiddenSize, data: mix });
+      const mix = diagonal(await plain.finalNorm());
+      stream.apply(mix.data); // diag(norm) · Q
+      const columns = transpose(mix);
       stream.apply(columns.data); // (Qᵀ · diag(norm) · Q)ᵀ, which is symmetric
       return columns;
     },

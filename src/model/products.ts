@@ -9,15 +9,23 @@ import { toFloat16 } from "./float16.ts";
 import { type Matrix, transpose } from "./matrix.ts";
 import type { Precision } from "./precision.ts";
 import type { Product } from "./prepare.ts";
-import { type Int8Weights, quantizeBlocks, quantizeRows } from "./quantize.ts";
+import { quantizeBlocks, quantizeRows } from "./quantize.ts";
 
 /** Which product of the model: schemes differ in how they treat them. */
-export type ProductKind = "qkv" | "output" | "gateUp" | "down";
+export type ProductKind = "qkv" | "output" | "gate" | "up" | "down";
+
+/** A tensor `(1, S, N)` whose rows are still to be multiplied by `scale`, `(1, S, 1)`; null for nothing to do. */
+export interface Rows {
+  readonly value: Value;
+  readonly scale: Value | null;
+}
 
 export interface Products {
   readonly graph: Graph;
   /** x · Wᵀ + b, for x of shape `(1, S, in)`. */
-  apply(x: Value, product: Product, kind: ProductKind): Value;
+  apply(x: Value | Rows, product: Product, kind: ProductKind): Value;
+  /** The same, but where that is cheaper with the rows' scales left to whoever comes next. Products without bias only. */
+  applyUnscaled(x: Value, product: Product, kind: ProductKind): Rows;
   /** The vectors of token ids `(1, S)` as `(1, S, D)`, from a table `(V, D)`. */
   embed(ids: Value, table: Matrix): Value;
   /** From x `(1, H, D)` to the vocabulary. */
@@ -53,7 +61,8 @@ function fp32Products(graph: Graph): Products {
   };
   return {
     graph,
-    apply: (x, { matrix, bias }) => withBias(graph, product(x, matrix), bias),
+    apply: (x, { matrix, bias }) => withBias(graph, product(scaled(graph, x), matrix), bias),
+    applyUnscaled: (x, { matrix }) => ({ value: product(x, matrix), scale: null }),
     embed: (ids, table) => graph.op("Gather", [graph.constant(table.data, [table.rows, table.columns]), ids]),
     head(x, table) {
       const logits = product(x, table);
@@ -64,40 +73,33 @@ function fp32Products(graph: Graph): Products {
 
 /**
  * Eight bits, one scale for each output channel and one for each row of activations, so that a pass is a few big integer
- * products whose sums are exact. Measured on SmolLM2-135M as the square root of the mean KL divergence from fp32, in
- * thousandths, each product alone: qkv 36 from its weights and 18 from its activations, output 14 in all, gateUp 26 and
- * 23, down 29 and 65, head 20. So qkv gets a second plane of weights, down one of activations, and the head's best
- * candidates are computed again in half precision; what is left is about 49.
+ * products whose sums are exact. Products whose weights suffer most have a second plane of them.
+ *
+ * Measured on SmolLM2-135M with rotated weights, as the square root of the mean KL divergence from fp32 in thousandths,
+ * each product alone: qkv 36 from its weights and 18 from its activations, output 14, gate and up 26 and 23, down 29 and
+ * 20 (65 if its input were not rotated), head 20 (0 with the best candidates computed again).
  */
 function int8Products(graph: Graph, options: ProductOptions): Products {
   const rows = new RowQuantizer(graph);
-  const planesOf: Record<ProductKind, { weights: 1 | 2; activations: 1 | 2 }> = {
-    qkv: { weights: 2, activations: 1 },
-    output: { weights: 1, activations: 1 },
-    gateUp: { weights: 1, activations: 1 },
-    down: { weights: 1, activations: 2 },
-  };
-  /** The product up to the scale of each row. */
-  const unscaled = (x: Value, weights: Int8Weights, activationPlanes: 1 | 2): { y: Value; scale: Value } => {
-    const q = rows.quantize(x, activationPlanes);
+  const unscaled = (x: Value | Rows, matrix: Matrix, planes: 1 | 2): Rows => {
+    const weights = quantizeRows(matrix, planes);
+    const { bytes, scale } = rows.quantize(x);
     const columns = graph.constant(options.saturates ? toUnsigned(weights.data) : weights.data, weights.shape);
     const scales = graph.constant(weights.scales, [weights.scales.length]);
     const zeros = options.saturates ? [graph.byte(128), graph.byte(128)] : [graph.byte(128)];
-    let y = graph.op("MatMulIntegerToFloat", [q.bytes, columns, q.step, scales, ...zeros]);
-    if (weights.planes === 2) y = sumOfTwo(graph, y, -1);
-    if (activationPlanes === 2) y = sumOfTwo(graph, y, 1, PLANE_STEPS);
-    return { y, scale: q.scale };
+    const both = graph.op("MatMulIntegerToFloat", [bytes, columns, graph.scalar(ROW_STEP), scales, ...zeros]);
+    if (planes === 1) return { value: both, scale };
+    const [first, second] = graph.ops("Split", [both], 2, { axis: -1, num_outputs: 2 }) as [Value, Value];
+    return { value: graph.op("Add", [first, second]), scale };
   };
+  const planesOf = (kind: ProductKind): 1 | 2 => (TWO_PLANES.has(kind) ? 2 : 1);
   return {
     graph,
-    apply(x, { matrix, bias }, kind) {
-      const { weights, activations } = planesOf[kind];
-      const { y, scale } = unscaled(x, quantizeRows(matrix, weights), activations);
-      return withBias(graph, graph.op("Mul", [y, scale]), bias);
-    },
+    apply: (x, { matrix, bias }, kind) => withBias(graph, scaled(graph, unscaled(x, matrix, planesOf(kind))), bias),
+    applyUnscaled: (x, { matrix }, kind) => unscaled(x, matrix, planesOf(kind)),
     ...lowPrecisionVocabulary(graph, options, (x, table) => {
-      const { y, scale } = unscaled(x, quantizeRows(table, 1), 1);
-      return { logits: y, scale };
+      const { value, scale } = unscaled(x, table, 1);
+      return { logits: value, scale };
     }),
   };
 }
@@ -117,7 +119,8 @@ function int4Products(graph: Graph, options: ProductOptions): Products {
   };
   return {
     graph,
-    apply: (x, { matrix, bias }) => withBias(graph, product(x, matrix, 4), bias),
+    apply: (x, { matrix, bias }) => withBias(graph, product(scaled(graph, x), matrix, 4), bias),
+    applyUnscaled: (x, { matrix }) => ({ value: product(x, matrix, 4), scale: null }),
     ...lowPrecisionVocabulary(graph, options, (x, table) => ({ logits: product(x, table, 8), scale: null })),
   };
 }
@@ -159,12 +162,13 @@ function lowPrecisionVocabulary(
 }
 
 const FLOAT32 = 1;
-/** Steps of the second plane in one of the first: its bytes hold the rounding error of the first, at most half a step. */
-const PLANE_STEPS = 254;
+/** One step of a row's bytes, as a share of the row's largest magnitude. */
+const ROW_STEP = 1 / 127;
+/** Products with a second plane of weights. */
+const TWO_PLANES: ReadonlySet<ProductKind> = new Set<ProductKind>(["qkv"]);
 
 interface QuantizedRows {
-  readonly bytes: Value; // uint8 (1, planes * S, in), zero point 128
-  readonly step: Value; // of the first plane, as a share of `scale`
+  readonly bytes: Value; // uint8 (1, S, in), zero point 128
   readonly scale: Value; // (1, S, 1)
 }
 
@@ -177,31 +181,24 @@ class RowQuantizer {
     this.#graph = graph;
   }
 
-  quantize(x: Value, planes: 1 | 2): QuantizedRows {
-    const key = `${x.name}/${planes}`;
-    const known = this.#known.get(key);
+  quantize(x: Value | Rows): QuantizedRows {
+    const { value, scale: pending } = "value" in x ? x : { value: x, scale: null };
+    const known = this.#known.get(value.name);
     if (known !== undefined) return known;
     const graph = this.#graph;
-    const zero = graph.byte(128);
-    const step = graph.scalar(1 / 127);
-    const scale = graph.op("ReduceMax", [graph.op("Abs", [x]), graph.integers(-1)], { keepdims: 1 });
-    const unit = graph.op("Div", [x, scale]); // a row of zeros becomes NaN, then some byte, then zero again
-    let bytes = graph.op("QuantizeLinear", [unit, step, zero]);
-    if (planes === 2) {
-      const error = graph.op("Sub", [unit, graph.op("DequantizeLinear", [bytes, step, zero])]);
-      const fine = graph.op("QuantizeLinear", [error, graph.scalar(1 / 127 / PLANE_STEPS), zero]);
-      bytes = graph.op("Concat", [bytes, fine], { axis: 1 });
-    }
-    const quantized = { bytes, step, scale };
-    this.#known.set(key, quantized);
+    const largest = graph.op("ReduceMax", [graph.op("Abs", [value]), graph.integers(-1)], { keepdims: 1 });
+    const unit = graph.op("Div", [value, largest]); // a row of zeros becomes NaN, then some byte, then zero again
+    const bytes = graph.op("QuantizeLinear", [unit, graph.scalar(ROW_STEP), graph.byte(128)]);
+    const quantized = { bytes, scale: pending === null ? largest : graph.op("Mul", [largest, pending]) };
+    this.#known.set(value.name, quantized);
     return quantized;
   }
 }
 
-/** The halves of y along `axis` added, the second divided by `divisor`. */
-function sumOfTwo(graph: Graph, y: Value, axis: number, divisor = 1): Value {
-  const [first, second] = graph.ops("Split", [y], 2, { axis, num_outputs: 2 }) as [Value, Value];
-  return graph.op("Add", [first, divisor === 1 ? second : graph.op("Mul", [second, graph.scalar(1 / divisor)])]);
+/** A tensor with its rows multiplied by what they still were to be. */
+function scaled(graph: Graph, x: Value | Rows): Value {
+  if (!("value" in x)) return x;
+  return x.scale === null ? x.value : graph.op("Mul", [x.value, x.scale]);
 }
 
 function withBias(graph: Graph, y: Value, bias: Float32Array | null): Value {

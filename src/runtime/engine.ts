@@ -50,7 +50,7 @@ export async function createEngine(
   const saturates = precision === "int8" && (await bytesSaturate());
   const graph = new Graph();
   const products = productsFor(precision, graph, { tiedHead: config.tiedHead, saturates });
-  const prepared = precision === "fp32" ? plainWeights(config, weights) : rotatedWeights(config, weights);
+  const prepared = precision === "int8" ? rotatedWeights(config, weights) : plainWeights(config, weights);
   const encoded = await decodeGraph(config, prepared, products, {
     onLayer(done) {
       if (signal?.aborted) throw new CllmError("aborted", "loading the model was aborted", { cause: signal.reason });
