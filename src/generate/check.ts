@@ -31,7 +31,7 @@ function describe(issue: z.core.$ZodIssue, schema: z.ZodType, { what, nameOf = (
     return unknownName(owner, nameOf(issue.keys[0]!), names);
   }
   const subject = first === undefined ? what : pathName(first, rest, nameOf);
-  if (issue.input === undefined && issue.code === "invalid_type") return `${subject} is missing`;
+  if (issue.input === undefined && issue.code !== "custom") return `${subject} is missing; give ${expectation(issue)}`;
   return `${subject} must be ${expectation(issue)}${issue.code === "custom" ? "" : `, not ${show(issue.input)}`}`;
 }
 
