@@ -27,10 +27,10 @@ function describe(issue: z.core.$ZodIssue, schema: z.ZodType, { what, nameOf = (
   const [first, ...rest] = issue.path;
   if (issue.code === "unrecognized_keys") {
     const names = first === undefined && schema instanceof z.ZodObject ? Object.keys(schema.shape).map(nameOf) : [];
-    const owner = first === undefined ? what : pathName(first, rest, nameOf);
+    const owner = first === undefined ? what : pathName(what, first, rest, nameOf);
     return unknownName(owner, nameOf(issue.keys[0]!), names);
   }
-  const subject = first === undefined ? what : pathName(first, rest, nameOf);
+  const subject = first === undefined ? what : pathName(what, first, rest, nameOf);
   if (issue.input === undefined && issue.code !== "custom") return `${subject} is missing; give ${expectation(issue)}`;
   return `${subject} must be ${expectation(issue)}${issue.code === "custom" ? "" : `, not ${show(issue.input)}`}`;
 }
@@ -43,8 +43,13 @@ export function unknownName(owner: string, name: string, known: readonly string[
   return `${owner} has no ${name}${next}`;
 }
 
-function pathName(first: PropertyKey, rest: readonly PropertyKey[], nameOf: (key: string) => string): string {
-  const head = typeof first === "string" ? nameOf(first) : `[${String(first)}]`;
+function pathName(
+  what: string,
+  first: PropertyKey,
+  rest: readonly PropertyKey[],
+  nameOf: (key: string) => string,
+): string {
+  const head = typeof first === "string" ? nameOf(first) : `${what}[${String(first)}]`;
   return head + rest.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
 }
 

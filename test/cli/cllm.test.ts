@@ -104,6 +104,13 @@ describe("a failure", () => {
     expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
   });
 
+  test("names the message that is none", () => {
+    const messages = file("half.json", '[{"role": "user", "content": "a"}, {"role": "user"}]');
+    const { status, stderr } = cllm(["generate", "--messages", messages]);
+    expect(stderr).toMatch(/error\[bad-input\]: --messages .*half\.json\[1\]\.content is missing; give a text/);
+    expect(status).toBe(1);
+  });
+
   test("shows its stack only where it is asked for", () => {
     const args = ["info", "--model", "no-such-model.gguf", "--offline"];
     expect(cllm(args).stderr).not.toContain("    at ");
