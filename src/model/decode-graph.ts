@@ -11,6 +11,7 @@
  *   next (1, H) int64 · logits (1, H, V) and, in low precisions, logit_scale (1, H, 1) to multiply them by
  *   rows (2 * layers, kvHeads, S, headSize) float32: what to append to the cache
  */
+import { CllmError } from "../error.ts";
 import type { EncodedModel, Value } from "../graph/graph.ts";
 import type { ModelConfig } from "./config.ts";
 import type { LayerWeights, PreparedWeights } from "./prepare.ts";
@@ -22,7 +23,10 @@ export interface DecodeGraphOptions {
   readonly onLayer?: (done: number) => void;
 }
 
-/** Build the graph, reading one layer's weights at a time. */
+/** Attention takes heads of a multiple of this many channels. */
+const HEAD_STEP = 16;
+
+/** Build the graph, reading one layer's weights at a time. Throws `unsupported` for heads of odd sizes. */
 export async function decodeGraph(
   config: ModelConfig,
   weights: PreparedWeights,
@@ -31,6 +35,10 @@ export async function decodeGraph(
 ): Promise<EncodedModel> {
   const { layers, heads, kvHeads, headSize, hiddenSize, intermediateSize, vocabSize, contextLength, normEpsilon } =
     config;
+  if (headSize % HEAD_STEP !== 0) {
+    const limit = `ONNX Runtime's attention takes multiples of ${HEAD_STEP}`;
+    throw new CllmError("unsupported", `heads of ${headSize} channels cannot be run, ${limit}: use another model`);
+  }
   const graph = products.graph;
   const epsilon = { epsilon: { float: normEpsilon } };
   const ids = graph.input("ids", "int64", [1, "S"]);
@@ -41,9 +49,10 @@ export async function decodeGraph(
   const newFrom = graph.input("new_from", "int64", [1]);
   const newTo = graph.input("new_to", "int64", [1]);
   const headFrom = graph.input("head_from", "int64", [1]);
-  const rope = ropeTables(config, contextLength);
-  const cos = graph.constant(rope.cos, [contextLength, headSize / 2]);
-  const sin = graph.constant(rope.sin, [contextLength, headSize / 2]);
+  const places = contextLength + 1; // one more for a row that only pads a pass
+  const rope = ropeTables(config, places);
+  const cos = graph.constant(rope.cos, [places, headSize / 2]);
+  const sin = graph.constant(rope.sin, [places, headSize / 2]);
   const window = config.slidingWindow !== null && config.slidingWindow < contextLength ? config.slidingWindow : -1;
   const hiddenMix = await weights.hiddenMix();
   const newRows: Value[] = [];

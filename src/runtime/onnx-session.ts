@@ -3,7 +3,8 @@
  * rows. Knows how a decode graph is fed (see `model/decode-graph.ts`), not what it computes.
  *
  * Two rules keep every row bit for bit the same, whatever the other rows of its pass are:
- * - no pass of a single token, because the engine's kernels for one row round differently: it is padded to two;
+ * - no product over a single row, because the engine's kernels for one row round differently: a pass of one token is
+ *   padded to two, and one of more than `TILE` to an even number, because attention goes through its rows tile by tile;
  * - long passes are cut into chunks of `CHUNK` rows, so that memory stays bounded; chains may be cut anywhere.
  */
 import { CllmError } from "../error.ts";
@@ -23,6 +24,8 @@ import type { Forest, Session, TokenIds } from "./session.ts";
 
 /** Rows of one run of the graph: the logits of this many are in memory at once. */
 const CHUNK = 256;
+/** Attention takes 2 * headSize rows at a time, or fewer where they do not fit the processor's cache: 32 and more, and even. */
+const TILE = 32;
 /** Rows of a prompt's last chunk that go on to the vocabulary: as few as keep their bits. */
 const HEAD_ROWS = 2;
 /** Added to the attention scores of slots that a row must not see. */
@@ -91,6 +94,7 @@ class OnnxSession implements Session {
   }
 
   truncate(length: number): void {
+    if (this.#busy) throw new CllmError("bad-input", "a pass is running on this session: await it before truncating");
     if (!Number.isInteger(length) || length < 0 || length > this.#length) {
       throw new CllmError("bad-input", `cannot truncate to ${length}: the sequence has ${this.#length} tokens`);
     }
@@ -126,7 +130,7 @@ class OnnxSession implements Session {
       for (let at = 0; at < tokens.length; at += chunk) {
         const part = tokens.subarray(at, at + chunk);
         const trunk = forest === undefined ? part.length : trunkLength(forest);
-        const padded = part.length > 1 ? part : Int32Array.of(part[0] as number, part[0] as number);
+        const padded = pad(part);
         const headFrom = lastOnly && part.length > HEAD_ROWS ? part.length - HEAD_ROWS : 0;
         const results = await this.#program.run(this.#feeds(padded, forest, headFrom), [...outputs, "rows"]);
         this.#cache.append(float32Data(results["rows"]!), padded.length, trunk, this.#length);
@@ -158,8 +162,16 @@ class OnnxSession implements Session {
         `${total} tokens are ${over} more than the model's context of ${this.contextLength}: shorten the prompt`,
       );
     }
-    if (forest !== undefined && forest.parents.length !== tokens.length) {
+    if (forest === undefined) return;
+    if (forest.parents.length !== tokens.length) {
       throw new CllmError("bad-input", `${forest.parents.length} parents for ${tokens.length} tokens`);
+    }
+    if (this.#length === 0 && trunkLength(forest) < tokens.length) {
+      throw new CllmError("bad-input", "branches need a sequence to follow: run the prompt before the forest");
+    }
+    for (const [i, parent] of forest.parents.entries()) {
+      if (parent >= -1 && parent < i) continue;
+      throw new CllmError("bad-input", `the parent of token ${i} is ${parent}: it must be -1 or an earlier token`);
     }
   }
 
@@ -167,12 +179,12 @@ class OnnxSession implements Session {
     const past = this.#length;
     const rows = tokens.length;
     const total = past + rows;
-    if (this.#cache.reserve(total, past)) this.#feedCache();
+    const slots = Math.min(total, this.contextLength); // a padding row may stand behind the context's end
+    if (this.#cache.reserve(slots, past)) this.#feedCache();
     const positions = new Int32Array(rows);
     for (let i = 0; i < rows; i++) {
-      const parent = forest === undefined ? i - 1 : (forest.parents[i] as number);
+      const parent = forest === undefined ? i - 1 : parentOf(forest, i);
       positions[i] = parent < 0 ? past : (positions[parent] as number) + 1;
-      if (positions[i]! >= this.contextLength) positions[i] = this.contextLength - 1; // only a padding row gets here
     }
     return {
       ...this.#cacheFeeds,
@@ -198,7 +210,7 @@ class OnnxSession implements Session {
     for (let i = 0; i < rows; i++) {
       const own = bias.subarray(i * total + past, i * total + past + i + 1); // later slots are hidden by causality
       own.fill(HIDDEN);
-      for (let at = i; at >= 0; at = forest.parents[at] as number) own[at] = 0;
+      for (let at = i; at >= 0; at = parentOf(forest, at)) own[at] = 0;
     }
     return bias;
   }
@@ -210,6 +222,21 @@ class OnnxSession implements Session {
       this.#cacheFeeds[`past_${i}`] = float32Tensor(buffer, shape);
     }
   }
+}
+
+/** The tokens, with the last one repeated where their number is one that must not be run. */
+function pad(tokens: TokenIds): TokenIds {
+  const rows = tokens.length;
+  if (rows !== 1 && (rows <= TILE || rows % 2 === 0)) return tokens;
+  const padded = new Int32Array(rows + 1);
+  padded.set(tokens);
+  padded[rows] = tokens[rows - 1] as number;
+  return padded;
+}
+
+/** A padding row stands alone. */
+function parentOf({ parents }: Forest, row: number): number {
+  return parents[row] ?? -1;
 }
 
 /** The longest leading run in which every token follows the one before it. */

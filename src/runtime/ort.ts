@@ -13,7 +13,7 @@ export type Feeds = Record<string, Tensor>;
 export interface Program {
   /** Names of what a run can fetch. */
   readonly outputs: readonly string[];
-  /** Run once, fetching only `outputs`. Blocks this thread while it computes. */
+  /** Run once, fetching only `outputs`. Blocks this thread while it computes. Throws `engine`, `disposed`. */
   run(feeds: Feeds, outputs: readonly string[]): Promise<Record<string, Tensor>>;
   release(): Promise<void>;
 }
@@ -36,16 +36,21 @@ export async function compile(model: EncodedModel, { threads }: CompileOptions):
   } catch (cause) {
     throw engineError("compiling the model failed", cause);
   }
+  let released = false;
   return {
     outputs: session.outputNames,
     async run(feeds, outputs) {
       try {
         return await session.run(feeds, outputs);
       } catch (cause) {
+        if (released) throw new CllmError("disposed", "this model was disposed: load it again", { cause });
         throw engineError("running the model failed", cause);
       }
     },
-    release: () => session.release(),
+    release() {
+      released = true;
+      return session.release();
+    },
   };
 }
 

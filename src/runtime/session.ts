@@ -9,7 +9,8 @@ export type TokenIds = Int32Array;
 /**
  * Tokens of one pass as a forest instead of a chain. `parents[i]` is the index, within the pass, of the token that
  * token i follows, smaller than i, or -1 where it follows the cached sequence. A token sees the cached sequence and its
- * ancestors, and its position is that of its parent plus one.
+ * ancestors, and its position is that of its parent plus one. Branches need a cached sequence: ONNX Runtime's attention
+ * counts positions by itself where there is none.
  *
  * The *trunk* is the longest leading run with `parents[i] === i - 1`. Its outputs are bit for bit those of a pass over the
  * trunk alone, and only the trunk stays in the cache: every other token can suggest drafts, but never settle anything,
