@@ -59,7 +59,7 @@ export function configs(family: Family): fc.Arbitrary<ModelConfig> {
     layers: fc.integer({ min: 1, max: 3 }),
     kvHeads: fc.integer({ min: 1, max: 3 }),
     headSize: fc.constantFrom(16, 32, 48),
-    intermediateSize: fc.integer({ min: 4, max: 70 }),
+    intermediateSize: fc.oneof(fc.integer({ min: 4, max: 70 }), fc.constantFrom(96, 128, 256)),
     normEpsilon: fc.constantFrom(1e-6, 1e-5),
     ropeTheta: fc.constantFrom(500, 10_000, 1e6),
     tiedHead: fc.boolean(),
