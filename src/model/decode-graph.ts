@@ -14,7 +14,7 @@
 import { CllmError } from "../error.ts";
 import type { EncodedModel, Value } from "../graph/graph.ts";
 import type { ModelConfig } from "./config.ts";
-import type { LayerWeights, PreparedWeights } from "./prepare.ts";
+import type { LayeredWeights, LayerWeights } from "./layered-weights.ts";
 import type { Products } from "./products.ts";
 import { ropeTables } from "./rope.ts";
 
@@ -29,12 +29,11 @@ const HEAD_STEP = 16;
 /** Build the graph, reading one layer's weights at a time. Throws `unsupported` for heads of odd sizes. */
 export async function decodeGraph(
   config: ModelConfig,
-  weights: PreparedWeights,
+  weights: LayeredWeights,
   products: Products,
   { onLayer }: DecodeGraphOptions = {},
 ): Promise<EncodedModel> {
-  const { layers, heads, kvHeads, headSize, hiddenSize, intermediateSize, vocabSize, contextLength, normEpsilon } =
-    config;
+  const { layers, heads, kvHeads, headSize, hiddenSize, vocabSize, contextLength, normEpsilon } = config;
   if (headSize % HEAD_STEP !== 0) {
     const limit = `ONNX Runtime's attention takes multiples of ${HEAD_STEP}`;
     throw new CllmError("unsupported", `heads of ${headSize} channels cannot be run, ${limit}: use another model`);
@@ -54,7 +53,6 @@ export async function decodeGraph(
   const cos = graph.constant(rope.cos, [places, headSize / 2]);
   const sin = graph.constant(rope.sin, [places, headSize / 2]);
   const window = config.slidingWindow !== null && config.slidingWindow < contextLength ? config.slidingWindow : -1;
-  const hiddenMix = await weights.hiddenMix();
   const newRows: Value[] = [];
 
   const headNorm = (x: Value, weight: Float32Array, count: number): Value => {
@@ -93,17 +91,8 @@ export async function decodeGraph(
     const gate = products.apply(x, layer.gate, "gate");
     const up = products.applyUnscaled(x, layer.up, "up");
     const silu = graph.op("QuickGelu", [gate], { alpha: { float: 1 } });
-    const hidden = mixHidden(graph.op("Mul", [silu, up.value])); // (1, S, intermediateSize)
+    const hidden = graph.op("Mul", [silu, up.value]); // (1, S, intermediateSize)
     return products.apply({ value: hidden, scale: up.scale }, layer.down, "down");
-  };
-
-  /** x · (I ⊗ mix): segments of the hidden layer rotated, as the weights behind it are. */
-  const mixHidden = (x: Value): Value => {
-    if (hiddenMix === null) return x;
-    const size = hiddenMix.rows;
-    const mix = graph.constant(hiddenMix.data, [size, size]);
-    const segments = graph.op("Reshape", [x, graph.integers(1, -1, size)]);
-    return graph.op("Reshape", [graph.op("MatMul", [segments, mix]), graph.integers(1, -1, intermediateSize)]);
   };
 
   /** residual + x, and the same normalized. */
@@ -129,8 +118,6 @@ export async function decodeGraph(
     if (next !== null) layer = next;
   }
   onLayer?.(layers);
-  const mix = await weights.finalMix();
-  if (mix !== null) x = graph.op("MatMul", [x, graph.constant(mix.data, [mix.rows, mix.columns])]);
   x = graph.op("Slice", [x, headFrom, graph.integers(2 ** 31), graph.integers(1)]); // (1, H, D)
   const { logits, scale, next } = products.head(x, await weights.head());
   graph.output(next, "next", "int64", [1, "H"]);

@@ -39,13 +39,6 @@ export function stack(parts: readonly Matrix[]): Matrix {
   return { rows, columns, data };
 }
 
-/** Multiply column j by `scale[j]`, in place. */
-export function scaleColumns({ columns, data }: Matrix, scale: Float32Array): void {
-  for (let at = 0; at < data.length; at += columns) {
-    for (let j = 0; j < columns; j++) data[at + j] = (data[at + j] as number) * (scale[j] as number);
-  }
-}
-
 /** The square matrix with `values` on its diagonal. */
 export function diagonal(values: Float32Array): Matrix {
   const size = values.length;

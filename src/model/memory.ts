@@ -5,35 +5,49 @@
 import type { ModelConfig } from "./config.ts";
 import type { Precision } from "./precision.ts";
 
-/** Bytes of a number in each kind of product, scales apart or, in blocks of 32, included. */
+/** Bytes of a number in each kind of product, the scales of blocks included. */
 interface Layout {
   readonly qkv: number;
-  readonly other: number;
-  /** Bytes of the scale of each output channel. */
-  readonly scale: number;
-  /** The table that ids become vectors by, and the head's matrix. */
-  readonly table: number;
+  /** Gate and up. */
+  readonly gated: number;
+  /** What writes to the residual stream: the output projection and down. */
+  readonly writing: number;
   readonly head: number;
+  /** Of the table that ids become vectors by. */
+  readonly table: number;
+  /** Scales of output channels, in bytes for each channel of qkv, gate, up and head. */
+  readonly channel: number;
 }
 
+const BLOCK_SCALE = 4 / 32;
 const LAYOUTS: Readonly<Record<Precision, Layout>> = {
-  fp32: { qkv: 4, other: 4, scale: 0, table: 4, head: 4 },
-  int8: { qkv: 2, other: 1, scale: 4, table: 2, head: 1 },
-  int4: { qkv: 0.5 + 4 / 32, other: 0.5 + 4 / 32, scale: 0, table: 2, head: 1 + 4 / 32 },
+  fp32: { qkv: 4, gated: 4, writing: 4, head: 4, table: 4, channel: 0 },
+  int8: { qkv: 2, gated: 1, writing: 1 + BLOCK_SCALE, head: 1, table: 2, channel: 4 },
+  int4: {
+    qkv: 0.5 + BLOCK_SCALE,
+    gated: 0.5 + BLOCK_SCALE,
+    writing: 0.5 + BLOCK_SCALE,
+    head: 1 + BLOCK_SCALE,
+    table: 2,
+    channel: 0,
+  },
 };
 
 /** Bytes of the compiled weights. */
 export function weightBytes(config: ModelConfig, precision: Precision): number {
   const { layers, hiddenSize, intermediateSize, vocabSize, contextLength, heads, kvHeads, headSize } = config;
-  const layout = LAYOUTS[precision];
+  const { qkv, gated, writing, head, table, channel } = LAYOUTS[precision];
   const qkvRows = (heads + 2 * kvHeads) * headSize;
-  const qkvPlanes = Math.max(1, layout.qkv / layout.other);
-  const otherNumbers = hiddenSize * (heads * headSize + 3 * intermediateSize);
-  const scales = layout.scale * (qkvPlanes * qkvRows + 2 * hiddenSize + 2 * intermediateSize);
-  const layer = qkvRows * hiddenSize * layout.qkv + otherNumbers * layout.other + scales + 4 * 2 * hiddenSize;
+  const qkvScales = qkv > gated ? 2 * qkvRows : qkvRows; // each of two planes has its own
+  const layer =
+    qkvRows * hiddenSize * qkv +
+    2 * intermediateSize * hiddenSize * gated +
+    (heads * headSize + intermediateSize) * hiddenSize * writing +
+    (qkvScales + 2 * intermediateSize) * channel +
+    2 * hiddenSize * 4; // norms
   // Where the precision is low, the head's best candidates are ranked by the vectors of a table, which tied heads share.
   const tables = precision === "fp32" || config.tiedHead ? 1 : 2;
-  const vocabulary = vocabSize * (hiddenSize * (tables * layout.table + layout.head) + layout.scale);
+  const vocabulary = vocabSize * (hiddenSize * (tables * table + head) + channel);
   const rope = 4 * contextLength * headSize;
   return Math.round(layers * layer + vocabulary + rope);
 }

@@ -6,10 +6,11 @@
  */
 import type { Graph, Value } from "../graph/graph.ts";
 import { toFloat16 } from "./float16.ts";
-import { type Matrix, transpose } from "./matrix.ts";
+import type { Product } from "./layered-weights.ts";
+import { diagonal, type Matrix, transpose } from "./matrix.ts";
 import type { Precision } from "./precision.ts";
-import type { Product } from "./prepare.ts";
 import { quantizeBlocks, quantizeRows } from "./quantize.ts";
+import { Rotation } from "./rotation.ts";
 
 /** Which product of the model: schemes differ in how they treat them. */
 export type ProductKind = "qkv" | "output" | "gate" | "up" | "down";
@@ -72,18 +73,20 @@ function fp32Products(graph: Graph): Products {
 }
 
 /**
- * Eight bits, one scale for each output channel and one for each row of activations, so that a pass is a few big integer
- * products whose sums are exact. Products whose weights suffer most have a second plane of them.
- *
- * Measured on SmolLM2-135M with rotated weights, as the square root of the mean KL divergence from fp32 in thousandths,
- * each product alone: qkv 36 from its weights and 18 from its activations, output 14, gate and up 26 and 23, down 29 and
- * 20 (65 if its input were not rotated), head 20 (0 with the best candidates computed again).
+ * Eight bits. What reads the residual stream (queries, keys, values, gate, up, head) has one scale for each output channel
+ * and one for each row of activations, so that it is a big integer product whose sums are exact and whose cost is nearly
+ * flat in the rows. Segments of those activations are rotated first, and the weights' columns with them, which spreads
+ * outliers and leaves the product as it was (QuaRot, arXiv:2404.00456, section 3). Queries, keys and values have a second
+ * plane of weights, because attention suffers most from their rounding. The two products that write to the stream are
+ * quantized in blocks of 32. What was measured, and what did not work, stands in `bench/notes/int8.md`.
  */
 function int8Products(graph: Graph, options: ProductOptions): Products {
   const rows = new RowQuantizer(graph);
-  const unscaled = (x: Value | Rows, matrix: Matrix, planes: 1 | 2): Rows => {
+  const unscaled = (x: Value | Rows, matrix: Matrix, rotate: boolean, planes: 1 | 2): Rows => {
+    const segment = rotate ? segmentOf(matrix.columns) : 1;
+    const { bytes, scale } = rows.quantize(x, matrix.columns, segment);
+    if (segment > 1) new Rotation(segment).apply(matrix.data);
     const weights = quantizeRows(matrix, planes);
-    const { bytes, scale } = rows.quantize(x);
     const columns = graph.constant(options.saturates ? toUnsigned(weights.data) : weights.data, weights.shape);
     const scales = graph.constant(weights.scales, [weights.scales.length]);
     const zeros = options.saturates ? [graph.byte(128), graph.byte(128)] : [graph.byte(128)];
@@ -92,13 +95,16 @@ function int8Products(graph: Graph, options: ProductOptions): Products {
     const [first, second] = graph.ops("Split", [both], 2, { axis: -1, num_outputs: 2 }) as [Value, Value];
     return { value: graph.op("Add", [first, second]), scale };
   };
-  const planesOf = (kind: ProductKind): 1 | 2 => (TWO_PLANES.has(kind) ? 2 : 1);
+  const product = (x: Value | Rows, { matrix }: Product, kind: ProductKind): Rows => {
+    if (IN_BLOCKS.has(kind)) return { value: blockProduct(graph, scaled(graph, x), matrix, 8), scale: null };
+    return unscaled(x, matrix, true, kind === "qkv" ? 2 : 1);
+  };
   return {
     graph,
-    apply: (x, { matrix, bias }, kind) => withBias(graph, scaled(graph, unscaled(x, matrix, planesOf(kind))), bias),
-    applyUnscaled: (x, { matrix }, kind) => unscaled(x, matrix, planesOf(kind)),
+    apply: (x, weights, kind) => withBias(graph, scaled(graph, product(x, weights, kind)), weights.bias),
+    applyUnscaled: product,
     ...lowPrecisionVocabulary(graph, options, (x, table) => {
-      const { value, scale } = unscaled(x, table, 1);
+      const { value, scale } = unscaled(x, table, false, 1);
       return { logits: value, scale };
     }),
   };
@@ -109,20 +115,23 @@ function int8Products(graph: Graph, options: ProductOptions): Products {
  * models that do not fit otherwise. The head stays in eight bits.
  */
 function int4Products(graph: Graph, options: ProductOptions): Products {
-  const product = (x: Value, matrix: Matrix, bits: 4 | 8): Value => {
-    const blocks = quantizeBlocks(matrix, bits);
-    return graph.op(
-      "MatMulNBits",
-      [x, graph.constant(blocks.data, blocks.shape), graph.constant(blocks.scales, [blocks.scales.length])],
-      { K: matrix.columns, N: matrix.rows, bits, block_size: blocks.blockSize, accuracy_level: 4 },
-    );
-  };
+  const product = (x: Value, matrix: Matrix, bits: 4 | 8): Value => blockProduct(graph, x, matrix, bits);
   return {
     graph,
     apply: (x, { matrix, bias }) => withBias(graph, product(scaled(graph, x), matrix, 4), bias),
     applyUnscaled: (x, { matrix }) => ({ value: product(x, matrix, 4), scale: null }),
     ...lowPrecisionVocabulary(graph, options, (x, table) => ({ logits: product(x, table, 8), scale: null })),
   };
+}
+
+/** x · Wᵀ with weights, and inside the engine activations, quantized in blocks along the input. */
+function blockProduct(graph: Graph, x: Value, matrix: Matrix, bits: 4 | 8): Value {
+  const blocks = quantizeBlocks(matrix, bits);
+  return graph.op(
+    "MatMulNBits",
+    [x, graph.constant(blocks.data, blocks.shape), graph.constant(blocks.scales, [blocks.scales.length])],
+    { K: matrix.columns, N: matrix.rows, bits, block_size: blocks.blockSize, accuracy_level: 4 },
+  );
 }
 
 /** Candidates of the low-precision head that are computed again in half precision. */
@@ -162,36 +171,58 @@ function lowPrecisionVocabulary(
 }
 
 const FLOAT32 = 1;
+/** Products whose activations have outliers of their own in every row: a scale for each block contains them. */
+const IN_BLOCKS: ReadonlySet<ProductKind> = new Set<ProductKind>(["output", "down"]);
 /** One step of a row's bytes, as a share of the row's largest magnitude. */
 const ROW_STEP = 1 / 127;
-/** Products with a second plane of weights. */
-const TWO_PLANES: ReadonlySet<ProductKind> = new Set<ProductKind>(["qkv"]);
+/** Channels that are rotated together, at most: wider spreads outliers farther and costs more. */
+const SEGMENT = 128;
+
+/** The largest power of two, up to `SEGMENT`, that divides `channels`. */
+function segmentOf(channels: number): number {
+  return Math.min(SEGMENT, channels & -channels);
+}
 
 interface QuantizedRows {
   readonly bytes: Value; // uint8 (1, S, in), zero point 128
   readonly scale: Value; // (1, S, 1)
 }
 
-/** Quantizes each row of activations by its own largest magnitude; a tensor that several products read, once. */
+/** Rotates and quantizes activations, each row by its own largest magnitude; a tensor that several products read, once. */
 class RowQuantizer {
   readonly #graph: Graph;
   readonly #known = new Map<string, QuantizedRows>();
+  readonly #rotations = new Map<number, Value>();
 
   constructor(graph: Graph) {
     this.#graph = graph;
   }
 
-  quantize(x: Value | Rows): QuantizedRows {
-    const { value, scale: pending } = "value" in x ? x : { value: x, scale: null };
-    const known = this.#known.get(value.name);
+  quantize(x: Value | Rows, channels: number, segment: number): QuantizedRows {
+    const { value: plain, scale: pending } = "value" in x ? x : { value: x, scale: null };
+    const known = this.#known.get(plain.name);
     if (known !== undefined) return known;
     const graph = this.#graph;
+    const value = segment > 1 ? this.#rotate(plain, channels, segment) : plain;
     const largest = graph.op("ReduceMax", [graph.op("Abs", [value]), graph.integers(-1)], { keepdims: 1 });
     const unit = graph.op("Div", [value, largest]); // a row of zeros becomes NaN, then some byte, then zero again
     const bytes = graph.op("QuantizeLinear", [unit, graph.scalar(ROW_STEP), graph.byte(128)]);
     const quantized = { bytes, scale: pending === null ? largest : graph.op("Mul", [largest, pending]) };
-    this.#known.set(value.name, quantized);
+    this.#known.set(plain.name, quantized);
     return quantized;
+  }
+
+  #rotate(x: Value, channels: number, segment: number): Value {
+    const graph = this.#graph;
+    let rotation = this.#rotations.get(segment);
+    if (rotation === undefined) {
+      const matrix = diagonal(new Float32Array(segment).fill(1));
+      new Rotation(segment).apply(matrix.data);
+      rotation = graph.constant(matrix.data, [segment, segment]);
+      this.#rotations.set(segment, rotation);
+    }
+    const segments = graph.op("Reshape", [x, graph.integers(1, -1, segment)]);
+    return graph.op("Reshape", [graph.op("MatMul", [segments, rotation]), graph.integers(1, -1, channels)]);
   }
 }
 

@@ -6,8 +6,8 @@ import { CllmError } from "../error.ts";
 import { Graph } from "../graph/graph.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { decodeGraph } from "../model/decode-graph.ts";
+import { layeredWeights } from "../model/layered-weights.ts";
 import type { Precision } from "../model/precision.ts";
-import { plainWeights, rotatedWeights } from "../model/prepare.ts";
 import { productsFor } from "../model/products.ts";
 import type { Weights } from "../model/weights.ts";
 import { openSession } from "./onnx-session.ts";
@@ -50,8 +50,7 @@ export async function createEngine(
   const saturates = precision === "int8" && (await bytesSaturate());
   const graph = new Graph();
   const products = productsFor(precision, graph, { tiedHead: config.tiedHead, saturates });
-  const prepared = precision === "int8" ? rotatedWeights(config, weights) : plainWeights(config, weights);
-  const encoded = await decodeGraph(config, prepared, products, {
+  const encoded = await decodeGraph(config, layeredWeights(config, weights), products, {
     onLayer(done) {
       if (signal?.aborted) throw new CllmError("aborted", "loading the model was aborted", { cause: signal.reason });
       onProgress?.("quantize", `layer ${done}`, done, config.layers);

@@ -1,11 +1,10 @@
 /**
- * A checkpoint's tensors as the graph wants them: products that read the same input stacked into one matrix, biases
- * joined, and, for low precision, the residual stream rotated. One layer in memory at a time. Knows no precision and no file.
+ * A checkpoint's tensors as the graph wants them: queries, keys and values stacked into one matrix, biases joined. One
+ * layer in memory at a time, in fresh arrays that the products may change in place. Knows no precision and no file.
  */
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "./config.ts";
-import { diagonal, type Matrix, scaleColumns, stack, transpose } from "./matrix.ts";
-import { Rotation } from "./rotation.ts";
+import { type Matrix, stack } from "./matrix.ts";
 import type { Weights } from "./weights.ts";
 
 /** y = x · Wᵀ + b, with W as `(out, in)`. */
@@ -27,20 +26,16 @@ export interface LayerWeights {
   readonly down: Product;
 }
 
-export interface PreparedWeights {
+export interface LayeredWeights {
   embedding(): Promise<Matrix>; // (V, D)
   layer(index: number): Promise<LayerWeights>;
   finalNorm(): Promise<Float32Array>; // (D,)
-  /** What each segment of the hidden layer is multiplied by before the down projection, or null for nothing. */
-  hiddenMix(): Promise<Matrix | null>;
-  /** What the normalized stream is multiplied by before the head, `(D, D)`, or null for nothing. */
-  finalMix(): Promise<Matrix | null>;
   /** The embedding itself where the head is tied. */
   head(): Promise<Matrix>; // (V, D)
 }
 
-/** The weights as stored. */
-export function plainWeights(config: ModelConfig, weights: Weights): PreparedWeights {
+/** Throws `bad-weights` where a tensor has not the shape that the configuration asks for. */
+export function layeredWeights(config: ModelConfig, weights: Weights): LayeredWeights {
   const { hiddenSize, vocabSize, intermediateSize, heads, kvHeads, headSize } = config;
   const queries = heads * headSize;
   const keys = kvHeads * headSize;
@@ -65,8 +60,6 @@ export function plainWeights(config: ModelConfig, weights: Weights): PreparedWei
   return {
     embedding: () => matrix("model.embed_tokens.weight", vocabSize, hiddenSize),
     finalNorm: () => read("model.norm.weight", hiddenSize),
-    finalMix: async () => null,
-    hiddenMix: async () => null,
     head: () => matrix(config.tiedHead ? "model.embed_tokens.weight" : "lm_head.weight", vocabSize, hiddenSize),
     async layer(index) {
       const name = (part: string): string => `model.layers.${index}.${part}`;
@@ -102,75 +95,5 @@ export function plainWeights(config: ModelConfig, weights: Weights): PreparedWei
         down: { matrix: await weight("mlp.down_proj", hiddenSize, intermediateSize), bias: null },
       };
     },
-  };
-}
-
-/** Channels of the hidden layer that are rotated together, at most: wider spreads outliers farther and costs more. */
-const HIDDEN_SEGMENT = 128;
-
-/**
- * The same model with its residual stream in a rotated basis: norm weights are folded into the products behind them, which
- * leaves norms that commute with the rotation; what reads the stream is rotated in its columns, what writes to it in its
- * rows. Outliers are spread over all channels, so activations lose less in eight bits, and decoding costs no more. The
- * hidden layer lies behind a product of two vectors, so segments of it are rotated as they come (`hiddenMix`).
- */
-export function rotatedWeights(config: ModelConfig, weights: Weights): PreparedWeights {
-  const plain = plainWeights(config, weights);
-  const stream = new Rotation(config.hiddenSize);
-  const hidden = new Rotation(Math.min(HIDDEN_SEGMENT, config.intermediateSize & -config.intermediateSize));
-  const ones = new Float32Array(config.hiddenSize).fill(1);
-
-  const reads = ({ matrix, bias }: Product, norm: Float32Array): Product => {
-    scaleColumns(matrix, norm);
-    stream.apply(matrix.data);
-    return { matrix, bias };
-  };
-  const writes = ({ matrix, bias }: Product): Product => {
-    const columns = transpose(matrix);
-    stream.apply(columns.data);
-    if (bias !== null) stream.apply(bias);
-    return { matrix: transpose(columns), bias };
-  };
-
-  const hiddenRotated = (matrix: Matrix): Matrix => {
-    hidden.apply(matrix.data);
-    return matrix;
-  };
-  const rotated = async (matrix: Promise<Matrix>): Promise<Matrix> => {
-    const read = await matrix;
-    stream.apply(read.data);
-    return read;
-  };
-
-  return {
-    embedding: () => rotated(plain.embedding()),
-    async layer(index) {
-      const layer = await plain.layer(index);
-      return {
-        ...layer,
-        inputNorm: ones,
-        qkv: reads(layer.qkv, layer.inputNorm),
-        output: writes(layer.output),
-        postNorm: ones,
-        gate: reads(layer.gate, layer.postNorm),
-        up: reads(layer.up, layer.postNorm),
-        down: writes({ ...layer.down, matrix: hiddenRotated(layer.down.matrix) }),
-      };
-    },
-    finalNorm: async () => ones,
-    async hiddenMix() {
-      const mix = diagonal(new Float32Array(hidden.size).fill(1));
-      hidden.apply(mix.data);
-      return mix;
-    },
-    /** Qᵀ · diag(norm) · Q: the final norm's weights in the rotated basis, so that embedding and head stay one table. */
-    async finalMix() {
-      const mix = diagonal(await plain.finalNorm());
-      stream.apply(mix.data); // diag(norm) · Q
-      const columns = transpose(mix);
-      stream.apply(columns.data); // (Qᵀ · diag(norm) · Q)ᵀ, which is symmetric
-      return columns;
-    },
-    head: () => rotated(plain.head()),
   };
 }
