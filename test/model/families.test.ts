@@ -6,16 +6,11 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
-import { Graph } from "../../src/graph/graph.ts";
 import { FAMILIES, type ModelConfig } from "../../src/model/config.ts";
-import { decodeGraph } from "../../src/model/decode-graph.ts";
+import { layeredWeights } from "../../src/model/layered-weights.ts";
 import type { Precision } from "../../src/model/precision.ts";
-import { plainWeights, rotatedWeights } from "../../src/model/prepare.ts";
-import { productsFor } from "../../src/model/products.ts";
 import type { Weights } from "../../src/model/weights.ts";
 import { createEngine } from "../../src/runtime/engine.ts";
-import { openSession } from "../../src/runtime/onnx-session.ts";
-import { compile } from "../../src/runtime/ort.ts";
 import { tinyTokenizerSource } from "../generate/tiny-checkpoint.ts";
 import { BASE, configs, randomIds, randomWeights } from "./random-model.ts";
 import { referenceLogits } from "./reference-transformer.ts";
@@ -109,28 +104,6 @@ test.each(made.map(({ name }) => name))("transformers' logits of %s, loaded from
   }
 });
 
-test("rotated weights are the same model as plain ones", async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.constantFrom(...FAMILIES).chain(cases), async ([config, seed, count]) => {
-      const weights = randomWeights(config, { seed });
-      const ids = randomIds(count, config.vocabSize, seed);
-      const graph = new Graph();
-      const products = productsFor("fp32", graph, { tiedHead: config.tiedHead, saturates: false });
-      const program = await compile(await decodeGraph(config, rotatedWeights(config, weights), products), {
-        threads: 1,
-      });
-      try {
-        await using session = openSession(program, config);
-        const plain = await engineLogits(config, weights, ids, "fp32");
-        expect(largestDifference(await session.logits(ids), plain)).toBeLessThan(1e-4);
-      } finally {
-        await program.release();
-      }
-    }),
-    { numRuns: 10 },
-  );
-});
-
 test("weights of another shape than the configuration says are refused by name", async () => {
   const weights = randomWeights(BASE);
   const other = createEngine({ ...BASE, intermediateSize: 57 }, weights, { precision: "fp32" });
@@ -146,10 +119,10 @@ test("heads of sizes that attention cannot take are unsupported", async () => {
   await expect(engine).rejects.toMatchObject({ code: "unsupported", message: expect.stringContaining("24") });
 });
 
-test("plain weights stack queries, keys and values, and their biases", async () => {
+test("layers stack queries, keys and values, and their biases", async () => {
   const config = { ...BASE, attentionBias: true };
   const weights = randomWeights(config);
-  const { qkv } = await plainWeights(config, weights).layer(1);
+  const { qkv } = await layeredWeights(config, weights).layer(1);
   const [queries, keys] = [config.heads * config.headSize, config.kvHeads * config.headSize];
   const read = (part: string) => weights.read(`model.layers.1.self_attn.${part}`);
   const rows = (from: number, count: number) =>

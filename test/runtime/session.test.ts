@@ -6,9 +6,10 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { PRECISIONS } from "../../src/model/precision.ts";
+import type { Weights } from "../../src/model/weights.ts";
 import { createEngine, type Engine } from "../../src/runtime/engine.ts";
 import type { Session, TokenIds } from "../../src/runtime/session.ts";
-import { BASE, randomIds, randomWeights } from "../model/random-model.ts";
+import { BASE, gaussian, randomIds, randomWeights } from "../model/random-model.ts";
 
 const ZERO_ID = 7;
 const MODELS: Readonly<Record<string, ModelConfig>> = {
@@ -196,12 +197,15 @@ describe.each(PRECISIONS)("in %s", (precision) => {
     );
   });
 
-  test.each(Object.keys(MODELS))("%s goes on past 256 tokens, where cache and passes are cut", async (model) => {
-    const config = MODELS[model]!;
+  const long = {
+    ...MODELS,
+    "llama with wide heads": { ...BASE, contextLength: 700, headSize: 128, heads: 2, kvHeads: 1 },
+  };
+  test.each(Object.entries(long))("%s goes on past 256 tokens, where cache and passes are cut", async (_, config) => {
     await using engine = await engineOf(config);
     const ids = randomIds(650, config.vocabSize, 5);
-    await using long = engine.session();
-    const expected = await long.logits(ids); // three chunks, the cache grown twice
+    await using one = engine.session();
+    const expected = await one.logits(ids); // three chunks, the cache grown twice
     for (const sizes of [[200, 100, 1, 1, 3, 200], [31], [256, 1, 255, 2], [255, 258]]) {
       await using session = engine.session();
       expectSameBits(await inPasses(session, ids, sizes), expected, config.vocabSize);
@@ -215,6 +219,32 @@ describe.each(PRECISIONS)("in %s", (precision) => {
       expect(await session.prefill!(ids.subarray(0, count))).toBe(next[count - 1]);
       expect(session.length).toBe(count);
       if (count < ids.length) expect((await session.forward(ids.subarray(count, count + 1)))[0]).toBe(next[count]);
+    }
+  });
+
+  test("prefill decides near ties as every other pass does", async () => {
+    const config = { ...BASE, tiedHead: false };
+    const weights = randomWeights(config);
+    const random = gaussian(9);
+    const head = await weights.read("lm_head.weight", 0, 1);
+    const alike: Weights = {
+      ...weights, // a vocabulary whose logits differ in their last bits
+      read: async (name, from, to) =>
+        name === "lm_head.weight"
+          ? Float32Array.from(
+              { length: config.vocabSize * config.hiddenSize },
+              (_, i) => head[i % config.hiddenSize]! * (1 + 1e-7 * random()),
+            )
+          : await weights.read(name, from, to),
+    };
+    await using engine = await createEngine(config, alike, { precision, threads: 1 });
+    await using session = engine.session();
+    const ids = randomIds(90, config.vocabSize, 10);
+    const next = await session.forward(ids);
+    if (precision === "fp32") expect(new Set(next).size).toBeGreaterThan(5);
+    for (let count = 1; count <= ids.length; count++) {
+      session.truncate(0);
+      expect(await session.prefill!(ids.subarray(0, count))).toBe(next[count - 1]);
     }
   });
 
