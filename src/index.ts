@@ -3,7 +3,7 @@
  * own model.
  */
 export { ar } from "./decode/ar.ts";
-export { type AutoOptions, auto } from "./decode/auto.ts";
+export { AutoMemory, type AutoOptions, auto } from "./decode/auto.ts";
 export {
   type Draft,
   type DraftPolicy,

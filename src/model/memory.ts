@@ -4,6 +4,7 @@
  */
 import type { ModelConfig } from "./config.ts";
 import type { Precision } from "./precision.ts";
+import { segmentOf } from "./rotation.ts";
 
 /** Bytes of a number in each kind of product, the scales of blocks included. */
 interface Layout {
@@ -49,7 +50,8 @@ export function weightBytes(config: ModelConfig, precision: Precision): number {
   const tables = precision === "fp32" || config.tiedHead ? 1 : 2;
   const vocabulary = vocabSize * (hiddenSize * (tables * table + head) + channel);
   const rope = 4 * contextLength * headSize;
-  return Math.round(layers * layer + vocabulary + rope);
+  const rotation = precision === "int8" ? 4 * segmentOf(hiddenSize) ** 2 : 0;
+  return Math.round(layers * layer + vocabulary + rope + rotation);
 }
 
 /** Bytes of the KV cache for so many tokens: keys and values in float32. */

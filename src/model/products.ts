@@ -10,7 +10,7 @@ import type { Product } from "./layered-weights.ts";
 import { diagonal, type Matrix, transpose } from "./matrix.ts";
 import type { Precision } from "./precision.ts";
 import { quantizeBlocks, quantizeRows } from "./quantize.ts";
-import { Rotation } from "./rotation.ts";
+import { Rotation, segmentOf } from "./rotation.ts";
 
 /** Which product of the model: schemes differ in how they treat them. */
 export type ProductKind = "qkv" | "output" | "gate" | "up" | "down";
@@ -175,14 +175,6 @@ const FLOAT32 = 1;
 const IN_BLOCKS: ReadonlySet<ProductKind> = new Set<ProductKind>(["output", "down"]);
 /** One step of a row's bytes, as a share of the row's largest magnitude. */
 const ROW_STEP = 1 / 127;
-/** Channels that are rotated together, at most: wider spreads outliers farther and costs more. */
-const SEGMENT = 128;
-
-/** The largest power of two, up to `SEGMENT`, that divides `channels`. */
-function segmentOf(channels: number): number {
-  return Math.min(SEGMENT, channels & -channels);
-}
-
 interface QuantizedRows {
   readonly bytes: Value; // uint8 (1, S, in), zero point 128
   readonly scale: Value; // (1, S, 1)

@@ -39,3 +39,11 @@ export class Rotation {
     }
   }
 }
+
+/** Channels that are rotated together, at most: wider spreads outliers farther and costs more. */
+const SEGMENT = 128;
+
+/** The largest power of two, up to `SEGMENT`, that divides `channels`. */
+export function segmentOf(channels: number): number {
+  return Math.min(SEGMENT, channels & -channels);
+}

@@ -18,6 +18,13 @@ export interface Program {
   release(): Promise<void>;
 }
 
+const spentMs = 0;
+
+/** Milliseconds that this process has spent in runs of the engine so far: for benchmarks of what is around them. */
+export function engineTime(): number {
+  return spentMs;
+}
+
 export interface CompileOptions {
   /** Threads of one pass. */
   readonly threads: number;

@@ -1,0 +1,104 @@
+/**
+ * What every benchmark shares: its flags, the prompts of `../shared/data`, the model, and the conditions that are printed
+ * beside a figure. A benchmark prints a table for people and one JSON line, last, for programs.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { commitOfCheckout, machineName } from "../src/cli/machine.ts";
+import type { PromptInput } from "../src/generate/types.ts";
+
+const shared = (path: string): string => fileURLToPath(new URL(`../../shared/${path}`, import.meta.url));
+
+/** The flags of a benchmark with their defaults: numbers stay numbers, lists are separated by commas. */
+export function flags<T extends Record<string, string | number>>(defaults: T): T {
+  const options = Object.fromEntries(
+    Object.entries(defaults).map(([name, value]) => [name, { type: "string", default: String(value) }]),
+  ) as Record<string, { type: "string"; default: string }>;
+  const { values } = parseArgs({ options });
+  return Object.fromEntries(
+    Object.entries(defaults).map(([name, value]) => {
+      const given = values[name] as string;
+      if (typeof value === "string") return [name, given];
+      const number = Number(given);
+      if (!Number.isFinite(number)) throw new Error(`--${name} ${given} is not a number`);
+      return [name, number];
+    }),
+  ) as T;
+}
+
+/** The model of `CLLM_MODELS`, else the one beside the repository. */
+export function modelPath(): string {
+  const path = process.env["CLLM_MODELS"] ?? shared("models/SmolLM2-135M-Instruct.Q4_1.gguf");
+  if (!existsSync(path)) throw new Error(`no model at ${path}: name one in CLLM_MODELS`);
+  return path;
+}
+
+export interface Golden {
+  readonly promptIds: Int32Array;
+  readonly greedyIds: Int32Array;
+  /** Best logit minus second best, at each greedy token. */
+  readonly gaps: readonly number[];
+}
+
+/** PyTorch's greedy tokens, or none where `../shared` is absent. */
+export function goldens(): Golden[] {
+  const path = shared("goldens/smollm2.json");
+  if (!existsSync(path)) return [];
+  const { greedy } = JSON.parse(readFileSync(path, "utf8")) as {
+    greedy: { prompt_ids: number[]; greedy_ids: number[]; top2_margin: number[] }[];
+  };
+  return greedy.map(({ prompt_ids, greedy_ids, top2_margin }) => ({
+    promptIds: Int32Array.from(prompt_ids),
+    greedyIds: Int32Array.from(greedy_ids),
+    gaps: top2_margin,
+  }));
+}
+
+const lines = (path: string): Record<string, unknown>[] =>
+  readFileSync(shared(path), "utf8")
+    .split("\n")
+    .filter((line) => line.trim() !== "")
+    .map((line) => JSON.parse(line));
+
+const user = (content: string): PromptInput => ({ messages: [{ role: "user", content }] });
+
+/** The first `count` GSM8K test questions, as user messages. */
+export const gsm8k = (count: number): PromptInput[] =>
+  lines("data/gsm8k/test.jsonl")
+    .slice(0, count)
+    .map((row) => user(String(row["question"])));
+
+/** `count` prompts: GSM8K questions, HumanEval prompts (continued as they are) and MT-bench first turns, in turn. */
+export function mixedPrompts(count: number): PromptInput[] {
+  const sets = [
+    gsm8k(count),
+    lines("data/humaneval/HumanEval.jsonl").map((row) => ({ prompt: String(row["prompt"]) })),
+    lines("data/mt_bench/question.jsonl").map((row) => user(String((row["turns"] as string[])[0]))),
+  ];
+  const prompts: PromptInput[] = [];
+  for (let i = 0; prompts.length < count; i++) {
+    const before = prompts.length;
+    for (const set of sets) {
+      const prompt = set[i];
+      if (prompt !== undefined && prompts.length < count) prompts.push(prompt);
+    }
+    if (prompts.length === before) break;
+  }
+  return prompts;
+}
+
+export const median = (values: readonly number[]): number => quantile(values, 0.5);
+
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (sorted.length - 1) * q;
+  const low = sorted[Math.floor(at)] ?? Number.NaN;
+  return low + ((sorted[Math.ceil(at)] ?? low) - low) * (at - Math.floor(at));
+}
+
+/** Prints the closing JSON line: the figures with the conditions that they were measured under. */
+export function report(benchmark: string, settings: object, figures: object): void {
+  const conditions = { benchmark, model: modelPath().split("/").at(-1), machine: machineName() };
+  console.log(JSON.stringify({ ...conditions, commit: commitOfCheckout(), settings, ...figures }));
+}

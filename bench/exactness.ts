@@ -1,0 +1,64 @@
+/**
+ * Whether every decoder writes what autoregressive decoding writes: prompts of three data sets, each precision, greedy and
+ * sampled. Prints each difference as it is found. Long: `--limit`, `--seeds` and `--max-new-tokens` cut it down.
+ */
+import { DECODERS, load, type Precision } from "../src/index.ts";
+import { flags, mixedPrompts, modelPath, report } from "./conditions.ts";
+
+const settings = flags({
+  precisions: "int8,fp32,int4",
+  limit: 200,
+  "max-new-tokens": 64,
+  temperature: 0.8,
+  seeds: 5,
+  "sampled-limit": 200,
+  "block-size": 16,
+});
+const others = DECODERS.filter((name) => name !== "ar");
+const runs = [
+  { name: "greedy", temperature: 0, seed: 0, limit: settings.limit },
+  ...Array.from({ length: settings.seeds }, (_, seed) => ({
+    name: `temperature ${settings.temperature}, seed ${seed}`,
+    temperature: settings.temperature,
+    seed,
+    limit: settings["sampled-limit"],
+  })),
+];
+
+const figures: { precision: string; run: string; prompts: number; tokens: number; differing: number }[] = [];
+for (const precision of settings.precisions.split(",") as Precision[]) {
+  await using model = await load(modelPath(), { precision });
+  for (const { name, temperature, seed, limit } of runs) {
+    const prompts = mixedPrompts(limit);
+    let [differing, tokens] = [0, 0];
+    for (const [index, input] of prompts.entries()) {
+      const shared = {
+        ...input,
+        temperature,
+        seed,
+        maxNewTokens: settings["max-new-tokens"],
+        blockSize: settings["block-size"],
+      };
+      const expected = (await model.generate({ ...shared, decoder: "ar" })).tokens;
+      tokens += expected.length;
+      const wrong: string[] = [];
+      for (const decoder of others) {
+        const { tokens: got } = await model.generate({ ...shared, decoder });
+        if (got.join() !== expected.join()) wrong.push(decoder);
+      }
+      if (wrong.length > 0) {
+        differing++;
+        console.log(`prompt ${index}, ${precision}, ${name}: ${wrong.join(", ")} differ`);
+      }
+      if (process.stderr.isTTY) process.stderr.write(`\r${precision} ${name}: ${index + 1}/${prompts.length} `);
+    }
+    if (prompts.length > 0) {
+      console.log(
+        `${precision}, ${name}: ${differing} of ${prompts.length} prompts differ in any decoder (${tokens} tokens each)`,
+      );
+      figures.push({ precision, run: name, prompts: prompts.length, tokens, differing });
+    }
+  }
+}
+report("exactness", settings, { decoders: others, runs: figures });
+process.exitCode = figures.some(({ differing }) => differing > 0) ? 1 : 0;
