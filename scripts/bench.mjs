@@ -12,4 +12,4 @@ if (!/^[a-z-]+$/.test(name) || !existsSync(file)) {
   process.exit(2);
 }
 process.argv = [process.argv[0], file, ...flags];
-await runnerImport(file, { configFile: false, logLevel: "warn" });
+await runnerImport(file, { configFile: false, logLevel: "warn", oxc: { target: "es2022" } });

@@ -25,6 +25,8 @@ export interface DecodeGraphOptions {
 
 /** Attention takes heads of a multiple of this many channels. */
 const HEAD_STEP = 16;
+/** Beyond it, the engine splits sums by the number of cached tokens, and rows would not keep their bits. */
+const LARGEST_HEAD = 128;
 
 /** Build the graph, reading one layer's weights at a time. Throws `unsupported` for heads of odd sizes. */
 export async function decodeGraph(
@@ -34,8 +36,8 @@ export async function decodeGraph(
   { onLayer }: DecodeGraphOptions = {},
 ): Promise<EncodedModel> {
   const { layers, heads, kvHeads, headSize, hiddenSize, vocabSize, contextLength, normEpsilon } = config;
-  if (headSize % HEAD_STEP !== 0) {
-    const limit = `ONNX Runtime's attention takes multiples of ${HEAD_STEP}`;
+  if (headSize % HEAD_STEP !== 0 || headSize > LARGEST_HEAD) {
+    const limit = `multiples of ${HEAD_STEP} up to ${LARGEST_HEAD} can`;
     throw new CllmError("unsupported", `heads of ${headSize} channels cannot be run, ${limit}: use another model`);
   }
   const graph = products.graph;
