@@ -1,0 +1,46 @@
+/** The benchmarks run: on a tiny random model with tiny settings, so that they cannot rot. Their figures mean nothing here. */
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { writeTinyCheckpoint } from "../generate/tiny-checkpoint.ts";
+
+const root = join(import.meta.dirname, "../..");
+const data = join(root, "../shared/data");
+
+/** Runs a benchmark on the tiny model and returns its closing JSON line. */
+function bench(name: string, ...flags: string[]): Record<string, unknown> {
+  const folder = mkdtempSync(join(tmpdir(), "cllm-bench-"));
+  try {
+    const env = {
+      ...process.env,
+      CLLM_MODELS: writeTinyCheckpoint(folder, { contextLength: 2048 }),
+      CLLM_CACHE: folder,
+    };
+    const script = join(root, "scripts/bench.mjs");
+    const output = execFileSync(process.execPath, [script, name, ...flags], { env, encoding: "utf8" });
+    return JSON.parse(output.trimEnd().split("\n").at(-1)!) as Record<string, unknown>;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const timeout = 240_000; // each runs a program of its own
+
+test("speed", { timeout }, () => {
+  const flags = ["--rounds", "1", "--requests", "1", "--max-new-tokens", "4", "--context", "64"];
+  const figures = bench("speed", "--sizes", "1,2,16", ...flags);
+  expect(figures).toMatchObject({ benchmark: "speed", int8: { ratio16To1: expect.any(Number) } });
+  expect(figures).toHaveProperty("int8AutoToArAcceptingNothing.median");
+});
+
+test.skipIf(!existsSync(data))(`exactness (skipped where ${data} is not)`, { timeout }, () => {
+  const flags = ["--limit", "2", "--sampled-limit", "1", "--seeds", "1", "--max-new-tokens", "3"];
+  const { runs } = bench("exactness", "--precisions", "int8", ...flags) as { runs: { differing: number }[] };
+  expect(runs.map(({ differing }) => differing)).toEqual([0, 0]);
+});
+
+test("a name that is none", { timeout }, () => {
+  expect(() => bench("spede")).toThrow(/no benchmark "spede"/);
+});
