@@ -37,7 +37,7 @@ export interface Head {
   readonly logits: Value; // (1, H, V)
   /** What to multiply each row of logits by, `(1, H, 1)`: whoever only wants the largest saves the product. */
   readonly scale: Value | null;
-  /** The greedy next ids `(1, H)`; ties go to the smallest id. */
+  /** The greedy next ids `(1, H)`. Ties go to the smallest id in fp32, to the better rough logit in low precisions. */
   readonly next: Value;
 }
 

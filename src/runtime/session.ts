@@ -29,7 +29,7 @@ export interface Session extends AsyncDisposable {
   readonly length: number;
   /**
    * Run `tokens` in one forward pass after the cached ones. Returns the greedy next token after each of them, `(T,)`;
-   * ties go to the smallest id. Without `forest` the tokens are a chain and all stay in the cache; with it, the trunk.
+   * ties go always the same way. Without `forest` the tokens are a chain and all stay in the cache; with it, the trunk.
    * Throws `bad-input` for ids out of range or no tokens, `context-overflow` where they do not fit, `disposed`.
    */
   forward(tokens: TokenIds, forest?: Forest): Promise<TokenIds>;
