@@ -31,7 +31,7 @@ export class Message {
   }
 
   #tag(field: number, wireType: number): void {
-    this.#varint(BigInt((field << 3) | wireType));
+    this.#varint((BigInt(field) << 3n) | BigInt(wireType)); // beyond 32 bits for the largest fields
   }
 
   int(field: number, value: number | bigint): this {
