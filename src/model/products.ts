@@ -175,6 +175,7 @@ const FLOAT32 = 1;
 const IN_BLOCKS: ReadonlySet<ProductKind> = new Set<ProductKind>(["output", "down"]);
 /** One step of a row's bytes, as a share of the row's largest magnitude. */
 const ROW_STEP = 1 / 127;
+
 interface QuantizedRows {
   readonly bytes: Value; // uint8 (1, S, in), zero point 128
   readonly scale: Value; // (1, S, 1)
@@ -192,7 +193,8 @@ class RowQuantizer {
 
   quantize(x: Value | Rows, channels: number, segment: number): QuantizedRows {
     const { value: plain, scale: pending } = "value" in x ? x : { value: x, scale: null };
-    const known = this.#known.get(plain.name);
+    const key = `${plain.name}/${segment}`;
+    const known = this.#known.get(key);
     if (known !== undefined) return known;
     const graph = this.#graph;
     const value = segment > 1 ? this.#rotate(plain, channels, segment) : plain;
@@ -200,7 +202,7 @@ class RowQuantizer {
     const unit = graph.op("Div", [value, largest]); // a row of zeros becomes NaN, then some byte, then zero again
     const bytes = graph.op("QuantizeLinear", [unit, graph.scalar(ROW_STEP), graph.byte(128)]);
     const quantized = { bytes, scale: pending === null ? largest : graph.op("Mul", [largest, pending]) };
-    this.#known.set(plain.name, quantized);
+    this.#known.set(key, quantized);
     return quantized;
   }
 
