@@ -4,6 +4,7 @@
  */
 import type { ModelConfig } from "./config.ts";
 import type { Precision } from "./precision.ts";
+import { WHOLE_WEIGHTS } from "./products.ts";
 import { segmentOf } from "./rotation.ts";
 
 /** Bytes of a number in each kind of product, the scales of blocks included. */
@@ -37,9 +38,10 @@ const LAYOUTS: Readonly<Record<Precision, Layout>> = {
 /** Bytes of the compiled weights. */
 export function weightBytes(config: ModelConfig, precision: Precision): number {
   const { layers, hiddenSize, intermediateSize, vocabSize, contextLength, heads, kvHeads, headSize } = config;
-  const { qkv, gated, writing, head, table, channel } = LAYOUTS[precision];
+  const { qkv: quantized, gated, writing, head, table, channel } = LAYOUTS[precision];
   const qkvRows = (heads + 2 * kvHeads) * headSize;
-  const qkvScales = qkv > gated ? 2 * qkvRows : qkvRows; // each of two planes has its own
+  const qkv = precision === "int8" && qkvRows * hiddenSize <= WHOLE_WEIGHTS ? 4 : quantized;
+  const qkvScales = qkv === 2 ? 2 * qkvRows : 0; // each of two planes has its own
   const layer =
     qkvRows * hiddenSize * qkv +
     2 * intermediateSize * hiddenSize * gated +

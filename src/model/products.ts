@@ -46,6 +46,8 @@ export interface ProductOptions {
   readonly tiedHead: boolean;
   /** The engine's products of unsigned by signed bytes saturate at 16 bits (x86 without VNNI). */
   readonly saturates: boolean;
+  /** int8: matrices for queries, keys and values of up to so many numbers stay float32. Default: `WHOLE_WEIGHTS`. */
+  readonly wholeWeights?: number;
 }
 
 export function productsFor(precision: Precision, graph: Graph, options: ProductOptions): Products {
@@ -56,31 +58,34 @@ export function productsFor(precision: Precision, graph: Graph, options: Product
 
 /** Plain float32. */
 function fp32Products(graph: Graph): Products {
-  const product = (x: Value, matrix: Matrix): Value => {
-    const { data, rows, columns } = transpose(matrix);
-    return graph.op("MatMul", [x, graph.constant(data, [rows, columns])]);
-  };
   return {
     graph,
-    apply: (x, { matrix, bias }) => withBias(graph, product(scaled(graph, x), matrix), bias),
-    applyUnscaled: (x, { matrix }) => ({ value: product(x, matrix), scale: null }),
+    apply: (x, { matrix, bias }) => withBias(graph, wholeProduct(graph, scaled(graph, x), matrix), bias),
+    applyUnscaled: (x, { matrix }) => ({ value: wholeProduct(graph, x, matrix), scale: null }),
     embed: (ids, table) => graph.op("Gather", [graph.constant(table.data, [table.rows, table.columns]), ids]),
     head(x, table) {
-      const logits = product(x, table);
+      const logits = wholeProduct(graph, x, table);
       return { logits, scale: null, next: graph.op("ArgMax", [logits], { axis: -1, keepdims: 0 }) };
     },
   };
+}
+
+/** x · Wᵀ in float32. */
+function wholeProduct(graph: Graph, x: Value, matrix: Matrix): Value {
+  const { data, rows, columns } = transpose(matrix);
+  return graph.op("MatMul", [x, graph.constant(data, [rows, columns])]);
 }
 
 /**
  * Eight bits. What reads the residual stream (queries, keys, values, gate, up, head) has one scale for each output channel
  * and one for each row of activations, so that it is a big integer product whose sums are exact and whose cost is nearly
  * flat in the rows. Segments of those activations are rotated first, and the weights' columns with them, which spreads
- * outliers and leaves the product as it was (QuaRot, arXiv:2404.00456, section 3). Queries, keys and values have a second
- * plane of weights, because attention suffers most from their rounding. The two products that write to the stream are
+ * outliers and leaves the product as it was (QuaRot, arXiv:2404.00456, section 3). Queries, keys and values, from whose
+ * rounding attention suffers most, stay float32 in small models and have a second plane of weights in others. The two products that write to the stream are
  * quantized in blocks of 32. What was measured, and what did not work, stands in `bench/notes/int8.md`.
  */
 function int8Products(graph: Graph, options: ProductOptions): Products {
+  const { wholeWeights = WHOLE_WEIGHTS } = options;
   const rows = new RowQuantizer(graph);
   const unscaled = (x: Value | Rows, matrix: Matrix, rotate: boolean, planes: 1 | 2): Rows => {
     const segment = rotate ? segmentOf(matrix.columns) : 1;
@@ -96,7 +101,14 @@ function int8Products(graph: Graph, options: ProductOptions): Products {
     return { value: graph.op("Add", [first, second]), scale };
   };
   const product = (x: Value | Rows, { matrix }: Product, kind: ProductKind): Rows => {
-    if (IN_BLOCKS.has(kind)) return { value: blockProduct(graph, scaled(graph, x), matrix, 8), scale: null };
+    if (IN_BLOCKS.has(kind)) {
+      // Each row is scaled inside by its own largest magnitudes, so what it is still to be multiplied by can wait.
+      const { value, scale } = rowsOf(x);
+      return { value: blockProduct(graph, value, matrix, 8), scale };
+    }
+    if (kind === "qkv" && matrix.data.length <= wholeWeights) {
+      return { value: wholeProduct(graph, scaled(graph, x), matrix), scale: null };
+    }
     return unscaled(x, matrix, true, kind === "qkv" ? 2 : 1);
   };
   return {
@@ -171,6 +183,11 @@ function lowPrecisionVocabulary(
 }
 
 const FLOAT32 = 1;
+/**
+ * In int8, matrices for queries, keys and values of up to so many numbers stay float32: reading twice the bytes of two planes
+ * takes less time than the nodes around them, up to about here.
+ */
+export const WHOLE_WEIGHTS: number = 2 ** 20;
 /** Products whose activations have outliers of their own in every row: a scale for each block contains them. */
 const IN_BLOCKS: ReadonlySet<ProductKind> = new Set<ProductKind>(["output", "down"]);
 /** One step of a row's bytes, as a share of the row's largest magnitude. */
@@ -192,7 +209,7 @@ class RowQuantizer {
   }
 
   quantize(x: Value | Rows, channels: number, segment: number): QuantizedRows {
-    const { value: plain, scale: pending } = "value" in x ? x : { value: x, scale: null };
+    const { value: plain, scale: pending } = rowsOf(x);
     const key = `${plain.name}/${segment}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
@@ -218,6 +235,10 @@ class RowQuantizer {
     const segments = graph.op("Reshape", [x, graph.integers(1, -1, segment)]);
     return graph.op("Reshape", [graph.op("MatMul", [segments, rotation]), graph.integers(1, -1, channels)]);
   }
+}
+
+function rowsOf(x: Value | Rows): Rows {
+  return "value" in x ? x : { value: x, scale: null };
 }
 
 /** A tensor with its rows multiplied by what they still were to be. */

@@ -8,7 +8,7 @@ import type { ModelConfig } from "../model/config.ts";
 import { decodeGraph } from "../model/decode-graph.ts";
 import { layeredWeights } from "../model/layered-weights.ts";
 import type { Precision } from "../model/precision.ts";
-import { productsFor } from "../model/products.ts";
+import { productsFor, WHOLE_WEIGHTS } from "../model/products.ts";
 import type { Weights } from "../model/weights.ts";
 import { openSession } from "./onnx-session.ts";
 import { compile } from "./ort.ts";
@@ -22,6 +22,8 @@ export interface EngineOptions {
   /** Called as layers are prepared and while the engine compiles: for progress bars. */
   readonly onProgress?: (stage: "quantize" | "compile", what: string, done: number, total: number) => void;
   readonly signal?: AbortSignal;
+  /** See `ProductOptions`. */
+  readonly wholeWeights?: number;
 }
 
 export interface Engine extends AsyncDisposable {
@@ -45,11 +47,11 @@ export function defaultThreads(): number {
 export async function createEngine(
   config: ModelConfig,
   weights: Weights,
-  { precision, threads = defaultThreads(), onProgress, signal }: EngineOptions,
+  { precision, threads = defaultThreads(), onProgress, signal, wholeWeights = WHOLE_WEIGHTS }: EngineOptions,
 ): Promise<Engine> {
   const saturates = precision === "int8" && (await bytesSaturate());
   const graph = new Graph();
-  const products = productsFor(precision, graph, { tiedHead: config.tiedHead, saturates });
+  const products = productsFor(precision, graph, { tiedHead: config.tiedHead, saturates, wholeWeights });
   const encoded = await decodeGraph(config, layeredWeights(config, weights), products, {
     onLayer(done) {
       if (signal?.aborted) throw new CllmError("aborted", "loading the model was aborted", { cause: signal.reason });

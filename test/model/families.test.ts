@@ -60,15 +60,17 @@ describe.each(FAMILIES)("%s", (family) => {
   });
 
   // Random weights of few channels are the worst that quantization can meet, because nothing averages out: of 480 such
-  // models the worst was off by 0.037 in int8 and 0.39 in int4.
+  // models the worst was off by 0.037 in int8 and 0.39 in int4. A handful of logits may all be small by chance, so there
+  // are always a few hundred.
   test.each([
     ["int8", 0.08],
     ["int4", 0.9],
   ] as const)("in %s stays within %f of the plain twin", async (precision, tolerance) => {
     await fc.assert(
-      fc.asyncProperty(cases(family), async ([config, seed, count]) => {
+      fc.asyncProperty(cases(family), async ([small, seed, count]) => {
+        const config = { ...small, vocabSize: 32 + small.vocabSize };
         const weights = randomWeights(config, { seed });
-        const ids = randomIds(count, config.vocabSize, seed);
+        const ids = randomIds(7 + count, config.vocabSize, seed);
         const expected = (await referenceLogits(config, weights, ids)).flat();
         const difference = rmsDifference(await engineLogits(config, weights, ids, precision), expected);
         expect(difference).toBeLessThan(tolerance);

@@ -154,14 +154,17 @@ describe("every decoder writes on an engine what greedy decoding writes", () => 
     for await (const { accepted } of decode(session, prompt, { maxNewTokens: 40 })) all.push(...accepted);
     return all;
   };
-  test.each(PRECISIONS)("in %s", async (precision) => {
+  test.each([
+    ...PRECISIONS.map((precision) => ({ name: precision, precision })),
+    { name: "int8 as in large models", precision: "int8", wholeWeights: 0 } as const,
+  ])("in $name", async ({ name: _, ...options }) => {
     const model = fc.constantFrom(...FAMILIES).chain((family) => fc.tuple(configs(family), fc.nat()));
     await fc.assert(
       fc.asyncProperty(
         model,
         fc.array(contenders, { minLength: 8, maxLength: 8 }),
         async ([config, seed], decoders) => {
-          await using engine = await createEngine(config, randomWeights(config, { seed }), { precision, threads: 2 });
+          await using engine = await createEngine(config, randomWeights(config, { seed }), { ...options, threads: 2 });
           const prompt = randomIds(1 + (seed % 40), config.vocabSize, seed);
           await using greedy = engine.session();
           const expected = await tokens(ar, greedy, prompt);
@@ -171,7 +174,7 @@ describe("every decoder writes on an engine what greedy decoding writes", () => 
           }
         },
       ),
-      { numRuns: precision === "int8" ? 12 : 6 },
+      { numRuns: options.precision === "int8" ? 12 : 6 },
     );
   });
 });
@@ -191,7 +194,7 @@ describe("products of unsigned weights, for processors whose signed ones saturat
         const ids = randomIds(20, config.vocabSize, seed);
         const logits: Float32Array[] = [];
         for (const saturates of [true, saturating]) {
-          const products = productsFor("int8", new Graph(), { tiedHead: config.tiedHead, saturates });
+          const products = productsFor("int8", new Graph(), { tiedHead: config.tiedHead, saturates, wholeWeights: 0 });
           const weights = layeredWeights(config, randomWeights(config, { seed }));
           const program = await compile(await decodeGraph(config, weights, products), { threads: 1 });
           try {

@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ModelConfig } from "../../src/model/config.ts";
-import { PRECISIONS } from "../../src/model/precision.ts";
+import { PRECISIONS, type Precision } from "../../src/model/precision.ts";
 import type { Weights } from "../../src/model/weights.ts";
 import { createEngine, type Engine } from "../../src/runtime/engine.ts";
 import type { Session, TokenIds } from "../../src/runtime/session.ts";
@@ -17,8 +17,13 @@ const MODELS: Readonly<Record<string, ModelConfig>> = {
   mistral: { ...BASE, family: "mistral", contextLength: 700, slidingWindow: 20, tiedHead: false, kvHeads: 4 },
   qwen3: { ...BASE, family: "qwen3", contextLength: 700, queryKeyNorm: true, kvHeads: 1, hiddenSize: 64 },
 };
+/** What keeps its bits: every precision, and int8 as it is in models whose matrices are large. */
+const KINDS: readonly { kind: string; precision: Precision; wholeWeights?: number }[] = [
+  ...PRECISIONS.map((precision) => ({ kind: precision, precision })),
+  { kind: "int8 as in large models", precision: "int8", wholeWeights: 0 },
+];
 const settings = Object.keys(MODELS).flatMap((model) =>
-  PRECISIONS.flatMap((precision) => [1, 2].map((threads) => ({ model, precision, threads }))),
+  KINDS.flatMap((kind) => [1, 2].map((threads) => ({ model, threads, ...kind }))),
 );
 
 /** The sizes of the passes that a sequence is cut into. */
@@ -70,14 +75,14 @@ function expectSameBits(actual: Float32Array, expected: Float32Array, width: num
   if (at >= 0) expect.fail(`row ${Math.floor(at / width)}: ${actual[at]} is not ${expected[at]}`);
 }
 
-describe.each(settings)("$model in $precision with $threads threads", ({ model, precision, threads }) => {
+describe.each(settings)("$model in $kind with $threads threads", ({ model, kind: _, ...options }) => {
   const config = MODELS[model]!;
   const width = config.vocabSize;
   const ids = randomIds(config.contextLength, width, 3);
   let engine: Engine;
   let whole: Float32Array; // logits of the first 100 ids in one pass
   beforeAll(async () => {
-    engine = await createEngine(config, randomWeights(config, { zeroIds: [ZERO_ID] }), { precision, threads });
+    engine = await createEngine(config, randomWeights(config, { zeroIds: [ZERO_ID] }), options);
     await using session = engine.session();
     whole = await session.logits(ids.subarray(0, 100));
   });
