@@ -18,6 +18,9 @@ const ROOMS = [
   "runtime",
   "decode",
   "generate",
+  "tasks",
+  "trajectory",
+  "train",
   "index",
   "cli",
 ];
