@@ -29,7 +29,10 @@ export function memoryWeights(tensors: Iterable<NamedTensor>): Weights {
       const row = shape.slice(1).reduce((product, size) => product * size, 1);
       const part = data.slice(from * row, (to ?? shape[0] ?? 1) * row);
       if (!part.every(Number.isFinite)) {
-        throw new CllmError("bad-weights", `${name} holds a value that is not finite: go back to an earlier checkpoint`);
+        throw new CllmError(
+          "bad-weights",
+          `${name} holds a value that is not finite: go back to an earlier checkpoint`,
+        );
       }
       return part;
     },

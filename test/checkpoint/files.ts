@@ -5,8 +5,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expectedTensors } from "../../src/checkpoint/expected-tensors.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
+import { expectedTensors } from "../../src/model/tensors.ts";
 
 /** Numbers in [0, 1) from a seed (mulberry32). */
 export function randomFrom(seed: number): () => number {
