@@ -18,6 +18,7 @@ export type ErrorCode =
   | "disk" // writing failed: full disk, no permission
   | "aborted" // the caller's AbortSignal fired
   | "engine" // ONNX Runtime failed
+  | "diverged" // training went wrong: a loss that is not finite, or a collapse
   | "disposed"; // used after dispose()
 
 export class CllmError extends Error {

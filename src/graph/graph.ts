@@ -25,6 +25,15 @@ export interface ExternalData {
   readonly data: Uint8Array;
 }
 
+/** A node as it was made: what it is called, what it reads and what it writes. */
+export interface GraphNode {
+  readonly type: string;
+  /** `null` for an optional input that is left out. */
+  readonly inputs: readonly (Value | null)[];
+  readonly outputs: readonly Value[];
+  readonly attributes: Readonly<Record<string, Attribute>>;
+}
+
 export interface EncodedModel {
   readonly bytes: Uint8Array;
   readonly externalData: readonly ExternalData[];
@@ -37,13 +46,18 @@ const MICROSOFT_OPSET = 1;
 const EXTERNAL_FROM_BYTES = 1024;
 
 export class Graph {
-  readonly #nodes: Message[] = [];
+  readonly #nodes: GraphNode[] = [];
   readonly #initializers: Message[] = [];
   readonly #inputs: Message[] = [];
   readonly #outputs: Message[] = [];
   readonly #external: ExternalData[] = [];
   readonly #scalars = new Map<string, Value>();
   #names = 0;
+
+  /** The nodes so far, each after those that it reads. */
+  get nodes(): readonly GraphNode[] {
+    return this.#nodes;
+  }
 
   /** Declare an input that every run must feed. */
   input(name: string, dtype: DType, dimensions: readonly Dimension[]): Value {
@@ -53,8 +67,7 @@ export class Graph {
 
   /** Make `value` an output that a run can fetch as `name`. */
   output(value: Value, name: string, dtype: DType, dimensions: readonly Dimension[]): void {
-    const node = new Message().string(1, value.name).string(2, name).string(4, "Identity");
-    this.#nodes.push(node);
+    this.#nodes.push({ type: "Identity", inputs: [value], outputs: [{ name }], attributes: {} });
     this.#outputs.push(valueInfo(name, dtype, dimensions));
   }
 
@@ -117,21 +130,15 @@ export class Graph {
     outputs: number,
     attributes: Record<string, Attribute> = {},
   ): Value[] {
-    const node = new Message();
-    for (const input of inputs) node.string(1, input?.name ?? "");
     const values = Array.from({ length: outputs }, () => ({ name: `v${this.#names++}` }));
-    for (const { name } of values) node.string(2, name);
-    node.string(3, `${type}_${this.#nodes.length}`).string(4, type);
-    for (const [name, value] of Object.entries(attributes)) node.message(5, attributeOf(name, value));
-    if (MICROSOFT_OPERATORS.has(type)) node.string(7, "com.microsoft");
-    this.#nodes.push(node);
+    this.#nodes.push({ type, inputs, outputs: values, attributes });
     return values;
   }
 
   /** The model's bytes, with the big constants beside them. The graph can be dropped afterwards. */
   encode(): EncodedModel {
     const graph = new Message().string(2, "cllm");
-    for (const node of this.#nodes) graph.message(1, node);
+    for (const [index, node] of this.#nodes.entries()) graph.message(1, encodeNode(node, index));
     for (const tensor of this.#initializers) graph.message(5, tensor);
     for (const input of this.#inputs) graph.message(11, input);
     for (const output of this.#outputs) graph.message(12, output);
@@ -144,12 +151,24 @@ export class Graph {
 
 /** The operators in use that are ONNX Runtime's own and not the standard's. */
 const MICROSOFT_OPERATORS = new Set([
+  "FusedMatMul",
   "GroupQueryAttention",
   "MatMulIntegerToFloat",
   "MatMulNBits",
   "QuickGelu",
+  "RotaryEmbedding",
   "SkipSimplifiedLayerNormalization",
 ]);
+
+function encodeNode({ type, inputs, outputs, attributes }: GraphNode, index: number): Message {
+  const node = new Message();
+  for (const input of inputs) node.string(1, input?.name ?? "");
+  for (const { name } of outputs) node.string(2, name);
+  node.string(3, `${type}_${index}`).string(4, type);
+  for (const [name, value] of Object.entries(attributes)) node.message(5, attributeOf(name, value));
+  if (MICROSOFT_OPERATORS.has(type)) node.string(7, "com.microsoft");
+  return node;
+}
 
 function dtypeOf(data: TensorData): DType {
   if (data instanceof Float32Array) return "float32";

@@ -1,6 +1,6 @@
 /**
- * The transformer of the Llama family as a graph for decoding: token ids and cached keys and values in, next tokens, logits
- * and new keys and values out. The one definition of the model. Knows precisions only through `Products`, and no runtime.
+ * The model as a graph for decoding: token ids and cached keys and values in, next tokens, logits and new keys and values
+ * out. The layers are those of `transformer.ts`. Knows precisions only through `Products`, and no runtime.
  *
  * Inputs, for S tokens after P cached ones, total = P + S, and a cache of C slots:
  *   ids (1, S), positions (1, S)  int64 · bias (1, 1, S, total) float32, added to the attention scores
@@ -17,6 +17,7 @@ import type { ModelConfig } from "./config.ts";
 import type { LayeredWeights, LayerWeights } from "./layered-weights.ts";
 import type { Products } from "./products.ts";
 import { ropeTables } from "./rope.ts";
+import { headNorm, transformer } from "./transformer.ts";
 
 export interface DecodeGraphOptions {
   /** Called before each layer is built, with layers done so far. */
@@ -35,13 +36,12 @@ export async function decodeGraph(
   products: Products,
   { onLayer }: DecodeGraphOptions = {},
 ): Promise<EncodedModel> {
-  const { layers, heads, kvHeads, headSize, hiddenSize, vocabSize, contextLength, normEpsilon } = config;
+  const { layers, heads, kvHeads, headSize, hiddenSize, vocabSize, contextLength } = config;
   if (headSize % HEAD_STEP !== 0 || headSize > LARGEST_HEAD) {
     const limit = `multiples of ${HEAD_STEP} up to ${LARGEST_HEAD} can`;
     throw new CllmError("unsupported", `heads of ${headSize} channels cannot be run, ${limit}: use another model`);
   }
   const graph = products.graph;
-  const epsilon = { epsilon: { float: normEpsilon } };
   const ids = graph.input("ids", "int64", [1, "S"]);
   const positions = graph.input("positions", "int64", [1, "S"]);
   const bias = graph.input("bias", "float32", [1, 1, "S", "total"]);
@@ -57,12 +57,6 @@ export async function decodeGraph(
   const window = config.slidingWindow !== null && config.slidingWindow < contextLength ? config.slidingWindow : -1;
   const newRows: Value[] = [];
 
-  const headNorm = (x: Value, weight: Float32Array, count: number): Value => {
-    const split = graph.op("Reshape", [x, graph.integers(0, 0, count, headSize)]);
-    const norm = graph.op("SimplifiedLayerNormalization", [split, graph.constant(weight, [headSize])], epsilon);
-    return graph.op("Reshape", [norm, graph.integers(0, 0, count * headSize)]);
-  };
-
   /** Attention over cache and pass; x is normalized, `(1, S, D)`. */
   const attention = (x: Value, layer: LayerWeights, index: number): Value => {
     const qkv = products.apply(x, layer.qkv, "qkv");
@@ -74,7 +68,9 @@ export async function decodeGraph(
     if (layer.queryNorm !== null && layer.keyNorm !== null) {
       const sizes = graph.integers(heads * headSize, kvHeads * headSize, kvHeads * headSize);
       const [q, k, v] = graph.ops("Split", [qkv, sizes], 3, { axis: -1 }) as [Value, Value, Value];
-      inputs = [headNorm(q, layer.queryNorm, heads), headNorm(k, layer.keyNorm, kvHeads), v];
+      const queryNorm = graph.constant(layer.queryNorm, [headSize]);
+      const keyNorm = graph.constant(layer.keyNorm, [headSize]);
+      inputs = [headNorm(graph, config, q, queryNorm, heads), headNorm(graph, config, k, keyNorm, kvHeads), v];
     }
     const [out, keys, values] = graph.ops(
       "GroupQueryAttention",
@@ -88,37 +84,27 @@ export async function decodeGraph(
     return products.apply(out, layer.output, "output");
   };
 
-  /** SwiGLU: down(silu(gate(x)) * up(x)). */
-  const feedForward = (x: Value, layer: LayerWeights): Value => {
-    const gate = products.apply(x, layer.gate, "gate");
-    const up = products.applyUnscaled(x, layer.up, "up");
-    const silu = graph.op("QuickGelu", [gate], { alpha: { float: 1 } });
-    const hidden = graph.op("Mul", [silu, up.value]); // (1, S, intermediateSize)
-    return products.apply({ value: hidden, scale: up.scale }, layer.down, "down");
-  };
-
-  /** residual + x, and the same normalized. */
-  const addAndNorm = (residual: Value, x: Value, weight: Float32Array): { sum: Value; norm: Value } => {
-    const gamma = graph.constant(weight, [hiddenSize]);
-    const [norm, , , sum] = graph.ops("SkipSimplifiedLayerNormalization", [residual, x, gamma], 4, epsilon);
-    return { sum: sum as Value, norm: norm as Value };
-  };
-
-  let residual = products.embed(ids, await weights.embedding()); // (1, S, D)
-  let layer = await weights.layer(0);
-  let x = graph.op("SimplifiedLayerNormalization", [residual, graph.constant(layer.inputNorm, [hiddenSize])], {
-    axis: -1,
-    ...epsilon,
-  });
-  for (let index = 0; index < layers; index++) {
-    onLayer?.(index);
-    const attended = addAndNorm(residual, attention(x, layer, index), layer.postNorm);
-    const fed = feedForward(attended.norm, layer);
-    const next = index + 1 < layers ? await weights.layer(index + 1) : null;
-    const after = addAndNorm(attended.sum, fed, next === null ? await weights.finalNorm() : next.inputNorm);
-    ({ sum: residual, norm: x } = after);
-    if (next !== null) layer = next;
-  }
+  const embedded = products.embed(ids, await weights.embedding()); // (1, S, D)
+  let x = await transformer(
+    config,
+    {
+      graph,
+      async layer(index) {
+        onLayer?.(index);
+        const layer = await weights.layer(index);
+        return {
+          inputNorm: graph.constant(layer.inputNorm, [hiddenSize]),
+          postNorm: graph.constant(layer.postNorm, [hiddenSize]),
+          attention: (x) => attention(x, layer, index),
+          gate: (x) => products.apply(x, layer.gate, "gate"),
+          up: (x) => products.applyUnscaled(x, layer.up, "up"),
+          down: (hidden) => products.apply(hidden, layer.down, "down"),
+        };
+      },
+      finalNorm: async () => graph.constant(await weights.finalNorm(), [hiddenSize]),
+    },
+    embedded,
+  );
   onLayer?.(layers);
   x = graph.op("Slice", [x, headFrom, graph.integers(2 ** 31), graph.integers(1)]); // (1, H, D)
   const { logits, scale, next } = products.head(x, await weights.head());

@@ -1,0 +1,174 @@
+/**
+ * The model as a graph for training: weights are inputs, the loss and its gradients are outputs. The layers are those of
+ * `transformer.ts`; attention is written out in plain products, because it has to be differentiated. Knows neither where
+ * sequences come from nor what their rows mean: those that see each other are in `bias`, those that count in `weights`.
+ *
+ * Inputs, for `batch` sequences of T tokens, N = batch * T, and R rows that carry loss:
+ *   ids (N), positions (batch, T)  int64 · bias (batch, 1, T, T) float32, added to the attention scores
+ *   rows (R) int64: the places among N whose logits are needed
+ *   every tensor of the model by its name, float32 (and those of the adapter)
+ *   for training also targets (R, 1) int64 and weights (R, 1) float32: loss = sum of weights · cross entropy;
+ *   with a divergence, teachers (R) int64 and divergence_weights (R, 1): += sum of weights · KL(row of the teacher ‖ row)
+ * Outputs:
+ *   of prediction: next (R) int64
+ *   of training: loss () · cross_entropies (R) · gradient:NAME for each trained tensor · squares (P), their squared norms
+ */
+import { gradients } from "../graph/differentiate.ts";
+import { type EncodedModel, Graph, type Value } from "../graph/graph.ts";
+import type { ModelConfig } from "./config.ts";
+import { isLoraTarget, type LoraSettings, loraNames, loraTensors } from "./lora.ts";
+import { ropeTables } from "./rope.ts";
+import { expectedTensors } from "./tensors.ts";
+import { headNorm, transformer } from "./transformer.ts";
+
+export interface TrainingGraphOptions {
+  /** Sequences in a pass. */
+  readonly batch: number;
+  /** An adapter is trained instead of the model's own tensors. */
+  readonly lora?: LoraSettings | null;
+  /** Build the term of the forward KL divergence. */
+  readonly divergence?: boolean;
+  /** The share of the target that is spread over the whole vocabulary (Szegedy et al., arXiv:1512.00567, section 7). */
+  readonly labelSmoothing?: number;
+}
+
+/** Name and shape of every tensor that training changes. */
+export function trainedTensors(config: ModelConfig, lora: LoraSettings | null = null): [string, readonly number[]][] {
+  return [...(lora === null ? expectedTensors(config) : loraTensors(config, lora))];
+}
+
+/** The graph from tokens to the normalized stream's wanted rows and their logits. */
+async function forwardGraph(config: ModelConfig, { batch, lora = null }: TrainingGraphOptions) {
+  const { heads, kvHeads, headSize, contextLength, tiedHead } = config;
+  const graph = new Graph();
+  const tensors = new Map<string, Value>();
+  for (const [name, shape] of expectedTensors(config)) tensors.set(name, graph.input(name, "float32", shape));
+  for (const [name, shape] of lora === null ? [] : loraTensors(config, lora)) {
+    tensors.set(name, graph.input(name, "float32", shape));
+  }
+  const tensor = (name: string): Value => tensors.get(name) as Value;
+  const ids = graph.input("ids", "int64", ["N"]);
+  const positions = graph.input("positions", "int64", [batch, "T"]);
+  const bias = graph.input("bias", "float32", [batch, 1, "T", "T"]);
+  const rows = graph.input("rows", "int64", ["R"]);
+  const rope = ropeTables(config, contextLength);
+  const cos = graph.constant(rope.cos, [contextLength, headSize / 2]);
+  const sin = graph.constant(rope.sin, [contextLength, headSize / 2]);
+  // The queries that share a key head stand below each other, and so do their biases.
+  const shared = graph.op("Tile", [bias, graph.integers(1, 1, heads / kvHeads, 1)]); // (batch, 1, heads/kvHeads * T, T)
+
+  /** x Wᵀ + b, and what an adapter adds. x is `(N, in)`. */
+  const product = (x: Value, name: string): Value => {
+    const biasOf = tensors.get(name.replace(/weight$/, "bias"));
+    const inputs = [x, tensor(name), ...(biasOf === undefined ? [] : [biasOf])];
+    const y = graph.op("Gemm", inputs, { transB: 1 });
+    if (lora === null || !isLoraTarget(name, lora)) return y;
+    const { a, b } = loraNames(name);
+    const low = graph.op("Gemm", [x, tensor(a)], { transB: 1 });
+    const added = graph.op("Gemm", [low, tensor(b)], { transB: 1, alpha: { float: lora.alpha / lora.rank } });
+    return graph.op("Add", [y, added]);
+  };
+
+  /** Split into heads and, for queries and keys, rotated: `(batch, count, T, headSize)` from `(N, count * headSize)`. */
+  const split = (x: Value, count: number, norm: Value | undefined, rotated: boolean): Value => {
+    const normed = norm === undefined ? x : headNorm(graph, config, x, norm, count);
+    let y = graph.op("Reshape", [normed, graph.integers(batch, -1, count * headSize)]);
+    if (rotated) y = graph.op("RotaryEmbedding", [y, positions, cos, sin]);
+    const apart = graph.op("Reshape", [y, graph.integers(batch, -1, count, headSize)]);
+    return graph.op("Transpose", [apart], { perm: [0, 2, 1, 3] });
+  };
+
+  const attention = (x: Value, at: string): Value => {
+    const of = (name: string): string => `${at}.self_attn.${name}.weight`;
+    const q = split(product(x, of("q_proj")), heads, tensors.get(of("q_norm")), true);
+    const k = split(product(x, of("k_proj")), kvHeads, tensors.get(of("k_norm")), true);
+    const v = split(product(x, of("v_proj")), kvHeads, undefined, false);
+    const grouped = graph.op("Reshape", [q, graph.integers(batch, kvHeads, -1, headSize)]);
+    const alpha = { float: 1 / Math.sqrt(headSize) };
+    const scores = graph.op("FusedMatMul", [grouped, k], { transA: 0, transB: 1, alpha });
+    const shares = graph.op("Softmax", [graph.op("Add", [scores, shared])], { axis: -1 });
+    const mixed = graph.op("FusedMatMul", [shares, v], { transA: 0, transB: 0, alpha: { float: 1 } });
+    const apart = graph.op("Reshape", [mixed, graph.integers(batch, heads, -1, headSize)]);
+    const together = graph.op("Transpose", [apart], { perm: [0, 2, 1, 3] });
+    return product(graph.op("Reshape", [together, graph.integers(-1, heads * headSize)]), of("o_proj"));
+  };
+
+  const embedding = tensor("model.embed_tokens.weight");
+  const stream = await transformer(
+    config,
+    {
+      graph,
+      layer: async (index) => {
+        const at = `model.layers.${index}`;
+        const mlp = (name: string, x: Value): Value => product(x, `${at}.mlp.${name}.weight`);
+        return {
+          inputNorm: tensor(`${at}.input_layernorm.weight`),
+          postNorm: tensor(`${at}.post_attention_layernorm.weight`),
+          attention: (x) => attention(x, at),
+          gate: (x) => mlp("gate_proj", x),
+          up: (x) => ({ value: mlp("up_proj", x), scale: null }),
+          down: ({ value }) => mlp("down_proj", value),
+        };
+      },
+      finalNorm: async () => tensor("model.norm.weight"),
+    },
+    graph.op("Gather", [embedding, ids]), // (N, D)
+  );
+  const head = tiedHead ? embedding : tensor("lm_head.weight");
+  const logits = graph.op("Gemm", [graph.op("Gather", [stream, rows]), head], { transB: 1 }); // (R, V)
+  return { graph, tensor, logits };
+}
+
+/** The graph that says what comes after each wanted row. */
+export async function predictionGraph(config: ModelConfig, options: TrainingGraphOptions): Promise<EncodedModel> {
+  const { graph, logits } = await forwardGraph(config, options);
+  graph.output(graph.op("ArgMax", [logits], { axis: -1, keepdims: 0 }), "next", "int64", ["R"]);
+  return graph.encode();
+}
+
+/** The graph of the loss and its gradients. */
+export async function trainingGraph(config: ModelConfig, options: TrainingGraphOptions): Promise<EncodedModel> {
+  const { lora = null, divergence = false, labelSmoothing = 0 } = options;
+  const { graph, tensor, logits } = await forwardGraph(config, options);
+  const targets = graph.input("targets", "int64", ["R", 1]);
+  const weights = graph.input("weights", "float32", ["R", 1]);
+  const logs = graph.op("LogSoftmax", [logits], { axis: -1 }); // (R, V)
+  const total = (x: Value): Value => graph.op("ReduceSum", [x], { keepdims: 0 });
+  const alongRows = (x: Value): Value => graph.op("ReduceSum", [x, graph.integers(-1)], { keepdims: 1 });
+
+  const entropies = graph.op("Neg", [graph.op("GatherElements", [logs, targets], { axis: 1 })]); // (R, 1)
+  let smoothed = entropies;
+  if (labelSmoothing > 0) {
+    const spread = graph.op("Mul", [alongRows(logs), graph.scalar(-labelSmoothing / config.vocabSize)]);
+    smoothed = graph.op("Add", [graph.op("Mul", [entropies, graph.scalar(1 - labelSmoothing)]), spread]);
+  }
+  let loss = total(graph.op("Mul", [smoothed, weights]));
+  const constants: Value[] = [];
+  if (divergence) {
+    const teachers = graph.input("teachers", "int64", ["R"]);
+    const divergenceWeights = graph.input("divergence_weights", "float32", ["R", 1]);
+    const teacher = graph.op("Gather", [logs, teachers]);
+    constants.push(teacher); // the target distribution has no gradient
+    const apart = graph.op("Mul", [graph.op("Exp", [teacher]), graph.op("Sub", [teacher, logs])]);
+    loss = graph.op("Add", [loss, total(graph.op("Mul", [alongRows(apart), divergenceWeights]))]);
+  }
+
+  const trained = trainedTensors(config, lora);
+  const byTensor = gradients(
+    graph,
+    loss,
+    trained.map(([name]) => tensor(name)),
+    { constants },
+  );
+  graph.output(loss, "loss", "float32", []);
+  graph.output(graph.op("Reshape", [entropies, graph.integers(-1)]), "cross_entropies", "float32", ["R"]);
+  const squares: Value[] = [];
+  for (const [i, [name, shape]] of trained.entries()) {
+    const gradient = byTensor[i] as Value;
+    graph.output(gradient, `gradient:${name}`, "float32", shape);
+    const square = graph.op("ReduceSumSquare", [gradient], { keepdims: 0 });
+    squares.push(graph.op("Unsqueeze", [square, graph.integers(0)]));
+  }
+  graph.output(graph.op("Concat", squares, { axis: 0 }), "squares", "float32", [trained.length]);
+  return graph.encode();
+}

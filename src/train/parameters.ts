@@ -1,0 +1,91 @@
+/**
+ * The numbers that training changes, each tensor with the two moments that AdamW keeps of it, and those that it leaves alone.
+ * Knows no graph and no file.
+ */
+import { hash } from "../hash.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { type LoraSettings, loraTensors } from "../model/lora.ts";
+import type { NamedTensor } from "../model/memory-weights.ts";
+import { expectedTensors } from "../model/tensors.ts";
+import type { Weights } from "../model/weights.ts";
+
+/** A tensor with AdamW's moments, all of one length. */
+export interface TrainedTensor extends NamedTensor {
+  readonly first: Float32Array;
+  readonly second: Float32Array;
+}
+
+export interface Parameters {
+  readonly trained: readonly TrainedTensor[];
+  /** Inputs of the graph that stay as they are. */
+  readonly frozen: readonly NamedTensor[];
+  /** Numbers that are trained. */
+  readonly count: number;
+}
+
+const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
+
+/** Room for tensors, zeros all. */
+function allocate(tensors: readonly (readonly [name: string, shape: readonly number[]])[]): TrainedTensor[] {
+  return tensors.map(([name, shape]) => {
+    const size = sizeOf(shape);
+    return { name, shape, data: new Float32Array(size), first: new Float32Array(size), second: new Float32Array(size) };
+  });
+}
+
+/** A model's own tensors, all of them to be trained. Reads one at a time. */
+export async function fullParameters(config: ModelConfig, weights: Weights): Promise<Parameters> {
+  const trained = allocate([...expectedTensors(config)]);
+  for (const { name, data } of trained) data.set(await weights.read(name));
+  return { trained, frozen: [], count: countOf(trained) };
+}
+
+/** A model's tensors as they are, and an adapter to be trained: A random, B zero, so that nothing has changed yet. */
+export async function loraParameters(
+  config: ModelConfig,
+  weights: Weights,
+  lora: LoraSettings,
+  seed: number,
+): Promise<Parameters> {
+  const frozen: NamedTensor[] = [];
+  for (const [name, shape] of expectedTensors(config)) frozen.push({ name, shape, data: await weights.read(name) });
+  const trained = allocate([...loraTensors(config, lora)]);
+  for (const [index, { name, shape, data }] of trained.entries()) {
+    if (name.endsWith(".lora_A.weight")) fillUniform(data, Math.sqrt(3 / (shape[1] ?? 1)), seed, index);
+  }
+  return { trained, frozen, count: countOf(trained) };
+}
+
+/**
+ * A model from nothing: normal numbers with a deviation of 0.02, smaller in what writes to the residual stream (Radford et
+ * al. 2019, section 2.3), norms one, biases zero.
+ */
+export function randomParameters(config: ModelConfig, seed: number): Parameters {
+  const trained = allocate([...expectedTensors(config)]);
+  for (const [index, { name, data }] of trained.entries()) {
+    if (/norm\.weight$/.test(name)) data.fill(1);
+    else if (name.endsWith(".bias")) data.fill(0);
+    else {
+      const writes = /(o_proj|down_proj)\.weight$/.test(name);
+      fillNormal(data, writes ? 0.02 / Math.sqrt(2 * config.layers) : 0.02, seed, index);
+    }
+  }
+  return { trained, frozen: [], count: countOf(trained) };
+}
+
+const countOf = (trained: readonly NamedTensor[]): number => trained.reduce((sum, { data }) => sum + data.length, 0);
+
+/** Uniform in (0, 1), a function of the seed and the place alone. */
+const uniform = (seed: number, index: number, i: number): number => (hash(seed, index, i) + 0.5) / 2 ** 32;
+
+function fillUniform(data: Float32Array, bound: number, seed: number, index: number): void {
+  for (let i = 0; i < data.length; i++) data[i] = bound * (2 * uniform(seed, index, i) - 1);
+}
+
+/** Box and Muller's transform. */
+function fillNormal(data: Float32Array, deviation: number, seed: number, index: number): void {
+  for (let i = 0; i < data.length; i++) {
+    const radius = Math.sqrt(-2 * Math.log(uniform(seed, index, 2 * i)));
+    data[i] = deviation * radius * Math.cos(2 * Math.PI * uniform(seed, index, 2 * i + 1));
+  }
+}
