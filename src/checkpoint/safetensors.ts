@@ -1,7 +1,7 @@
 /**
  * Safetensors files: eight bytes with the header's length, a JSON header, then the tensors' bytes back to back
- * (huggingface.co/docs/safetensors). Reads and strictly checks the header, and writes small files. Tensors are read
- * elsewhere, where asked for. Knows no model.
+ * (huggingface.co/docs/safetensors). Reads and strictly checks the header. Tensors are read elsewhere, where asked for, and
+ * written by `write-safetensors.ts`. Knows no model.
  */
 import { z } from "zod";
 import { CllmError } from "../error.ts";
@@ -10,7 +10,6 @@ import { CODECS } from "./codecs.ts";
 import { parseJson } from "./json.ts";
 import { shorten } from "./near-miss.ts";
 import type { StoredTensor } from "./stored-weights.ts";
-import { writeWhole } from "./write-whole.ts";
 
 /** Longest header taken: the largest sharded models stay under a megabyte. */
 const MAX_HEADER_BYTES = 32 << 20;
@@ -90,40 +89,4 @@ export async function readSafetensorsHeader(file: BinaryFile): Promise<StoredTen
   }
   if (covered !== file.size) throw bad(`${file.size - covered} bytes at its end belong to no tensor`);
   return tensors;
-}
-
-export interface TensorToWrite {
-  readonly shape: readonly number[];
-  readonly values: Float32Array;
-}
-
-/**
- * Write float32 tensors; the file appears whole or not at all. Throws `bad-weights` where a shape and its values disagree, and `disk` where writing fails.
- */
-export async function writeSafetensors(path: string, tensors: ReadonlyMap<string, TensorToWrite>): Promise<void> {
-  const entries: [string, unknown][] = [["__metadata__", { format: "pt" }]];
-  let offset = 0;
-  for (const [name, { shape, values }] of tensors) {
-    const elements = shape.reduce((product, length) => product * length, 1);
-    if (elements !== values.length) {
-      throw new CllmError(
-        "bad-weights",
-        `Tensor ${name} [${shape}] needs ${elements} values; it has ${values.length}.`,
-      );
-    }
-    entries.push([name, { dtype: "F32", shape, data_offsets: [offset, offset + values.byteLength] }]);
-    offset += values.byteLength;
-  }
-  const json = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
-  const padded = Buffer.concat([json, Buffer.alloc((8 - (json.length % 8)) % 8, " ")]); // data starts 8-byte aligned
-  const prefix = Buffer.alloc(8);
-  prefix.writeBigUInt64LE(BigInt(padded.length));
-
-  await writeWhole(path, async (handle) => {
-    await handle.appendFile(prefix);
-    await handle.appendFile(padded);
-    for (const { values } of tensors.values()) {
-      await handle.appendFile(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-    }
-  });
 }

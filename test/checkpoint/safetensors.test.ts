@@ -3,8 +3,9 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileS
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { openBinaryFile } from "../../src/checkpoint/binary-file.ts";
-import { readSafetensorsHeader, writeSafetensors } from "../../src/checkpoint/safetensors.ts";
+import { readSafetensorsHeader } from "../../src/checkpoint/safetensors.ts";
 import type { StoredTensor } from "../../src/checkpoint/stored-weights.ts";
+import { writeSafetensors } from "../../src/checkpoint/write-safetensors.ts";
 import { encodeSafetensors, safetensorsBytes, TINY, temporaryFolder, tinyTensors } from "./files.ts";
 
 const folder = temporaryFolder();
@@ -87,8 +88,11 @@ describe("a file with", () => {
 
   test("names that JavaScript gives a meaning are names like others", async () => {
     const path = join(folder.path, "odd.safetensors");
-    const values = Float32Array.of(1, 2);
-    await writeSafetensors(path, new Map(["__proto__", "constructor"].map((name) => [name, { shape: [2], values }])));
+    const data = Float32Array.of(1, 2);
+    await writeSafetensors(
+      path,
+      ["__proto__", "constructor"].map((name) => ({ name, shape: [2], data })),
+    );
     const names = (await readHeader(readFileSync(path))).map(({ name }) => name);
     expect(names).toEqual(["__proto__", "constructor"]);
   });
@@ -97,11 +101,11 @@ describe("a file with", () => {
     const target = join(folder.path, "written");
     mkdirSync(target);
     const path = join(target, "x.safetensors");
-    const short = new Map([["a", { shape: [3], values: Float32Array.of(1) }]]);
+    const short = [{ name: "a", shape: [3], data: Float32Array.of(1) }];
     await expect(writeSafetensors(path, short)).rejects.toMatchObject({ code: "bad-weights" });
     expect(readdirSync(target)).toEqual([]);
     mkdirSync(path); // a directory in the way: the last step, the renaming, fails
-    const good = new Map([["a", { shape: [1], values: Float32Array.of(1) }]]);
+    const good = [{ name: "a", shape: [1], data: Float32Array.of(1) }];
     await expect(writeSafetensors(path, good)).rejects.toMatchObject({ code: "disk" });
     expect(readdirSync(target)).toEqual(["x.safetensors"]);
     const beneath = join(folder.path, "model.safetensors", "x.safetensors"); // a file for a folder

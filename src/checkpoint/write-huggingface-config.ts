@@ -1,0 +1,114 @@
+/**
+ * A `ModelConfig` as `config.json` and `generation_config.json`, the inverse of `huggingface-config.ts`: in the words of
+ * transformers 4, which 5 and other readers take too. Writes no files.
+ */
+import { CllmError } from "../error.ts";
+import type { Family, ModelConfig } from "../model/config.ts";
+import type { FloatType } from "./encoders.ts";
+import { readHuggingFaceConfig } from "./huggingface-config.ts";
+import { namedScaling } from "./rope-divisors.ts";
+
+export interface HuggingFaceConfig {
+  /** What a reader of the directory will find: the configuration in Hugging Face's words. */
+  readonly config: ModelConfig;
+  /** Content of `config.json`. */
+  readonly json: Record<string, unknown>;
+  /** Content of `generation_config.json`. */
+  readonly generation: Record<string, unknown>;
+}
+
+const ARCHITECTURES: Readonly<Record<Family, string>> = {
+  llama: "LlamaForCausalLM",
+  mistral: "MistralForCausalLM",
+  qwen2: "Qwen2ForCausalLM",
+  qwen3: "Qwen3ForCausalLM",
+};
+const TORCH_TYPES: Readonly<Record<FloatType, string>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };
+
+/** Throws `unsupported` naming what Hugging Face's class of the family cannot be told. */
+export function toHuggingFaceConfig(given: ModelConfig, dtype: FloatType): HuggingFaceConfig {
+  const config = inTheirWords(given);
+  const ids = { bos_token_id: config.bosTokenId, eos_token_id: endIds(config.eosTokenIds) };
+  const json = {
+    architectures: [ARCHITECTURES[config.family]],
+    model_type: config.family,
+    vocab_size: config.vocabSize,
+    hidden_size: config.hiddenSize,
+    intermediate_size: config.intermediateSize,
+    num_hidden_layers: config.layers,
+    num_attention_heads: config.heads,
+    num_key_value_heads: config.kvHeads,
+    head_dim: config.headSize,
+    hidden_act: "silu",
+    max_position_embeddings: config.contextLength,
+    rms_norm_eps: config.normEpsilon,
+    rope_theta: config.ropeTheta,
+    rope_scaling: ropeScaling(config),
+    ...slidingWindow(config),
+    tie_word_embeddings: config.tiedHead,
+    ...((config.family === "llama" || config.family === "qwen3") && { attention_bias: config.attentionBias }),
+    ...(config.family === "llama" && { mlp_bias: false }),
+    attention_dropout: 0,
+    initializer_range: 0.02,
+    use_cache: true,
+    ...ids,
+    torch_dtype: TORCH_TYPES[dtype],
+  };
+  const generation = Object.fromEntries(Object.entries(ids).filter(([, value]) => value !== null));
+  checkInverse(config, json, generation);
+  return { config, json, generation };
+}
+
+/** GGUF files call Mistral's models llama and list rotary divisors; Hugging Face has other words for both. */
+function inTheirWords(config: ModelConfig): ModelConfig {
+  const family = config.family === "llama" && config.slidingWindow !== null ? "mistral" : config.family;
+  if (config.ropeScaling?.type !== "divisors") return { ...config, family };
+  const named = namedScaling(config, config.ropeScaling.divisors);
+  if (named) return { ...config, family, ropeScaling: named.scaling };
+  const message =
+    "The model's rotary divisors are not those of Llama 3's formula, so config.json has no words for them.";
+  throw new CllmError("unsupported", `${message} Write a GGUF file instead.`);
+}
+
+function endIds(ids: readonly number[]): number | readonly number[] | null {
+  return ids.length > 1 ? ids : (ids[0] ?? null);
+}
+
+function ropeScaling({ ropeScaling: scaling }: ModelConfig): Record<string, unknown> | null {
+  if (scaling === null || scaling.type === "divisors") return null;
+  if (scaling.type === "linear") return { rope_type: "linear", factor: scaling.factor };
+  return {
+    rope_type: "llama3",
+    factor: scaling.factor,
+    low_freq_factor: scaling.lowFrequencyFactor,
+    high_freq_factor: scaling.highFrequencyFactor,
+    original_max_position_embeddings: scaling.originalContextLength,
+  };
+}
+
+/** Absence means a window of 4096 to some readers, so that there is none is said too. */
+function slidingWindow({ family, slidingWindow: window }: ModelConfig): Record<string, unknown> {
+  if (family === "llama") return {};
+  if (family === "mistral") return { sliding_window: window };
+  if (window === null) return { use_sliding_window: false, sliding_window: null };
+  return { use_sliding_window: true, sliding_window: window, max_window_layers: 0 };
+}
+
+/** What was written must read as what was meant; where it does not, the family's class has no words for it. */
+function checkInverse(config: ModelConfig, json: unknown, generation: unknown): void {
+  const read = readHuggingFaceConfig({
+    config: json,
+    generation,
+    hasHead: !config.tiedHead,
+    path: "the new directory",
+  });
+  for (const [key, value] of Object.entries(config)) {
+    const back = read[key as keyof ModelConfig];
+    if (JSON.stringify(back) === JSON.stringify(value)) continue;
+    const message = `A ${config.family} model with ${key} ${JSON.stringify(value)} cannot be told to transformers`;
+    throw new CllmError(
+      "unsupported",
+      `${message} (its ${config.family} has ${JSON.stringify(back)}). Write a GGUF file.`,
+    );
+  }
+}
