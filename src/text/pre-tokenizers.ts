@@ -82,3 +82,12 @@ export function preTokenizerNamed(name: string | null): PreTokenizer {
       "Load the model from its Hugging Face directory instead, where tokenizer.json spells the pre-tokenizer out.",
   );
 }
+
+/** The name of the pre-tokenizer that cuts text this way, or null where none does. */
+export function nameOfPreTokenizer(wanted: Omit<PreTokenizer, "addBos">): string | null {
+  for (const [name, { patterns, ignoreMerges, normalize }] of BY_NAME) {
+    if (ignoreMerges !== wanted.ignoreMerges || normalize !== wanted.normalize) continue;
+    if (patterns.length === wanted.patterns.length && patterns.every((p, i) => p === wanted.patterns[i])) return name;
+  }
+  return null;
+}
