@@ -1,0 +1,220 @@
+/**
+ * Low-rank adapters as PEFT's directories (Hu et al., arXiv:2106.09685; huggingface.co/docs/peft): read, written, and
+ * merged into a model's weights as those are read. W becomes W + scale · B A, with scale = alpha / rank, or
+ * alpha / √rank (rsLoRA, arXiv:2312.03732). Everything else that PEFT can do is refused by name. Knows no graph.
+ */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { CllmError } from "../error.ts";
+import type { Weights } from "../model/weights.ts";
+import { type AdapterConfig, adapterConfigJson, readAdapterConfig } from "./adapter-config.ts";
+import { openBinaryFile } from "./binary-file.ts";
+import type { FloatType } from "./encoders.ts";
+import { readJsonObject } from "./json.ts";
+import { shorten } from "./near-miss.ts";
+import { readSafetensorsHeader } from "./safetensors.ts";
+import { storedWeights } from "./stored-weights.ts";
+import { sourceOf, type TensorSource } from "./tensor-source.ts";
+import { writeJson } from "./write-huggingface.ts";
+import { writeSafetensors } from "./write-safetensors.ts";
+import { checkFolderFree, writeText, writeWholeFolder } from "./write-whole.ts";
+
+/** The adapter of one matrix. */
+export interface LoraModule {
+  readonly rank: number;
+  readonly alpha: number;
+  /** What B A is multiplied by. */
+  readonly scale: number;
+  readonly a: Float32Array; // (rank, inputs)
+  readonly b: Float32Array; // (outputs, rank)
+  readonly inputs: number;
+  readonly outputs: number;
+}
+
+export interface Adapter {
+  /** For people: the directory, or what made it. */
+  readonly name: string;
+  /** What the adapter was trained on, a hub id or a path; null where nobody says. */
+  readonly baseModel: string | null;
+  /** Scales are alpha / √rank. */
+  readonly rankStabilized: boolean;
+  /** By the module that each belongs to: `model.layers.0.self_attn.q_proj`. */
+  readonly modules: ReadonlyMap<string, LoraModule>;
+}
+
+export const ADAPTER_CONFIG = "adapter_config.json";
+const ADAPTER_WEIGHTS = "adapter_model.safetensors";
+const MAX_CONFIG_BYTES = 4 * 2 ** 20;
+const PREFIX = "base_model.model.";
+
+/**
+ * Read a PEFT directory. Throws `not-found`, `bad-file` for a damaged one, `bad-weights` for tensors that do not fit each
+ * other, and `unsupported` naming what is more than low-rank matrices.
+ */
+export async function readAdapter(folder: string): Promise<Adapter> {
+  if (!existsSync(join(folder, ADAPTER_CONFIG))) {
+    const next = `Name a directory with ${ADAPTER_CONFIG} and ${ADAPTER_WEIGHTS}, as PEFT saves them.`;
+    throw new CllmError("not-found", `${folder} is no adapter: it has no ${ADAPTER_CONFIG}. ${next}`);
+  }
+  const path = join(folder, ADAPTER_CONFIG);
+  const config = readAdapterConfig(await readJsonObject(path, MAX_CONFIG_BYTES), path);
+  const file = await openBinaryFile(join(folder, ADAPTER_WEIGHTS));
+  try {
+    const weights = storedWeights(await readSafetensorsHeader(file), async () => {});
+    return await gather(folder, config, weights, (name) => {
+      if (name.startsWith(PREFIX)) return name.slice(PREFIX.length);
+      throw new CllmError("unsupported", `${folder}: the tensor ${shorten(name)} is not one of PEFT's ${PREFIX}... .`);
+    });
+  } finally {
+    await file.close();
+  }
+}
+
+export interface AdapterContent {
+  readonly name: string;
+  readonly baseModel?: string | null;
+  readonly rank: number;
+  readonly alpha: number;
+  readonly rankStabilized?: boolean;
+}
+
+/**
+ * An adapter from tensors in memory, named as in `model/lora.ts`: `model.layers.0.self_attn.q_proj.lora_A.weight` and
+ * `...lora_B.weight`. Throws `bad-weights` for tensors that do not fit each other.
+ */
+export function adapterOf(
+  { name, baseModel = null, rank, alpha, rankStabilized = false }: AdapterContent,
+  tensors: Parameters<typeof sourceOf>[0],
+): Promise<Adapter> {
+  const config = { baseModel, rankStabilized, rankOf: () => rank, alphaOf: () => alpha };
+  return gather(name, config, sourceOf(tensors), (tensor) => tensor);
+}
+
+/** Pairs up the tensors. `moduleName` gives a tensor's name without the prefix of its file. */
+async function gather(
+  name: string,
+  { baseModel, rankStabilized, rankOf, alphaOf }: AdapterConfig,
+  source: TensorSource,
+  moduleName: (tensor: string) => string,
+): Promise<Adapter> {
+  const bad = (problem: string): CllmError =>
+    new CllmError("bad-weights", `${name}: ${problem}. Save the adapter again, or use another.`);
+  const parts = new Map<string, { A?: string; B?: string }>();
+  for (const tensor of source.names()) {
+    const [, module, part] = /^(.+)\.lora_([AB])\.weight$/.exec(moduleName(tensor)) ?? [];
+    if (module === undefined) {
+      const message = `${name}: the tensor ${shorten(tensor)} is neither lora_A nor lora_B of a matrix`;
+      throw new CllmError("unsupported", `${message}, and nothing else is supported. Merge the adapter with PEFT.`);
+    }
+    parts.set(module, { ...parts.get(module), [part as "A" | "B"]: tensor });
+  }
+  if (parts.size === 0) throw bad("it has no tensors");
+  const modules = new Map<string, LoraModule>();
+  for (const [module, { A, B }] of parts) {
+    if (A === undefined || B === undefined) throw bad(`${module} has lora_${A ? "A" : "B"} and not the other`);
+    const rank = rankOf(module);
+    const alpha = alphaOf(module);
+    const [shapeA, shapeB] = [source.shape(A), source.shape(B)];
+    const [inputs, outputs] = [shapeA[1], shapeB[0]];
+    const fits = shapeA.length === 2 && shapeB.length === 2 && shapeA[0] === rank && shapeB[1] === rank;
+    if (!fits || inputs === undefined || outputs === undefined) {
+      throw bad(
+        `${module} has A of [${shapeA}] and B of [${shapeB}], which are not of the configuration's rank ${rank}`,
+      );
+    }
+    const scale = rankStabilized ? alpha / Math.sqrt(rank) : alpha / rank;
+    modules.set(module, { rank, alpha, scale, a: await source.read(A), b: await source.read(B), inputs, outputs });
+  }
+  return { name, baseModel, rankStabilized, modules };
+}
+
+/**
+ * The weights with the adapter merged in as they are read. Throws `bad-weights` where the adapter is not for these
+ * weights: modules that they do not have, or matrices of another shape.
+ */
+export function withAdapter(weights: Weights, adapter: Adapter): Weights {
+  const { name, baseModel, modules } = adapter;
+  for (const [module, { inputs, outputs }] of modules) {
+    const tensor = `${module}.weight`;
+    const next = baseModel === null ? "Load the model that it was trained on." : `It was trained on ${baseModel}.`;
+    if (!weights.has(tensor)) {
+      throw new CllmError(
+        "bad-weights",
+        `The adapter ${name} is for another model: this one has no ${tensor}. ${next}`,
+      );
+    }
+    const shape = weights.shape(tensor);
+    if (shape.length === 2 && shape[0] === outputs && shape[1] === inputs) continue;
+    const message = `The adapter ${name} is for another model: its ${module} is [${outputs},${inputs}], here it is [${shape}].`;
+    throw new CllmError("bad-weights", `${message} ${next}`);
+  }
+  return {
+    names: () => weights.names(),
+    has: (tensor) => weights.has(tensor),
+    shape: (tensor) => weights.shape(tensor),
+    dtype: (tensor) => weights.dtype(tensor),
+    byteLength: weights.byteLength,
+    close: () => weights.close(),
+    async read(tensor, from = 0, to) {
+      const values = await weights.read(tensor, from, to);
+      const module = tensor.endsWith(".weight") ? modules.get(tensor.slice(0, -".weight".length)) : undefined;
+      if (module !== undefined) addProduct(values, module, from, `${tensor} with ${name}`);
+      return values;
+    },
+  };
+}
+
+/** values += scale · B[from..] A, row by row, summed in double. */
+function addProduct(values: Float32Array, { rank, scale, a, b, inputs }: LoraModule, from: number, what: string): void {
+  const sum = new Float64Array(inputs);
+  for (let row = 0; row < values.length / inputs; row++) {
+    const out = values.subarray(row * inputs, (row + 1) * inputs);
+    sum.fill(0);
+    for (let k = 0; k < rank; k++) {
+      const factor = b[(from + row) * rank + k]!;
+      const line = a.subarray(k * inputs, (k + 1) * inputs);
+      for (let j = 0; j < inputs; j++) sum[j] = sum[j]! + factor * line[j]!;
+    }
+    for (let j = 0; j < inputs; j++) out[j] = out[j]! + scale * sum[j]!;
+  }
+  if (values.every(Number.isFinite)) return;
+  throw new CllmError(
+    "bad-weights",
+    `${what} has a value that is not finite: use an earlier checkpoint of the adapter.`,
+  );
+}
+
+export interface WriteAdapterOptions {
+  /** The element type of all tensors. Default: F32. */
+  readonly dtype?: FloatType | undefined;
+  /** Take the place of an adapter directory that is there. Default: false. */
+  readonly overwrite?: boolean | undefined;
+  /** Content of `README.md`. */
+  readonly card?: string | undefined;
+}
+
+/** Write a PEFT directory; it appears whole or not at all. Throws `usage` where it exists, `bad-weights`, `disk`. */
+export async function writeAdapter(
+  folder: string,
+  adapter: Adapter,
+  { dtype = "F32", overwrite, card }: WriteAdapterOptions = {},
+): Promise<void> {
+  const tensors = [...adapter.modules].flatMap(([module, { rank, inputs, outputs, a, b }]) => [
+    { name: `${PREFIX}${module}.lora_A.weight`, shape: [rank, inputs], data: a },
+    { name: `${PREFIX}${module}.lora_B.weight`, shape: [outputs, rank], data: b },
+  ]);
+  await writeWholeFolder(
+    folder,
+    async (partial) => {
+      await writeJson(partial, ADAPTER_CONFIG, adapterConfigJson(adapter));
+      if (card !== undefined) await writeText(partial, "README.md", card);
+      await writeSafetensors(join(partial, ADAPTER_WEIGHTS), tensors, { dtype });
+    },
+    { overwrite, marker: ADAPTER_CONFIG },
+  );
+}
+
+/** Throws `usage` where `writeAdapter` would find something in its way: for a check before long work. */
+export function checkAdapterTarget(folder: string, overwrite = false): Promise<void> {
+  return checkFolderFree(folder, { overwrite, marker: ADAPTER_CONFIG });
+}
