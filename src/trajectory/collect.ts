@@ -1,0 +1,142 @@
+/**
+ * Trajectories of a target: block by block y(j+1)_i = argmax p(· | x, y(j)_<i) from a draft of prompt tokens to the
+ * fixed point (arXiv:2403.00835, section 3.2). The fixed points in a row are the greedy completion, exactly, so no other
+ * decoder runs before: it would cost as much again. Nor do blocks share a pass: a branch needs the clean completion in
+ * its own pass and rounds differently in the last bit, so that points would not be those that Jacobi decoding visits.
+ * Knows token ids and a `Session`; not which completions are worth keeping.
+ */
+import { requireInteger, settledBy, Transcript } from "../decode/transcript.ts";
+import { CllmError } from "../error.ts";
+import { hash } from "../hash.ts";
+import type { Session, TokenIds } from "../runtime/session.ts";
+import type { CollectedCompletion, CollectionPrompt } from "./types.ts";
+
+export interface CollectOptions {
+  /** Most tokens of a completion. Default: 256, or what the context leaves; a number must fit the context. */
+  readonly maxNewTokens?: number;
+  /** Tokens solved for together, n. Default: 16. */
+  readonly blockSize?: number;
+  /** Ids that end a completion, which are its last token. Default: none. */
+  readonly stopIds?: ReadonlySet<number>;
+  /** Of the drafts. Default: 0. */
+  readonly seed?: number;
+  /** Asked after each block; a completion that is not worth more work ends there. Default: never. */
+  readonly abandon?: (completionIds: TokenIds) => boolean;
+  /** Looked at between passes; the error is `aborted`. */
+  readonly signal?: AbortSignal;
+}
+
+const DEFAULT_NEW_TOKENS = 256;
+
+/**
+ * Collects prompt after prompt on one session of its own, which keeps what a prompt shares with the one before it.
+ * Throws `bad-input` and `context-overflow` for a prompt that does not fit, with its id.
+ */
+export async function* collect(
+  openSession: () => Session,
+  prompts: Iterable<CollectionPrompt> | AsyncIterable<CollectionPrompt>,
+  options: CollectOptions = {},
+): AsyncGenerator<CollectedCompletion, void, void> {
+  await using session = openSession();
+  let held: TokenIds = new Int32Array(0); // what the session may hold a prefix of
+  for await (const prompt of prompts) {
+    session.truncate(Math.min(session.length, sharedLength(held, prompt.promptIds)));
+    const completion = await collectOne(session, prompt, options);
+    yield completion;
+    held = prompt.promptIds;
+  }
+}
+
+/**
+ * One prompt's completion and trajectories. The session holds a prefix of the prompt, perhaps none of it; afterwards it
+ * holds the prompt and the completion but for the last token.
+ */
+export async function collectOne(
+  session: Session,
+  { dataId, promptIds, labelIds }: CollectionPrompt,
+  { blockSize = 16, maxNewTokens, stopIds, seed = 0, abandon = () => false, signal }: CollectOptions = {},
+): Promise<CollectedCompletion> {
+  requireInteger("blockSize", blockSize, 1);
+  const text = new Transcript(session, promptIds, {
+    maxNewTokens: tokenBudget(dataId, promptIds.length, maxNewTokens, session.contextLength),
+    ...(stopIds && { stopIds }),
+    ...(signal && { signal }),
+  });
+  const draft = draftOf(promptIds, seed, dataId);
+  const blocks: Int32Array[][] = [];
+  await prefillAllButLast(session, promptIds);
+  while (text.unfinished()) {
+    const start = text.tokens.length;
+    const block = Int32Array.from({ length: Math.min(blockSize, text.left) }, (_, i) => draft(blocks.length, i));
+    const points = [block.slice()];
+    for (let right = 0; right < block.length && text.unfinished(); right = text.tokens.length - start) {
+      const guess = new Int32Array(block.length - right); // the last right token, and all guesses but the block's last
+      guess[0] = text.last;
+      guess.set(block.subarray(right, -1), 1);
+      const next = await session.forward(guess); // (m,) next[i] follows guess[i]
+      text.accept(next.subarray(0, settledBy(guess, next)), guess.length);
+      block.set(next, right);
+      points.push(block.slice());
+    }
+    blocks.push(withoutRepeats(points, text.tokens.length - start));
+    if (abandon(text.tokens.subarray(promptIds.length))) break;
+  }
+  return { dataId, promptIds, completionIds: text.tokens.slice(promptIds.length), blocks, labelIds };
+}
+
+/**
+ * The guess for a position of a block: a token of the prompt, a pure function of seed, data id, block and position, so
+ * that an interrupted collection goes on with the same drafts.
+ */
+export function draftOf(prompt: TokenIds, seed: number, dataId: string): (block: number, position: number) => number {
+  const id = hashOfText(dataId);
+  return (block, position) => prompt[hash(seed, id, block, position) % prompt.length]!;
+}
+
+/** A text as one integer. */
+export function hashOfText(text: string): number {
+  return hash(...Array.from(text, (character) => character.codePointAt(0)!));
+}
+
+/** How many tokens to write. Throws `context-overflow` before any work. */
+export function tokenBudget(
+  dataId: string,
+  promptLength: number,
+  wanted: number | undefined,
+  contextLength: number,
+): number {
+  if (promptLength === 0) throw new CllmError("bad-input", `prompt ${dataId} has no tokens: give it at least one`);
+  const room = contextLength - promptLength;
+  if (room >= (wanted ?? 1)) return wanted ?? Math.min(DEFAULT_NEW_TOKENS, room);
+  const asked = wanted === undefined ? "leave no room for a new one" : `and ${wanted} new ones do not fit`;
+  throw new CllmError(
+    "context-overflow",
+    `prompt ${dataId}: ${promptLength} tokens ${asked} in the context of ${contextLength}; shorten it, drop long ` +
+      "prompts with maxPromptTokens, or lower maxNewTokens",
+  );
+}
+
+/** Runs the prompt but for its last token, which the first block's passes begin with. */
+async function prefillAllButLast(session: Session, prompt: TokenIds): Promise<void> {
+  if (session.length >= prompt.length) session.truncate(prompt.length - 1);
+  const rest = prompt.subarray(session.length, -1);
+  if (rest.length > 0) await (session.prefill?.(rest) ?? session.forward(rest));
+}
+
+/**
+ * Points cut to the block's length, which the end of sequence may have shortened. What is cut off never influenced what
+ * stays, so a point that equals the one before it is the fixed point, and all after it are the same.
+ */
+function withoutRepeats(points: readonly Int32Array[], length: number): Int32Array[] {
+  const cut = points.map((point) => point.slice(0, length));
+  const fixed = cut.findIndex((point, i) => i > 0 && sharedLength(point, cut[i - 1]!) === length);
+  return fixed < 0 ? cut : cut.slice(0, fixed);
+}
+
+/** Leading tokens that two sequences share. */
+export function sharedLength(a: TokenIds, b: TokenIds): number {
+  const most = Math.min(a.length, b.length);
+  let i = 0;
+  while (i < most && a[i] === b[i]) i++;
+  return i;
+}

@@ -1,0 +1,213 @@
+/**
+ * Prompts and answers out of rows: by named fields, a template over fields, or a conversation. A row that gives none is
+ * one error with its place and the near miss, before anything else is done. Knows text, no tokens.
+ */
+import { existsSync } from "node:fs";
+import { basename } from "node:path";
+import { shorten } from "../checkpoint/near-miss.ts";
+import { CllmError } from "../error.ts";
+import { unknownName } from "../generate/check.ts";
+import type { Message, PromptInput } from "../generate/types.ts";
+import { type FieldMapping, namedData } from "./known-datasets.ts";
+import { type DataRow, readRows } from "./rows.ts";
+
+/**
+ * Which fields make the prompt: a `template`, else `messagesField`, else `promptField`, else what the first row has of
+ * `messages`, `conversations` and `prompt`. A field wins over what a known data set brings.
+ */
+export interface DatasetOptions extends FieldMapping {
+  /** Only the first rows. Default: all. */
+  readonly limit?: number | undefined;
+  /** Rows that give no prompt are counted instead of an error. Default: false. */
+  readonly skipBadRows?: boolean | undefined;
+  /** Where data sets with a name are. */
+  readonly dataDir?: string | undefined;
+}
+
+/** A row as it is used. */
+export interface Example {
+  /** The field `idField`, or else `data_` and the row's number. */
+  readonly dataId: string;
+  readonly where: string;
+  readonly input: PromptInput;
+  readonly answer: string | null;
+}
+
+/** A row that gives no prompt. */
+export interface UnusableRow {
+  readonly dataId: string;
+  readonly unusable: true;
+  readonly reason: string;
+}
+
+export interface Dataset {
+  /** For people and metadata: the name, or the file's without its folder. */
+  readonly name: string;
+  readonly examples: readonly (Example | UnusableRow)[];
+}
+
+/**
+ * Reads a file, or a known data set by its name; a file of that name goes first. Throws `bad-input` for rows without
+ * their field and for a data set without rows.
+ */
+export async function readDataset(source: string, options: DatasetOptions = {}): Promise<Dataset> {
+  const named = existsSync(source) ? null : namedData(source, options.dataDir);
+  const mapping = { ...named?.mapping, ...given(options) };
+  const rows = named?.rows() ?? readRows(source);
+  const examples: (Example | UnusableRow)[] = [];
+  let reader: Reader | null = null;
+  for await (const row of rows) {
+    if (examples.length === options.limit) break;
+    const dataId = `data_${examples.length}`;
+    try {
+      reader ??= readerFor(row, mapping);
+      examples.push(toExample(row, dataId, mapping, reader));
+    } catch (error) {
+      if (!options.skipBadRows || !(error instanceof CllmError) || error.code !== "bad-input") throw error;
+      examples.push({ dataId, unusable: true, reason: error.message });
+    }
+  }
+  const name = named === null ? basename(source) : source;
+  const path = named?.path ?? source;
+  if (examples.length === 0)
+    throw new CllmError("bad-input", `${path} holds no rows: give a data set that is not empty`);
+  const [first] = examples;
+  if (first !== undefined && examples.every((example) => "unusable" in example)) {
+    throw new CllmError("bad-input", `${path} has no usable row; the first: ${(first as UnusableRow).reason}`);
+  }
+  return { name, examples };
+}
+
+/** The mapping that the caller gives; a way to make prompts takes the place of the data set's own. */
+function given({ promptField, answerField, messagesField, idField, template }: FieldMapping): FieldMapping {
+  const own = { promptField, messagesField, template };
+  const ways = Object.entries(own).filter(([, value]) => value !== undefined);
+  if (ways.length > 1) throw new CllmError("usage", `${ways[0]![0]} and ${ways[1]![0]} are both given; give one`);
+  return {
+    ...(ways.length > 0 && own),
+    ...(answerField !== undefined && { answerField }),
+    ...(idField !== undefined && { idField }),
+  };
+}
+
+/** How a row's prompt and, in conversations, its answer are found. */
+type Reader = (row: DataRow) => { readonly input: PromptInput; readonly answer: string | null };
+
+function readerFor(row: DataRow, { promptField, messagesField, template }: FieldMapping): Reader {
+  if (template !== undefined) return templateReader(template);
+  if (messagesField !== undefined) return conversationReader(messagesField);
+  if (promptField !== undefined) return promptReader(promptField);
+  const found = ["messages", "conversations"].find((name) => Array.isArray(row.fields[name]));
+  if (found !== undefined) return conversationReader(found);
+  if (Object.hasOwn(row.fields, "prompt")) return promptReader("prompt");
+  throw new CllmError(
+    "bad-input",
+    `${row.where} has none of prompt, messages and conversations, but ${fieldNames(row)}: name one as promptField`,
+  );
+}
+
+const promptReader =
+  (field: string): Reader =>
+  (row) => ({ input: { prompt: textOf(row, field) }, answer: null });
+
+function toExample(row: DataRow, number: string, { idField, answerField }: FieldMapping, read: Reader): Example {
+  const { input, answer } = read(row);
+  return {
+    dataId: idField === undefined ? number : idOf(row, idField),
+    where: row.where,
+    input,
+    answer: answerField === undefined ? answer : textOf(row, answerField),
+  };
+}
+
+function idOf(row: DataRow, field: string): string {
+  const value = fieldOf(row, field);
+  if ((typeof value === "string" && value !== "") || typeof value === "number" || typeof value === "bigint") {
+    return String(value);
+  }
+  throw new CllmError("bad-input", `${row.where}: ${field} must be a text or a number, to tell rows apart`);
+}
+
+function textOf(row: DataRow, field: string): string {
+  const value = fieldOf(row, field);
+  if (typeof value === "string" && value !== "") return value;
+  const found = value === "" ? "empty" : `${shorten(show(value))}, no text`;
+  throw new CllmError("bad-input", `${row.where}: ${field} is ${found}; it must be a text that is not empty`);
+}
+
+function fieldOf(row: DataRow, field: string): unknown {
+  if (Object.hasOwn(row.fields, field)) return row.fields[field];
+  throw new CllmError("bad-input", unknownName(`${row.where}`, field, Object.keys(row.fields)));
+}
+
+const show = (value: unknown): string =>
+  JSON.stringify(value, (_, item) => (typeof item === "bigint" ? String(item) : item)) ?? typeof value;
+
+const fieldNames = ({ fields }: DataRow): string => Object.keys(fields).slice(0, 20).join(", ") || "no field at all";
+
+/**
+ * A template: `{field}` stands for the row's field, `{{` and `}}` for braces, and `\n`, `\t` and `\\` for line break, tab
+ * and backslash, which shells pass on as they are. Throws `usage` where it is malformed.
+ */
+export function parseTemplate(template: string): (row: DataRow) => string {
+  const parts: (string | { readonly field: string })[] = [];
+  const token = /\\([nt\\])|\{\{|\}\}|\{([^{}]*)\}|[{}]|[^\\{}]+|\\/gy;
+  for (const [text, escaped, field] of template.matchAll(token)) {
+    if (escaped !== undefined) parts.push({ n: "\n", t: "\t", "\\": "\\" }[escaped]!);
+    else if (field !== undefined && field.trim() !== "") parts.push({ field: field.trim() });
+    else if (text === "{{" || text === "}}") parts.push(text[0]!);
+    else if (/^[{}]/.test(text)) {
+      throw new CllmError(
+        "usage",
+        `the template ${JSON.stringify(template)} has a stray ${text}: write {{ or }} for braces`,
+      );
+    } else parts.push(text);
+  }
+  if (!parts.some((part) => typeof part === "object")) {
+    throw new CllmError("usage", `the template ${JSON.stringify(template)} names no {field}: all prompts would be one`);
+  }
+  return (row) => parts.map((part) => (typeof part === "string" ? part : plain(row, part.field))).join("");
+}
+
+function plain(row: DataRow, field: string): string {
+  const value = fieldOf(row, field);
+  if (["string", "number", "boolean", "bigint"].includes(typeof value)) return String(value);
+  throw new CllmError("bad-input", `${row.where}: ${field} is no text, so the template cannot hold it`);
+}
+
+function templateReader(template: string): Reader {
+  const render = parseTemplate(template);
+  return (row) => ({ input: { prompt: render(row) }, answer: null });
+}
+
+const ROLES: Readonly<Record<string, Message["role"]>> = {
+  system: "system",
+  user: "user",
+  human: "user",
+  assistant: "assistant",
+  gpt: "assistant",
+  model: "assistant",
+};
+
+/** Turns up to the first answer, which is the answer: `{role, content}` as in chats, `{from, value}` as in ShareGPT. */
+function conversationReader(field: string): Reader {
+  return (row) => {
+    const turns = fieldOf(row, field);
+    const wrong = (reason: string): CllmError => new CllmError("bad-input", `${row.where}: ${field} ${reason}`);
+    if (!Array.isArray(turns) || turns.length === 0) throw wrong("is no list of messages");
+    const messages = turns.map((turn, i): Message => {
+      const { role, content, from, value } = (turn ?? {}) as Record<string, unknown>;
+      const who = String(role ?? from);
+      const known = Object.hasOwn(ROLES, who) ? ROLES[who] : undefined;
+      const text = content ?? value;
+      if (known === undefined)
+        throw wrong(`[${i}] is by ${JSON.stringify(who)}: there are ${Object.keys(ROLES).join(", ")}`);
+      if (typeof text !== "string") throw wrong(`[${i}] has no text`);
+      return { role: known, content: text };
+    });
+    const first = messages.findIndex(({ role }) => role === "assistant");
+    const prompt = first < 0 ? messages : messages.slice(0, first);
+    if (!prompt.some(({ role }) => role === "user")) throw wrong("has no question before its first answer");
+    return { input: { messages: prompt }, answer: messages[first]?.content ?? null };
+  };
+}

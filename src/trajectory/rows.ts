@@ -1,0 +1,107 @@
+/**
+ * Rows of a data file: JSON Lines, a JSON list, or Parquet, told apart by what they begin with. Rows come one at a time,
+ * each with where it stands. Knows no field.
+ */
+import { createReadStream } from "node:fs";
+import { createInterface } from "node:readline";
+import * as zlib from "node:zlib";
+import { asyncBufferFromFile, type Compressors, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
+import { openBinaryFile } from "../checkpoint/binary-file.ts";
+import { readError } from "../checkpoint/file-error.ts";
+import { CllmError } from "../error.ts";
+import { jsonItems } from "./json-items.ts";
+
+export interface DataRow {
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** For errors: the file, and its line or row. */
+  readonly where: string;
+}
+
+/** The rows of a file in order. Throws `not-found`, `bad-input` for what is no row, `bad-file` for a damaged file. */
+export async function* readRows(path: string): AsyncGenerator<DataRow, void, void> {
+  const start = await beginning(path);
+  if (start.subarray(0, 4).toString("latin1") === "PAR1") yield* parquetRows(path);
+  else if (/^\uFEFF?\s*\[/.test(start.toString("utf8"))) yield* listRows(path);
+  else yield* lineRows(path);
+}
+
+async function beginning(path: string): Promise<Buffer> {
+  const file = await openBinaryFile(path);
+  try {
+    return Buffer.from(await file.read(0, Math.min(file.size, 4096)));
+  } finally {
+    await file.close();
+  }
+}
+
+async function* lineRows(path: string): AsyncGenerator<DataRow, void, void> {
+  const stream = createReadStream(path);
+  let number = 0;
+  try {
+    for await (const text of createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })) {
+      const where = `${path}:${++number}`;
+      const line = number === 1 ? text.replace(/^\uFEFF/, "") : text;
+      if (line.trim() !== "") yield toRow(parseLine(line, where), where);
+    }
+  } catch (error) {
+    throw readError(error, path);
+  } finally {
+    stream.destroy();
+  }
+}
+
+function parseLine(line: string, where: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (error) {
+    throw new CllmError(
+      "bad-input",
+      `${where} is not JSON (${(error as Error).message}): give JSON Lines, a JSON list or Parquet`,
+      { cause: error },
+    );
+  }
+}
+
+async function* listRows(path: string): AsyncGenerator<DataRow, void, void> {
+  let index = 0;
+  for await (const item of jsonItems(path)) {
+    const where = `${path}, row ${index++}`;
+    yield toRow(item, where);
+  }
+}
+
+function toRow(value: unknown, where: string): DataRow {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new CllmError("bad-input", `${where} is no JSON object: give one object with named fields for each row`);
+  }
+  return { fields: value as Record<string, unknown>, where };
+}
+
+/** What Node.js itself can decompress, beside the reader's own Snappy. */
+function compressors(): Compressors {
+  const zstd = (zlib as { zstdDecompressSync?: (bytes: Uint8Array) => Uint8Array }).zstdDecompressSync;
+  return {
+    GZIP: (bytes) => zlib.gunzipSync(bytes),
+    BROTLI: (bytes) => zlib.brotliDecompressSync(bytes),
+    ...(zstd && { ZSTD: (bytes) => zstd(bytes) }),
+  };
+}
+
+async function* parquetRows(path: string): AsyncGenerator<DataRow, void, void> {
+  let index = 0;
+  try {
+    const file = await asyncBufferFromFile(path);
+    const metadata = await parquetMetadataAsync(file);
+    let rowStart = 0;
+    for (const { num_rows } of metadata.row_groups) {
+      const rowEnd = rowStart + Number(num_rows);
+      const options = { file, metadata, rowStart, rowEnd, compressors: compressors() };
+      for (const fields of await parquetReadObjects(options)) yield { fields, where: `${path}, row ${index++}` };
+      rowStart = rowEnd;
+    }
+  } catch (error) {
+    if (error instanceof CllmError || (error as NodeJS.ErrnoException).code === "ENOENT") throw readError(error, path);
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CllmError("bad-file", `${path} cannot be read as Parquet, row ${index}: ${reason}`, { cause: error });
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * A collection from beginning to end: every prompt once, through a journal, into one file. Interrupted at any moment and
+ * run again with the same settings it goes on where it was, and the file is the same, byte for byte. Knows neither text
+ * nor terminals.
+ */
+import { createHash } from "node:crypto";
+import { stat } from "node:fs/promises";
+import { CllmError } from "../error.ts";
+import type { Session } from "../runtime/session.ts";
+import { augment } from "./augment.ts";
+import { type CleanOptions, createCleaner, type DropReason } from "./clean.ts";
+import { type CollectOptions, collect, tokenBudget } from "./collect.ts";
+import { requireIdentity } from "./identity.ts";
+import { type CollectionInfo, type CollectionReport, differences, noneDropped } from "./info.ts";
+import { type Journal, openJournal } from "./journal.ts";
+import { acquireLock } from "./lock.ts";
+import { TrajectoryMeasure } from "./measure.ts";
+import { writeOriginalJson } from "./original-json.ts";
+import { readTrajectoryInfo, writeTrajectories } from "./store.ts";
+import type { CollectedCompletion, CollectionPrompt } from "./types.ts";
+
+export type TrajectoryFormat = "parquet" | "cllm-json";
+
+/** A prompt, or the row of a data set that gives none. */
+export type Candidate = CollectionPrompt | { readonly dataId: string; readonly unusable: true };
+
+export interface RunOptions {
+  readonly output: string;
+  readonly format: TrajectoryFormat;
+  readonly info: CollectionInfo;
+  readonly signal?: AbortSignal;
+}
+
+/** After each prompt, and once before the first. */
+export interface RunProgress {
+  readonly done: number;
+  readonly total: number;
+  /** Prompts that were done before this run. */
+  readonly resumed: number;
+  /** Tokens that this run collected so far. */
+  readonly tokens: number;
+}
+
+/** Names prompts by their tokens, for `CollectionSettings`. */
+export function fingerprintPrompts(candidates: readonly Candidate[]): string {
+  const hash = createHash("sha256");
+  for (const candidate of candidates) {
+    hash.update(JSON.stringify(candidate.dataId));
+    if ("unusable" in candidate) continue;
+    for (const ids of [candidate.promptIds, candidate.labelIds]) {
+      hash.update(`:${ids?.length ?? "none"}:`);
+      if (ids !== null) hash.update(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength));
+    }
+  }
+  return hash.digest("hex").slice(0, 32);
+}
+
+/**
+ * Throws `context-overflow` or `bad-input` for the first prompt that cannot be run and that no rule drops: before any work
+ * is done.
+ */
+export function checkPrompts(
+  candidates: readonly Candidate[],
+  { settings }: CollectionInfo,
+  { contextLength, vocabSize }: { readonly contextLength: number; readonly vocabSize: number },
+): void {
+  const cleaner = createCleaner(cleanOptions({ settings }));
+  const seen = new Set<string>();
+  for (const candidate of candidates) {
+    if (seen.has(candidate.dataId)) {
+      throw new CllmError("bad-input", `two prompts are called ${candidate.dataId}: give each an id of its own`);
+    }
+    seen.add(candidate.dataId);
+    if ("unusable" in candidate || cleaner.refuse(candidate) !== null) continue;
+    tokenBudget(candidate.dataId, candidate.promptIds.length, settings.maxNewTokens ?? undefined, contextLength);
+    const foreign = candidate.promptIds.find((id) => id < 0 || id >= vocabSize);
+    if (foreign === undefined) continue;
+    const message = `prompt ${candidate.dataId} holds id ${foreign}, outside the vocabulary of ${vocabSize}`;
+    throw new CllmError("bad-input", `${message}: use the model's own tokenizer`);
+  }
+}
+
+/** Collects what is not done yet, then writes the file. Yields its progress and returns the report of the whole. */
+export async function* runCollection(
+  openSession: () => Session,
+  candidates: readonly Candidate[],
+  { output, format, info, signal }: RunOptions,
+): AsyncGenerator<RunProgress, CollectionReport, void> {
+  if (candidates.length === 0)
+    throw new CllmError("bad-input", "there are no prompts to collect for: give at least one");
+  await using _lock = await acquireLock(output);
+  const finished = await finishedReport(output, format, info);
+  if (finished !== null) return finished;
+  await using journal = await openJournal(output, info);
+  yield* collectInto(journal, openSession, candidates, info, signal);
+  const tally = createTally(info);
+  const completions = kept(journal, tally);
+  if (format === "parquet") await writeTrajectories(output, info, completions, tally.report);
+  else await writeOriginalJson(output, completions);
+  const report = tally.report();
+  await journal.remove();
+  return report;
+}
+
+/** The report of an output that is there already; null where it has yet to be made. */
+async function finishedReport(
+  output: string,
+  format: TrajectoryFormat,
+  info: CollectionInfo,
+): Promise<CollectionReport | null> {
+  if (!(await isThere(output)) || (await isThere(`${output}.journal`))) return null;
+  const next = "delete it, or write to another file";
+  if (format !== "parquet") throw new CllmError("usage", `${output} exists already: ${next}`);
+  const found = await readTrajectoryInfo(output).catch((error: unknown) => {
+    throw new CllmError("usage", `${output} exists already and is no trajectory file: ${next}`, { cause: error });
+  });
+  requireIdentity(output, found.model, info.model);
+  const [first] = differences(found, info);
+  if (first === undefined) return found.report;
+  throw new CllmError("usage", `${output} was made with other settings (${first}): ${next}`);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function* collectInto(
+  journal: Journal,
+  openSession: () => Session,
+  candidates: readonly Candidate[],
+  { settings }: CollectionInfo,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<RunProgress, void, void> {
+  const cleaner = createCleaner(cleanOptions({ settings }));
+  const resumed = journal.length;
+  const total = candidates.length;
+  let tokens = 0;
+  yield { done: resumed, total, resumed, tokens };
+
+  /** Prompts that are run; those that are not are entered as they are passed. */
+  async function* worthRunning(): AsyncGenerator<CollectionPrompt, void, void> {
+    while (journal.length < total) {
+      const candidate = candidates[journal.length]!;
+      const reason: DropReason | null = "unusable" in candidate ? "bad-row" : cleaner.refuse(candidate);
+      if (reason === null) yield candidate as CollectionPrompt;
+      else await journal.append({ kind: "dropped", dataId: candidate.dataId, reason });
+    }
+  }
+
+  const { blockSize, seed } = settings;
+  const options: CollectOptions = {
+    ...{ blockSize, seed, stopIds: new Set(settings.stopIds), abandon: cleaner.abandon },
+    ...(settings.maxNewTokens !== null && { maxNewTokens: settings.maxNewTokens }),
+    ...(signal && { signal }),
+  };
+  for await (const completion of collect(openSession, worthRunning(), options)) {
+    const { dataId } = completion;
+    const reason = cleaner.drop(completion);
+    await journal.append(reason === null ? { kind: "kept", completion } : { kind: "dropped", dataId, reason });
+    tokens += completion.completionIds.length;
+    yield { done: journal.length, total, resumed, tokens };
+  }
+}
+
+interface Tally {
+  drop(reason: DropReason): void;
+  /** Counts the completion and returns it as it is stored. */
+  keep(completion: CollectedCompletion): CollectedCompletion;
+  readonly report: () => CollectionReport;
+}
+
+function createTally({ settings }: CollectionInfo): Tally {
+  const dropped = noneDropped();
+  const measure = new TrajectoryMeasure();
+  const stopIds = new Set(settings.stopIds);
+  let count = 0;
+  let withoutEnd = 0;
+  let augmentedPoints = 0;
+  let augmentedTokens = 0;
+  return {
+    drop(reason) {
+      dropped[reason]++;
+    },
+    keep(completion) {
+      count++;
+      measure.add(completion);
+      if (!stopIds.has(completion.completionIds.at(-1)!)) withoutEnd++;
+      if (!settings.augment) return completion;
+      const augmented = augment(completion, settings.seed);
+      augmentedPoints += augmented.points;
+      augmentedTokens += augmented.tokens;
+      return augmented.completion;
+    },
+    report: () => {
+      const prompts = Object.values(dropped).reduce((sum, each) => sum + each, count);
+      const measures = measure.report();
+      return { prompts, kept: count, dropped, withoutEnd, augmentedPoints, augmentedTokens, measures };
+    },
+  };
+}
+
+async function* kept(journal: Journal, tally: Tally): AsyncGenerator<CollectedCompletion, void, void> {
+  for await (const entry of journal.entries()) {
+    if (entry.kind === "kept") yield tally.keep(entry.completion);
+    else tally.drop(entry.reason);
+  }
+}
+
+function cleanOptions({ settings }: Pick<CollectionInfo, "settings">): CleanOptions {
+  const { clean, requireEnd, maxPromptTokens, maxSequenceTokens, stopIds } = settings;
+  return {
+    ...{ repeats: clean ? 10 : 0, dropEmpty: clean, requireEnd, stopIds: new Set(stopIds) },
+    ...(maxPromptTokens !== null && { maxPromptTokens }),
+    ...(maxSequenceTokens !== null && { maxSequenceTokens }),
+  };
+}
