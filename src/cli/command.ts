@@ -8,7 +8,8 @@ import type { AnyFields } from "./flags.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** What every command understands. */
-export interface Common extends Pick<LoadSettings, "precision" | "threads" | "offline" | "revision" | "cacheDir"> {
+export interface Common
+  extends Pick<LoadSettings, "precision" | "threads" | "offline" | "revision" | "cacheDir" | "adapter"> {
   readonly model: string | undefined;
   readonly json: boolean;
   readonly quiet: boolean;

@@ -31,9 +31,9 @@ export function chooseModel(given: string | undefined, fallback?: string): strin
 
 /** Loads the model that the settings name, with progress bars. */
 export async function loadModel(settings: Common, terminal: Terminal, fallback?: string): Promise<LanguageModel> {
-  const { precision, threads, offline, revision, cacheDir } = settings;
+  const { precision, threads, offline, revision, cacheDir, adapter } = settings;
   const { load } = await import("../generate/load.ts"); // with ONNX Runtime, which help and info do without
-  const options = { precision, threads, offline, revision, cacheDir };
+  const options = { precision, threads, offline, revision, cacheDir, adapter };
   const chosen = chooseModel(settings.model, fallback);
   if (chosen === fallback)
     terminal.note(`no model given: taking ${chosen} from the hub; --model or CLLM_MODELS names another`);

@@ -19,7 +19,7 @@ export type Request = Checked<GenerateOptions, "prompt" | "messages" | "blockSiz
 export type DecodingSettings = Omit<Request, keyof Sampling | "prompt" | "messages" | "signal">;
 export type LoadSettings = Checked<
   LoadOptions,
-  "threads" | "offline" | "revision" | "cacheDir" | "token" | "onProgress" | "signal"
+  "threads" | "offline" | "revision" | "cacheDir" | "adapter" | "token" | "onProgress" | "signal"
 >;
 
 export const messagesSchema: z.ZodType<readonly Message[]> = z
@@ -106,6 +106,11 @@ export const loadFields: Fields<Omit<LoadSettings, "token" | "onProgress" | "sig
     .min(1)
     .optional()
     .meta({ description: "where downloads and calibrations are kept", placeholder: "folder" }),
+  adapter: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ description: "PEFT directory of a low-rank adapter to merge into the model", placeholder: "folder" }),
 };
 
 const allLoadFields: Fields<LoadSettings> = {

@@ -30,6 +30,8 @@ export interface LoadOptions {
   readonly revision?: string | undefined;
   /** Where downloads and calibrations are kept. Default: `CLLM_CACHE`, else the hub's and the platform's cache folders. */
   readonly cacheDir?: string | undefined;
+  /** A PEFT directory with a low-rank adapter, merged into the weights as they are read. Default: none. */
+  readonly adapter?: string | undefined;
   /** Hub access token. Default: `HF_TOKEN`. */
   readonly token?: string | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;

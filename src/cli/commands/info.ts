@@ -1,6 +1,7 @@
 /**
  * `cllm info`: what a checkpoint is and what it would take to run it, from its headers alone. Reads no weights.
  */
+import { type Adapter, readAdapter, withAdapter } from "../../checkpoint/adapter.ts";
 import { type CheckpointFacts, describeCheckpoint } from "../../checkpoint/checkpoint.ts";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
 import type { ModelConfig } from "../../model/config.ts";
@@ -16,8 +17,18 @@ interface Info extends CheckpointFacts {
   readonly config: ModelConfig;
   readonly tokenizer: { readonly kind: string; readonly vocabSize: number };
   readonly chatTemplate: boolean;
+  /** The adapter that was named, which fits this model. */
+  readonly adapter?: AdapterFacts;
   /** Estimates in bytes, by precision. */
   readonly memory: Readonly<Record<Precision, { readonly weights: number; readonly keyValuePer1000Tokens: number }>>;
+}
+
+interface AdapterFacts {
+  readonly name: string;
+  readonly baseModel: string | null;
+  readonly modules: number;
+  readonly parameters: number;
+  readonly ranks: readonly number[];
 }
 
 export const info: Command = defineCommand<Record<never, never>>({
@@ -37,7 +48,9 @@ export const info: Command = defineCommand<Record<never, never>>({
     });
     try {
       terminal.endProgress();
-      const found = gather(checkpoint);
+      const adapter = settings.adapter === undefined ? null : await readAdapter(settings.adapter);
+      if (adapter !== null) withAdapter(checkpoint.weights, adapter); // throws where it is for another model
+      const found = gather(checkpoint, adapter);
       terminal.write(terminal.json ? `${JSON.stringify(found)}\n` : asText(found, terminal.colors));
     } finally {
       await checkpoint.close();
@@ -45,7 +58,7 @@ export const info: Command = defineCommand<Record<never, never>>({
   },
 });
 
-function gather(checkpoint: Checkpoint): Info {
+function gather(checkpoint: Checkpoint, adapter: Adapter | null): Info {
   const { config, tokenizer } = checkpoint;
   const facts = describeCheckpoint(checkpoint);
   const memory = Object.fromEntries(
@@ -59,8 +72,16 @@ function gather(checkpoint: Checkpoint): Info {
     config,
     tokenizer: { kind: tokenizerKind(checkpoint), vocabSize: config.vocabSize },
     chatTemplate: tokenizer.chatTemplate !== null,
+    ...(adapter !== null && { adapter: adapterFacts(adapter) }),
     memory,
   };
+}
+
+function adapterFacts({ name, baseModel, modules }: Adapter): AdapterFacts {
+  const list = [...modules.values()];
+  const parameters = list.reduce((sum, { a, b }) => sum + a.length + b.length, 0);
+  const ranks = [...new Set(list.map(({ rank }) => rank))].sort((a, b) => a - b);
+  return { name, baseModel, modules: modules.size, parameters, ranks };
 }
 
 function tokenizerKind({ tokenizer }: Checkpoint): string {
@@ -95,6 +116,7 @@ function asText(found: Info, colors: Colors): string {
     ["tokenizer", `${found.tokenizer.kind}, vocabulary of ${found.tokenizer.vocabSize}`],
     ["end of sequence", config.eosTokenIds.join(", ") || "none"],
     ["chat template", yes(found.chatTemplate)],
+    ...adapterLines(found.adapter),
     ...PRECISIONS.map((precision): readonly [string, string] => {
       const { weights, keyValuePer1000Tokens } = found.memory[precision];
       const cache = `${formatBytes(keyValuePer1000Tokens)} per 1000 tokens of context`;
@@ -103,6 +125,18 @@ function asText(found: Info, colors: Colors): string {
   ];
   const width = Math.max(...lines.map(([label]) => label.length));
   return lines.map(([label, value]) => `${colors.bold(label.padEnd(width))}  ${value}\n`).join("");
+}
+
+function adapterLines(adapter: AdapterFacts | undefined): readonly (readonly [string, string])[] {
+  if (adapter === undefined) return [];
+  const { name, baseModel, modules, parameters, ranks } = adapter;
+  const made = baseModel === null ? "" : `, made for ${baseModel}`;
+  return [
+    [
+      "adapter",
+      `${name}: rank ${ranks.join(", ")}, ${formatCount(parameters)} parameters in ${modules} matrices${made}`,
+    ],
+  ];
 }
 
 /** 135 M, 7.24 B. */
