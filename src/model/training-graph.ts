@@ -24,6 +24,8 @@ import { headNorm, transformer } from "./transformer.ts";
 export interface TrainingGraphOptions {
   /** Sequences in a pass. */
   readonly batch: number;
+  /** Tokens of the longest sequence: more than the context where several texts share one. Default: the context length. */
+  readonly sequenceLength?: number;
   /** An adapter is trained instead of the model's own tensors. */
   readonly lora?: LoraSettings | null;
   /** Build the term of the forward KL divergence. */
@@ -38,7 +40,7 @@ export function trainedTensors(config: ModelConfig, lora: LoraSettings | null = 
 }
 
 /** The graph from tokens to the normalized stream's wanted rows and their logits. */
-async function forwardGraph(config: ModelConfig, { batch, lora = null }: TrainingGraphOptions) {
+async function forwardGraph(config: ModelConfig, { batch, sequenceLength = 0, lora = null }: TrainingGraphOptions) {
   const { heads, kvHeads, headSize, contextLength, tiedHead } = config;
   const graph = new Graph();
   const tensors = new Map<string, Value>();
@@ -51,9 +53,10 @@ async function forwardGraph(config: ModelConfig, { batch, lora = null }: Trainin
   const positions = graph.input("positions", "int64", [batch, "T"]);
   const bias = graph.input("bias", "float32", [batch, 1, "T", "T"]);
   const rows = graph.input("rows", "int64", ["R"]);
-  const rope = ropeTables(config, contextLength);
-  const cos = graph.constant(rope.cos, [contextLength, headSize / 2]);
-  const sin = graph.constant(rope.sin, [contextLength, headSize / 2]);
+  const places = Math.max(contextLength, sequenceLength); // the engine wants one for each token of a sequence
+  const rope = ropeTables(config, places);
+  const cos = graph.constant(rope.cos, [places, headSize / 2]);
+  const sin = graph.constant(rope.sin, [places, headSize / 2]);
   // The queries that share a key head stand below each other, and so do their biases.
   const shared = graph.op("Tile", [bias, graph.integers(1, 1, heads / kvHeads, 1)]); // (batch, 1, heads/kvHeads * T, T)
 

@@ -14,14 +14,19 @@ export interface Segment {
   readonly after: number;
   /** What each token should be followed by; -1 where that does not count. Empty for nowhere. */
   readonly targets: Int32Array;
-  /** What each token's cross entropy counts, times its share of the step. */
-  readonly weight: number;
+  /** What each token's loss counts beside the others of its term. */
+  readonly weights: Float32Array;
+  /** Which loss its tokens belong to. */
+  readonly term: Term;
   /**
-   * For a divergence: by token, where the distribution to be learned is found, as a segment's index and a token's within it;
-   * null for no divergence.
+   * Where the distributions are found that a divergence pulls its own to: token i's is that of token `from + i` of an earlier
+   * segment. Null: its tokens learn their targets by cross entropy.
    */
-  readonly teacher: { readonly segment: number; readonly from: number; readonly weight: number } | null;
+  readonly teacher: { readonly segment: number; readonly from: number } | null;
 }
+
+/** The two losses of consistency training: autoregressive on clean text, consistency on noisy points. */
+export type Term = "ar" | "consistency";
 
 /** Segments whose tokens fit one sequence. */
 export interface Pack {
@@ -37,11 +42,33 @@ export function segment(
     parent = -1,
     after = 0,
     targets = new Int32Array(0),
-    weight = 1,
+    weights,
+    term = "ar",
     teacher = null,
   }: Partial<Omit<Segment, "tokens">> = {},
 ): Segment {
-  return { tokens, parent, after, targets, weight, teacher };
+  return {
+    tokens,
+    parent,
+    after,
+    targets,
+    weights: weights ?? new Float32Array(targets.length).fill(1),
+    term,
+    teacher,
+  };
+}
+
+/** Sums of the weights of all tokens that count, by term: what a step's losses are averages over. */
+export function totalWeights(packs: readonly Pack[]): Record<Term, number> {
+  const totals = { ar: 0, consistency: 0 };
+  for (const { segments } of packs) {
+    for (const { targets, weights, term } of segments) {
+      for (let i = 0; i < targets.length; i++) {
+        if ((targets[i] as number) >= 0) totals[term] += weights[i] as number;
+      }
+    }
+  }
+  return totals;
 }
 
 /** Both packs' segments in one, the second's parents and teachers moved accordingly. */
@@ -91,6 +118,8 @@ export interface Layout {
   /** Indices into `rows`: a row without a teacher is its own, with weight 0. */
   readonly teachers: Int32Array;
   readonly divergenceWeights: Float32Array;
+  /** The term that each row belongs to, without rows that only teach. */
+  readonly terms: readonly Term[];
   /** Where each segment's first token stands, by pack and segment. */
   readonly places: readonly (readonly number[])[];
 }
@@ -98,8 +127,15 @@ export interface Layout {
 /** Added to the attention scores of tokens that must not be seen. */
 const HIDDEN = -1e9;
 
-/** Lays packs out, each in a sequence of its own, padded to the longest. Weights are taken as they are. */
-export function layOut(packs: readonly Pack[]): Layout {
+/**
+ * Lays packs out, each in a sequence of its own, padded to the longest. Each term's weights are multiplied by its factor: for an
+ * average times a coefficient, the coefficient over `totalWeights`. With a sliding window, no token sees so far back.
+ */
+export function layOut(
+  packs: readonly Pack[],
+  factors: Readonly<Record<Term, number>> = { ar: 1, consistency: 1 },
+  slidingWindow: number | null = null,
+): Layout {
   const length = Math.max(1, ...packs.map(packLength));
   const ids = new Int32Array(packs.length * length);
   const positions = new Int32Array(packs.length * length);
@@ -110,6 +146,7 @@ export function layOut(packs: readonly Pack[]): Layout {
   const weights: number[] = [];
   const teacherPlaces: number[] = [];
   const divergences: number[] = [];
+  const terms: Term[] = [];
   for (const [b, { segments }] of packs.entries()) {
     const starts: number[] = [];
     let at = 0;
@@ -128,21 +165,21 @@ export function layOut(packs: readonly Pack[]): Layout {
         if (seenBy !== null) bias.copyWithin(row, seenBy * length, seenBy * length + at);
         bias.fill(0, row + at, row + at + i + 1);
         const target = part.targets[i] ?? -1;
-        if (target < 0 && part.teacher === null) continue;
+        if (target < 0) continue;
+        const weight = (part.weights[i] as number) * factors[part.term];
+        const { teacher } = part;
         rows.push(first + i);
-        targets.push(Math.max(target, 0));
-        weights.push(target < 0 ? 0 : part.weight);
-        const teacher = part.teacher;
-        const teacherStart = teacher === null ? undefined : starts[teacher.segment];
-        teacherPlaces.push(
-          teacher === null || teacherStart === undefined ? -1 : b * length + teacherStart + teacher.from + i,
-        );
-        divergences.push(teacher?.weight ?? 0);
+        terms.push(part.term);
+        targets.push(target);
+        weights.push(teacher === null ? weight : 0);
+        divergences.push(teacher === null ? 0 : weight);
+        teacherPlaces.push(teacher === null ? -1 : b * length + (starts[teacher.segment] as number) + teacher.from + i);
       }
       at += part.tokens.length;
     }
     // Padding sees itself, so that no row of scores is hidden as a whole.
     for (let i = at; i < length; i++) bias[(b * length + i) * length + i] = 0;
+    if (slidingWindow !== null) hideBeyond(slidingWindow, positions.subarray(b * length, (b + 1) * length), bias, b);
     places.push(starts.map((start) => b * length + start));
   }
   const indexOf = new Map(rows.map((place, index) => [place, index]));
@@ -168,6 +205,17 @@ export function layOut(packs: readonly Pack[]): Layout {
     weights: Float32Array.from(weights),
     teachers: Int32Array.from(teacherPlaces, (place, index) => (place < 0 ? index : (indexOf.get(place) as number))),
     divergenceWeights: Float32Array.from(divergences),
+    terms,
     places,
   };
+}
+
+/** Hide, in sequence `b`, what is `window` positions back or more. */
+function hideBeyond(window: number, positions: Int32Array, bias: Float32Array, b: number): void {
+  const length = positions.length;
+  for (let i = 0; i < length; i++) {
+    for (let j = 0; j < i; j++) {
+      if ((positions[i] as number) - (positions[j] as number) >= window) bias[(b * length + i) * length + j] = HIDDEN;
+    }
+  }
 }

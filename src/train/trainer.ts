@@ -4,8 +4,7 @@
  */
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
-import type { LoraSettings } from "../model/lora.ts";
-import { predictionGraph, trainingGraph } from "../model/training-graph.ts";
+import { predictionGraph, type TrainingGraphOptions, trainingGraph } from "../model/training-graph.ts";
 import { defaultThreads } from "../runtime/engine.ts";
 import {
   compile,
@@ -17,15 +16,10 @@ import {
   type Program,
 } from "../runtime/ort.ts";
 import { adamWStep } from "./adamw.ts";
-import { type Layout, layOut, type Pack } from "./pack.ts";
+import { type Layout, layOut, type Pack, type Term } from "./pack.ts";
 import type { Parameters } from "./parameters.ts";
 
-export interface TrainerOptions {
-  /** Sequences in a pass; each pack is one. */
-  readonly batch: number;
-  readonly lora?: LoraSettings | null;
-  readonly divergence?: boolean;
-  readonly labelSmoothing?: number;
+export interface TrainerOptions extends TrainingGraphOptions {
   readonly threads?: number;
 }
 
@@ -83,15 +77,20 @@ export class Trainer implements AsyncDisposable {
     return new Trainer(config, parameters, options, { training, prediction });
   }
 
+  /** As `layOut`, with the model's sliding window. */
+  layOut(packs: readonly Pack[], factors?: Record<Term, number>): Layout {
+    return layOut(packs, factors, this.config.slidingWindow);
+  }
+
   /** What comes after each row of the layout that carries loss, `(R,)`. No gradient. */
   async predict(layout: Layout): Promise<Int32Array> {
     const results = await this.#prediction.run(this.#feeds(layout), ["next"]);
     return int64Data(results["next"]!);
   }
 
-  /** Loss and gradients of some packs, one for each sequence of the batch. Weights are not changed. */
-  async gradients(packs: readonly Pack[]): Promise<Gradients> {
-    const layout = layOut(packs);
+  /** Loss and gradients of some packs, one for each sequence of the batch. No weight is changed. See `layOut` for factors. */
+  async gradients(packs: readonly Pack[], factors?: Record<Term, number>): Promise<Gradients> {
+    const layout = this.layOut(packs, factors);
     const { trained } = this.parameters;
     const outputs = ["loss", "cross_entropies", "squares", ...trained.map(({ name }) => `gradient:${name}`)];
     const rows = layout.rows.length;
@@ -112,6 +111,16 @@ export class Trainer implements AsyncDisposable {
       byTensor: trained.map(({ name }) => float32Data(results[`gradient:${name}`]!)),
       squares: float32Data(results["squares"]!),
     };
+  }
+
+  /** The sum of two passes' gradients, into the first one's arrays. */
+  add(sum: Gradients, { loss, byTensor }: Gradients): Gradients {
+    for (const [index, gradient] of byTensor.entries()) {
+      const total = sum.byTensor[index] as Float32Array;
+      for (let i = 0; i < total.length; i++) total[i] = (total[i] as number) + (gradient[i] as number);
+    }
+    const squares = Float32Array.from(sum.byTensor, (total) => total.reduce((all, g) => all + g * g, 0));
+    return { ...sum, loss: sum.loss + loss, squares };
   }
 
   /**

@@ -1,0 +1,103 @@
+/**
+ * What a run keeps so that it can go on: weights, moments and where it was, in a folder for each checkpoint, which appears
+ * whole or not at all. The newest is kept, and whatever is older goes once the newer one is there. Knows no training.
+ */
+import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import * as z from "zod";
+import { openBinaryFile } from "../checkpoint/binary-file.ts";
+import { writeError } from "../checkpoint/file-error.ts";
+import { parseJson } from "../checkpoint/json.ts";
+import { readSafetensorsHeader } from "../checkpoint/safetensors.ts";
+import { storedWeights } from "../checkpoint/stored-weights.ts";
+import { writeSafetensors } from "../checkpoint/write-safetensors.ts";
+import { writeWhole } from "../checkpoint/write-whole.ts";
+import { CllmError } from "../error.ts";
+import type { Parameters } from "./parameters.ts";
+
+/** Where a run is. */
+export interface RunState {
+  /** Optimizer steps done. */
+  readonly step: number;
+  /** The source's place of the next batch. */
+  readonly place: number;
+  /** Tokens that went through the trainer. */
+  readonly tokens: number;
+  /** Seconds spent in all sessions so far. */
+  readonly seconds: number;
+  /** The best evaluation so far, and its step. */
+  readonly best: { readonly step: number; readonly accuracy: number; readonly tokensPerForward: number } | null;
+}
+
+const stateSchema: z.ZodType<RunState> = z.strictObject({
+  step: z.int().min(0),
+  place: z.int().min(0),
+  tokens: z.int().min(0),
+  seconds: z.number().min(0),
+  best: z.strictObject({ step: z.int(), accuracy: z.number(), tokensPerForward: z.number() }).nullable(),
+});
+
+const NAME = /^step-(\d{8})$/;
+const STATE = "state.json";
+const TENSORS = "tensors.safetensors";
+/** Each trained tensor is stored with both its moments. */
+const PARTS = ["data", "first", "second"] as const;
+
+/** Write a checkpoint of `parameters` below `folder`, then remove older ones. Throws `disk` and keeps them where it fails. */
+export async function saveCheckpoint(folder: string, parameters: Parameters, state: RunState): Promise<void> {
+  const name = `step-${String(state.step).padStart(8, "0")}`;
+  const scratch = join(folder, `${name}.incomplete`);
+  try {
+    await rm(scratch, { recursive: true, force: true });
+    await mkdir(scratch, { recursive: true });
+    const tensors = parameters.trained.flatMap((tensor) =>
+      PARTS.map((part) => ({ name: `${part}:${tensor.name}`, shape: tensor.shape, data: tensor[part] })),
+    );
+    await writeSafetensors(join(scratch, TENSORS), tensors);
+    await writeWhole(join(scratch, STATE), async (handle) => {
+      await handle.appendFile(`${JSON.stringify(state)}\n`);
+    });
+    await rm(join(folder, name), { recursive: true, force: true });
+    await rename(scratch, join(folder, name));
+  } catch (error) {
+    await rm(scratch, { recursive: true, force: true }).catch(() => {});
+    throw writeError(error, folder);
+  }
+  for (const entry of await readdir(folder)) {
+    if (entry === name || !/^step-\d{8}(\.incomplete)?$/.test(entry)) continue;
+    await rm(join(folder, entry), { recursive: true, force: true });
+  }
+}
+
+/** Put the newest checkpoint below `folder` into `parameters`. Null where there is none. Throws `bad-file` for a damaged one. */
+export async function loadCheckpoint(folder: string, parameters: Parameters): Promise<RunState | null> {
+  const entries = await readdir(folder).catch(() => []);
+  const newest = entries
+    .filter((entry) => NAME.test(entry))
+    .sort()
+    .at(-1);
+  if (newest === undefined) return null;
+  const path = join(folder, newest);
+  const state = stateSchema.safeParse(parseJson(await readFile(join(path, STATE), "utf8"), join(path, STATE)));
+  if (!state.success) throw damaged(join(path, STATE), z.prettifyError(state.error));
+  const file = await openBinaryFile(join(path, TENSORS));
+  const weights = storedWeights(await readSafetensorsHeader(file), () => file.close());
+  try {
+    for (const tensor of parameters.trained) {
+      for (const part of PARTS) {
+        const name = `${part}:${tensor.name}`;
+        if (!weights.has(name) || weights.shape(name).join() !== tensor.shape.join()) {
+          throw damaged(path, `it has no ${name} of shape [${tensor.shape.join(", ")}]`);
+        }
+        tensor[part].set(await weights.read(name));
+      }
+    }
+  } finally {
+    await weights.close();
+  }
+  return state.data;
+}
+
+function damaged(path: string, why: string): CllmError {
+  return new CllmError("bad-file", `the checkpoint ${path} cannot be resumed: ${why}; delete it to begin anew`);
+}

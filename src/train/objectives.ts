@@ -1,0 +1,98 @@
+/**
+ * Objectives as packs: what an example becomes for plain fine-tuning, and for consistency training with noisy points beside
+ * its clean text. Knows where points come from, and no model.
+ *
+ * Consistency (arXiv:2403.00835, section 3.2): a point y of a block has the fixed point's tokens up to its first wrong one; from
+ * there on, each row learns what the clean text says in its place: global, from the fixed point; local, from the next point;
+ * progressive, from the fixed point with noise that grows from block to block (arXiv:2512.14681, section 3).
+ */
+import { hash } from "../hash.ts";
+import { type Pack, type Segment, segment } from "./pack.ts";
+
+/** A prompt and what should follow it. */
+export interface Example {
+  readonly promptIds: Int32Array;
+  /** With the end-of-sequence token where there is one. At least one token. */
+  readonly completionIds: Int32Array;
+  /** Stored points by block of `blockSize` tokens, each from its draft to its fixed point. */
+  readonly blocks?: readonly (readonly Int32Array[])[];
+}
+
+/** Prompt and completion in one segment: every token but the last, each with what follows it. */
+export function cleanSegment({ promptIds, completionIds }: Example, promptWeight = 0): Segment {
+  const length = promptIds.length + completionIds.length - 1;
+  const tokens = new Int32Array(length);
+  tokens.set(promptIds);
+  tokens.set(completionIds.subarray(0, -1), promptIds.length);
+  const targets = new Int32Array(length).fill(-1);
+  const weights = new Float32Array(length).fill(1);
+  targets.set(completionIds, promptIds.length - 1);
+  if (promptWeight > 0) {
+    targets.set(promptIds.subarray(1));
+    weights.fill(promptWeight, 0, promptIds.length - 1);
+  }
+  return segment(tokens, { targets, weights });
+}
+
+/** Plain fine-tuning, or pre-training where the prompt's tokens count too. */
+export function arPack(example: Example, promptWeight = 0): Pack {
+  return { segments: [cleanSegment(example, promptWeight)] };
+}
+
+/** A block in flight: the true token at `start` of the completion, and guesses for those after it. */
+export interface NoisyPoint {
+  readonly start: number;
+  readonly guesses: Int32Array; // (blockSize - 1,) or fewer
+}
+
+/** Guesses that are right from the front on: the first wrong one's index. */
+export function rightPrefix({ start, guesses }: NoisyPoint, completion: Int32Array): number {
+  let right = 0;
+  while (right < guesses.length && guesses[right] === completion[start + 1 + right]) right++;
+  return right;
+}
+
+/**
+ * A noisy point as a segment behind the clean one's first tokens. Only rows that see a wrong guess count: the others are those
+ * of the clean text. Guesses whose successor lies behind the completion's end are cut.
+ */
+export function noisySegment(
+  { promptIds, completionIds }: Example,
+  { start, guesses }: NoisyPoint,
+  { clean = 0, divergence = false }: { readonly clean?: number; readonly divergence?: boolean } = {},
+): Segment {
+  const length = Math.min(guesses.length + 1, completionIds.length - 1 - start);
+  const tokens = new Int32Array(length);
+  tokens[0] = completionIds[start] as number;
+  tokens.set(guesses.subarray(0, length - 1), 1);
+  const targets = completionIds.slice(start + 1, start + 1 + length);
+  targets.fill(-1, 0, Math.min(length, rightPrefix({ start, guesses }, completionIds) + 1));
+  const after = promptIds.length + start;
+  return segment(tokens, {
+    ...{ parent: clean, after, targets, term: "consistency" },
+    teacher: divergence ? { segment: clean, from: after } : null,
+  });
+}
+
+/** Fresh guesses: tokens of the prompt, drawn by seed and position, as decoding drafts them. */
+export function draftFromPrompt({ promptIds }: Example, count: number, ...seed: number[]): Int32Array {
+  return Int32Array.from({ length: count }, (_, i) => promptIds[hash(...seed, i) % promptIds.length] as number);
+}
+
+/**
+ * What becomes of a point after a pass of the sliding window that predicted `next` after each of its tokens: settled tokens
+ * leave at the front, refined guesses move up, fresh ones come in behind. Null where the completion's end is reached.
+ */
+export function advance(
+  example: Example,
+  { start, guesses }: NoisyPoint,
+  next: Int32Array,
+  ...seed: number[]
+): NoisyPoint | null {
+  const settled = rightPrefix({ start, guesses }, example.completionIds) + 1;
+  const moved = start + settled;
+  if (moved >= example.completionIds.length - 2) return null;
+  const refined = draftFromPrompt(example, guesses.length, ...seed);
+  refined.set(next.subarray(settled, guesses.length + 1));
+  return { start: moved, guesses: refined };
+}

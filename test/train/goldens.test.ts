@@ -1,0 +1,50 @@
+/** Training SmolLM2-135M against PyTorch: loss, gradient norms and four steps of AdamW. Skipped without `../shared`. */
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { openCheckpoint } from "../../src/checkpoint/open.ts";
+import { segment } from "../../src/train/pack.ts";
+import { fullParameters } from "../../src/train/parameters.ts";
+import { Trainer } from "../../src/train/trainer.ts";
+
+const shared = (path: string): string => fileURLToPath(new URL(`../../../shared/${path}`, import.meta.url));
+const model = shared("models/SmolLM2-135M-Instruct.Q4_1.gguf");
+const goldens = shared("goldens/smollm2.json");
+const absent = [model, goldens].filter((path) => !existsSync(path));
+if (absent.length > 0) console.warn(`skipped: PyTorch's training steps; there is no ${absent.join(", no ")}`);
+
+/** Relative: float32 sums in another order than PyTorch's. */
+const TOLERANCE = 1e-4;
+
+interface Golden {
+  input_ids: number[];
+  target_ids: number[];
+  steps: { loss: number; grad_norm: number; grad_norms: Record<string, number> }[];
+}
+
+test.skipIf(absent.length > 0)(
+  "losses, gradient norms and steps are PyTorch's",
+  async () => {
+    const { training } = JSON.parse(readFileSync(goldens, "utf8")) as { training: Golden };
+    const checkpoint = await openCheckpoint(model);
+    const config = { ...checkpoint.config, contextLength: 256 };
+    const parameters = await fullParameters(config, checkpoint.weights);
+    await checkpoint.close();
+    await using trainer = await Trainer.create(config, parameters, { batch: 1 });
+    const targets = Int32Array.from(training.target_ids);
+    const weights = new Float32Array(targets.length).fill(1 / targets.length);
+    const pack = { segments: [segment(Int32Array.from(training.input_ids), { targets, weights })] };
+    const off = (actual: number, expected: number): number => Math.abs(actual - expected) / Math.abs(expected);
+    for (const { loss, grad_norm, grad_norms } of training.steps) {
+      const gradients = await trainer.gradients([pack]);
+      expect(off(gradients.loss, loss)).toBeLessThan(TOLERANCE);
+      for (const [index, { name }] of parameters.trained.entries()) {
+        const expected = grad_norms[name];
+        if (expected !== undefined) expect(off(Math.sqrt(gradients.squares[index]!), expected)).toBeLessThan(TOLERANCE);
+      }
+      const settings = { learningRate: 1e-4, weightDecay: 0.01, clipNorm: 0, decayAll: true };
+      expect(off(trainer.step(gradients, settings), grad_norm)).toBeLessThan(TOLERANCE);
+    }
+  },
+  120_000,
+);

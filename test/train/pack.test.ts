@@ -1,0 +1,174 @@
+/** Packing changes nothing but the time: rows of a pack are those of plain sequences, and gradients add up. */
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { ModelConfig } from "../../src/model/config.ts";
+import { fitPacks, joinPacks, layOut, type Pack, packLength, type Segment, segment } from "../../src/train/pack.ts";
+import { type Parameters, randomParameters } from "../../src/train/parameters.ts";
+import { Trainer } from "../../src/train/trainer.ts";
+import { BASE } from "../model/random-model.ts";
+
+const config: ModelConfig = { ...BASE, vocabSize: 30, hiddenSize: 32, layers: 2, contextLength: 64 };
+const ids = (min: number, max: number) =>
+  fc
+    .array(fc.integer({ min: 0, max: config.vocabSize - 1 }), { minLength: min, maxLength: max })
+    .map((list) => Int32Array.from(list));
+
+/** Segments in a tree: each follows some tokens of an earlier one, or nothing. */
+const packs: fc.Arbitrary<Pack> = fc
+  .array(fc.record({ tokens: ids(1, 6), parent: fc.nat(), after: fc.nat(), alone: fc.boolean() }), {
+    minLength: 1,
+    maxLength: 5,
+  })
+  .map((parts) => {
+    const segments: Segment[] = [];
+    for (const { tokens, parent, after, alone } of parts) {
+      const targets = Int32Array.from(tokens, (id) => (id * 7 + 3) % config.vocabSize);
+      const index = parent % Math.max(1, segments.length);
+      const followed = segments[index];
+      if (alone || followed === undefined) segments.push(segment(tokens, { targets }));
+      else segments.push(segment(tokens, { parent: index, after: 1 + (after % followed.tokens.length), targets }));
+    }
+    return { segments };
+  });
+
+/** The tokens that a segment's last token sees, itself included: what a plain sequence of it would be. */
+function plainSequence({ segments }: Pack, index: number): { tokens: Int32Array; own: number } {
+  const { tokens, parent, after } = segments[index]!;
+  if (parent < 0) return { tokens, own: tokens.length };
+  const before = plainSequence(pack(segments.slice(0, parent + 1)), parent);
+  const seen = before.tokens.subarray(0, before.tokens.length - before.own + after);
+  return { tokens: Int32Array.of(...seen, ...tokens), own: tokens.length };
+}
+const pack = (segments: Pack["segments"]): Pack => ({ segments });
+
+let parameters: Parameters;
+let trainer: Trainer;
+let pair: Trainer;
+beforeAll(async () => {
+  parameters = randomParameters(config, 3);
+  for (const { data } of parameters.trained) for (let i = 0; i < data.length; i++) data[i]! *= 3; // far from uniform
+  trainer = await Trainer.create(config, parameters, { batch: 1, threads: 1 });
+  pair = await Trainer.create(config, parameters, { batch: 2, threads: 2 });
+});
+afterAll(async () => {
+  await trainer.dispose();
+  await pair.dispose();
+});
+
+/** Sums of float32 in another order. */
+const TOLERANCE = 1e-4;
+const close = (a: ArrayLike<number>, b: ArrayLike<number>): void => {
+  expect(a.length).toBe(b.length);
+  for (let i = 0; i < a.length; i++)
+    expect(Math.abs(a[i]! - b[i]!)).toBeLessThan(TOLERANCE * Math.max(1, Math.abs(b[i]!)));
+};
+
+describe("a pack", () => {
+  test("has the cross entropies of plain sequences", async () => {
+    await fc.assert(
+      fc.asyncProperty(packs, async (whole) => {
+        const packed = await trainer.gradients([whole]);
+        const expected: number[] = [];
+        for (const [index, { targets }] of whole.segments.entries()) {
+          const { tokens, own } = plainSequence(whole, index);
+          const all = new Int32Array(tokens.length).fill(-1);
+          all.set(targets, tokens.length - own);
+          expected.push(...(await trainer.gradients([pack([segment(tokens, { targets: all })])])).crossEntropies);
+        }
+        close(packed.crossEntropies, expected);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test("joined to another, or beside it in a batch, changes neither", async () => {
+    await fc.assert(
+      fc.asyncProperty(packs, packs, async (one, other) => {
+        fc.pre(packLength(one) + packLength(other) <= config.contextLength);
+        const [a, b] = [await trainer.gradients([one]), await trainer.gradients([other])];
+        for (const both of [await trainer.gradients([joinPacks(one, other)]), await pair.gradients([one, other])]) {
+          close(both.crossEntropies, [...a.crossEntropies, ...b.crossEntropies]);
+          expect(Math.abs(both.loss - a.loss - b.loss)).toBeLessThan(TOLERANCE * Math.max(1, both.loss));
+          for (const [i, gradient] of both.byTensor.entries()) {
+            const largest = Math.max(...gradient.map(Math.abs), 1e-3);
+            const off = gradient.map((g, j) => (g - a.byTensor[i]![j]! - b.byTensor[i]![j]!) / largest);
+            expect(Math.max(...off.map(Math.abs))).toBeLessThan(2e-3);
+          }
+        }
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  test("predicts what follows every row that counts", async () => {
+    await fc.assert(
+      fc.asyncProperty(packs, async (whole) => {
+        const layout = layOut([whole]);
+        const next = await trainer.predict(layout);
+        // Cross entropy to the prediction is the smallest of all.
+        const [best, worse] = await Promise.all(
+          [0, 1].map((by) => {
+            let row = 0;
+            const segments = whole.segments.map((part) => ({
+              ...part,
+              targets: part.targets.map(() => (next[row++]! + by) % config.vocabSize),
+            }));
+            return trainer.gradients([pack(segments)]);
+          }),
+        );
+        for (const [row, entropy] of best!.crossEntropies.entries()) {
+          expect(entropy).toBeLessThanOrEqual(worse!.crossEntropies[row]! + 1e-6);
+        }
+      }),
+      { numRuns: 10 },
+    );
+  });
+});
+
+test("the divergence from the clean rows is theirs by definition, and has no gradient by the teacher", async () => {
+  await using kl = await Trainer.create(config, parameters, { batch: 1, divergence: true, threads: 1 });
+  const clean = Int32Array.of(1, 2, 3, 4, 5, 6);
+  const targets = Int32Array.of(-1, 3, 4, 5, 6, 7);
+  const noisy = Int32Array.of(3, 9, 9, 6);
+  const weigh = (ar: number, consistency: number) => ({ ar, consistency });
+  const both = pack([
+    segment(clean, { targets }),
+    segment(noisy, {
+      ...{ parent: 0, after: 2, targets: Int32Array.of(-1, 5, 6, 7), term: "consistency" },
+      teacher: { segment: 0, from: 2 },
+    }),
+  ]);
+  const same = pack([
+    both.segments[0]!,
+    segment(clean.slice(2), {
+      ...{ parent: 0, after: 2, targets: Int32Array.of(-1, 5, 6, 7), term: "consistency" },
+      teacher: { segment: 0, from: 2 },
+    }),
+  ]);
+  const [other, equal] = [await kl.gradients([both], weigh(0, 1)), await kl.gradients([same], weigh(0, 1))];
+  expect(other.loss).toBeGreaterThan(1e-4);
+  expect(Math.abs(equal.loss)).toBeLessThan(1e-5); // a distribution diverges by nothing from itself
+  // Along the gradient the divergence falls, although the teacher is the same model: only the student's side is moved.
+  const before = other.loss;
+  for (const [i, { data }] of parameters.trained.entries())
+    data.forEach((w, j) => {
+      data[j] = w - 0.05 * other.byTensor[i]![j]!;
+    });
+  const after = (await kl.gradients([both], weigh(0, 1))).loss;
+  for (const [i, { data }] of parameters.trained.entries())
+    data.forEach((w, j) => {
+      data[j] = w + 0.05 * other.byTensor[i]![j]!;
+    });
+  expect(after).toBeLessThan(before);
+});
+
+test("packs are fitted into few sequences, and none is lost", () => {
+  fc.assert(
+    fc.property(fc.array(packs, { maxLength: 12 }), (list) => {
+      const bins = fitPacks(list, 32);
+      expect(bins.every((bin) => packLength(bin) <= 32)).toBe(true);
+      const total = (all: readonly Pack[]) => all.reduce((sum, one) => sum + packLength(one), 0);
+      expect(total(bins)).toBe(total(list.filter((one) => packLength(one) <= 32)));
+    }),
+  );
+});

@@ -1,0 +1,270 @@
+/** The training loop: one definition with decoding, losses that fall, and runs that go on as if nothing had happened. */
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { hash } from "../../src/hash.ts";
+import { FAMILIES, type ModelConfig } from "../../src/model/config.ts";
+import type { LoraSettings } from "../../src/model/lora.ts";
+import { memoryWeights } from "../../src/model/memory-weights.ts";
+import { createEngine } from "../../src/runtime/engine.ts";
+import { evaluate } from "../../src/train/evaluate.ts";
+import type { Example } from "../../src/train/objectives.ts";
+import { segment } from "../../src/train/pack.ts";
+import { fullParameters, loraParameters, type Parameters, randomParameters } from "../../src/train/parameters.ts";
+import { type TrainSettings, trainSettingsSchema } from "../../src/train/settings.ts";
+import { permuted, shuffled } from "../../src/train/source.ts";
+import { type TrainRecord, train } from "../../src/train/train.ts";
+import { Trainer } from "../../src/train/trainer.ts";
+import { BASE, configs, randomIds, randomWeights } from "../model/random-model.ts";
+
+const EOS = 1;
+const config: ModelConfig = { ...BASE, vocabSize: 24, contextLength: 64, eosTokenIds: [EOS] };
+
+/** Texts that can be learned: count up from the prompt's last token, by its first one. */
+const examples: Example[] = Array.from({ length: 40 }, (_, i) => {
+  const [by, from] = [1 + (i % 3), hash(i) % 20];
+  const promptIds = Int32Array.of(2 + by, 7, 2 + from);
+  const counted = Array.from({ length: 12 }, (_, j) => 2 + ((from + by * (j + 1)) % 22));
+  return { promptIds, completionIds: Int32Array.of(...counted, EOS) };
+});
+
+const settingsOf = (more: Partial<TrainSettings>): TrainSettings =>
+  trainSettingsSchema.parse({
+    steps: 6,
+    sequenceLength: 64,
+    learningRate: 3e-3,
+    warmupSteps: 2,
+    checkpointEvery: 2,
+    ...more,
+  });
+const lora: LoraSettings = { rank: 4, alpha: 8, targets: ["q_proj", "v_proj", "down_proj"] };
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "cllm-train-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Run to the end, or until `until` steps; records and weights. */
+async function run(settings: TrainSettings, { keep = true, until = Number.POSITIVE_INFINITY, seed = 1 } = {}) {
+  const parameters: Parameters =
+    settings.lora === null
+      ? randomParameters(config, seed)
+      : await loraParameters(config, memoryWeights(randomParameters(config, seed).trained), settings.lora, seed);
+  await using trainer = await Trainer.create(config, parameters, {
+    ...{ batch: settings.batch, lora: settings.lora, divergence: settings.loss === "kl", threads: 1 },
+    labelSmoothing: settings.labelSmoothing,
+    sequenceLength: settings.sequenceLength,
+  });
+  const records: TrainRecord[] = [];
+  const evaluated = settings.lora === null;
+  const generator = train(trainer, shuffled(examples, settings.seed), settings, {
+    folder: keep ? folder : null,
+    ...(evaluated
+      ? {
+          evaluate: () =>
+            evaluate(config, parameters.trained, examples.slice(0, 6), {
+              blockSize: 8,
+              stopIds: new Set([EOS]),
+              maxNewTokens: 16,
+            }),
+        }
+      : {}),
+  });
+  for await (const record of generator) {
+    records.push(record);
+    if (record.type === "step" && record.step >= until) break;
+  }
+  return { records, parameters };
+}
+
+const bits = ({ trained }: Parameters): string[] =>
+  trained.flatMap(({ data, first, second }) =>
+    [data, first, second].map((array) => Buffer.from(array.buffer).toString("base64")),
+  );
+
+const kinds: Partial<TrainSettings>[] = [
+  { objective: "ar", promptWeight: 0.1, labelSmoothing: 0.1 },
+  { objective: "ar", batch: 2, accumulate: 2 },
+  { objective: "consistency", blockSize: 6, pointsPerExample: 2 },
+  { objective: "consistency", blockSize: 6, loss: "kl", arWeight: 10 },
+  { objective: "consistency", blockSize: 6, lora },
+];
+
+describe("a run", () => {
+  test.each(kinds)("of %j learns, and goes on where it was to the same bits", async (kind) => {
+    const settings = settingsOf(kind);
+    const whole = await run(settings, { keep: false });
+    const steps = whole.records.filter((record) => record.type === "step");
+    expect(steps.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(steps.every(({ loss }) => Number.isFinite(loss))).toBe(true);
+    expect(steps.at(-1)!.arLoss!).toBeLessThan(steps[0]!.arLoss!);
+
+    await run(settings, { until: 3 }); // the last checkpoint is that of step 2
+    const resumed = await run(settings);
+    expect(resumed.records.find((record) => record.type === "step")!.step).toBe(3);
+    expect(bits(resumed.parameters)).toEqual(bits(whole.parameters));
+    expect(readdirSync(join(folder, "checkpoints"))).toEqual(["step-00000006"]);
+  });
+
+  test("that is over does nothing more", async () => {
+    const settings = settingsOf({});
+    const first = await run(settings);
+    const again = await run(settings);
+    expect(again.records).toEqual([]);
+    expect(bits(again.parameters)).toEqual(bits(first.parameters));
+  });
+
+  test("goes on from the checkpoint before one that was cut short", async () => {
+    const settings = settingsOf({});
+    await run(settings, { until: 5 });
+    const half = join(folder, "checkpoints", "step-00000006.incomplete");
+    cpSync(join(folder, "checkpoints", "step-00000004"), half, { recursive: true });
+    const resumed = await run(settings);
+    expect(resumed.records.find((record) => record.type === "step")!.step).toBe(5);
+    expect(existsSync(half)).toBe(false);
+  });
+
+  test("refuses a damaged checkpoint with what to do", async () => {
+    await run(settingsOf({}), { until: 3 });
+    writeFileSync(join(folder, "checkpoints", "step-00000002", "state.json"), "{}");
+    await expect(run(settingsOf({}))).rejects.toMatchObject({
+      code: "bad-file",
+      message: expect.stringMatching(/delete it/),
+    });
+  });
+
+  test("stops at numbers that are not finite, with the last checkpoint in place", async () => {
+    const settings = settingsOf({ learningRate: 1e30, clipNorm: 0, warmupSteps: 0, checkpointEvery: 1 });
+    await expect(run(settings)).rejects.toMatchObject({ code: "diverged" });
+    expect(readdirSync(join(folder, "checkpoints"))).toHaveLength(1);
+  });
+
+  test("stops a collapse: more tokens per forward, fewer right answers", async () => {
+    await using trainer = await Trainer.create(config, randomParameters(config, 1), { batch: 1, threads: 1 });
+    const found = [
+      { examples: 9, accuracy: 0.9, tokensPerForward: 1.1 },
+      { examples: 9, accuracy: 0.85, tokensPerForward: 1.9 },
+      { examples: 9, accuracy: 0.3, tokensPerForward: 4 },
+    ];
+    const best: number[] = [];
+    const generator = train(trainer, shuffled(examples, 0), settingsOf({ evaluateEvery: 1 }), {
+      folder,
+      evaluate: async (step) => found[step - 1]!,
+      onBest: async (_tensors, step) => void best.push(step),
+    });
+    await expect(
+      (async () => {
+        for await (const _ of generator);
+      })(),
+    ).rejects.toMatchObject({
+      code: "diverged",
+      message: expect.stringMatching(/collapsing at step 3.*0\.850? to 0\.300?/),
+    });
+    expect(best).toEqual([1, 2]);
+  });
+
+  test("saves before it stops by signal", async () => {
+    const controller = new AbortController();
+    await using trainer = await Trainer.create(config, randomParameters(config, 1), { batch: 1, threads: 1 });
+    const generator = train(trainer, shuffled(examples, 0), settingsOf({ checkpointEvery: 100 }), {
+      folder,
+      signal: controller.signal,
+    });
+    await generator.next();
+    controller.abort();
+    await expect(generator.next()).rejects.toMatchObject({ code: "aborted" });
+    expect(readdirSync(join(folder, "checkpoints"))).toEqual(["step-00000001"]);
+  });
+});
+
+test("consistency training settles more tokens per forward than fine-tuning, and keeps the answers", async () => {
+  const parameters = randomParameters(config, 1);
+  const phase = async (more: Partial<TrainSettings>) => {
+    const settings = settingsOf({
+      learningRate: 1e-2,
+      checkpointEvery: 1000,
+      sequenceLength: 256,
+      warmupSteps: 10,
+      ...more,
+    });
+    for (const { first, second } of parameters.trained) for (const moment of [first, second]) moment.fill(0);
+    await using trainer = await Trainer.create(config, parameters, { batch: 1, sequenceLength: 256 });
+    for await (const _ of train(trainer, shuffled(examples, 0), settings, { folder: null }));
+    return evaluate(config, parameters.trained, examples, { blockSize: 8, stopIds: new Set([EOS]), maxNewTokens: 16 });
+  };
+  const ar = await phase({ steps: 200 });
+  const cllm = await phase({ steps: 200, objective: "consistency", blockSize: 8, pointsPerExample: 3 });
+  expect(ar.accuracy).toBeGreaterThan(0.8);
+  expect(cllm.accuracy).toBeGreaterThan(0.8);
+  expect(cllm.tokensPerForward).toBeGreaterThan(1.3 * ar.tokensPerForward);
+});
+
+describe("the training graph", () => {
+  test.each(FAMILIES)("of a %s predicts what its decode graph decodes", async (family) => {
+    await fc.assert(
+      fc.asyncProperty(configs(family), fc.nat(), fc.integer({ min: 2, max: 30 }), async (model, seed, count) => {
+        const weights = randomWeights(model, { seed });
+        const ids = randomIds(count, model.vocabSize, seed);
+        await using engine = await createEngine(model, weights, { precision: "fp32", threads: 1 });
+        await using session = engine.session();
+        const logits = await session.logits(ids);
+        const parameters = await fullParameters(model, weights);
+        await using trainer = await Trainer.create(model, parameters, { batch: 1, threads: 1 });
+        const targets = ids.map((id) => (id + 1) % model.vocabSize);
+        const { crossEntropies } = await trainer.gradients([{ segments: [segment(ids, { targets })] }]);
+        for (let i = 0; i < count; i++) {
+          const row = Array.from(logits.subarray(i * model.vocabSize, (i + 1) * model.vocabSize));
+          const top = Math.max(...row);
+          const expected = top + Math.log(row.reduce((sum, x) => sum + Math.exp(x - top), 0)) - row[targets[i]!]!;
+          expect(Math.abs(crossEntropies[i]! - expected)).toBeLessThan(1e-3 * Math.max(1, expected));
+        }
+      }),
+      { numRuns: 6 },
+    );
+  });
+
+  test("has the gradients of finite differences, all tensors of all families", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(...FAMILIES).chain(configs), fc.nat(), async (model, seed) => {
+        const parameters = await fullParameters(model, randomWeights(model, { seed }));
+        await using trainer = await Trainer.create(model, parameters, { batch: 1, threads: 1, labelSmoothing: 0.1 });
+        const ids = randomIds(12, model.vocabSize, seed);
+        const pack = { segments: [segment(ids, { targets: ids.map((id) => (id * 3 + 1) % model.vocabSize) })] };
+        const { byTensor } = await trainer.gradients([pack]);
+        for (const [i, { data }] of parameters.trained.entries()) {
+          // Along the gradient's own direction, the loss changes by its norm.
+          const gradient = byTensor[i]!;
+          const norm = Math.hypot(...gradient);
+          if (norm < 1e-2) continue;
+          const before = Float32Array.from(data);
+          const step = 1e-2 / Math.max(1, norm / 10);
+          const losses: number[] = [];
+          for (const sign of [1, -1]) {
+            for (let j = 0; j < data.length; j++) data[j] = before[j]! + (sign * step * gradient[j]!) / norm;
+            losses.push((await trainer.gradients([pack])).loss);
+          }
+          data.set(before);
+          expect(Math.abs((losses[0]! - losses[1]!) / (2 * step) / norm - 1)).toBeLessThan(0.05);
+        }
+      }),
+      { numRuns: 6 },
+    );
+  });
+});
+
+test("every place of a permutation comes once, and each round has an order of its own", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 300 }), fc.nat(), (size, key) => {
+      const places = Array.from({ length: size }, (_, i) => permuted(i, size, key));
+      expect(new Set(places).size).toBe(size);
+      expect(Math.max(...places)).toBeLessThan(size);
+    }),
+  );
+  const source = shuffled(examples, 5);
+  const round = (from: number) => Array.from({ length: 40 }, (_, i) => examples.indexOf(source.example(from + i)));
+  expect(round(0)).not.toEqual(round(40));
+  expect(round(0).toSorted()).toEqual(round(40).toSorted());
+});
