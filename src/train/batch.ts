@@ -6,15 +6,15 @@
 import { hash } from "../hash.ts";
 import {
   advance,
-  arPack,
   cleanSegment,
   draftFromPrompt,
   type Example,
   type NoisyPoint,
   noisySegment,
+  pointLength,
   rightPrefix,
 } from "./objectives.ts";
-import { joinPacks, type Pack, packLength, type Segment, segment } from "./pack.ts";
+import { type Pack, type Segment, segment } from "./pack.ts";
 import type { TrainSettings } from "./settings.ts";
 import type { ExampleSource } from "./source.ts";
 import { type StoredPoint, storedPoints } from "./stored-points.ts";
@@ -29,16 +29,28 @@ export interface Batch {
   readonly skipped: number;
 }
 
+/** A sequence that is being filled. */
+interface Bin {
+  readonly segments: Segment[];
+  used: number;
+  /** The last example that stands there whole, and its segment: others may share its first tokens. */
+  root: { readonly example: Example; readonly segment: number } | null;
+}
+
 /** A point in flight: which example it belongs to, and how many more passes are to refine it. */
 interface Flight {
   readonly example: Example;
-  /** The sequence, and the clean segment within its pack. */
-  readonly bin: number;
+  readonly bin: Bin;
+  /** The clean segment, and how many tokens it has from another one. */
   readonly clean: number;
+  readonly shared: number;
   point: NoisyPoint | StoredPoint;
   refinements: number;
   readonly seed: readonly number[];
 }
+
+/** Fewer tokens in common are not worth a branch. */
+const SHARED_FROM = 8;
 
 /** Make the batch that starts at place `from` of the source. */
 export async function makeBatch(
@@ -48,45 +60,60 @@ export async function makeBatch(
   settings: TrainSettings,
 ): Promise<Batch> {
   const { batch, sequenceLength, objective, promptWeight } = settings;
-  const bins: Pack[] = Array.from({ length: batch }, () => ({ segments: [] }));
-  const used = new Array<number>(batch).fill(0);
+  const bins = Array.from({ length: batch }, (): Bin => ({ segments: [], used: 0, root: null }));
   const flights: Flight[] = [];
   let [place, skipped] = [from, 0];
   for (; ; place++) {
     const example = source.example(place);
     const points = objective === "ar" ? [] : drawPoints(example, place, settings);
-    const clean =
-      objective === "ar" ? arPack(example, promptWeight) : { segments: [cleanSegment(example, promptWeight)] };
     const noisy = points.reduce((sum, { point }) => sum + noisyLength(example, point), 0);
-    const size = packLength(clean) + noisy;
+    const size = example.promptIds.length + example.completionIds.length - 1 + noisy;
     if (size > sequenceLength) {
       if (++skipped > 10_000) throw new RangeError(`10,000 examples in a row are longer than ${sequenceLength} tokens`);
       continue;
     }
-    const bin = used.findIndex((tokens) => tokens + size <= sequenceLength);
-    if (bin < 0) break;
-    const pack = bins[bin] as Pack;
-    flights.push(...points.map((point) => ({ ...point, example, bin, clean: pack.segments.length })));
-    bins[bin] = joinPacks(pack, clean);
-    used[bin] = (used[bin] as number) + size;
+    const found = findRoom(bins, example, size, sequenceLength);
+    if (found === null) break;
+    const { bin, shared } = found;
+    const clean = bin.segments.length;
+    const parent = shared > 0 ? (bin.root as NonNullable<Bin["root"]>).segment : -1;
+    bin.segments.push(cleanSegment(example, promptWeight, { parent, shared }));
+    bin.used += size - shared;
+    if (shared === 0) bin.root = { example, segment: clean };
+    flights.push(...points.map((point) => ({ ...point, example, bin, clean, shared })));
   }
   for (let pass = 0; ; pass++) {
     const moving = flights.filter(({ refinements }) => refinements > pass);
     if (moving.length === 0) break;
     await refine(trainer, bins, moving, pass);
   }
-  const packs = bins.map((pack, bin) => ({
-    segments: flights
-      .filter((flight) => flight.bin === bin)
-      .reduce<Segment[]>((segments, flight) => addPoint(segments, flight, settings), [...pack.segments]),
-  }));
+  const packs = bins.map((bin) => {
+    const segments = [...bin.segments];
+    for (const flight of flights) if (flight.bin === bin) addPoint(segments, flight, settings);
+    return { segments };
+  });
   return { packs, next: place, skipped };
 }
 
-const noisyLength = ({ completionIds }: Example, point: NoisyPoint | StoredPoint): number => {
-  const length = Math.max(0, Math.min(point.guesses.length + 1, completionIds.length - 1 - point.start));
-  return "successor" in point ? 2 * length : length;
-};
+/** The first sequence with room, of those that have the example's first tokens already, else of all. */
+function findRoom(bins: readonly Bin[], example: Example, size: number, length: number) {
+  for (const bin of bins) {
+    const shared = bin.root === null ? 0 : commonPrefix(bin.root.example.promptIds, example.promptIds);
+    if (shared >= SHARED_FROM && bin.used + size - shared <= length) return { bin, shared };
+  }
+  const bin = bins.find(({ used }) => used + size <= length);
+  return bin === undefined ? null : { bin, shared: 0 };
+}
+
+/** Tokens that two prompts begin with, at most all but the second one's last. */
+function commonPrefix(a: Int32Array, b: Int32Array): number {
+  let common = 0;
+  while (common < a.length && common < b.length - 1 && a[common] === b[common]) common++;
+  return common;
+}
+
+const noisyLength = ({ completionIds }: Example, point: NoisyPoint | StoredPoint): number =>
+  pointLength(completionIds, point) * ("successor" in point ? 2 : 1);
 
 /** The points that an example is learned with at a place of the source. */
 function drawPoints(
@@ -112,49 +139,43 @@ function drawPoints(
 }
 
 /** Move points on by one pass of the student over all of them, beside the clean text that they follow. */
-async function refine(
-  trainer: Trainer,
-  bins: readonly Pack[],
-  flights: readonly Flight[],
-  pass: number,
-): Promise<void> {
-  const packs = bins.map((pack) => ({
-    segments: pack.segments.map((part) => segment(part.tokens, { parent: part.parent, after: part.after })),
-  }));
-  for (const { bin, clean, example, point } of flights) {
-    const part = noisySegment(example, point, { clean });
-    (packs[bin] as { segments: Segment[] }).segments.push({ ...part, targets: part.targets.map(() => 0) }); // all rows
-  }
-  const layout = trainer.layOut(packs);
-  const next = await trainer.predict(layout);
-  // Rows come pack by pack, and within one in the order in which its points were added.
-  let at = 0;
-  for (const bin of bins.keys()) {
-    for (const flight of flights.filter((one) => one.bin === bin)) {
-      const { example, point, seed } = flight;
-      const length = Math.min(point.guesses.length + 1, example.completionIds.length - 1 - point.start);
-      const moved = advance(example, point, next.subarray(at, at + length), ...seed, 4 + pass);
-      at += length;
-      if (moved === null) flight.refinements = 0;
-      else flight.point = moved;
+async function refine(trainer: Trainer, bins: readonly Bin[], flights: readonly Flight[], pass: number): Promise<void> {
+  const ordered: Flight[] = [];
+  const packs = bins.map((bin) => {
+    const segments = bin.segments.map(({ tokens, parent, after }) => segment(tokens, { parent, after }));
+    for (const flight of flights) {
+      if (flight.bin !== bin) continue;
+      const part = noisySegment(flight.example, flight.point, flight);
+      segments.push({ ...part, targets: part.targets.map(() => 0) }); // all of its rows
+      ordered.push(flight);
     }
+    return { segments };
+  });
+  const next = await trainer.predict(trainer.layOut(packs)); // rows come pack by pack, segment by segment
+  let at = 0;
+  for (const flight of ordered) {
+    const { example, point, seed } = flight;
+    const length = pointLength(example.completionIds, point);
+    const moved = advance(example, point, next.subarray(at, at + length), ...seed, 4 + pass);
+    at += length;
+    if (moved === null) flight.refinements = 0;
+    else flight.point = moved;
   }
 }
 
 /** The point's segments behind those that are there; none where it has become right as a whole. */
-function addPoint(
-  segments: Segment[],
-  { example, clean, point }: Flight,
-  { loss, consistency }: TrainSettings,
-): Segment[] {
-  const length = Math.min(point.guesses.length + 1, example.completionIds.length - 1 - point.start);
-  if (length < 2 || rightPrefix(point, example.completionIds) >= length - 1) return segments;
-  const divergence = loss === "kl";
-  const part = noisySegment(example, point, { clean, divergence });
-  if (consistency !== "local" || !("successor" in point)) return [...segments, part];
+function addPoint(segments: Segment[], { example, clean, shared, point }: Flight, settings: TrainSettings): void {
+  const length = pointLength(example.completionIds, point);
+  if (length < 2 || rightPrefix(point, example.completionIds) >= length - 1) return;
+  const divergence = settings.loss === "kl";
+  const part = noisySegment(example, point, { clean, shared, divergence });
+  if (settings.consistency !== "local" || !("successor" in point)) {
+    segments.push(part);
+    return;
+  }
   // The successor stands before the point, carries no loss of its own, and is what the point learns.
-  const successor = noisySegment(example, { start: point.start, guesses: point.successor }, { clean });
+  const successor = noisySegment(example, { start: point.start, guesses: point.successor }, { clean, shared });
   const teacher = { segment: segments.length, from: 0 };
-  const silent = { ...successor, targets: successor.targets.map(() => -1) };
-  return [...segments, silent, { ...part, teacher: divergence ? teacher : null }];
+  segments.push({ ...successor, targets: successor.targets.map(() => -1) });
+  segments.push({ ...part, teacher: divergence ? teacher : null });
 }

@@ -7,7 +7,7 @@
  * progressive, from the fixed point with noise that grows from block to block (arXiv:2512.14681, section 3).
  */
 import { hash } from "../hash.ts";
-import { type Pack, type Segment, segment } from "./pack.ts";
+import { type Segment, segment } from "./pack.ts";
 
 /** A prompt and what should follow it. */
 export interface Example {
@@ -18,25 +18,38 @@ export interface Example {
   readonly blocks?: readonly (readonly Int32Array[])[];
 }
 
-/** Prompt and completion in one segment: every token but the last, each with what follows it. */
-export function cleanSegment({ promptIds, completionIds }: Example, promptWeight = 0): Segment {
+/** Where an example's clean text stands in a pack: by itself, or behind the tokens that another one has in common with it. */
+export interface Place {
+  /** The segment that has the example's first tokens; -1 for none. */
+  readonly parent: number;
+  /** How many of them; fewer than the prompt has. */
+  readonly shared: number;
+}
+
+export const ALONE: Place = { parent: -1, shared: 0 };
+
+/** Prompt and completion in one segment: every token but the last and the shared ones, each with what follows it. */
+export function cleanSegment(
+  { promptIds, completionIds }: Example,
+  promptWeight = 0,
+  { parent, shared }: Place = ALONE,
+): Segment {
   const length = promptIds.length + completionIds.length - 1;
   const tokens = new Int32Array(length);
   tokens.set(promptIds);
   tokens.set(completionIds.subarray(0, -1), promptIds.length);
   const targets = new Int32Array(length).fill(-1);
   const weights = new Float32Array(length).fill(1);
-  targets.set(completionIds, promptIds.length - 1);
   if (promptWeight > 0) {
     targets.set(promptIds.subarray(1));
     weights.fill(promptWeight, 0, promptIds.length - 1);
   }
-  return segment(tokens, { targets, weights });
-}
-
-/** Plain fine-tuning, or pre-training where the prompt's tokens count too. */
-export function arPack(example: Example, promptWeight = 0): Pack {
-  return { segments: [cleanSegment(example, promptWeight)] };
+  targets.set(completionIds, promptIds.length - 1);
+  return segment(tokens.subarray(shared), {
+    ...{ parent, after: shared },
+    targets: targets.subarray(shared),
+    weights: weights.subarray(shared),
+  });
 }
 
 /** A block in flight: the true token at `start` of the completion, and guesses for those after it. */
@@ -52,6 +65,20 @@ export function rightPrefix({ start, guesses }: NoisyPoint, completion: Int32Arr
   return right;
 }
 
+/** Tokens of a point that have a successor in the completion, its first one included. */
+export function pointLength(completion: Int32Array, { start, guesses }: NoisyPoint): number {
+  return Math.max(0, Math.min(guesses.length + 1, completion.length - 1 - start));
+}
+
+export interface NoisyOptions {
+  /** Index of the clean segment. Default: 0. */
+  readonly clean?: number;
+  /** Tokens that the clean segment has from another one. Default: 0. */
+  readonly shared?: number;
+  /** Learn the clean rows' distributions instead of the tokens. */
+  readonly divergence?: boolean;
+}
+
 /**
  * A noisy point as a segment behind the clean one's first tokens. Only rows that see a wrong guess count: the others are those
  * of the clean text. Guesses whose successor lies behind the completion's end are cut.
@@ -59,15 +86,15 @@ export function rightPrefix({ start, guesses }: NoisyPoint, completion: Int32Arr
 export function noisySegment(
   { promptIds, completionIds }: Example,
   { start, guesses }: NoisyPoint,
-  { clean = 0, divergence = false }: { readonly clean?: number; readonly divergence?: boolean } = {},
+  { clean = 0, shared = 0, divergence = false }: NoisyOptions = {},
 ): Segment {
-  const length = Math.min(guesses.length + 1, completionIds.length - 1 - start);
+  const length = pointLength(completionIds, { start, guesses });
   const tokens = new Int32Array(length);
   tokens[0] = completionIds[start] as number;
   tokens.set(guesses.subarray(0, length - 1), 1);
   const targets = completionIds.slice(start + 1, start + 1 + length);
   targets.fill(-1, 0, Math.min(length, rightPrefix({ start, guesses }, completionIds) + 1));
-  const after = promptIds.length + start;
+  const after = promptIds.length - shared + start; // of the clean segment's own tokens
   return segment(tokens, {
     ...{ parent: clean, after, targets, term: "consistency" },
     teacher: divergence ? { segment: clean, from: after } : null,
