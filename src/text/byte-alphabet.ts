@@ -23,3 +23,14 @@ export function bytesOfByteLevelToken(token: string): Uint8Array | null {
   }
   return bytes;
 }
+
+const CHARACTER_BY_BYTE: readonly string[] = (() => {
+  const characters: string[] = [];
+  for (const [character, byte] of BYTE_BY_CHARACTER) characters[byte] = character;
+  return characters;
+})();
+
+/** The byte-level token that stands for these bytes. */
+export function byteLevelToken(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => CHARACTER_BY_BYTE[byte]!).join("");
+}
