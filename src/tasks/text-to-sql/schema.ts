@@ -1,0 +1,151 @@
+/**
+ * Databases of the task: their form, the draw of a schema for a split, how a prompt shows it, and the script that makes
+ * it in SQLite. Knows no questions.
+ */
+import { COLUMNS, type ColumnChoice, RARE_COLUMNS, type Values } from "./columns.ts";
+import type { Random } from "./random.ts";
+import { CHILDREN, type Noun, OFF_TOPIC, OTHER_NOUNS, TOPICS } from "./topics.ts";
+import type { Split } from "./words.ts";
+
+export type Cell = string | number;
+
+/** What a column is for. A label tells rows apart, a category is shared by several; `foreign` points to another table. */
+export type Role = "key" | "foreign" | "label" | "category" | "number" | "date";
+
+export interface Column {
+  readonly name: string;
+  readonly role: Role;
+  /** The table whose `id` this column holds, where it is foreign. */
+  readonly references?: string;
+}
+
+export interface Table {
+  readonly name: string;
+  readonly columns: readonly Column[];
+  /** A cell for each column. */
+  readonly rows: readonly (readonly Cell[])[];
+}
+
+export interface Database {
+  readonly tables: readonly Table[];
+}
+
+/** A column that has no rows yet, and what may stand in them. */
+export interface DrawnColumn extends Column {
+  readonly values: Values | null;
+}
+
+export interface DrawnTable {
+  readonly name: string;
+  readonly columns: readonly DrawnColumn[];
+}
+
+/** Two or three tables of a split, with one foreign key for each that belongs to another. */
+export function drawSchema(random: Random, split: Split): DrawnTable[] {
+  const topic = random.pick(TOPICS[split]);
+  const draw = (taken: readonly Noun[], fits: (noun: Noun) => boolean): Noun => {
+    const free = (noun: Noun) => fits(noun) && !taken.some((other) => shareWord(noun.name, other.name));
+    const near = topic.filter(free);
+    const alone = near.length === 0 || random.chance(OFF_TOPIC[split]);
+    return random.pick(alone ? OTHER_NOUNS[split].filter(free) : near);
+  };
+  const childOf = (parent: Noun, taken: readonly Noun[]) =>
+    draw(taken, (noun) => CHILDREN[parent.kind].includes(noun.kind));
+
+  const parent = draw([], (noun) => CHILDREN[noun.kind].length > 0);
+  const child = childOf(parent, [parent]);
+  const links: [child: Noun, parent: Noun][] = [[child, parent]];
+  const shape = random.below(20);
+  if (shape >= 16) links.push([childOf(parent, [parent, child]), parent]);
+  else if (shape >= 14 && CHILDREN[child.kind].length > 0) links.push([childOf(child, [parent, child]), child]);
+  else if (shape >= 9) links.push([child, draw([parent, child], (noun) => CHILDREN[noun.kind].includes(child.kind))]);
+
+  const nouns = [...new Set(links.flat())];
+  return random.sample(nouns, nouns.length).map((noun) => {
+    const references = links.filter(([from]) => from === noun).map(([, to]) => to.name);
+    return drawTable(random, split, noun, references, nouns);
+  });
+}
+
+/** Whether a question could mean one by the other. */
+function shareWord(one: string, other: string): boolean {
+  const words = one.split("_");
+  return other.split("_").some((word) => words.includes(word));
+}
+
+function drawTable(
+  random: Random,
+  split: Split,
+  noun: Noun,
+  references: readonly string[],
+  nouns: readonly Noun[],
+): DrawnTable {
+  const { labels, dates, ...own } = COLUMNS[noun.kind];
+  const columns: DrawnColumn[] = [];
+  const add = (role: Role, list: readonly ColumnChoice[]) => {
+    const free = list.filter(({ name }) => ![...columns, ...nouns].some((other) => shareWord(other.name, name)));
+    const reserved = split === "held-out" && random.chance(0.4) ? free.filter((choice) => choice.reserved) : [];
+    const pool = reserved.length > 0 ? reserved : free.filter((choice) => !choice.reserved);
+    if (pool.length === 0) return;
+    const { name, values } = random.pick(pool);
+    columns.push({ name, role, values });
+  };
+  const kindOr = (rare: "categories" | "numbers") =>
+    split === "train" && random.chance(0.4) ? RARE_COLUMNS[rare] : own[rare];
+  const small = nouns.length === 2;
+  add("label", labels);
+  add("category", kindOr("categories"));
+  if (random.chance(small ? 0.6 : 0.4)) add("category", kindOr("categories"));
+  add("number", kindOr("numbers"));
+  if (random.chance(small ? 0.6 : 0.3)) add("number", kindOr("numbers"));
+  if (random.chance(0.2)) add("date", dates);
+  const label = columns.filter((column) => column.role === "label");
+  const rest = columns.filter((column) => column.role !== "label");
+  return {
+    name: noun.name,
+    columns: [
+      { name: "id", role: "key", values: null },
+      ...label,
+      ...random.sample(rest, rest.length),
+      ...references.map((table) => ({
+        name: `${table}_id`,
+        role: "foreign" as const,
+        references: table,
+        values: null,
+      })),
+    ],
+  };
+}
+
+/** One line a table: `table singer: id, name, age`. */
+export function schemaText(tables: readonly { name: string; columns: readonly { name: string }[] }[]): string {
+  return tables.map(({ name, columns }) => `table ${name}: ${columns.map((c) => c.name).join(", ")}\n`).join("");
+}
+
+/** What the model reads before it writes ` SELECT`: the schema, the question, and `sql:`. */
+export function textToSqlPrompt(tables: Parameters<typeof schemaText>[0], question: string): string {
+  return `${schemaText(tables)}question: ${question}\nsql:`;
+}
+
+/** The statements that make a database with its rows in SQLite. */
+export function databaseScript({ tables }: Database): string {
+  return tables
+    .map(({ name, columns, rows }) => {
+      const definitions = columns.map((column, i) => `${column.name} ${definition(column, rows[0]?.[i])}`);
+      const tuples = rows.map((row) => `  (${row.map(literal).join(", ")})`);
+      const insert = tuples.length > 0 ? `INSERT INTO ${name} VALUES\n${tuples.join(",\n")};\n` : "";
+      return `CREATE TABLE ${name} (${definitions.join(", ")});\n${insert}`;
+    })
+    .join("");
+}
+
+function definition({ role, references }: Column, sample: Cell | undefined): string {
+  if (role === "key") return "INTEGER PRIMARY KEY";
+  if (role === "foreign") return `INTEGER REFERENCES ${references} (id)`;
+  return typeof sample === "number" ? "NUMERIC" : "TEXT";
+}
+
+/** A cell as SQL writes it. */
+export function literal(cell: Cell): string {
+  return typeof cell === "number" ? String(cell) : `'${cell.replaceAll("'", "''")}'`;
+}
