@@ -33,7 +33,7 @@ export interface KindColumns {
 }
 
 /** `name=values`, a bar before the reserved ones. Values: `word`, `word+word`, `low..high/step`, or `date`. */
-function choices(text: string): ColumnChoice[] {
+export function choices(text: string): ColumnChoice[] {
   const [train = "", reserved = ""] = text.split("|");
   const parse = (part: string, kept: boolean) =>
     part
@@ -177,30 +177,6 @@ export const COLUMNS: Readonly<Record<NounKind, KindColumns>> = {
     ),
     dates: choices("date=date start_date=date due_date=date | filing_date=date"),
   },
-};
-
-/** Columns that any kind may have, each seldom drawn: names that a tokenizer has to spell in pieces. Training only. */
-export const RARE_COLUMNS: Pick<KindColumns, "categories" | "numbers"> = {
-  categories: choices(
-    "texture=material pattern=color flavor=adjective aroma=adjective accent=language heritage=nationality " +
-      "ancestry=nationality faculty=department discipline=subject hemisphere=region borough=city canton=city " +
-      "parish=city territory=country classification=level certification=level qualification=level trimester=season " +
-      "semester=season anniversary=month hue=color shade=color pigment=color coating=material lining=material " +
-      "cladding=material alloy=material wholesaler=brand distributor=brand competitor=brand predecessor=last " +
-      "successor=last guardian=last godfather=first ornament=style craft=subject routine=weekday folklore=genre " +
-      "rhythm=music tune=music ballroom=spot emblem=color harvest_time=month subsidiary=firm dwelling=spot",
-  ),
-  numbers: choices(
-    "radius=1..95/1 density=10..990/10 tension=1..90/1 frequency=20..980/10 bandwidth=100..9900/100 acidity=1..14/1 " +
-      "brightness=10..990/10 contrast=1..99/1 moisture=1..90/1 salinity=1..60/1 friction=1..40/1 latency=5..480/5 " +
-      "throughput=100..9900/100 footage=20..980/10 acreage=10..990/10 dosage=5..95/5 coverage=10..100/10 " +
-      "premium=10..990/10 surplus=10..990/10 deficit=10..990/10 quota=5..95/5 ranking=1..99/1 velocity=5..480/5 " +
-      "momentum=1..90/1 gradient=1..40/1 diameter=2..98/2 breadth=1..60/1 girth=5..95/1 hardness=1..10/1 " +
-      "sharpness=1..10/1 clarity=1..10/1 purity=1..9.9/0.1 toxicity=1..60/1 potency=1..40/1 longevity=1..99/1 " +
-      "visibility=1..60/1 stability=1..10/1 accuracy=50..99/1 precision=1..99/1 efficiency=10..99/1 loyalty=1..60/1 " +
-      "endurance=10..99/1 agility=1..99/1 charisma=1..20/1 wisdom=1..20/1 attempts=1..60/1 interruptions=1..30/1 " +
-      "penetration=1..90/1 absorption=1..90/1 backlog=2..98/2 headcount=5..480/5 footprint=10..990/10 upkeep=5..95/5",
-  ),
 };
 
 /** Text, or a date as `YYYY-MM-DD`, or a number. */

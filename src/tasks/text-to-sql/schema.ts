@@ -2,8 +2,9 @@
  * Databases of the task: their form, the draw of a schema for a split, how a prompt shows it, and the script that makes
  * it in SQLite. Knows no questions.
  */
-import { COLUMNS, type ColumnChoice, RARE_COLUMNS, type Values } from "./columns.ts";
+import { COLUMNS, type ColumnChoice, type Values } from "./columns.ts";
 import type { Random } from "./random.ts";
+import { RARE_CATEGORIES, RARE_NUMBERS } from "./rare-columns.ts";
 import { CHILDREN, type Noun, OFF_TOPIC, OTHER_NOUNS, TOPICS } from "./topics.ts";
 import type { Split } from "./words.ts";
 
@@ -80,7 +81,7 @@ function drawTable(
   references: readonly string[],
   nouns: readonly Noun[],
 ): DrawnTable {
-  const { labels, dates, ...own } = COLUMNS[noun.kind];
+  const { labels, categories, numbers, dates } = COLUMNS[noun.kind];
   const columns: DrawnColumn[] = [];
   const add = (role: Role, list: readonly ColumnChoice[]) => {
     const free = list.filter(({ name }) => ![...columns, ...nouns].some((other) => shareWord(other.name, name)));
@@ -90,14 +91,14 @@ function drawTable(
     const { name, values } = random.pick(pool);
     columns.push({ name, role, values });
   };
-  const kindOr = (rare: "categories" | "numbers") =>
-    split === "train" && random.chance(0.4) ? RARE_COLUMNS[rare] : own[rare];
+  const orRare = (own: readonly ColumnChoice[], rare: readonly ColumnChoice[]) =>
+    split === "train" && random.chance(0.4) ? rare : own;
   const small = nouns.length === 2;
   add("label", labels);
-  add("category", kindOr("categories"));
-  if (random.chance(small ? 0.6 : 0.4)) add("category", kindOr("categories"));
-  add("number", kindOr("numbers"));
-  if (random.chance(small ? 0.6 : 0.3)) add("number", kindOr("numbers"));
+  add("category", orRare(categories, RARE_CATEGORIES));
+  if (random.chance(small ? 0.6 : 0.4)) add("category", orRare(categories, RARE_CATEGORIES));
+  add("number", orRare(numbers, RARE_NUMBERS));
+  if (random.chance(small ? 0.6 : 0.3)) add("number", orRare(numbers, RARE_NUMBERS));
   if (random.chance(0.2)) add("date", dates);
   const label = columns.filter((column) => column.role === "label");
   const rest = columns.filter((column) => column.role !== "label");
