@@ -6,8 +6,10 @@
 import { readFileSync } from "node:fs";
 import { CllmError } from "../error.ts";
 import { bench } from "./commands/bench.ts";
+import { collect } from "./commands/collect.ts";
 import { defineCompletion } from "./commands/completion.ts";
 import { demo } from "./commands/demo.ts";
+import { exportModel } from "./commands/export.ts";
 import { generate } from "./commands/generate.ts";
 import { info } from "./commands/info.ts";
 import { trajectory } from "./commands/trajectory.ts";
@@ -51,7 +53,7 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
-const library = [generate, bench, info, trajectory, demo];
+const library = [generate, bench, info, trajectory, collect, exportModel, demo];
 const commands = [...library, defineCompletion(library)];
 const code = await runProgram(process.argv.slice(2), commands, version, cancel.signal);
 // Standard input may still be open, so the process does not end by itself; what was written leaves first.

@@ -5,7 +5,13 @@
 import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
 import * as zlib from "node:zlib";
-import { asyncBufferFromFile, type Compressors, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
+import {
+  asyncBufferFromFile,
+  type Compressors,
+  type FileMetaData,
+  parquetMetadataAsync,
+  parquetReadObjects,
+} from "hyparquet";
 import { openBinaryFile } from "../checkpoint/binary-file.ts";
 import { readError } from "../checkpoint/file-error.ts";
 import { CllmError } from "../error.ts";
@@ -87,11 +93,23 @@ function compressors(): Compressors {
   };
 }
 
+const MAX_ROWS = 100_000_000;
+
+/** A damaged footer can promise rows without end. */
+function requirePlausible({ num_rows, row_groups }: FileMetaData, byteLength: number): void {
+  const rows = row_groups.reduce((sum, group) => sum + Number(group.num_rows), 0);
+  const fits = row_groups.every(({ columns }) =>
+    columns.every(({ meta_data: chunk }) => chunk !== undefined && Number(chunk.total_compressed_size) <= byteLength),
+  );
+  if (rows !== Number(num_rows) || rows > MAX_ROWS || !fits) throw new Error("its footer contradicts itself");
+}
+
 async function* parquetRows(path: string): AsyncGenerator<DataRow, void, void> {
   let index = 0;
   try {
     const file = await asyncBufferFromFile(path);
     const metadata = await parquetMetadataAsync(file);
+    requirePlausible(metadata, file.byteLength);
     let rowStart = 0;
     for (const { num_rows } of metadata.row_groups) {
       const rowEnd = rowStart + Number(num_rows);

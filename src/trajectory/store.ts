@@ -4,7 +4,6 @@
  */
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
 import { ByteWriter, ParquetWriter } from "hyparquet-writer";
-import { readError } from "../checkpoint/file-error.ts";
 import { writeWhole } from "../checkpoint/write-whole.ts";
 import { CllmError } from "../error.ts";
 import { type ExpectedIdentity, requireIdentity } from "./identity.ts";
@@ -16,6 +15,7 @@ import {
   encodeInfo,
   encodeReport,
 } from "./info.ts";
+import { isSealed, sealed } from "./seal.ts";
 import type { CollectedCompletion } from "./types.ts";
 
 export interface TrajectoryFile extends CollectionInfo {
@@ -83,7 +83,9 @@ export async function writeTrajectories(
     { key: REPORT_KEY, value: encodeReport(report()) },
   ];
   parquet.finish();
-  await writeWhole(path, async (handle) => void (await handle.writeFile(writer.getBytes())));
+  await writeWhole(path, async (handle) => {
+    for (const part of sealed(writer.getBytes())) await handle.appendFile(part);
+  });
 }
 
 /** What the file says about itself, without its rows. Throws `bad-file` where it is none of ours. */
@@ -118,14 +120,18 @@ export async function readTrajectories(
 }
 
 async function open(path: string) {
-  const file = await asyncBufferFromFile(path).catch((error: unknown) => {
-    throw readError(error, path);
-  });
+  if (!(await isSealed(path))) {
+    throw new CllmError(
+      "bad-file",
+      `${path} is no trajectory file of cllm, or was changed or cut since it was written: make one with cllm collect`,
+    );
+  }
+  const file = await asyncBufferFromFile(path);
   const metadata = await readable(path, () => parquetMetadataAsync(file));
   const value = (key: string): string => {
     const found = metadata.key_value_metadata?.find((entry) => entry.key === key)?.value;
     if (found !== undefined) return found;
-    throw new CllmError("bad-file", `${path} is Parquet, but no trajectory file of cllm: make one with cllm collect`);
+    throw damaged(path, `its metadata has no ${key}`);
   };
   const info = {
     ...decodeInfo(value(INFO_KEY), `${path}: ${INFO_KEY}`),

@@ -1,0 +1,229 @@
+/**
+ * `cllm collect`: trajectories of a model on a data set, into one file that training reads. Everything that can be wrong
+ * with data and settings is found out before the first pass; what was collected is never lost. The work itself is in
+ * `trajectory/`.
+ */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import * as z from "zod";
+import { openCheckpoint } from "../../checkpoint/open.ts";
+import type { LanguageModel } from "../../generate/types.ts";
+import { toCandidates } from "../../trajectory/candidates.ts";
+import { type DatasetOptions, readDataset } from "../../trajectory/dataset.ts";
+import { identify, type ModelIdentity } from "../../trajectory/identity.ts";
+import type { CollectionInfo, CollectionReport } from "../../trajectory/info.ts";
+import { KNOWN_DATASETS } from "../../trajectory/known-datasets.ts";
+import {
+  checkPrompts,
+  fingerprintPrompts,
+  type RunProgress,
+  runCollection,
+  type TrajectoryFormat,
+} from "../../trajectory/run.ts";
+import { collectionText } from "../collection-text.ts";
+import { type Command, type Common, defineCommand } from "../command.ts";
+import { formatDuration } from "../format.ts";
+import { commitOfCheckout, machineName } from "../machine.ts";
+import { chooseModel, loadModel } from "../model.ts";
+import type { Terminal } from "../terminal.ts";
+
+interface CollectSettings {
+  readonly data: string;
+  readonly out: string;
+  readonly format: TrajectoryFormat;
+  readonly dataDir: string | undefined;
+  readonly promptField: string | undefined;
+  readonly answerField: string | undefined;
+  readonly messagesField: string | undefined;
+  readonly idField: string | undefined;
+  readonly template: string | undefined;
+  readonly raw: boolean;
+  readonly limit: number | undefined;
+  readonly skipBadRows: boolean;
+  readonly blockSize: number;
+  readonly maxNewTokens: number | undefined;
+  readonly seed: number;
+  readonly augment: boolean;
+  readonly clean: boolean;
+  readonly requireEnd: boolean;
+  readonly maxPromptTokens: number | undefined;
+  readonly maxSequenceTokens: number | undefined;
+}
+
+const tokens = (description: string) =>
+  z.int().min(1).optional().meta({ description, placeholder: "tokens" }) satisfies z.ZodType;
+const field = (description: string) =>
+  z.string().min(1).optional().meta({ description, placeholder: "field" }) satisfies z.ZodType;
+
+export const collect: Command = defineCommand<CollectSettings>({
+  name: "collect",
+  summary: "Collect trajectories of a model on a data set, for consistency training",
+  details:
+    "The data is JSON Lines, a JSON list or Parquet, or a known data set by its name, with a split if need be: " +
+    `${KNOWN_DATASETS.join(", ")} (gsm8k/test). Prompts come from --template, --messages-field or --prompt-field, else ` +
+    "from the field messages, conversations (ShareGPT) or prompt; of a conversation, what stands before its first " +
+    "answer. Where the model has a chat template a prompt is taken for a user's message; --raw continues it as it " +
+    "is.\n\nInterrupted at any moment, the same command goes on where it was and gives the same file, byte for byte.",
+  fields: {
+    data: z
+      .string()
+      .min(1)
+      .meta({ description: "JSON Lines, JSON or Parquet file, or a known data set", placeholder: "data" }),
+    out: z
+      .string()
+      .min(1)
+      .meta({ description: "the file to write; unfinished work stands beside it", placeholder: "file", short: "o" }),
+    format: z
+      .enum(["parquet", "cllm-json"])
+      .default("parquet")
+      .meta({ description: "Parquet, or the JSON of the original CLLM code" }),
+    dataDir: z
+      .string()
+      .min(1)
+      .optional()
+      .meta({ description: "folder of the known data sets; default: CLLM_DATA", placeholder: "folder" }),
+    promptField: field("the field that is the prompt"),
+    answerField: field("the field that is the data set's own answer"),
+    messagesField: field("the field that is a conversation"),
+    idField: field("the field that tells rows apart; default: their number"),
+    template: z
+      .string()
+      .min(1)
+      .optional()
+      .meta({ description: 'the prompt out of fields, such as "Q: {question}\\nA:"', placeholder: "text" }),
+    raw: z.boolean().default(false).meta({ description: "continue prompts as they are, without the chat template" }),
+    limit: z.int().min(1).optional().meta({ description: "only the first rows", placeholder: "rows" }),
+    skipBadRows: z
+      .boolean()
+      .default(false)
+      .meta({ description: "count rows that give no prompt, instead of an error" }),
+    blockSize: z
+      .int()
+      .min(1)
+      .max(256)
+      .default(16)
+      .meta({ description: "tokens solved for together", placeholder: "tokens" }),
+    maxNewTokens: tokens("most tokens of a completion; default: 256, or what the context leaves"),
+    seed: z
+      .int()
+      .min(0)
+      .max(2 ** 32 - 1)
+      .default(0)
+      .meta({ description: "of drafts and augmentation" }),
+    augment: z.boolean().default(true).meta({ description: "leave points as Jacobi decoding visits them" }),
+    clean: z.boolean().default(true).meta({ description: "keep empty completions and those that repeat themselves" }),
+    requireEnd: z.boolean().default(false).meta({ description: "drop completions that --max-new-tokens ended" }),
+    maxPromptTokens: tokens("drop longer prompts; without it one that does not fit the context is an error"),
+    maxSequenceTokens: tokens("drop what is longer, prompt and completion together"),
+  },
+  examples: [
+    ["cllm collect --data gsm8k --limit 500 --out gsm8k.parquet", "a known data set, from the folder in CLLM_DATA"],
+    [
+      'cllm collect --data faq.jsonl --template "Q: {question}\\nA:" --answer-field answer --raw --out faq.parquet',
+      "one's own data, as plain text",
+    ],
+    ["cllm collect --data sharegpt.json --format cllm-json --out sharegpt-16.json", "for the original CLLM trainer"],
+  ],
+  async run(settings, terminal) {
+    const begin = performance.now();
+    const dataset = await readDataset(settings.data, datasetOptions(settings));
+    await using model = await loadModel(settings, terminal);
+    const chat = model.hasChatTemplate && !settings.raw;
+    const candidates = toCandidates(model, dataset.examples, { chat });
+    const info: CollectionInfo = {
+      model: await identityOf(settings, model, terminal),
+      settings: {
+        ...{ data: dataset.name, prompts: fingerprintPrompts(candidates), precision: model.precision },
+        ...{ blockSize: settings.blockSize, maxNewTokens: settings.maxNewTokens ?? null, seed: settings.seed },
+        stopIds: [...model.config.eosTokenIds],
+        ...{ augment: settings.augment, clean: settings.clean, requireEnd: settings.requireEnd },
+        maxPromptTokens: settings.maxPromptTokens ?? null,
+        maxSequenceTokens: settings.maxSequenceTokens ?? null,
+      },
+    };
+    checkPrompts(candidates, info, model.config);
+    const { out: output, format } = settings;
+    const run = runCollection(() => model.session(), candidates, { output, format, info, signal: terminal.signal });
+    const report = await follow(run, output, terminal);
+    const seconds = (performance.now() - begin) / 1000;
+    if (!terminal.json) terminal.write(collectionText(report, info, output, model.tokenizer, terminal.colors));
+    else terminal.write(`${JSON.stringify(asJson(report, info, output, seconds))}\n`);
+    if (report.kept === 0) terminal.note("nothing was kept: there is nothing to learn from; see why above");
+  },
+});
+
+/** In a checkout, data lies beside it as models do. */
+function datasetOptions(settings: CollectSettings): DatasetOptions {
+  const { promptField, answerField, messagesField, idField, template, limit, skipBadRows } = settings;
+  const named = settings.dataDir ?? (process.env["CLLM_DATA"] || undefined);
+  const checkout = fileURLToPath(new URL("../../..", import.meta.url));
+  const beside = join(checkout, "..", "shared", "data");
+  const dataDir = named ?? (existsSync(join(checkout, "src")) && existsSync(beside) ? beside : undefined);
+  return { promptField, answerField, messagesField, idField, template, limit, skipBadRows, dataDir };
+}
+
+/** The checkpoint is opened once more, for its headers and a few rows of its weights. */
+async function identityOf(settings: Common, model: LanguageModel, terminal: Terminal): Promise<ModelIdentity> {
+  const { offline, revision, cacheDir } = settings;
+  const options = { offline, revision, cacheDir, signal: terminal.signal };
+  const checkpoint = await openCheckpoint(chooseModel(settings.model), options);
+  try {
+    return await identify(checkpoint, model.tokenizer);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+const NOTE_EVERY_MS = 30_000; // where no bar can be shown
+
+/** Shows how far it is, and says how to go on where it was stopped. */
+async function follow(
+  run: AsyncGenerator<RunProgress, CollectionReport, void>,
+  output: string,
+  terminal: Terminal,
+): Promise<CollectionReport> {
+  const begin = performance.now();
+  let noted = begin;
+  let progress: RunProgress | null = null;
+  try {
+    for (;;) {
+      const { done, value } = await run.next();
+      if (done) return value;
+      if (progress === null && value.resumed > 0) {
+        terminal.note(`going on with ${output}.journal: ${value.resumed} of ${value.total} prompts are done`);
+      }
+      progress = value;
+      const elapsed = performance.now() - begin;
+      const fresh = value.done - value.resumed;
+      const rate = `${((value.tokens / elapsed) * 1000).toFixed(1)} tokens/s`;
+      terminal.progress({ stage: "collect", what: rate, done: value.done, total: value.total, unit: "prompts" });
+      if (process.stderr.isTTY || fresh === 0 || performance.now() - noted < NOTE_EVERY_MS) continue;
+      noted = performance.now();
+      const left = formatDuration((elapsed / fresh) * (value.total - value.done));
+      terminal.note(`${value.done} of ${value.total} prompts, ${rate}, ${left} left`);
+    }
+  } catch (error) {
+    terminal.endProgress();
+    if (progress !== null) {
+      terminal.note(
+        `stopped: ${progress.done} of ${progress.total} prompts are in ${output}.journal; run the same command again to go on`,
+      );
+    }
+    throw error;
+  } finally {
+    terminal.endProgress();
+  }
+}
+
+function asJson(report: CollectionReport, info: CollectionInfo, output: string, seconds: number): object {
+  return {
+    output,
+    ...report,
+    model: info.model,
+    settings: info.settings,
+    seconds: Number(seconds.toPrecision(4)),
+    machine: machineName(),
+    commit: commitOfCheckout(),
+  };
+}
