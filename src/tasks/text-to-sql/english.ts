@@ -17,6 +17,11 @@ export function plural(words: string): string {
   return words.endsWith("s") ? words : `${words}s`;
 }
 
+/** "are" for what looks like a plural. */
+export function verb(words: string): "is" | "are" {
+  return /[^su]s$/.test(words) ? "are" : "is";
+}
+
 /** "a" or "an" before a word, by its first letter; "university" and its like sound otherwise. */
 export function withArticle(words: string): string {
   return /^[aeio]|^u(?!ni)/.test(words) ? `an ${words}` : `a ${words}`;

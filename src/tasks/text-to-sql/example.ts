@@ -3,7 +3,7 @@
  * of a seed and a split. Trains, tokenizes and runs nothing.
  */
 import { CllmError } from "../../error.ts";
-import { chooseAlternatives, fillSlots } from "./english.ts";
+import { chooseAlternatives, fillSlots, plural, verb, withArticle } from "./english.ts";
 import type { QuestionKind } from "./kinds.ts";
 import { ONE_TABLE_KINDS } from "./one-table-kinds.ts";
 import { Random } from "./random.ts";
@@ -74,8 +74,10 @@ function drawKind(random: Random): QuestionKind {
 function questionText(random: Random, kind: QuestionKind, slots: Slots): string {
   const template = chooseAlternatives(random, random.pick(kind.questions));
   return fillSlots(template, (name) => {
-    const slot = slots.get(name.replace(/[+~]$/, ""))!;
-    return name.endsWith("+") ? slot.plural : name.endsWith("~") ? slot.article : slot.words;
+    const words = slots.get(name.replace(/[+~!]$/, ""))!.words;
+    if (name.endsWith("+")) return plural(words);
+    if (name.endsWith("~")) return withArticle(words);
+    return name.endsWith("!") ? verb(words) : words;
   });
 }
 

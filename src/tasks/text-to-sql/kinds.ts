@@ -1,6 +1,7 @@
 /**
  * What a kind of question is: slots to draw, the query, and ways to ask for it. `{slot}` is the slot as it is written
- * on that side; in questions `{slot+}` is its plural and `{slot~}` has an article; `[one|other]` is either.
+ * on that side; in questions `{slot+}` is its plural, `{slot~}` has an article and `{slot!}`
+ * is its verb; `[one|other]` is either.
  */
 
 export interface QuestionKind {

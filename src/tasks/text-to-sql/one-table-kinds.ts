@@ -72,18 +72,18 @@ function counted(conditions: string): string[] {
 }
 
 const EQUAL = "[with {b} {v}|whose {b} is {v}|that have {b} {v}|where the {b} is {v}]";
-const NOT_EQUAL = "[whose {b} is not {v}|with a {b} other than {v}|where the {b} is not {v}|that do not have {b} {v}]";
-const BOUND = "[with {n} {op} {x}|whose {n} is {op} {x}|that have {n} {op} {x}|where the {n} is {op} {x}]";
-const BETWEEN = "[with {n} between {x} and {y}|whose {n} is between {x} and {y}|with {n} from {x} to {y}]";
+const NOT_EQUAL = "[whose {b} is not {v}|with {b~} other than {v}|where the {b} is not {v}|that do not have {b} {v}]";
+const BOUND = "[with {n} {op} {x}|whose {n} {n!} {op} {x}|that have {n} {op} {x}|where the {n} {n!} {op} {x}]";
+const BETWEEN = "[with {n} between {x} and {y}|whose {n} {n!} between {x} and {y}|with {n} from {x} to {y}]";
 const BOTH =
-  "[with {b} {v} and {n} {op} {x}|whose {b} is {v} and whose {n} is {op} {x}|that have {b} {v} and {n} {op} {x}]";
+  "[with {b} {v} and {n} {op} {x}|whose {b} is {v} and whose {n} {n!} {op} {x}|that have {b} {v} and {n} {op} {x}]";
 const EITHER = "[with {b} {v} or {w}|whose {b} is {v} or {w}|whose {b} is either {v} or {w}|that have {b} {v} or {w}]";
-const STARTS = "[whose {b} starts with {v}|whose {b} begins with {v}|with a {b} that starts with {v}]";
-const CONTAINS = "[whose {b} contains {v}|with {v} in the {b}|with a {b} that contains {v}]";
+const STARTS = "[whose {b} starts with {v}|whose {b} begins with {v}|with {b~} that starts with {v}]";
+const CONTAINS = "[whose {b} contains {v}|with {v} in the {b}|with {b~} that contains {v}]";
 const IN_YEAR = "[with {d} in {y}|whose {d} is in {y}|where the {d} is in {y}]";
 const AFTER = "[with {d} after {v}|whose {d} is after {v}|where the {d} is later than {v}]";
 const SIDE =
-  "[with {n} {m} the average|whose {n} is {m} the average|with {m}-average {n}|where the {n} is {m} the average]";
+  "[with {n} {m} the average|whose {n} {n!} {m} the average|with {m}-average {n}|where the {n} {n!} {m} the average]";
 
 const FILTERED: readonly QuestionKind[] = [
   kind("where-equal", "t=table b=text:t a=shown:t v=value:b", "SELECT {a} FROM {t} WHERE {b} = {v}", filtered(EQUAL), {
@@ -131,6 +131,7 @@ const FILTERED: readonly QuestionKind[] = [
     "t=table b=label:t a=shown:t v=word:b",
     "SELECT {a} FROM {t} WHERE {b} LIKE '%{v}%'",
     filtered(CONTAINS),
+    { weight: 2 },
   ),
   kind(
     "where-year",
@@ -138,18 +139,17 @@ const FILTERED: readonly QuestionKind[] = [
     "SELECT {a} FROM {t} WHERE {d} LIKE '{y}%'",
     filtered(IN_YEAR),
     {
-      weight: 0.7,
+      weight: 3,
     },
   ),
   kind("where-after", "t=table d=date:t a=shown:t v=value:d", "SELECT {a} FROM {t} WHERE {d} > {v}", filtered(AFTER), {
-    weight: 0.4,
+    weight: 2,
   }),
   kind(
     "against-average",
     "t=table n=number:t a=shown:t m=side:n",
     "SELECT {a} FROM {t} WHERE {n} {m} (SELECT AVG({n}) FROM {t})",
     filtered(SIDE),
-    { weight: 1 },
   ),
   kind("count-equal", "t=table b=category:t v=value:b", "SELECT COUNT(*) FROM {t} WHERE {b} = {v}", counted(EQUAL)),
   kind("count-compare", "t=table n=number:t bound:n", "SELECT COUNT(*) FROM {t} WHERE {n} {op} {x}", counted(BOUND)),

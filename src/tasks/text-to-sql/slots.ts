@@ -3,7 +3,8 @@
  * conditions of a question are taken from one row, the focal row, so that at least this row fulfils them together. A
  * specification is a list such as `t=table b=category:t a=shown:t v=value:b`. Knows no templates.
  */
-import { plural, spoken, withArticle } from "./english.ts";
+import { CllmError } from "../../error.ts";
+import { spoken } from "./english.ts";
 import type { Random } from "./random.ts";
 import { type Cell, type Column, type Database, literal, type Role, type Table } from "./schema.ts";
 
@@ -11,8 +12,6 @@ import { type Cell, type Column, type Database, literal, type Role, type Table }
 export interface Slot {
   readonly sql: string;
   readonly words: string;
-  readonly plural: string;
-  readonly article: string;
 }
 
 export type Slots = ReadonlyMap<string, Slot>;
@@ -117,12 +116,12 @@ class SlotDraw {
       case "sort":
         return this.#sort(name, column);
       default:
-        throw new Error(`no recipe ${recipe}`);
+        throw new CllmError("usage", `There is no recipe ${recipe}; see drawSlots.`);
     }
   }
 
   #set(name: string, sql: string, words: string = sql): true {
-    this.#slots.set(name, { sql, words, plural: plural(words), article: withArticle(words) });
+    this.#slots.set(name, { sql, words });
     return true;
   }
 

@@ -99,7 +99,7 @@ const HELD_OUT: readonly Topic[] = topics(`
   o:circus p:acrobat p:clown l:tent e:gala g:costume r:callback
   l:aquarium p:diver c:shark c:dolphin l:reef e:dive r:sighting
   l:mine p:miner g:mineral e:blast v:excavator r:extraction
-  p:beekeeper l:hive g:honey c:bee r:swarm l:meadow
+  p:beekeeper l:hive g:candle c:bee r:swarm l:meadow
   p:soprano w:opera p:composer w:symphony o:orchestra e:recital
   l:castle p:knight e:duel g:sword r:siege p:squire
   p:skier l:slope l:lodge e:slalom g:snowboard r:lift_pass
