@@ -57,7 +57,6 @@ export async function readDataset(source: string, options: DatasetOptions = {}):
   const examples: (Example | UnusableRow)[] = [];
   let reader: Reader | null = null;
   for await (const row of rows) {
-    if (examples.length === options.limit) break;
     const dataId = `data_${examples.length}`;
     try {
       reader ??= readerFor(row, mapping);
@@ -66,6 +65,7 @@ export async function readDataset(source: string, options: DatasetOptions = {}):
       if (!options.skipBadRows || !(error instanceof CllmError) || error.code !== "bad-input") throw error;
       examples.push({ dataId, unusable: true, reason: error.message });
     }
+    if (examples.length === options.limit) break;
   }
   const name = named === null ? basename(source) : source;
   const path = named?.path ?? source;

@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { readError, writeError } from "../checkpoint/file-error.ts";
 import { CllmError } from "../error.ts";
@@ -46,6 +46,7 @@ export async function openJournal(output: string, info: CollectionInfo): Promise
       end = line.end;
       lines++;
     }
+    if (lines === 0) await requireTorn(path, checksummed(encodeInfo(info)));
     const written = async (line: string): Promise<void> => {
       try {
         await handle.appendFile(line);
@@ -106,6 +107,13 @@ async function openFile(path: string): Promise<FileHandle> {
   } catch (error) {
     throw writeError(error, path);
   }
+}
+
+/** A first line that is not whole must be the beginning of ours; anything else is somebody's file. */
+async function requireTorn(path: string, header: string): Promise<void> {
+  const content = await readFile(path, "utf8");
+  if (header.startsWith(content)) return;
+  throw new CllmError("bad-file", `${path} is no journal of this collection: delete it or write to another file`);
 }
 
 function requireSame(there: CollectionInfo, here: CollectionInfo, path: string, output: string): void {

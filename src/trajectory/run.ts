@@ -163,6 +163,7 @@ async function* collectInto(
     tokens += completion.completionIds.length;
     yield { done: journal.length, total, resumed, tokens };
   }
+  if (journal.length > resumed) yield { done: journal.length, total, resumed, tokens }; // the last ones may not have been run
 }
 
 interface Tally {
