@@ -8,7 +8,7 @@ import type { QuestionKind } from "./kinds.ts";
 import { ONE_TABLE_KINDS } from "./one-table-kinds.ts";
 import { Random } from "./random.ts";
 import { drawDatabase } from "./rows.ts";
-import { type Database, drawSchema, textToSqlPrompt } from "./schema.ts";
+import { type Database, drawSchema, textToSqlCompletion, textToSqlPrompt } from "./schema.ts";
 import { drawSlots, type Slots } from "./slots.ts";
 import { TWO_TABLE_KINDS } from "./two-table-kinds.ts";
 import type { Split } from "./words.ts";
@@ -89,6 +89,6 @@ function queryText(kind: QuestionKind, slots: Slots): string {
 export function textToSqlCorpus(count: number, seed: number): string[] {
   return Array.from({ length: count }, (_, i) => {
     const { prompt, sql } = textToSqlExample(seed + i, "train");
-    return `${prompt} ${sql}`;
+    return prompt + textToSqlCompletion(sql);
   });
 }

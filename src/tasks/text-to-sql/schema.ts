@@ -128,6 +128,16 @@ export function textToSqlPrompt(tables: Parameters<typeof schemaText>[0], questi
   return `${schemaText(tables)}question: ${question}\nsql:`;
 }
 
+/** What the model writes after the prompt, before it ends the sequence. */
+export function textToSqlCompletion(sql: string): string {
+  return ` ${sql}`;
+}
+
+/** The query in what a model wrote after the prompt: its first line. */
+export function sqlOfCompletion(completion: string): string {
+  return completion.trimStart().split("\n", 1)[0]!.trimEnd();
+}
+
 /** The statements that make a database with its rows in SQLite. */
 export function databaseScript({ tables }: Database): string {
   return tables

@@ -1,0 +1,114 @@
+/**
+ * A database for showing the task: a small music festival, made by hand, with questions and their queries. Its tables
+ * are none that training has. Knows no model.
+ */
+import { type Column, type Database, textToSqlPrompt } from "./schema.ts";
+
+const id: Column = { name: "id", role: "key" };
+
+export const DEMONSTRATION: Database = {
+  tables: [
+    {
+      name: "performer",
+      columns: [
+        id,
+        { name: "name", role: "label" },
+        { name: "country", role: "category" },
+        { name: "genre", role: "category" },
+        { name: "fee", role: "number" },
+      ],
+      rows: [
+        [1, "Silver Tide", "Ireland", "Folk", 1200],
+        [2, "Mara Lund", "Norway", "Jazz", 900],
+        [3, "The Night Owls", "Canada", "Rock", 2400],
+        [4, "Duo Amparo", "Spain", "Jazz", 1500],
+        [5, "Paper Lanterns", "Japan", "Pop", 1900],
+        [6, "Ivo Castel", "Portugal", "Folk", 650],
+        [7, "Red Harbor", "Ireland", "Rock", 3100],
+        [8, "Selma Fox", "Norway", "Pop", 2750],
+        [9, "Blue Mirage", "Canada", "Jazz", 1050],
+        [10, "Tall Grass", "Ireland", "Folk", 800],
+      ],
+    },
+    {
+      name: "stage",
+      columns: [
+        id,
+        { name: "name", role: "label" },
+        { name: "access", role: "category" },
+        { name: "capacity", role: "number" },
+      ],
+      rows: [
+        [1, "River Bank", "Public", 4000],
+        [2, "Old Mill", "Public", 600],
+        [3, "Orchard", "Private", 150],
+        [4, "Lake View", "Public", 1800],
+      ],
+    },
+    {
+      name: "gig",
+      columns: [
+        id,
+        { name: "weekday", role: "category" },
+        { name: "attendance", role: "number" },
+        { name: "performer_id", role: "foreign", references: "performer" },
+        { name: "stage_id", role: "foreign", references: "stage" },
+      ],
+      rows: [
+        [1, "Friday", 2100, 3, 1],
+        [2, "Friday", 380, 1, 2],
+        [3, "Friday", 120, 2, 3],
+        [4, "Saturday", 3600, 7, 1],
+        [5, "Saturday", 1450, 8, 4],
+        [6, "Saturday", 540, 4, 2],
+        [7, "Saturday", 90, 2, 3],
+        [8, "Saturday", 1700, 5, 4],
+        [9, "Sunday", 3900, 7, 1],
+        [10, "Sunday", 470, 4, 2],
+        [11, "Sunday", 1320, 8, 4],
+        [12, "Sunday", 600, 10, 2],
+      ],
+    },
+  ],
+};
+
+export interface DemonstrationQuestion {
+  readonly question: string;
+  readonly prompt: string;
+  readonly sql: string;
+}
+
+const JOINED = "FROM gig JOIN performer ON gig.performer_id = performer.id";
+
+export const DEMONSTRATION_QUESTIONS: readonly DemonstrationQuestion[] = [
+  ask(
+    "What are the names of the performers whose country is Ireland?",
+    "SELECT name FROM performer WHERE country = 'Ireland'",
+  ),
+  ask(
+    "What is the name of the performer with the highest fee?",
+    "SELECT name FROM performer ORDER BY fee DESC LIMIT 1",
+  ),
+  ask("What is the average fee of performers for each genre?", "SELECT genre, AVG(fee) FROM performer GROUP BY genre"),
+  ask("How many gigs are there with attendance over 1000?", "SELECT COUNT(*) FROM gig WHERE attendance > 1000"),
+  ask(
+    "For each performer, show the name and the number of gigs.",
+    `SELECT performer.name, COUNT(*) ${JOINED} GROUP BY performer.id`,
+  ),
+  ask(
+    "What is the total attendance of gigs whose performer has genre Jazz?",
+    `SELECT SUM(gig.attendance) ${JOINED} WHERE performer.genre = 'Jazz'`,
+  ),
+  ask(
+    "List the weekday of all gigs whose stage has the name Lake View.",
+    "SELECT gig.weekday FROM gig JOIN stage ON gig.stage_id = stage.id WHERE stage.name = 'Lake View'",
+  ),
+  ask(
+    "Which performers have no gigs? Show the name.",
+    "SELECT name FROM performer WHERE id NOT IN (SELECT performer_id FROM gig)",
+  ),
+];
+
+function ask(question: string, sql: string): DemonstrationQuestion {
+  return { question, prompt: textToSqlPrompt(DEMONSTRATION.tables, question), sql };
+}

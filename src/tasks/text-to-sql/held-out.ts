@@ -1,0 +1,63 @@
+/**
+ * The held-out questions as a file of JSON lines: schemas, nouns and part of the words are none of training's. Writes
+ * and reads it; runs no query and no model.
+ */
+import { parseJson, readText } from "../../checkpoint/json.ts";
+import { writeWhole } from "../../checkpoint/write-whole.ts";
+import { CllmError } from "../../error.ts";
+import { textToSqlExample } from "./example.ts";
+import { databaseScript } from "./schema.ts";
+
+export interface HeldOutRow {
+  /** What the model reads. */
+  readonly prompt: string;
+  /** The gold query. */
+  readonly sql: string;
+  /** The statements that make the database in SQLite. */
+  readonly database: string;
+  /** The kind of question, for statistics. */
+  readonly kind: string;
+}
+
+export interface HeldOutOptions {
+  /** Default: 400. */
+  readonly count?: number;
+  /** Other seeds give other questions. Default: 0. */
+  readonly seed?: number;
+}
+
+const FIELDS = ["prompt", "sql", "database", "kind"] as const;
+const MAX_BYTES = 256 << 20;
+
+export function heldOutRows({ count = 400, seed = 0 }: HeldOutOptions = {}): HeldOutRow[] {
+  return Array.from({ length: count }, (_, i) => {
+    const { prompt, sql, database, kind } = textToSqlExample(seed + i, "held-out");
+    return { prompt, sql, database: databaseScript(database), kind };
+  });
+}
+
+/** Writes `heldOutRows` to a file, whole or not at all. */
+export async function writeHeldOut(path: string, options?: HeldOutOptions): Promise<void> {
+  const lines = heldOutRows(options).map((row) => `${JSON.stringify(row)}\n`);
+  await writeWhole(path, async (file) => {
+    await file.writeFile(lines.join(""));
+  });
+}
+
+/** Reads such a file. Throws `bad-file` with the line where one is not a row. */
+export async function readHeldOut(path: string): Promise<HeldOutRow[]> {
+  const lines = (await readText(path, MAX_BYTES)).split("\n");
+  const rows = lines.flatMap((line, i) => (line.trim() === "" ? [] : [parseRow(line, `${path}, line ${i + 1},`)]));
+  if (rows.length > 0) return rows;
+  throw new CllmError("bad-file", `${path} has no rows. Write it again, or name another file.`);
+}
+
+function parseRow(line: string, where: string): HeldOutRow {
+  const value = parseJson(line, where) as Record<string, unknown> | null;
+  for (const field of FIELDS) {
+    if (typeof value?.[field] === "string") continue;
+    throw new CllmError("bad-file", `${where} has no text "${field}". Each row needs ${FIELDS.join(", ")}.`);
+  }
+  const { prompt, sql, database, kind } = value as unknown as HeldOutRow;
+  return { prompt, sql, database, kind };
+}
