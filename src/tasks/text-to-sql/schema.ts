@@ -45,7 +45,8 @@ export interface DrawnTable {
 export function drawSchema(random: Random, split: Split): DrawnTable[] {
   const topic = random.pick(TOPICS[split]);
   const draw = (taken: readonly Noun[], fits: (noun: Noun) => boolean): Noun => {
-    const free = (noun: Noun) => fits(noun) && !taken.some((other) => shareWord(noun.name, other.name));
+    const other = unlike(taken);
+    const free = (noun: Noun) => fits(noun) && other(noun);
     const near = topic.filter(free);
     const alone = near.length === 0 || random.chance(OFF_TOPIC[split]);
     return random.pick(alone ? OTHER_NOUNS[split].filter(free) : near);
@@ -68,10 +69,21 @@ export function drawSchema(random: Random, split: Split): DrawnTable[] {
   });
 }
 
-/** Whether a question could mean one by the other. */
-function shareWord(one: string, other: string): boolean {
-  const words = one.split("_");
-  return other.split("_").some((word) => words.includes(word));
+/** Tells names that share no word with any of those: a question could mean either by such a word. */
+function unlike(taken: readonly { readonly name: string }[]): (named: { readonly name: string }) => boolean {
+  const words = new Set(taken.flatMap(({ name }) => wordsOf(name)));
+  return ({ name }) => !wordsOf(name).some((word) => words.has(word));
+}
+
+const knownWords = new Map<string, readonly string[]>(); // asked for some hundred times an example
+
+function wordsOf(name: string): readonly string[] {
+  let words = knownWords.get(name);
+  if (!words) {
+    words = name.split("_");
+    knownWords.set(name, words);
+  }
+  return words;
 }
 
 function drawTable(
@@ -84,7 +96,7 @@ function drawTable(
   const { labels, categories, numbers, dates } = COLUMNS[noun.kind];
   const columns: DrawnColumn[] = [];
   const add = (role: Role, list: readonly ColumnChoice[]) => {
-    const free = list.filter(({ name }) => ![...columns, ...nouns].some((other) => shareWord(other.name, name)));
+    const free = list.filter(unlike([...columns, ...nouns]));
     const reserved = split === "held-out" && random.chance(0.4) ? free.filter((choice) => choice.reserved) : [];
     const pool = reserved.length > 0 ? reserved : free.filter((choice) => !choice.reserved);
     if (pool.length === 0) return;
