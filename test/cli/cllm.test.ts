@@ -127,7 +127,7 @@ describe("a failure", () => {
 describe("help", () => {
   test("lists the commands, and each command's help its flags and examples", () => {
     const help = good(["--help"]);
-    for (const name of ["generate", "bench", "info", "trajectory", "demo", "completion"]) {
+    for (const name of ["generate", "bench", "info", "trajectory", "export", "demo", "completion"]) {
       expect(help).toContain(`  ${name}`);
       const own = good([name, "--help"]);
       expect(own).toContain("Examples:");
