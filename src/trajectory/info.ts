@@ -16,6 +16,8 @@ export interface CollectionSettings {
   /** Of ids, prompts and labels, as tokens. */
   readonly prompts: string;
   readonly precision: string;
+  /** Of one pass: sums are exact for the same number only. */
+  readonly threads: number;
   readonly blockSize: number;
   /** null: 256, or what the context leaves. */
   readonly maxNewTokens: number | null;
@@ -60,6 +62,7 @@ const settingsSchema = z.strictObject({
   data: z.string(),
   prompts: z.string(),
   precision: z.string(),
+  threads: countSchema,
   block_size: z.int().min(1),
   max_new_tokens: limitSchema,
   seed: countSchema,

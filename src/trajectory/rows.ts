@@ -11,6 +11,7 @@ import {
   type FileMetaData,
   parquetMetadataAsync,
   parquetReadObjects,
+  parquetSchema,
 } from "hyparquet";
 import { openBinaryFile } from "../checkpoint/binary-file.ts";
 import { readError } from "../checkpoint/file-error.ts";
@@ -95,11 +96,16 @@ function compressors(): Compressors {
 
 const MAX_ROWS = 100_000_000;
 
-/** A damaged footer can promise rows without end. */
-function requirePlausible({ num_rows, row_groups }: FileMetaData, byteLength: number): void {
+/** A damaged footer can promise rows without end, and columns of another schema, whose errors nobody would catch. */
+function requirePlausible(metadata: FileMetaData, byteLength: number): void {
+  const { num_rows, row_groups } = metadata;
   const rows = row_groups.reduce((sum, group) => sum + Number(group.num_rows), 0);
+  const names = new Set(parquetSchema(metadata).children.map(({ element }) => element.name));
   const fits = row_groups.every(({ columns }) =>
-    columns.every(({ meta_data: chunk }) => chunk !== undefined && Number(chunk.total_compressed_size) <= byteLength),
+    columns.every(
+      ({ meta_data: chunk }) =>
+        Number(chunk?.total_compressed_size) <= byteLength && names.has(chunk?.path_in_schema[0] ?? ""),
+    ),
   );
   if (rows !== Number(num_rows) || rows > MAX_ROWS || !fits) throw new Error("its footer contradicts itself");
 }

@@ -37,7 +37,16 @@ export function info(settings: Partial<CollectionInfo["settings"]> = {}): Collec
   return {
     model: { name: "scripted", vocabSize: VOCAB, weights: "w", tokenizer: "t" },
     settings: {
-      ...{ data: "made up", prompts: "p", precision: "fp32", blockSize: 4, maxNewTokens: 12, seed: 3, stopIds: [0] },
+      ...{
+        data: "made up",
+        prompts: "p",
+        precision: "fp32",
+        threads: 1,
+        blockSize: 4,
+        maxNewTokens: 12,
+        seed: 3,
+        stopIds: [0],
+      },
       ...{ augment: true, clean: true, requireEnd: false, maxPromptTokens: null, maxSequenceTokens: null },
       ...settings,
     },

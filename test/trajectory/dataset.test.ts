@@ -1,5 +1,5 @@
 /** Data sets: every form of file and field gives the same prompts, and a row that gives none is one error. */
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -167,6 +167,21 @@ describe("fields", () => {
     expect(first).toMatch(/some:1: prompt is empty/);
     expect(second).toEqual(["data_1", "x", null]);
     await expect(read(file("all", '{"prompt": ""}'), { skipBadRows: true })).rejects.toThrow(/no usable row.*empty/);
+  });
+
+  test("garbled Parquet gives rows or an error of ours, whatever the bytes", async () => {
+    const whole = readFileSync(fixture("snappy.parquet"));
+    const edits = fc.array(fc.tuple(fc.nat(whole.length - 1), fc.nat(255)), { minLength: 1, maxLength: 3 });
+    await fc.assert(
+      fc.asyncProperty(edits, async (changes) => {
+        const bytes = Buffer.from(whole);
+        for (const [at, byte] of changes) bytes[at] = byte;
+        writeFileSync(join(folder, "garbled.parquet"), bytes);
+        const reading = await read(join(folder, "garbled.parquet"), fields).catch((error: unknown) => error);
+        if (!Array.isArray(reading)) expect(reading).toMatchObject({ name: "CllmError" });
+      }),
+      { numRuns: 100 },
+    );
   });
 
   test("damaged Parquet is an error with its path", async () => {

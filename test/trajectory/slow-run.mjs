@@ -13,7 +13,16 @@ const candidates = Array.from({ length: 12 }, (_, i) => ({
 const info = {
   model: { name: "scripted", vocabSize: 40, weights: "w", tokenizer: "t" },
   settings: {
-    ...{ data: "made up", prompts: "p", precision: "fp32", blockSize: 4, maxNewTokens: 12, seed: 3, stopIds: [0] },
+    ...{
+      data: "made up",
+      prompts: "p",
+      precision: "fp32",
+      threads: 1,
+      blockSize: 4,
+      maxNewTokens: 12,
+      seed: 3,
+      stopIds: [0],
+    },
     ...{ augment: true, clean: true, requireEnd: false, maxPromptTokens: null, maxSequenceTokens: null },
   },
 };

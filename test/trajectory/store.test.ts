@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { parquetReadObjects } from "hyparquet";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { afterAll, describe, expect, test } from "vitest";
+import { openTrajectories } from "../../src/trajectory/open.ts";
 import { readOriginalJson, writeOriginalJson } from "../../src/trajectory/original-json.ts";
 import { readTrajectories, readTrajectoryInfo, writeTrajectories } from "../../src/trajectory/store.ts";
 import type { CollectedCompletion } from "../../src/trajectory/types.ts";
@@ -210,6 +211,19 @@ describe("the original's JSON", () => {
         },
       ],
     });
+  });
+
+  test("a trainer opens either form by its path", async () => {
+    writeFileSync(json, JSON.stringify(original));
+    const stopIds = new Set([0]);
+    const { completions } = await readOriginalJson(json, { stopIds });
+    expect(await openTrajectories(json, { stopIds })).toEqual({ completions, blockSize: 3, info: null });
+    await expect(openTrajectories(json, { expect: { vocabSize: 9 } })).rejects.toThrow(/id 9 is outside/);
+    await writeTrajectories(path, info(), [one], () => report(1));
+    expect(await openTrajectories(path)).toEqual({ completions: [one], blockSize: 4, info: info() });
+    await expect(openTrajectories(path, { expect: { tokenizer: "u" } })).rejects.toThrow(/tokenizer/);
+    await writeTrajectories(path, info(), [], () => report(0));
+    await expect(openTrajectories(path)).rejects.toThrow(/holds no completions/);
   });
 
   const row = original[1]!;

@@ -129,12 +129,14 @@ export const collect: Command = defineCommand<CollectSettings>({
     const begin = performance.now();
     const dataset = await readDataset(settings.data, datasetOptions(settings));
     await using model = await loadModel(settings, terminal);
+    const { defaultThreads } = await import("../../runtime/engine.ts"); // with ONNX Runtime, which the help does without
     const chat = model.hasChatTemplate && !settings.raw;
     const candidates = toCandidates(model, dataset.examples, { chat });
     const info: CollectionInfo = {
       model: await identityOf(settings, model, terminal),
       settings: {
         ...{ data: dataset.name, prompts: fingerprintPrompts(candidates), precision: model.precision },
+        threads: settings.threads ?? defaultThreads(),
         ...{ blockSize: settings.blockSize, maxNewTokens: settings.maxNewTokens ?? null, seed: settings.seed },
         stopIds: [...model.config.eosTokenIds],
         ...{ augment: settings.augment, clean: settings.clean, requireEnd: settings.requireEnd },
