@@ -1,7 +1,7 @@
 /**
- * Execution accuracy: a predicted query is right where its rows are the gold query's on the same database. Rows count as
- * often as they occur, their order only where the gold query asks for one, and columns stand in the gold's order under
- * any name. Knows no task and no model.
+ * Execution accuracy: a predicted query is right where its rows are the gold query's on the same database. Rows count
+ * as often as they occur, their order only where the gold query asks for one, and columns stand in the gold's order
+ * under any name. Knows no task and no model.
  */
 import { CllmError } from "../error.ts";
 import type { Sqlite, SqlValue } from "./sqlite.ts";

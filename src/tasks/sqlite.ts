@@ -1,7 +1,7 @@
 /**
- * SQLite in WebAssembly, for questions put to a database by a model: one SELECT at a time, which cannot write, and whose
- * time, rows and memory are bounded. What a query does wrong is a value, not an error, because it is the model's. Knows
- * nothing of where queries come from.
+ * SQLite in WebAssembly, for questions put to a database by a model: one SELECT at a time, which cannot write, and
+ * whose time, rows and memory are bounded. What a query does wrong is a value, not an error, because it is the
+ * model's. Knows nothing of where queries come from.
  */
 import { createRequire } from "node:module";
 import type { BindParams, Database, SqlJsStatic, SqlValue, Statement } from "sql.js";

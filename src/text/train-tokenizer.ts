@@ -1,6 +1,6 @@
 /**
- * Trains a byte-level BPE tokenizer and gives it as a `tokenizer.json` that any implementation reads: digits one by one,
- * GPT-2's words, all 256 bytes in the vocabulary (the pre-tokenizer that GGUF calls "smollm").
+ * Trains a byte-level BPE tokenizer and gives it as a `tokenizer.json` that any implementation reads: digits one by
+ * one, GPT-2's words, all 256 bytes in the vocabulary (the pre-tokenizer that GGUF calls "smollm").
  *
  * Two things are unusual. The space before a word joins it last, and only where the word is one token by then; so does
  * an `s` at its end, just before. So the pieces of a word are the same with and without a space before it, and mostly
@@ -178,15 +178,16 @@ export function trainMerges(counts: ReadonlyMap<string, number>, limit: number):
 }
 
 /**
- * Neighbours in a word that may merge, with a space between, which the byte alphabet lacks. A first space waits until
- * all else is one token; a lone `s` joins what stands before it only where that gives the whole word, or another `s`.
+ * Neighbours in a word that may merge, with a space between, which the byte alphabet lacks. A space waits until all
+ * else is one token; a lone `s` joins what stands before it only where that gives the whole word, or another `s`.
  */
 function pairKeys(symbols: readonly string[]): string[] {
   const keys: string[] = [];
-  const first = symbols[0] === SPACE && symbols.length > 2 ? 1 : 0;
-  for (let i = first; i + 1 < symbols.length; i++) {
-    const waits = symbols[i + 1] === "s" && symbols[i] !== "s" && symbols.length > first + 2;
-    if (!waits) keys.push(`${symbols[i]} ${symbols[i + 1]}`);
+  const body = symbols[0] === SPACE ? symbols.length - 1 : symbols.length;
+  for (let i = 0; i + 1 < symbols.length; i++) {
+    const spaceWaits = symbols[i] === SPACE && symbols.length > 2;
+    const pluralWaits = symbols[i + 1] === "s" && symbols[i] !== "s" && symbols[i] !== SPACE && body > 2;
+    if (!spaceWaits && !pluralWaits) keys.push(`${symbols[i]} ${symbols[i + 1]}`);
   }
   return keys;
 }

@@ -8,7 +8,8 @@ let database: Sqlite;
 beforeAll(async () => {
   database = await openSqlite(`
     CREATE TABLE song (id INTEGER PRIMARY KEY, title TEXT, genre TEXT, length NUMERIC);
-    INSERT INTO song VALUES (1, 'Rain', 'Rock', 3), (2, 'Sky', 'Rock', 4.5), (3, 'Moon', 'Jazz', 3), (4, 'Sun', NULL, 10);
+    INSERT INTO song VALUES
+      (1, 'Rain', 'Rock', 3), (2, 'Sky', 'Rock', 4.5), (3, 'Moon', 'Jazz', 3), (4, 'Sun', NULL, 10);
   `);
 });
 afterAll(() => database[Symbol.dispose]());

@@ -1,4 +1,4 @@
-/** The text-to-SQL task: its queries run and answer, questions determine them, and the splits share no words to learn. */
+/** The text-to-SQL task: its queries run and answer, questions determine them, and splits share no reserved word. */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

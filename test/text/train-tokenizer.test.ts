@@ -122,6 +122,27 @@ describe("a trained tokenizer", () => {
     expect(tokenizer.vocabSize).toBe(258);
   });
 
+  test("is what GGUF files call smollm", () => {
+    fc.assert(
+      fc.property(fc.array(text, { minLength: 1, maxLength: 4 }), fc.string({ unit: "grapheme" }), (corpus, other) => {
+        const json = trainTokenizer(corpus, { vocabSize: 300 });
+        const tokens: string[] = [];
+        for (const [token, id] of Object.entries(json.model.vocab)) tokens[id] = token;
+        const gguf = createTokenizer(
+          {
+            ...{ kind: "gguf", model: "gpt2", pre: "smollm", tokens, scores: null, merges: json.model.merges },
+            ...{ tokenTypes: Int32Array.from(tokens, (_, id) => (id < 2 ? 3 : 1)), bosTokenId: null, eosTokenId: 1 },
+            ...{ unknownTokenId: null, padTokenId: 0, addBos: false, addEos: false, addSpacePrefix: null },
+            chatTemplate: null,
+          },
+          tokens.length,
+        );
+        for (const each of [...corpus, other]) expect(gguf.encode(each)).toEqual(tokenizerOf(json).encode(each));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
   test("depends on its corpus only", () => {
     const corpus = ["singer singers", "concert singer", "concerts"];
     expect(trainTokenizer(corpus, { vocabSize: 300 })).toEqual(trainTokenizer(corpus, { vocabSize: 300 }));

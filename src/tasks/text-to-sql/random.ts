@@ -1,7 +1,7 @@
 /**
  * A small splittable generator of pseudo-random choices: a counter, hashed together with a key. `split` makes another
- * that depends on the key and a label only, never on what was drawn before, so that one part of a drawn thing can change
- * without changing the others. Knows nothing of what is drawn.
+ * that depends on the key and a label only, never on what was drawn before, so that one part of a drawn thing can
+ * change without changing the others. Knows nothing of what is drawn.
  */
 import { hash } from "../../hash.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Columns that any kind of thing may have in training, each seldom drawn: names that a tokenizer has to spell in pieces,
- * as it will those of the held-out split.
+ * Columns that any kind of thing may have in training, each seldom drawn: names that a tokenizer has to spell in
+ * pieces, as it will those of the held-out split.
  */
 import { type ColumnChoice, choices, type NumberRange } from "./columns.ts";
 

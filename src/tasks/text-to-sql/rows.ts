@@ -1,6 +1,7 @@
 /**
  * Rows for a drawn schema: such that questions have one clear answer and mostly a non-empty one. Labels and numbers
- * differ within a column, one category is the most common, and some rows are pointed to by no other. Knows no questions.
+ * differ within a column, one category is the most common, and some rows are pointed to by no other. Knows no
+ * questions.
  */
 import { drawValue } from "./columns.ts";
 import type { Random } from "./random.ts";

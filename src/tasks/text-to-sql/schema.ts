@@ -10,7 +10,7 @@ import type { Split } from "./words.ts";
 
 export type Cell = string | number;
 
-/** What a column is for. A label tells rows apart, a category is shared by several; `foreign` points to another table. */
+/** What a column is for. A label tells rows apart, several share a category, `foreign` points to another table. */
 export type Role = "key" | "foreign" | "label" | "category" | "number" | "date";
 
 export interface Column {

@@ -27,7 +27,7 @@ const ROLES: Readonly<Record<string, readonly Role[]>> = {
 
 /** Columns whose sum means nothing, and those that are points in time. */
 const NO_SUM =
-  /year|age$|height|speed|altitude|depth|width|rating|score|ness$|ity$|cy$|temperature|ranking|elevation|radius|diameter/;
+  /year|age$|height|speed|altitude|depth|width|rating|score|ness$|ity$|cy$|temperature|ranking|elevation|radius|diam/;
 const TIME = /year|date/;
 
 const COMPARISONS: readonly (readonly [sql: string, words: readonly string[]])[] = [

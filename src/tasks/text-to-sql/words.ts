@@ -69,9 +69,9 @@ export const WORDS: Readonly<Record<WordKind, WordList>> = {
     Simon Sofia Stefan Susan Theo Thomas Tina Tom Vera Victor Wendy Yara |
     Agnes Boris Camille Dmitri Edith Fiona Gustav Helga Igor Jasmine Kofi Ludwig Miriam Naoko Otto Priya Quentin Ramona
     Selma Tobias Ursula Vikram Wanda Yusuf Zelda`),
-  last: wordList(`Adams Berg Brandt Carter Costa Cruz Diaz Evans Fischer Garcia Haas Hill Jensen Jones Keller Klein Lopez
-    Martin Meyer Moore Murphy Novak Olsen Perez Reyes Rossi Santos Schmidt Silva Smith Taylor Tran Walker Weber Wilson
-    Young | Abernathy Castel Dubois Eriksson Fontaine Hoffmann Ibrahim Kowalski Lindqvist Tanaka Okafor Petrov
+  last: wordList(`Adams Berg Brandt Carter Costa Cruz Diaz Evans Fischer Garcia Haas Hill Jensen Jones Keller Klein
+    Lopez Martin Meyer Moore Murphy Novak Olsen Perez Reyes Rossi Santos Schmidt Silva Smith Taylor Tran Walker Weber
+    Wilson Young | Abernathy Castel Dubois Eriksson Fontaine Hoffmann Ibrahim Kowalski Lindqvist Tanaka Okafor Petrov
     Romano Sandoval Thornton Vasquez Whitaker Zimmer`),
   pet: wordList(`Bella Buddy Charlie Coco Daisy Lucky Luna Milo Molly Rex Rocky Ruby Simba Toby Bruno Felix Leo Max Nala
     Oscar Rosie Shadow Sunny Teddy Tiger | Biscuit Cleo Duke Pepper Sasha Whiskers Ziggy Bandit Jasper Poppy`),
