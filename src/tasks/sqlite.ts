@@ -4,11 +4,11 @@
  * model's. Knows nothing of where queries come from.
  */
 import { createRequire } from "node:module";
-import type { BindParams, Database, SqlJsStatic, SqlValue, Statement } from "sql.js";
+import type { BindParams, Database, SqlJsStatic, Statement } from "sql.js";
 import { CllmError } from "../error.ts";
 import { TimeLimitError, withinTime } from "../text/within-time.ts";
 
-export type { SqlValue };
+export type SqlValue = number | string | Uint8Array | null;
 
 export interface QueryLimits {
   /** More rows are an error. Default: 10,000. */
