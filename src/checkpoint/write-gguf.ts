@@ -201,7 +201,8 @@ function modelMetadata({ name, config }: GgufContent, dtype: GgufType): Metadata
 }
 
 /** Throws `unsupported` for what llama.cpp's graph of the architecture does not have, and would leave out or refuse. */
-function checkSayable({ ropeScaling, attentionBias, slidingWindow }: ModelConfig, architecture: string): void {
+function checkSayable(config: ModelConfig, architecture: string): void {
+  const { ropeScaling, attentionBias, slidingWindow, heads, headSize, hiddenSize } = config;
   const refuse = (what: string): CllmError => {
     const message = `llama.cpp's ${architecture} has no ${what}, so a GGUF file would be another model.`;
     return new CllmError("unsupported", `${message} Write a Hugging Face directory instead.`);
@@ -209,6 +210,9 @@ function checkSayable({ ropeScaling, attentionBias, slidingWindow }: ModelConfig
   const divided = ropeScaling !== null && ropeScaling.type !== "linear";
   if (divided && architecture !== "llama") throw refuse(`rotary scaling of type ${ropeScaling.type}`);
   if (attentionBias && architecture === "qwen3") throw refuse("biases in attention");
+  if (heads * headSize !== hiddenSize && architecture === "qwen2") {
+    throw refuse(`${heads} heads of ${headSize} over a hidden size of ${hiddenSize}`);
+  }
   if (slidingWindow !== null) throw refuse(`sliding window (this model's is of ${slidingWindow} tokens)`);
 }
 

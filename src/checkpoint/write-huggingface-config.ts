@@ -11,8 +11,8 @@ import { namedScaling } from "./rope-divisors.ts";
 export interface HuggingFaceConfig {
   /** What a reader of the directory will find: the configuration in Hugging Face's words. */
   readonly config: ModelConfig;
-  /** Content of `config.json`. */
-  readonly json: Record<string, unknown>;
+  /** `config.json`. */
+  readonly text: string;
   /** Content of `generation_config.json`. */
   readonly generation: Record<string, unknown>;
 }
@@ -56,7 +56,12 @@ export function toHuggingFaceConfig(given: ModelConfig, dtype: FloatType): Huggi
   };
   const generation = Object.fromEntries(Object.entries(ids).filter(([, value]) => value !== null));
   checkInverse(config, json, generation);
-  return { config, json, generation };
+  return { config, text: withFloats(JSON.stringify(json, null, 2)), generation };
+}
+
+/** transformers warns where a factor of rotary scaling is written as a whole number, which JSON makes of 8.0. */
+function withFloats(text: string): string {
+  return `${text.replaceAll(/("(?:factor|low_freq_factor|high_freq_factor)": \d+)(?=[,\n])/g, "$1.0")}\n`;
 }
 
 /** GGUF files call Mistral's models llama and list rotary divisors; Hugging Face has other words for both. */

@@ -58,7 +58,7 @@ export async function writeHuggingFace(
   content: HuggingFaceContent,
   { dtype = "F32", overwrite, onWrite, signal }: WriteHuggingFaceOptions = {},
 ): Promise<void> {
-  const { config, json, generation } = toHuggingFaceConfig(content.config, dtype);
+  const { config, text, generation } = toHuggingFaceConfig(content.config, dtype);
   const weights = modelTensors(config, content.weights);
   const { card, files = {} } = content;
   const taken = Object.keys(files).find((name) => OWN.includes(name) || name !== join("/", name).slice(1));
@@ -68,7 +68,7 @@ export async function writeHuggingFace(
   await writeWholeFolder(
     folder,
     async (partial) => {
-      await writeJson(partial, CONFIG, json);
+      await writeText(partial, CONFIG, text);
       await writeJson(partial, GENERATION_CONFIG, { _from_model_config: true, ...generation });
       await writeTokenizer(partial, content.tokenizer);
       if (card !== undefined) await writeText(partial, CARD, card);

@@ -49,11 +49,11 @@ export async function writeOnnx(
   content: OnnxContent,
   { precision = "fp32", overwrite, onWrite, signal }: WriteOnnxOptions = {},
 ): Promise<void> {
-  const { json, generation } = toHuggingFaceConfig(content.config, "F32");
+  const { text, generation } = toHuggingFaceConfig(content.config, "F32");
   await writeWholeFolder(
     folder,
     async (partial) => {
-      await writeJson(partial, CONFIG, json);
+      await writeText(partial, CONFIG, text);
       await writeJson(partial, GENERATION_CONFIG, generation);
       await writeTokenizer(partial, content.tokenizer);
       if (content.card !== undefined) await writeText(partial, "README.md", content.card);
