@@ -20,10 +20,12 @@ export interface ModelIdentity {
 /** What must be the same; what is left out may be anything. */
 export type ExpectedIdentity = { readonly [K in keyof ModelIdentity]?: ModelIdentity[K] | undefined };
 
-/** Reads a little of every tensor, so the checkpoint must be open. */
-export async function identify(checkpoint: Checkpoint, tokenizer: Tokenizer): Promise<ModelIdentity> {
-  const { name, config, weights } = checkpoint;
-  const hash = createHash("sha256").update(JSON.stringify(config));
+/** Reads a little of every tensor, so the checkpoint must be open. With an adapter, give the weights it is merged into. */
+export async function identify(
+  { name, config, weights }: Pick<Checkpoint, "name" | "config" | "weights">,
+  tokenizer: Tokenizer,
+): Promise<ModelIdentity> {
+  const hash = createHash("sha256").update(JSON.stringify(Object.entries(config).sort()));
   for (const tensor of [...weights.names()].sort()) {
     const shape = weights.shape(tensor);
     const row = await (shape.length > 1 ? weights.read(tensor, 0, 1) : weights.read(tensor));

@@ -2,7 +2,7 @@
 import { type SpawnSyncReturns, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -116,6 +116,11 @@ test("Ctrl-C leaves a journal, says so, and the same command goes on to the same
   expect(stderr).toMatch(/stopped: \d+ of 40 prompts are in .*many\.parquet\.journal; run the same command again/);
   expect(existsSync(out)).toBe(false);
 
+  writeFileSync(`${out}.lock`, JSON.stringify({ pid: process.pid, host: hostname(), since: null, token: "x" }));
+  const both = collect(...args, out);
+  expect(both.stderr).toMatch(/error\[usage\]: another run is writing .*many\.parquet: process \d+; wait for it/);
+  rmSync(`${out}.lock`);
+
   const other = collect(...args, out, "--seed", "1");
   expect(other.stderr).toMatch(
     /error\[usage\]: .*journal is the unfinished work of a run with other settings \(seed is 0/,
@@ -137,6 +142,7 @@ describe("wrong input is one error before any work", () => {
       1,
       /faq\.jsonl:1 has no qestion; did you mean question\?/,
     ],
+    [[...settings, "--out", join(data, "x.parquet")], 1, /error\[disk\]: .*x\.parquet\.lock cannot be written/],
     [["--data", "gsm8kk", "--out", nowhere], 1, /did you mean the data set gsm8k\?/],
     [
       [...settings, "--out", nowhere, "--max-new-tokens", "5000"],

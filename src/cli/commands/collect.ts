@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as z from "zod";
+import { readAdapter, withAdapter } from "../../checkpoint/adapter.ts";
 import { openCheckpoint } from "../../checkpoint/open.ts";
 import type { LanguageModel } from "../../generate/types.ts";
 import { toCandidates } from "../../trajectory/candidates.ts";
@@ -14,6 +15,7 @@ import { type DatasetOptions, readDataset } from "../../trajectory/dataset.ts";
 import { identify, type ModelIdentity } from "../../trajectory/identity.ts";
 import type { CollectionInfo, CollectionReport } from "../../trajectory/info.ts";
 import { KNOWN_DATASETS } from "../../trajectory/known-datasets.ts";
+import { acquireLock } from "../../trajectory/lock.ts";
 import {
   checkPrompts,
   fingerprintPrompts,
@@ -128,6 +130,7 @@ export const collect: Command = defineCommand<CollectSettings>({
   async run(settings, terminal) {
     const begin = performance.now();
     const dataset = await readDataset(settings.data, datasetOptions(settings));
+    await (await acquireLock(settings.out)).release(); // another run, or a folder that cannot be written to
     await using model = await loadModel(settings, terminal);
     const { defaultThreads } = await import("../../runtime/engine.ts"); // with ONNX Runtime, which the help does without
     const chat = model.hasChatTemplate && !settings.raw;
@@ -167,11 +170,13 @@ function datasetOptions(settings: CollectSettings): DatasetOptions {
 
 /** The checkpoint is opened once more, for its headers and a few rows of its weights. */
 async function identityOf(settings: Common, model: LanguageModel, terminal: Terminal): Promise<ModelIdentity> {
-  const { offline, revision, cacheDir } = settings;
+  const { offline, revision, cacheDir, adapter } = settings;
   const options = { offline, revision, cacheDir, signal: terminal.signal };
   const checkpoint = await openCheckpoint(chooseModel(settings.model), options);
   try {
-    return await identify(checkpoint, model.tokenizer);
+    const { name, config, weights } = checkpoint;
+    const adapted = adapter === undefined ? weights : withAdapter(weights, await readAdapter(adapter));
+    return await identify({ name, config, weights: adapted }, model.tokenizer);
   } finally {
     await checkpoint.close();
   }
