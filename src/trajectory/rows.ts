@@ -12,6 +12,8 @@ import {
   parquetMetadataAsync,
   parquetReadObjects,
   parquetSchema,
+  type RowGroup,
+  type SchemaTree,
 } from "hyparquet";
 import { openBinaryFile } from "../checkpoint/binary-file.ts";
 import { readError } from "../checkpoint/file-error.ts";
@@ -100,12 +102,20 @@ const MAX_ROWS = 100_000_000;
 function requirePlausible(metadata: FileMetaData, byteLength: number): void {
   const { num_rows, row_groups } = metadata;
   const rows = row_groups.reduce((sum, group) => sum + Number(group.num_rows), 0);
-  const names = new Set(parquetSchema(metadata).children.map(({ element }) => element.name));
-  const fits = row_groups.every(({ columns }) =>
-    columns.every(
-      ({ meta_data: chunk }) =>
-        Number(chunk?.total_compressed_size) <= byteLength && names.has(chunk?.path_in_schema[0] ?? ""),
-    ),
+  const root = parquetSchema(metadata);
+  const exists = (path: readonly string[]): boolean => {
+    let node: SchemaTree | undefined = root;
+    for (const name of path) node = node?.children.find(({ element }) => element.name === name);
+    return node !== undefined && node.children.length === 0;
+  };
+  const paths = ({ columns }: RowGroup) => columns.map(({ meta_data: chunk }) => chunk?.path_in_schema.join("\0"));
+  const fits = row_groups.every(
+    (group) =>
+      new Set(paths(group)).size === group.columns.length &&
+      group.columns.every(
+        ({ meta_data: chunk }) =>
+          Number(chunk?.total_compressed_size) <= byteLength && exists(chunk?.path_in_schema ?? []),
+      ),
   );
   if (rows !== Number(num_rows) || rows > MAX_ROWS || !fits) throw new Error("its footer contradicts itself");
 }
