@@ -87,6 +87,9 @@ export function checkHuggingFaceTarget(
   return checkFolderFree(folder, { overwrite, marker: CONFIG });
 }
 
+/** Without a class, transformers would take the family's, some of which put tokens of their own around every text. */
+const AS_IT_STANDS = { tokenizer_class: "PreTrainedTokenizerFast" };
+
 /** `tokenizer.json` and what goes with it, into a folder. */
 export async function writeTokenizer(
   folder: string,
@@ -95,7 +98,7 @@ export async function writeTokenizer(
   await writeText(folder, TOKENIZER, `${JSON.stringify(tokenizerJson)}\n`);
   // The template stands in both places: old readers know one of them, new ones the other.
   const template = chatTemplate === null ? {} : { chat_template: chatTemplate };
-  await writeJson(folder, TOKENIZER_CONFIG, { ...tokenizerConfig, ...template });
+  await writeJson(folder, TOKENIZER_CONFIG, { ...AS_IT_STANDS, ...tokenizerConfig, ...template });
   if (chatTemplate !== null) await writeText(folder, TEMPLATE, chatTemplate);
 }
 
