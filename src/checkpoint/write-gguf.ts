@@ -4,6 +4,7 @@
  * them. The file appears whole or not at all. Builds no tokenizer.
  */
 import { existsSync } from "node:fs";
+import type { FileHandle } from "node:fs/promises";
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { ENCODERS, type Encoder, type FloatType } from "./encoders.ts";
@@ -72,8 +73,9 @@ export async function writeGguf(
     offset += length + paddingAfter(length);
   }
   const metadata = new Map([...modelMetadata(content, dtype), ...tokenizerMetadata(content)]);
-  await writeWhole(path, async (handle) => {
-    await handle.appendFile(ggufHeader(metadata, entries));
+  const header = ggufHeader(metadata, entries);
+  const write = async (handle: FileHandle): Promise<void> => {
+    await handle.appendFile(header);
     for (const [done, { name, encoder, read }] of tensors.entries()) {
       onWrite?.(name, done, tensors.length);
       let length = 0;
@@ -85,7 +87,8 @@ export async function writeGguf(
       }
       await handle.appendFile(new Uint8Array(paddingAfter(length)));
     }
-  });
+  };
+  await writeWhole(path, write, { bytes: header.length + offset });
   onWrite?.("", tensors.length, tensors.length);
 }
 

@@ -3,6 +3,7 @@
  * says what goes in and out, its weights beside it in one file, and Hugging Face's configuration and tokenizer files.
  * The folder appears whole or not at all.
  */
+import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { Graph } from "../graph/graph.ts";
 import { inOneFile } from "../graph/one-file.ts";
@@ -82,8 +83,8 @@ async function writeModel(
     onWrite?.(`layer ${done}`, done, config.layers + 1);
   };
   const encoded = await exportGraph(config, layeredWeights(config, weights), products, { onLayer });
-  const { bytes, pieces } = inOneFile(encoded, ONNX_DATA);
-  await writeWhole(join(folder, ONNX_DATA), async (handle) => {
+  const { bytes: graph, pieces } = inOneFile(encoded, ONNX_DATA);
+  const write = async (handle: FileHandle): Promise<void> => {
     let written = 0;
     for (const { offset, data } of pieces) {
       checkAborted(signal, folder);
@@ -91,7 +92,9 @@ async function writeModel(
       await handle.appendFile(data);
       written = offset + data.length;
     }
-  });
-  await writeText(folder, ONNX_MODEL, bytes);
+  };
+  const bytes = pieces.reduce((_, { offset, data }) => offset + data.length, 0);
+  await writeWhole(join(folder, ONNX_DATA), write, { bytes });
+  await writeText(folder, ONNX_MODEL, graph);
   onWrite?.("", config.layers + 1, config.layers + 1);
 }

@@ -2,6 +2,7 @@
  * Writing safetensors files: the header first, whose sizes follow from shapes alone, then tensor after tensor as it is
  * read from its source, a few megabytes in memory at a time. Knows no model.
  */
+import type { FileHandle } from "node:fs/promises";
 import { CllmError } from "../error.ts";
 import type { NamedTensor } from "../model/memory-weights.ts";
 import { ENCODERS, type FloatType } from "./encoders.ts";
@@ -31,8 +32,10 @@ export async function writeSafetensors(
   const source = sourceOf(tensors);
   const encoder = ENCODERS[dtype];
   const names = source.names();
-  await writeWhole(path, async (handle) => {
-    await handle.appendFile(headerBytes(source, names, dtype, encoder.blockBytes, metadata));
+  const header = headerBytes(source, names, dtype, encoder.blockBytes, metadata);
+  const elements = names.reduce((sum, name) => sum + elementsOf(source.shape(name)), 0);
+  const write = async (handle: FileHandle): Promise<void> => {
+    await handle.appendFile(header);
     for (const [done, name] of names.entries()) {
       onWrite?.(name, done, names.length);
       let written = 0;
@@ -46,7 +49,8 @@ export async function writeSafetensors(
         throw new CllmError("bad-weights", message);
       }
     }
-  });
+  };
+  await writeWhole(path, write, { bytes: header.length + elements * encoder.blockBytes });
   onWrite?.("", names.length, names.length);
 }
 

@@ -5,16 +5,24 @@
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
-import { mkdir, open, readdir, rename, rm, rmdir } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, rmdir, statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { CllmError } from "../error.ts";
 import { readError, writeError } from "./file-error.ts";
 
-/** Write a file by `write`, in a folder that is made if need be. Throws `disk` and leaves nothing where that fails. */
-export async function writeWhole(path: string, write: (handle: FileHandle) => Promise<void>): Promise<void> {
+/**
+ * Write a file by `write`, in a folder that is made if need be. Throws `disk` and leaves nothing where that fails; at
+ * once where the disk has no room for `bytes`.
+ */
+export async function writeWhole(
+  path: string,
+  write: (handle: FileHandle) => Promise<void>,
+  { bytes = 0 }: { readonly bytes?: number } = {},
+): Promise<void> {
   const partial = `${path}.${randomUUID().slice(0, 8)}.incomplete`;
   try {
     await mkdir(dirname(path), { recursive: true });
+    await checkRoom(path, bytes);
     const handle = await open(partial, "wx");
     try {
       await write(handle);
@@ -27,6 +35,16 @@ export async function writeWhole(path: string, write: (handle: FileHandle) => Pr
     await rm(partial, { force: true }).catch(() => {});
     throw writeError(error, path);
   }
+}
+
+/** Some file systems do not say how much room they have; those show when they are full. */
+async function checkRoom(path: string, bytes: number): Promise<void> {
+  if (bytes === 0) return;
+  const { blocks, bavail, bsize } = await statfs(dirname(path));
+  const free = bavail * bsize;
+  if (blocks === 0 || free >= bytes) return;
+  const message = `${path} takes ${bytes} bytes, and its disk has ${free} left.`;
+  throw new CllmError("disk", `${message} Free some space, or write to another disk.`);
 }
 
 export interface WriteFolderOptions {
@@ -75,8 +93,14 @@ export async function writeWholeFolder(
     await replaceFolder(partial, target, `${target}.${suffix}.replaced`);
   } catch (error) {
     await rm(partial, { recursive: true, force: true }).catch(() => {});
-    throw writeError(error, path);
+    throw renamed(writeError(error, path), partial, path);
   }
+}
+
+/** The error, about the place that was asked for. */
+function renamed(error: CllmError, partial: string, path: string): CllmError {
+  if (!error.message.includes(partial)) return error;
+  return new CllmError(error.code, error.message.replaceAll(partial, path), { cause: error });
 }
 
 async function replaceFolder(partial: string, target: string, aside: string): Promise<void> {

@@ -11,6 +11,7 @@ import { namedScaling, ropeDivisors } from "../../src/checkpoint/rope-divisors.t
 import type { TokenizerSource } from "../../src/checkpoint/tokenizer-source.ts";
 import { writeGguf } from "../../src/checkpoint/write-gguf.ts";
 import { writeHuggingFace } from "../../src/checkpoint/write-huggingface.ts";
+import { writeSafetensors } from "../../src/checkpoint/write-safetensors.ts";
 import { FAMILIES, type ModelConfig } from "../../src/model/config.ts";
 import { ropeFrequencies } from "../../src/model/rope.ts";
 import { expectedTensors } from "../../src/model/tensors.ts";
@@ -257,4 +258,16 @@ describe("a model that goes from one format to the other and back", () => {
     expect(idsOf(c.tokenizer, config)).toEqual(idsOf(tokenizer, config));
     for (const checkpoint of [a, b, c]) await checkpoint.close();
   });
+});
+
+test("a disk without room is one error before anything is written", async () => {
+  const config = { ...BASE, ...ids, vocabSize };
+  const shape = [2 ** 40, 2 ** 10]; // a petabyte and more
+  const read = (): Promise<Float32Array> => Promise.reject(new Error("nothing should be read"));
+  const huge = { names: () => ["a"], shape: () => shape, read };
+  await expect(writeSafetensors(join(folder, "a.safetensors"), huge)).rejects.toMatchObject({ code: "disk" });
+  await expect(writeSafetensors(join(folder, "a.safetensors"), huge)).rejects.toThrow(/a\.safetensors takes \d+ bytes/);
+  const good = { config, weights: failingAfter(randomWeights(config), 3), tokenizer };
+  await expect(writeHuggingFace(join(folder, "m"), good)).rejects.toThrow(/m\/model\.safetensors cannot be written/);
+  expect(readdirSync(folder)).toEqual([]);
 });
