@@ -21,6 +21,7 @@ const ROOMS = [
   "tasks",
   "trajectory",
   "train",
+  "recipes",
   "index",
   "cli",
 ];

@@ -13,6 +13,7 @@ import { measuredOnce } from "./calibrate.ts";
 import { check } from "./check.ts";
 import { type AutoKnowledge, startDecoder } from "./decoders.ts";
 import { type Request, requestSchema } from "./options.ts";
+import { encodePrompt } from "./prompt.ts";
 import type { Chunk, GenerateOptions, Generation, LanguageModel, PassCosts, PromptInput, Stats } from "./types.ts";
 import { createWriter } from "./writer.ts";
 
@@ -79,14 +80,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     await superseded?.session.dispose();
   }
 
-  function promptIds({ prompt, messages }: PromptInput): TokenIds {
-    if ((prompt === undefined) === (messages === undefined)) {
-      const given = prompt === undefined ? "neither" : "both";
-      throw new CllmError("usage", `a request needs either prompt or messages, not ${given}`);
-    }
-    if (messages !== undefined) return tokenizer.encode(template.render(messages), { addSpecialTokens: false });
-    return tokenizer.encode(prompt ?? "");
-  }
+  const promptIds = (input: PromptInput): TokenIds => encodePrompt(input, tokenizer, template);
 
   /** What `auto` needs to know before it decodes; other decoders need nothing. */
   async function knowledgeFor({ decoder, temperature, signal }: Request): Promise<AutoKnowledge | null> {

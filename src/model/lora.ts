@@ -3,6 +3,7 @@
  * section 4.1). y = x Wᵀ + scale · (x Aᵀ) Bᵀ with A `(rank, in)` and B `(out, rank)`. Knows no graph and no file format.
  */
 import type { ModelConfig } from "./config.ts";
+import type { NamedTensor } from "./memory-weights.ts";
 import { expectedTensors } from "./tensors.ts";
 
 /** The matrices of a layer that can have an adapter, as PEFT names them. */
@@ -37,5 +38,33 @@ export function* loraTensors(
     const { a, b } = loraNames(name);
     yield [a, [lora.rank, columns]];
     yield [b, [rows, lora.rank]];
+  }
+}
+
+/** Tensors of a base with an adapter merged in: W + alpha / rank · B A. One at a time; those without are handed on. */
+export function* mergedTensors(
+  base: Iterable<NamedTensor>,
+  adapter: Iterable<NamedTensor>,
+  lora: LoraSettings,
+): Generator<NamedTensor, void, void> {
+  const byName = new Map(Array.from(adapter, (tensor) => [tensor.name, tensor.data]));
+  const { rank, alpha } = lora;
+  for (const tensor of base) {
+    const { a: nameA, b: nameB } = loraNames(tensor.name);
+    const [a, b] = [byName.get(nameA), byName.get(nameB)];
+    if (a === undefined || b === undefined) {
+      yield tensor;
+      continue;
+    }
+    const [rows = 0, columns = 0] = tensor.shape;
+    const data = Float32Array.from(tensor.data);
+    for (let i = 0; i < rows; i++) {
+      for (let r = 0; r < rank; r++) {
+        const factor = ((b[i * rank + r] as number) * alpha) / rank;
+        for (let j = 0; j < columns; j++)
+          data[i * columns + j] = (data[i * columns + j] as number) + factor * (a[r * columns + j] as number);
+      }
+    }
+    yield { ...tensor, data };
   }
 }

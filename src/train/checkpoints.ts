@@ -69,6 +69,15 @@ export async function saveCheckpoint(folder: string, parameters: Parameters, sta
   }
 }
 
+/** The step of the newest checkpoint of a run's folder; 0 where there is none. */
+export async function newestStep(folder: string): Promise<number> {
+  const entries = await readdir(checkpointFolder(folder)).catch(() => []);
+  return Math.max(0, ...entries.map((entry) => Number(NAME.exec(entry)?.[1] ?? 0)));
+}
+
+/** Where a run's folder keeps its checkpoints. */
+export const checkpointFolder = (folder: string): string => join(folder, "checkpoints");
+
 /** Put the newest checkpoint below `folder` into `parameters`. Null where there is none. Throws `bad-file` for a damaged one. */
 export async function loadCheckpoint(folder: string, parameters: Parameters): Promise<RunState | null> {
   const entries = await readdir(folder).catch(() => []);

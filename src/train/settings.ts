@@ -1,11 +1,21 @@
 /**
- * What a training run is told: objective, schedule, sizes. Defaults that have been tried, each with its trade. Checked when
- * a run begins; stored beside its results. Knows no flags.
+ * What a training run is told: objective, schedule, sizes. One entry is one option, with its type, default and a line of
+ * help; the command makes its flags and its configuration file from the same entries, and a run stores what they came to
+ * beside its results.
  */
 import * as z from "zod";
-import { LORA_TARGETS, type LoraSettings } from "../model/lora.ts";
+import { check } from "../generate/check.ts";
+import type { Fields } from "../generate/options.ts";
+import { LORA_TARGETS, type LoraSettings, type LoraTarget } from "../model/lora.ts";
 
-export interface TrainSettings {
+/** What the schedule, the batches and the losses are made from; each option is explained where its default stands. */
+export interface TrainSettings extends Omit<TrainFields, "loraRank" | "loraAlpha" | "loraTargets"> {
+  /** An adapter instead of all weights. */
+  readonly lora: LoraSettings | null;
+}
+
+/** The same, flat. */
+export interface TrainFields {
   readonly objective: "ar" | "consistency";
   readonly points: "on-policy" | "stored";
   readonly consistency: "global" | "local" | "progressive";
@@ -16,7 +26,9 @@ export interface TrainSettings {
   readonly arWeight: number;
   readonly promptWeight: number;
   readonly labelSmoothing: number;
-  readonly lora: LoraSettings | null;
+  readonly loraRank: number;
+  readonly loraAlpha: number | undefined;
+  readonly loraTargets: readonly LoraTarget[];
   readonly learningRate: number;
   readonly warmupSteps: number;
   readonly finalShare: number;
@@ -32,60 +44,87 @@ export interface TrainSettings {
   readonly collapseLimit: number;
 }
 
-const positive = z.number().positive();
+const amount = z.number().min(0);
 const share = z.number().min(0).max(1);
 const count = z.int().min(1);
+const say = (description: string, placeholder?: string) =>
+  placeholder === undefined ? { description } : { description, placeholder };
 
-const loraSchema = z.strictObject({
-  rank: count.max(1024),
-  alpha: positive,
-  targets: z.array(z.enum(LORA_TARGETS)).min(1),
-});
+export const trainFields: Fields<TrainFields> = {
+  objective: z
+    .enum(["ar", "consistency"])
+    .default("ar")
+    .meta(say("ar: plain fine-tuning; consistency: noisy points beside the clean text, always with its AR term")),
+  points: z
+    .enum(["on-policy", "stored"])
+    .default("on-policy")
+    .meta(say("noisy points made from the student as it learns, or those of collected trajectories")),
+  consistency: z
+    .enum(["global", "local", "progressive"])
+    .default("global")
+    .meta(say("a point learns the fixed point, its successor, or the fixed point with noise that grows by block")),
+  loss: z
+    .enum(["hard", "kl"])
+    .default("hard")
+    .meta(say("learn the target's tokens, or the student's own distribution on clean text as the paper does")),
+  blockSize: z.int().min(2).max(256).default(16).meta(say("tokens solved for together", "tokens")),
+  pointsPerExample: count
+    .max(256)
+    .default(4)
+    .meta(say("noisy points for each example and step; more teach more per clean token")),
+  refinements: z
+    .int()
+    .min(0)
+    .max(16)
+    .default(3)
+    .meta(say("passes, at most, by which the student refines a fresh point before it learns from it", "passes")),
+  arWeight: amount.default(1).meta(say("what the AR loss counts beside a consistency loss of 1")),
+  promptWeight: amount.default(0).meta(say("what a prompt token counts beside one of the answer; for pre-training")),
+  labelSmoothing: share.default(0).meta(say("share of the target spread over the vocabulary", "share")),
+  loraRank: z.int().min(0).max(1024).default(0).meta(say("train a LoRA adapter of this rank; 0 trains all weights")),
+  loraAlpha: z
+    .number()
+    .positive()
+    .optional()
+    .meta(say("what the adapter counts, over its rank; default: twice the rank")),
+  loraTargets: z
+    .array(z.enum(LORA_TARGETS))
+    .min(1)
+    .default([...LORA_TARGETS])
+    .meta(say("matrices that get an adapter; default: all", "name")),
+  learningRate: z.number().positive().default(2e-4).meta(say("at its peak")),
+  warmupSteps: z.int().min(0).default(20).meta(say("steps until the peak", "steps")),
+  finalShare: share.default(0).meta(say("what half a cosine leaves of the peak at the end", "share")),
+  weightDecay: amount.default(0.01).meta(say("decoupled, of matrices")),
+  clipNorm: amount.default(1).meta(say("longest gradient; 0 for any")),
+  steps: count.default(1000).meta(say("optimizer steps of the run", "steps")),
+  sequenceLength: z
+    .int()
+    .min(8)
+    .default(512)
+    .meta(say("tokens of a sequence, into which examples are packed", "tokens")),
+  batch: count.max(256).default(1).meta(say("sequences in a pass")),
+  accumulate: count.max(1024).default(1).meta(say("passes before each step")),
+  seed: z
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1)
+    .default(0)
+    .meta(say("of order, drafts and fresh weights")),
+  evaluateEvery: z.int().min(0).default(100).meta(say("steps between evaluations; 0 for the end only", "steps")),
+  checkpointEvery: count.default(100).meta(say("steps between checkpoints", "steps")),
+  collapseLimit: share
+    .default(0.2)
+    .meta(say("accuracy lost against the best, while tokens per forward rise, that stops the run", "share")),
+};
 
-export const trainSettingsSchema: z.ZodType<TrainSettings> = z.strictObject({
-  /** `ar`: plain fine-tuning or pre-training. `consistency`: noisy points beside the clean text, and always its AR term. */
-  objective: z.enum(["ar", "consistency"]).default("ar"),
-  /** Where points come from: made from the student as it learns, or those of collected trajectories. */
-  points: z.enum(["on-policy", "stored"]).default("on-policy"),
-  /** What a point learns from: the fixed point, its successor, or the fixed point with noise that grows block by block. */
-  consistency: z.enum(["global", "local", "progressive"]).default("global"),
-  /** `hard`: the target's tokens. `kl`: the student's own distribution on the target, as the paper has it. */
-  loss: z.enum(["hard", "kl"]).default("hard"),
-  blockSize: z.int().min(2).max(256).default(16),
-  /** Noisy points for each example and step. More teach more per token of clean text, and fill sequences sooner. */
-  pointsPerExample: count.max(256).default(4),
-  /** Passes of the student, at most, that refine a fresh on-policy point before it is learned from. */
-  refinements: z.int().min(0).max(16).default(3),
-  /** What the mean AR loss counts beside the mean consistency loss of 1. */
-  arWeight: z.number().min(0).default(1),
-  /** What a prompt token counts beside one of the completion; above 0 for pre-training. */
-  promptWeight: z.number().min(0).default(0),
-  labelSmoothing: share.default(0),
-  /** An adapter instead of all weights; null for all weights. */
-  lora: loraSchema.nullable().default(null),
+const schema = z.strictObject(trainFields);
 
-  learningRate: positive.default(2e-4),
-  warmupSteps: z.int().min(0).default(20),
-  /** What is left of the learning rate at the end. */
-  finalShare: share.default(0),
-  weightDecay: z.number().min(0).default(0.01),
-  /** Longest gradient; 0 for any. */
-  clipNorm: z.number().min(0).default(1),
-
-  /** Optimizer steps of the run. */
-  steps: count.default(1000),
-  /** Tokens of one sequence, into which examples are packed. */
-  sequenceLength: z.int().min(8).default(512),
-  /** Sequences in a pass. */
-  batch: count.max(256).default(1),
-  /** Passes before each step, whose gradients are added up. */
-  accumulate: count.max(1024).default(1),
-  seed: z.int().min(0).default(0),
-
-  /** Steps between evaluations on the held-out part; 0 for the end only. */
-  evaluateEvery: z.int().min(0).default(0),
-  /** Steps between checkpoints. */
-  checkpointEvery: count.default(100),
-  /** Accuracy lost against the best evaluation, 0 to 1, that stops a run whose tokens per forward rise: it is collapsing. */
-  collapseLimit: share.default(0.2),
-});
+/** Checks options and fills in defaults. Throws `usage`. */
+export function trainSettings(
+  options: { readonly [K in keyof TrainFields]?: TrainFields[K] | undefined },
+): TrainSettings {
+  const { loraRank, loraAlpha, loraTargets, ...rest } = check(schema, options, { what: "train" }) as TrainFields;
+  const alpha = loraAlpha ?? 2 * loraRank;
+  return { ...rest, lora: loraRank === 0 ? null : { rank: loraRank, alpha, targets: loraTargets } };
+}

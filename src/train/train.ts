@@ -3,11 +3,10 @@
  * writes below its folder only. A run that was interrupted at any moment goes on from its last checkpoint and ends with the
  * weights, bit for bit, that it would have had. Knows no text, no flags and no terminal.
  */
-import { join } from "node:path";
 import { CllmError } from "../error.ts";
 import type { NamedTensor } from "../model/memory-weights.ts";
 import { makeBatch } from "./batch.ts";
-import { loadCheckpoint, type RunState, saveCheckpoint } from "./checkpoints.ts";
+import { checkpointFolder, loadCheckpoint, type RunState, saveCheckpoint } from "./checkpoints.ts";
 import type { Evaluation } from "./evaluate.ts";
 import { packLength, totalWeights } from "./pack.ts";
 import { learningRateAt } from "./schedule.ts";
@@ -21,7 +20,7 @@ export interface StepRecord {
   readonly step: number;
   /** The loss that was minimized. */
   readonly loss: number;
-  /** Mean cross entropies of the step's rows, by term; null where it had none. */
+  /** Mean cross entropies of the step's rows, weighted as in the loss, by term; null where it had none. */
   readonly arLoss: number | null;
   readonly consistencyLoss: number | null;
   /** Before clipping. */
@@ -64,7 +63,7 @@ export async function* train(
   { folder, evaluate, onBest, signal }: TrainOptions,
 ): AsyncGenerator<TrainRecord, RunState, void> {
   const { parameters } = trainer;
-  const checkpoints = folder === null ? null : join(folder, "checkpoints");
+  const checkpoints = folder === null ? null : checkpointFolder(folder);
   const resumed = checkpoints === null ? null : await loadCheckpoint(checkpoints, parameters);
   let state: RunState = resumed ?? { step: 0, place: 0, tokens: 0, seconds: 0, best: null };
   trainer.steps = state.step;
@@ -146,10 +145,13 @@ async function trainStep(
   const means = { ar: [0, 0], consistency: [0, 0] } satisfies Record<string, [number, number]>;
   for (const packs of batches) {
     const gradients = await trainer.gradients(packs, factors);
-    for (const [row, term] of gradients.layout.terms.entries()) {
+    const { crossEntropies, layout } = gradients;
+    const { weights, divergenceWeights } = layout;
+    for (const [row, term] of layout.terms.entries()) {
       const mean = means[term];
-      mean[0] = (mean[0] as number) + (gradients.crossEntropies[row] as number);
-      mean[1] = (mean[1] as number) + 1;
+      const weight = (weights[row] as number) + (divergenceWeights[row] as number);
+      mean[0] = (mean[0] as number) + weight * (crossEntropies[row] as number);
+      mean[1] = (mean[1] as number) + weight;
     }
     sum = sum === null ? gradients : trainer.add(sum, gradients);
   }
@@ -160,8 +162,8 @@ async function trainStep(
   const learningRate = learningRateAt(step + 1, { ...settings, totalSteps: settings.steps });
   const { weightDecay, clipNorm } = settings;
   const gradientNorm = trainer.step(sum as Gradients, { learningRate, weightDecay, clipNorm });
-  const mean = ([total, rows]: readonly number[]): number | null =>
-    rows === 0 ? null : (total as number) / (rows as number);
+  const mean = ([total, weight]: readonly number[]): number | null =>
+    weight === 0 ? null : (total as number) / (weight as number);
   return {
     place: next,
     step: {

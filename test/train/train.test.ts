@@ -6,14 +6,13 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { hash } from "../../src/hash.ts";
 import { FAMILIES, type ModelConfig } from "../../src/model/config.ts";
-import type { LoraSettings } from "../../src/model/lora.ts";
 import { memoryWeights } from "../../src/model/memory-weights.ts";
 import { createEngine } from "../../src/runtime/engine.ts";
 import { evaluate } from "../../src/train/evaluate.ts";
 import type { Example } from "../../src/train/objectives.ts";
 import { segment } from "../../src/train/pack.ts";
 import { fullParameters, loraParameters, type Parameters, randomParameters } from "../../src/train/parameters.ts";
-import { type TrainSettings, trainSettingsSchema } from "../../src/train/settings.ts";
+import { type TrainFields, type TrainSettings, trainSettings } from "../../src/train/settings.ts";
 import { permuted, shuffled } from "../../src/train/source.ts";
 import { type TrainRecord, train } from "../../src/train/train.ts";
 import { Trainer } from "../../src/train/trainer.ts";
@@ -30,8 +29,8 @@ const examples: Example[] = Array.from({ length: 40 }, (_, i) => {
   return { promptIds, completionIds: Int32Array.of(...counted, EOS) };
 });
 
-const settingsOf = (more: Partial<TrainSettings>): TrainSettings =>
-  trainSettingsSchema.parse({
+const settingsOf = (more: Partial<TrainFields>): TrainSettings =>
+  trainSettings({
     steps: 6,
     sequenceLength: 64,
     learningRate: 3e-3,
@@ -39,7 +38,6 @@ const settingsOf = (more: Partial<TrainSettings>): TrainSettings =>
     checkpointEvery: 2,
     ...more,
   });
-const lora: LoraSettings = { rank: 4, alpha: 8, targets: ["q_proj", "v_proj", "down_proj"] };
 
 let folder: string;
 beforeEach(() => {
@@ -85,12 +83,12 @@ const bits = ({ trained }: Parameters): string[] =>
     [data, first, second].map((array) => Buffer.from(array.buffer).toString("base64")),
   );
 
-const kinds: Partial<TrainSettings>[] = [
+const kinds: Partial<TrainFields>[] = [
   { objective: "ar", promptWeight: 0.1, labelSmoothing: 0.1 },
   { objective: "ar", batch: 2, accumulate: 2 },
   { objective: "consistency", blockSize: 6, pointsPerExample: 2 },
   { objective: "consistency", blockSize: 6, loss: "kl", arWeight: 10 },
-  { objective: "consistency", blockSize: 6, lora },
+  { objective: "consistency", blockSize: 6, loraRank: 4, loraTargets: ["q_proj", "v_proj", "down_proj"] },
 ];
 
 describe("a run", () => {
@@ -182,7 +180,7 @@ describe("a run", () => {
 
 test("consistency training settles more tokens per forward than fine-tuning, and keeps the answers", async () => {
   const parameters = randomParameters(config, 1);
-  const phase = async (more: Partial<TrainSettings>) => {
+  const phase = async (more: Partial<TrainFields>) => {
     const settings = settingsOf({
       learningRate: 1e-2,
       checkpointEvery: 1000,

@@ -3,15 +3,12 @@
  * with data and settings is found out before the first pass; what was collected is never lost. The work itself is in
  * `trajectory/`.
  */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import * as z from "zod";
 import { readAdapter, withAdapter } from "../../checkpoint/adapter.ts";
 import { openCheckpoint } from "../../checkpoint/open.ts";
 import type { LanguageModel } from "../../generate/types.ts";
 import { toCandidates } from "../../trajectory/candidates.ts";
-import { type DatasetOptions, readDataset } from "../../trajectory/dataset.ts";
+import { readDataset } from "../../trajectory/dataset.ts";
 import { identify, type ModelIdentity } from "../../trajectory/identity.ts";
 import type { CollectionInfo, CollectionReport } from "../../trajectory/info.ts";
 import { KNOWN_DATASETS } from "../../trajectory/known-datasets.ts";
@@ -25,24 +22,16 @@ import {
 } from "../../trajectory/run.ts";
 import { collectionText } from "../collection-text.ts";
 import { type Command, type Common, defineCommand } from "../command.ts";
+import { type DataSettings, dataField, dataFields, datasetOptions } from "../data-fields.ts";
 import { formatDuration } from "../format.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
 import { chooseModel, loadModel } from "../model.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface CollectSettings {
+interface CollectSettings extends DataSettings {
   readonly data: string;
   readonly out: string;
   readonly format: TrajectoryFormat;
-  readonly dataDir: string | undefined;
-  readonly promptField: string | undefined;
-  readonly answerField: string | undefined;
-  readonly messagesField: string | undefined;
-  readonly idField: string | undefined;
-  readonly template: string | undefined;
-  readonly raw: boolean;
-  readonly limit: number | undefined;
-  readonly skipBadRows: boolean;
   readonly blockSize: number;
   readonly maxNewTokens: number | undefined;
   readonly seed: number;
@@ -55,9 +44,6 @@ interface CollectSettings {
 
 const tokens = (description: string) =>
   z.int().min(1).optional().meta({ description, placeholder: "tokens" }) satisfies z.ZodType;
-const field = (description: string) =>
-  z.string().min(1).optional().meta({ description, placeholder: "field" }) satisfies z.ZodType;
-
 export const collect: Command = defineCommand<CollectSettings>({
   name: "collect",
   summary: "Collect trajectories of a model on a data set, for consistency training",
@@ -68,10 +54,8 @@ export const collect: Command = defineCommand<CollectSettings>({
     "answer. Where the model has a chat template a prompt is taken for a user's message; --raw continues it as it " +
     "is.\n\nInterrupted at any moment, the same command goes on where it was and gives the same file, byte for byte.",
   fields: {
-    data: z
-      .string()
-      .min(1)
-      .meta({ description: "JSON Lines, JSON or Parquet file, or a known data set", placeholder: "data" }),
+    ...dataFields,
+    data: dataField,
     out: z
       .string()
       .min(1)
@@ -80,26 +64,6 @@ export const collect: Command = defineCommand<CollectSettings>({
       .enum(["parquet", "cllm-json"])
       .default("parquet")
       .meta({ description: "Parquet, or the JSON of the original CLLM code" }),
-    dataDir: z
-      .string()
-      .min(1)
-      .optional()
-      .meta({ description: "folder of the known data sets; default: CLLM_DATA", placeholder: "folder" }),
-    promptField: field("the field that is the prompt"),
-    answerField: field("the field that is the data set's own answer"),
-    messagesField: field("the field that is a conversation"),
-    idField: field("the field that tells rows apart; default: their number"),
-    template: z
-      .string()
-      .min(1)
-      .optional()
-      .meta({ description: 'the prompt out of fields, such as "Q: {question}\\nA:"', placeholder: "text" }),
-    raw: z.boolean().default(false).meta({ description: "continue prompts as they are, without the chat template" }),
-    limit: z.int().min(1).optional().meta({ description: "only the first rows", placeholder: "rows" }),
-    skipBadRows: z
-      .boolean()
-      .default(false)
-      .meta({ description: "count rows that give no prompt, instead of an error" }),
     blockSize: z
       .int()
       .min(1)
@@ -157,16 +121,6 @@ export const collect: Command = defineCommand<CollectSettings>({
     if (report.kept === 0) terminal.note("nothing was kept: there is nothing to learn from; see why above");
   },
 });
-
-/** In a checkout, data lies beside it as models do. */
-function datasetOptions(settings: CollectSettings): DatasetOptions {
-  const { promptField, answerField, messagesField, idField, template, limit, skipBadRows } = settings;
-  const named = settings.dataDir ?? (process.env["CLLM_DATA"] || undefined);
-  const checkout = fileURLToPath(new URL("../../..", import.meta.url));
-  const beside = join(checkout, "..", "shared", "data");
-  const dataDir = named ?? (existsSync(join(checkout, "src")) && existsSync(beside) ? beside : undefined);
-  return { promptField, answerField, messagesField, idField, template, limit, skipBadRows, dataDir };
-}
 
 /** The checkpoint is opened once more, for its headers and a few rows of its weights. */
 async function identityOf(settings: Common, model: LanguageModel, terminal: Terminal): Promise<ModelIdentity> {

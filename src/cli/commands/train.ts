@@ -1,0 +1,261 @@
+/**
+ * `cllm train`: fine-tunes a model, or makes a CLLM of it, in a folder that the same command goes on with. Everything that can be
+ * wrong with model, data and settings is found out before the first step. The work itself is in `train/`.
+ */
+import * as z from "zod";
+import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
+import { CllmError } from "../../error.ts";
+import type { Fields } from "../../generate/options.ts";
+import { encodePrompt } from "../../generate/prompt.ts";
+import { mix } from "../../hash.ts";
+import { createChatTemplate } from "../../text/chat.ts";
+import { toHuggingFaceTokenizer } from "../../text/to-huggingface.ts";
+import { createTokenizer, type Tokenizer } from "../../text/tokenizer.ts";
+import { exampleLengths, splitExamples } from "../../train/examples.ts";
+import type { Example } from "../../train/objectives.ts";
+import { type RunResult, runTraining, type TrainRun } from "../../train/run.ts";
+import { type TrainFields, trainFields, trainSettings } from "../../train/settings.ts";
+import { shuffled } from "../../train/source.ts";
+import type { TrainRecord } from "../../train/train.ts";
+import { toCandidates } from "../../trajectory/candidates.ts";
+import { readDataset } from "../../trajectory/dataset.ts";
+import { identify } from "../../trajectory/identity.ts";
+import { openTrajectories } from "../../trajectory/open.ts";
+import { type Command, type Common, defineCommand } from "../command.ts";
+import { type DataSettings, dataFields, datasetOptions } from "../data-fields.ts";
+import { formatDuration, formatTable } from "../format.ts";
+import { commitOfCheckout, machineName } from "../machine.ts";
+import { chooseModel } from "../model.ts";
+import type { Terminal } from "../terminal.ts";
+
+interface OwnSettings {
+  readonly out: string;
+  readonly trajectories: string | undefined;
+  readonly fromScratch: boolean;
+  readonly heldOut: number;
+}
+type Settings = OwnSettings & DataSettings & TrainFields;
+
+const ownFields: Fields<OwnSettings> = {
+  out: z.string().min(1).meta({ description: "folder of the run; made if need be", placeholder: "folder", short: "o" }),
+  trajectories: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ description: "learn from this file of cllm collect instead of --data", placeholder: "file" }),
+  fromScratch: z
+    .boolean()
+    .default(false)
+    .meta({ description: "begin with random weights, of the model's sizes and tokenizer" }),
+  heldOut: z
+    .int()
+    .min(0)
+    .default(32)
+    .meta({ description: "examples set aside to measure on; 0 measures nothing", placeholder: "examples" }),
+};
+
+export const trainModel: Command = defineCommand<Settings>({
+  name: "train",
+  summary: "Fine-tune a model, or make a CLLM of it by consistency training",
+  details:
+    "Learns from --data, each row a prompt and its answer, or from --trajectories. The folder gets settings.json, log.jsonl, " +
+    "curves.svg, checkpoints/, best/ (of the best evaluation) and final/, both Hugging Face directories, or with " +
+    "--lora-rank PEFT adapters. Interrupted at any moment, the same command goes on where it was and ends with the same " +
+    "weights, bit for bit.",
+  fields: { ...ownFields, ...dataFields, ...trainFields },
+  examples: [
+    ["cllm train --data faq.jsonl --answer-field answer --out faq-ar", "fine-tune on one's own answers"],
+    [
+      "cllm train --model faq-ar/best --objective consistency --trajectories faq.parquet --out faq-cllm",
+      "make it a CLLM",
+    ],
+    ["cllm train --data gsm8k --lora-rank 16 --learning-rate 1e-3 --out gsm8k-lora", "an adapter only"],
+  ],
+  async run(settings, terminal) {
+    const fields = Object.fromEntries(
+      Object.keys(trainFields).map((key) => [key, settings[key as keyof TrainFields]]),
+    ) as Partial<TrainFields>;
+    const resolved = trainSettings(fields);
+    const { offline, revision, cacheDir } = settings;
+    const checkpoint = await openCheckpoint(chooseModel(settings.model), {
+      ...{ offline, revision, cacheDir },
+      onProgress: terminal.progress,
+      signal: terminal.signal,
+    });
+    try {
+      terminal.endProgress();
+      const tokenizer = createTokenizer(checkpoint.tokenizer, checkpoint.config.vocabSize);
+      const found = await readExamples(settings, checkpoint, tokenizer);
+      const lengths = exampleLengths(found.examples, resolved, checkpoint.config.contextLength);
+      const { training, heldOut } = splitExamples(lengths.usable, settings.heldOut, resolved.seed);
+      if (lengths.tooLong > 0) {
+        terminal.note(
+          `${lengths.tooLong} of ${found.examples.length} examples are longer than a sequence and left out`,
+        );
+      }
+      const run: TrainRun = {
+        folder: settings.out,
+        config: checkpoint.config,
+        weights: checkpoint.weights,
+        tokenizer:
+          checkpoint.tokenizer.kind === "huggingface"
+            ? checkpoint.tokenizer
+            : toHuggingFaceTokenizer(checkpoint.tokenizer, checkpoint.config),
+        fromScratch: settings.fromScratch,
+        source: shuffled(training, resolved.seed),
+        heldOut,
+        settings: resolved,
+        identity: {
+          ...found.identity,
+          fromScratch: settings.fromScratch,
+          heldOut: heldOut.length,
+          model: checkpoint.name,
+        },
+        baseModel: checkpoint.name,
+        threads: settings.threads,
+        signal: terminal.signal,
+      };
+      const result = await follow(run, terminal);
+      report(result, run, terminal);
+    } finally {
+      await checkpoint.close();
+    }
+  },
+});
+
+/** Examples of a data set or of trajectories, with what tells them apart from others. */
+async function readExamples(
+  settings: Settings & Common,
+  { name, config, weights, tokenizer: source }: Checkpoint,
+  tokenizer: Tokenizer,
+): Promise<{ examples: Example[]; identity: Record<string, string> }> {
+  if ((settings.data === undefined) === (settings.trajectories === undefined)) {
+    const given = settings.data === undefined ? "neither" : "both";
+    throw new CllmError("usage", `give either --data or --trajectories, not ${given}`);
+  }
+  if (settings.trajectories !== undefined) {
+    const { tokenizer: fingerprint, vocabSize } = await identify({ name, config, weights }, tokenizer);
+    const { completions, blockSize } = await openTrajectories(settings.trajectories, {
+      expect: { tokenizer: fingerprint, vocabSize },
+      stopIds: new Set(config.eosTokenIds),
+    });
+    if (settings.points === "stored" && blockSize !== settings.blockSize) {
+      const next = `give --block-size ${blockSize}, or collect again`;
+      throw new CllmError(
+        "usage",
+        `the points of ${settings.trajectories} are of ${blockSize} tokens, not ${settings.blockSize}: ${next}`,
+      );
+    }
+    const examples = completions.filter(({ completionIds }) => completionIds.length > 0);
+    return { examples, identity: { trajectories: fingerprintOf(examples) } };
+  }
+  if (settings.points === "stored" && settings.objective === "consistency") {
+    throw new CllmError("usage", "--points stored needs --trajectories: collect them with cllm collect");
+  }
+  const dataset = await readDataset(settings.data as string, datasetOptions(settings));
+  const template = createChatTemplate(source);
+  const chat = template.source !== null && !settings.raw;
+  const reader = {
+    tokenizer,
+    config,
+    promptIds: (input: Parameters<typeof encodePrompt>[0]) => encodePrompt(input, tokenizer, template),
+  };
+  const candidates = toCandidates(reader, dataset.examples, { chat });
+  const examples = candidates.flatMap((candidate) => {
+    if ("unusable" in candidate) return [];
+    const { dataId, promptIds, labelIds } = candidate;
+    if (labelIds !== null && labelIds.length > 0) return [{ promptIds, completionIds: labelIds }];
+    if (settings.skipBadRows) return [];
+    throw new CllmError(
+      "bad-input",
+      `${dataId} of ${dataset.name} has no answer: name its field with --answer-field, or --skip-bad-rows`,
+    );
+  });
+  return { examples, identity: { data: dataset.name, examples: fingerprintOf(examples) } };
+}
+
+/** The same for the same tokens in the same order. */
+function fingerprintOf(examples: readonly Example[]): string {
+  let state = examples.length;
+  for (const { promptIds, completionIds } of examples) {
+    for (const ids of [promptIds, completionIds]) {
+      state = mix(state ^ ids.length);
+      for (const id of ids) state = mix(state ^ id);
+    }
+  }
+  return state.toString(16).padStart(8, "0");
+}
+
+const NOTE_EVERY_MS = 30_000; // where no bar can be shown
+
+/** Shows how far it is. */
+async function follow(run: TrainRun, terminal: Terminal): Promise<RunResult> {
+  const { steps } = run.settings;
+  const records = runTraining(run);
+  let [tokens, seconds, noted, last] = [0, 0, performance.now(), 0];
+  try {
+    for (;;) {
+      const { done, value } = await records.next();
+      if (done) return value;
+      if (value.type === "evaluation") {
+        terminal.endProgress();
+        terminal.note(evaluationLine(value));
+        continue;
+      }
+      if (last === 0 && value.step > 1) terminal.note(`going on at step ${value.step} of ${steps}`);
+      last = value.step;
+      tokens += value.tokens;
+      seconds += value.seconds;
+      const rate = `loss ${value.loss.toFixed(3)}, ${Math.round(tokens / seconds)} tokens/s`;
+      terminal.progress({ stage: "train", what: rate, done: value.step, total: steps, unit: "steps" });
+      if (process.stderr.isTTY || performance.now() - noted < NOTE_EVERY_MS) continue;
+      noted = performance.now();
+      const perStep = (seconds * 1000) / value.step;
+      terminal.note(`step ${value.step} of ${steps}, ${rate}, ${formatDuration(perStep * (steps - value.step))} left`);
+    }
+  } catch (error) {
+    terminal.endProgress();
+    if (error instanceof CllmError && error.code === "aborted" && last > 0) {
+      terminal.note(`stopped after step ${last} of ${steps}, which is kept in ${run.folder}; the same command goes on`);
+    }
+    throw error;
+  } finally {
+    terminal.endProgress();
+  }
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+function evaluationLine({
+  step,
+  accuracy,
+  tokensPerForward,
+  best,
+}: Extract<TrainRecord, { type: "evaluation" }>): string {
+  const kept = best ? ", the best so far" : "";
+  return `step ${step}: ${percent(accuracy)} as expected, ${tokensPerForward.toFixed(2)} tokens per forward${kept}`;
+}
+
+function report(result: RunResult, { folder, settings, identity }: TrainRun, terminal: Terminal): void {
+  if (terminal.json) {
+    const conditions = { machine: machineName(), commit: commitOfCheckout() };
+    terminal.write(`${JSON.stringify({ folder, ...result, settings, identity, ...conditions })}\n`);
+    return;
+  }
+  const { steps, tokens, seconds, best, output } = result;
+  const rows = [
+    ["steps", String(steps)],
+    ["tokens", `${tokens}, ${Math.round(tokens / Math.max(seconds, 1e-3))} per second`],
+    ["time", formatDuration(seconds * 1000)],
+    ...(best === null
+      ? []
+      : [
+          [
+            "best",
+            `step ${best.step}: ${percent(best.accuracy)} as expected, ${best.tokensPerForward.toFixed(2)} tokens per forward`,
+          ],
+        ]),
+    ["weights", output],
+  ];
+  terminal.write(formatTable(["run", folder], rows, terminal.colors));
+}

@@ -1,0 +1,59 @@
+/**
+ * Examples before a run: which fit, and which are set aside to measure on. Knows no text and no files.
+ */
+import { CllmError } from "../error.ts";
+import { hash } from "../hash.ts";
+import type { Example } from "./objectives.ts";
+import type { TrainSettings } from "./settings.ts";
+
+/** Prompt and completion, without the last token, which nothing is learned after. */
+const sizeOf = ({ promptIds, completionIds }: Example): number => promptIds.length + completionIds.length - 1;
+
+/**
+ * The examples that fit the context and, with their noisy points, a sequence. Throws `bad-input` where there is none, and for
+ * an example without a prompt.
+ */
+export function exampleLengths(
+  examples: readonly Example[],
+  { objective, sequenceLength, pointsPerExample, blockSize }: TrainSettings,
+  contextLength: number,
+): { usable: Example[]; tooLong: number } {
+  if (examples.length === 0)
+    throw new CllmError("bad-input", "there are no examples to train on: the data set is empty");
+  const empty = examples.findIndex(
+    ({ promptIds, completionIds }) => promptIds.length === 0 || completionIds.length === 0,
+  );
+  if (empty >= 0)
+    throw new CllmError(
+      "bad-input",
+      `example ${empty} has no ${examples[empty]?.promptIds.length === 0 ? "prompt" : "answer"}`,
+    );
+  const noisy = ({ completionIds }: Example): number =>
+    objective === "ar" ? 0 : pointsPerExample * Math.min(blockSize, completionIds.length);
+  const fits = (example: Example): boolean => {
+    const size = sizeOf(example);
+    return size <= contextLength && size + noisy(example) <= sequenceLength;
+  };
+  const usable = examples.filter(fits);
+  if (usable.length > 0) return { usable, tooLong: examples.length - usable.length };
+  const shortest = Math.min(...examples.map((example) => sizeOf(example) + noisy(example)));
+  throw new CllmError(
+    "bad-input",
+    `no example fits: the shortest takes ${shortest} tokens, a sequence has ${sequenceLength} and the context ` +
+      `${contextLength}; raise the sequence length`,
+  );
+}
+
+/** Sets `count` examples aside, at most half of them, chosen by the seed. */
+export function splitExamples(
+  examples: readonly Example[],
+  count: number,
+  seed: number,
+): { training: Example[]; heldOut: Example[] } {
+  const order = examples.map((_, index) => ({ index, key: hash(seed, index, 7) })).sort((a, b) => a.key - b.key);
+  const aside = new Set(order.slice(0, Math.min(count, Math.floor(examples.length / 2))).map(({ index }) => index));
+  return {
+    training: examples.filter((_, index) => !aside.has(index)),
+    heldOut: examples.filter((_, index) => aside.has(index)),
+  };
+}

@@ -1,0 +1,37 @@
+/**
+ * A run's log: one record a line, in the order of its steps. After an interruption the lines behind the last checkpoint go,
+ * because those steps are done again. Knows nothing of what is in a record but its step.
+ */
+import { appendFile, readFile } from "node:fs/promises";
+import { writeWhole } from "../checkpoint/write-whole.ts";
+import type { TrainRecord } from "./train.ts";
+
+export interface TrainLog {
+  /** All records so far, in order. */
+  readonly records: readonly TrainRecord[];
+  append(record: TrainRecord): Promise<void>;
+}
+
+/** Opens the log at `path`, keeping what was logged up to `step`. A torn last line goes too. */
+export async function openLog(path: string, step: number): Promise<TrainLog> {
+  const text = await readFile(path, "utf8").catch(() => "");
+  const records: TrainRecord[] = [];
+  for (const line of text.split("\n")) {
+    try {
+      const record = JSON.parse(line) as TrainRecord;
+      if (record.step <= step) records.push(record);
+    } catch {
+      // a line that was being written when the run was killed
+    }
+  }
+  await writeWhole(path, async (handle) => {
+    for (const record of records) await handle.appendFile(`${JSON.stringify(record)}\n`);
+  });
+  return {
+    records,
+    async append(record) {
+      records.push(record);
+      await appendFile(path, `${JSON.stringify(record)}\n`);
+    },
+  };
+}

@@ -1,0 +1,162 @@
+/**
+ * A run in a folder of its own: its settings, its log, its curves, its checkpoints, and the weights that come out of it. One run
+ * at a time; the same command goes on where it was stopped, other settings are refused. Knows no flags and no terminal.
+ */
+import { existsSync } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { adapterOf, writeAdapter } from "../checkpoint/adapter.ts";
+import type { HuggingFaceTokenizerSource } from "../checkpoint/tokenizer-source.ts";
+import { writeHuggingFace } from "../checkpoint/write-huggingface.ts";
+import { writeWhole } from "../checkpoint/write-whole.ts";
+import { CllmError } from "../error.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { mergedTensors } from "../model/lora.ts";
+import { memoryWeights, type NamedTensor } from "../model/memory-weights.ts";
+import type { Weights } from "../model/weights.ts";
+import { acquireLock } from "../trajectory/lock.ts";
+import { newestStep } from "./checkpoints.ts";
+import { curvesSvg } from "./curves.ts";
+import { evaluate, type HeldOut } from "./evaluate.ts";
+import { openLog } from "./log.ts";
+import { fullParameters, loraParameters, type Parameters, randomParameters } from "./parameters.ts";
+import type { TrainSettings } from "./settings.ts";
+import type { ExampleSource } from "./source.ts";
+import { type TrainRecord, train } from "./train.ts";
+import { Trainer } from "./trainer.ts";
+
+export interface TrainRun {
+  /** Made if need be. */
+  readonly folder: string;
+  readonly config: ModelConfig;
+  readonly weights: Weights;
+  readonly tokenizer: HuggingFaceTokenizerSource;
+  /** Begin with random weights instead of `weights`. */
+  readonly fromScratch: boolean;
+  readonly source: ExampleSource;
+  readonly heldOut: readonly HeldOut[];
+  readonly settings: TrainSettings;
+  /** What else makes it this run and no other: model, data, seeds. Stored, and compared on resuming. */
+  readonly identity: Readonly<Record<string, string | number | boolean | null>>;
+  /** For adapters: the model that they are for. */
+  readonly baseModel: string;
+  readonly threads?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const SETTINGS = "settings.json";
+const LOG = "log.jsonl";
+const CURVES = "curves.svg";
+/** The weights of the best evaluation, and of the last step. */
+const [BEST, FINAL] = ["best", "final"];
+/** A prompt's budget in evaluations. */
+const MAX_NEW_TOKENS = 256;
+
+export interface RunResult {
+  readonly steps: number;
+  readonly tokens: number;
+  readonly seconds: number;
+  readonly best: { readonly step: number; readonly accuracy: number; readonly tokensPerForward: number } | null;
+  /** Folder of the weights to use. */
+  readonly output: string;
+}
+
+/** Train, or go on. Yields what is logged. Throws `usage` where another run has the folder, or has left it. */
+export async function* runTraining(run: TrainRun): AsyncGenerator<TrainRecord, RunResult, void> {
+  const { folder, config, settings, heldOut, threads, signal } = run;
+  await mkdir(folder, { recursive: true });
+  await using _lock = await acquireLock(join(folder, "run"));
+  await keepSettings(run);
+  const parameters = await startingParameters(run);
+  await using trainer = await Trainer.create(config, parameters, {
+    ...settings,
+    divergence: settings.loss === "kl",
+    ...(threads === undefined ? {} : { threads }),
+  });
+  const log = await openLog(join(folder, LOG), await newestStep(folder));
+  const stopIds = new Set(config.eosTokenIds);
+  const { blockSize } = settings;
+  const measure = () =>
+    evaluate(config, merged(parameters, settings), heldOut, {
+      blockSize,
+      stopIds,
+      maxNewTokens: MAX_NEW_TOKENS,
+      signal,
+    });
+  const records = train(trainer, run.source, settings, {
+    folder,
+    signal,
+    ...(heldOut.length > 0 ? { evaluate: measure } : {}),
+    onBest: () => writeWeights(join(folder, BEST), run, parameters),
+  });
+  const draw = (): Promise<void> =>
+    writeWhole(join(folder, CURVES), async (handle) => {
+      await handle.appendFile(curvesSvg(`${run.baseModel}, ${settings.objective}`, log.records));
+    });
+  try {
+    for (;;) {
+      const { done, value } = await records.next();
+      if (done) {
+        await writeWeights(join(folder, FINAL), run, parameters);
+        const { step: steps, tokens, seconds, best } = value;
+        return { steps, tokens, seconds, best, output: join(folder, best === null ? FINAL : BEST) };
+      }
+      await log.append(value);
+      if (value.type === "evaluation") await draw();
+      yield value;
+    }
+  } finally {
+    if (log.records.length > 0) await draw();
+  }
+}
+
+/** Writes the settings at first, and compares them later. */
+async function keepSettings({ folder, settings, identity }: TrainRun): Promise<void> {
+  const path = join(folder, SETTINGS);
+  const now = JSON.parse(JSON.stringify({ ...identity, ...settings })) as Record<string, unknown>;
+  if (!existsSync(path)) {
+    await writeWhole(path, async (handle) => {
+      await handle.appendFile(`${JSON.stringify(now, null, 2)}\n`);
+    });
+    return;
+  }
+  let before: Record<string, unknown>;
+  try {
+    before = JSON.parse(await readFile(path, "utf8")) as Record<string, unknown>;
+  } catch (cause) {
+    throw new CllmError("bad-file", `${path} is damaged: begin anew in another folder`, { cause });
+  }
+  const keys = [...new Set([...Object.keys(before), ...Object.keys(now)])];
+  const differing = keys.filter((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key]));
+  if (differing.length === 0) return;
+  const [first = ""] = differing;
+  throw new CllmError(
+    "usage",
+    `${folder} holds another run: its ${first} is ${JSON.stringify(before[first])}, not ${JSON.stringify(now[first])}` +
+      `${differing.length > 1 ? `, and ${differing.length - 1} more differ` : ""}; give the same settings to go on, or another folder`,
+  );
+}
+
+function startingParameters({ config, weights, settings, fromScratch }: TrainRun): Promise<Parameters> | Parameters {
+  const { lora, seed } = settings;
+  if (lora !== null) return loraParameters(config, weights, lora, seed);
+  return fromScratch ? randomParameters(config, seed) : fullParameters(config, weights);
+}
+
+/** The model's tensors as they would be used: an adapter merged into its base. */
+function merged({ trained, frozen }: Parameters, { lora }: TrainSettings): Iterable<NamedTensor> {
+  return lora === null ? trained : mergedTensors(frozen, trained, lora);
+}
+
+/** A model directory, or for an adapter a PEFT directory. */
+async function writeWeights(folder: string, run: TrainRun, { trained }: Parameters): Promise<void> {
+  const { config, tokenizer, settings, baseModel } = run;
+  const { lora } = settings;
+  if (lora === null) {
+    await writeHuggingFace(folder, { config, weights: memoryWeights(trained), tokenizer }, { overwrite: true });
+    return;
+  }
+  const { rank, alpha } = lora;
+  const adapter = await adapterOf({ name: folder, baseModel, rank, alpha }, trained);
+  await writeAdapter(folder, adapter, { overwrite: true });
+}
