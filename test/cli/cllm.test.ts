@@ -127,7 +127,17 @@ describe("a failure", () => {
 describe("help", () => {
   test("lists the commands, and each command's help its flags and examples", () => {
     const help = good(["--help"]);
-    for (const name of ["generate", "bench", "info", "trajectory", "export", "demo", "completion"]) {
+    for (const name of [
+      "generate",
+      "bench",
+      "info",
+      "trajectory",
+      "collect",
+      "train",
+      "export",
+      "demo",
+      "completion",
+    ]) {
       expect(help).toContain(`  ${name}`);
       const own = good([name, "--help"]);
       expect(own).toContain("Examples:");

@@ -1,0 +1,215 @@
+/** `cllm train` as its users run it: in a process of its own, on a tiny real checkpoint. */
+import { type SpawnSyncReturns, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { writeTinyCheckpoint } from "../generate/tiny-checkpoint.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const main = join(root, "dist/cli/main.js");
+const scratch = mkdtempSync(join(tmpdir(), "cllm-train-"));
+const model = writeTinyCheckpoint(join(scratch, "tiny"));
+const env = { ...process.env, CLLM_MODELS: model, CLLM_CACHE: join(scratch, "cache"), NO_COLOR: "1", FORCE_COLOR: "" };
+
+beforeAll(() => {
+  const { status, stderr } = spawnSync(process.execPath, [join(root, "scripts/set-up.mjs")], { encoding: "utf8" });
+  if (status !== 0) throw new Error(stderr);
+}, 300_000);
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+function cllm(...args: readonly string[]): SpawnSyncReturns<string> {
+  return spawnSync(process.execPath, [main, ...args], { encoding: "utf8", env, cwd: scratch });
+}
+
+const words = ["sun", "owl", "river", "stone", "cloud", "tree"];
+const rows = Array.from({ length: 24 }, (_, i) => ({
+  question: `the ${words[i % 6]} and the ${words[(i * 5 + 1) % 6]}`,
+  answer: ` the ${words[(i + 2) % 6]} and ${words[i % 6]}`,
+}));
+const data = join(scratch, "faq.jsonl");
+writeFileSync(data, rows.map((row) => JSON.stringify(row)).join("\n"));
+const source = ["--data", data, "--prompt-field", "question", "--answer-field", "answer", "--raw"];
+const sizes = [
+  "--sequence-length",
+  "96",
+  "--held-out",
+  "2",
+  "--threads",
+  "1",
+  "--checkpoint-every",
+  "2",
+  "--block-size",
+  "8",
+];
+const weightsOf = (folder: string): Buffer => readFileSync(join(folder, "final", "model.safetensors"));
+
+describe("a run", () => {
+  const out = join(scratch, "ar");
+  const settings = ["train", ...source, ...sizes, "--steps", "8", "--learning-rate", "1e-3", "--evaluate-every", "4"];
+
+  test("leaves its settings, log, curves and weights, which the other commands take", () => {
+    const { status, stdout, stderr } = cllm(...settings, "--out", out, "--json");
+    expect({ status, stderr }).toEqual({ status: 0, stderr: expect.stringMatching(/step 4: .* tokens per forward/) });
+    expect(JSON.parse(stdout)).toMatchObject({ folder: out, steps: 8, settings: { objective: "ar", lora: null } });
+    expect(readdirSync(out).sort()).toEqual([
+      "best",
+      "checkpoints",
+      "curves.svg",
+      "final",
+      "log.jsonl",
+      "settings.json",
+    ]);
+    const log = readFileSync(join(out, "log.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(log.filter(({ type }) => type === "step").map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(log.filter(({ type }) => type === "evaluation").map(({ step }) => step)).toEqual([4, 8]);
+    expect(readFileSync(join(out, "curves.svg"), "utf8")).toMatch(/^<svg [^>]*>\n<title>.*AR loss/s);
+    const said = cllm("generate", "the sun", "--raw", "--model", join(out, "final"), "--max-new-tokens", "4", "--json");
+    expect(JSON.parse(said.stdout).tokens).toHaveLength(4);
+  });
+
+  test("killed at random moments goes on, and ends with the same bits", async () => {
+    const killed = join(scratch, "killed");
+    const command = [main, ...settings, "--out", killed];
+    let kills = 0;
+    for (let ms = 700; ms < 3000; ms += 350) {
+      const child = spawn(process.execPath, command, { env, cwd: scratch, stdio: "ignore" });
+      const ended = once(child, "exit");
+      const over = await Promise.race([ended.then(() => true), wait(ms).then(() => false)]);
+      if (over) break;
+      child.kill("SIGKILL");
+      await ended;
+      kills++;
+    }
+    const { status } = cllm(...settings, "--out", killed);
+    expect(status).toBe(0);
+    expect(kills).toBeGreaterThan(0);
+    expect(weightsOf(killed).equals(weightsOf(out))).toBe(true);
+    const steps = readFileSync(join(killed, "log.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line).step);
+    expect(steps).toEqual([1, 2, 3, 4, 4, 5, 6, 7, 8, 8]);
+  }, 120_000);
+
+  test("stopped by Ctrl-C says how to go on", async () => {
+    const stopped = join(scratch, "stopped");
+    const child = spawn(process.execPath, [main, ...settings, "--steps", "100000", "--out", stopped], {
+      env,
+      cwd: scratch,
+    });
+    let stderr = "";
+    child.stderr.on("data", (part) => {
+      stderr += part;
+    });
+    while (!existsSync(join(stopped, "checkpoints", "step-00000004"))) await wait(20);
+    child.kill("SIGINT");
+    const [code] = await once(child, "exit");
+    expect(code).toBe(130);
+    expect(stderr).toMatch(/stopped after step \d+ of 100000, which is kept in .*the same command goes on/);
+  }, 60_000);
+
+  test("refuses another run's folder, and a second process", async () => {
+    const other = cllm(...settings, "--out", out, "--learning-rate", "2e-3");
+    expect(other.status).toBe(2);
+    expect(other.stderr).toMatch(/holds another run: its learningRate is 0\.001, not 0\.002/);
+  });
+
+  test("from scratch knows nothing of the model's weights", () => {
+    const fresh = join(scratch, "fresh");
+    expect(cllm(...settings, "--from-scratch", "--out", fresh).status).toBe(0);
+    expect(weightsOf(fresh).equals(weightsOf(out))).toBe(false);
+  });
+});
+
+test("an adapter is a PEFT directory that generate takes", () => {
+  const out = join(scratch, "lora");
+  const { status } = cllm("train", ...source, ...sizes, "--steps", "3", "--lora-rank", "2", "--out", out);
+  expect(status).toBe(0);
+  expect(readdirSync(join(out, "final")).sort()).toEqual(["adapter_config.json", "adapter_model.safetensors"]);
+  const said = cllm("generate", "the sun", "--raw", "--adapter", join(out, "final"), "--max-new-tokens", "4", "--json");
+  expect({ status: said.status, stderr: said.stderr }).toEqual({ status: 0, stderr: "" });
+});
+
+describe("consistency training", () => {
+  const trajectories = join(scratch, "faq.parquet");
+  const common = ["train", "--objective", "consistency", ...sizes, "--steps", "3"];
+
+  test.each([["global"], ["local"], ["progressive"]])("learns from stored points, %s", (kind) => {
+    if (!existsSync(trajectories)) {
+      const made = cllm(
+        "collect",
+        ...source,
+        "--block-size",
+        "8",
+        "--max-new-tokens",
+        "20",
+        "--no-clean",
+        "--threads",
+        "1",
+        "--precision",
+        "fp32",
+        "--out",
+        trajectories,
+      );
+      expect({ status: made.status, stderr: made.stderr }).toEqual({ status: 0, stderr: "" });
+    }
+    const out = join(scratch, `stored-${kind}`);
+    const how = ["--points", "stored", "--consistency", kind, "--loss", "kl", "--points-per-example", "1"];
+    const { status, stderr } = cllm(...common, ...how, "--trajectories", trajectories, "--out", out);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: expect.any(String) });
+    const log = readFileSync(join(out, "log.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(log[0]).toMatchObject({ consistencyLoss: expect.any(Number), arLoss: expect.any(Number) });
+  });
+
+  test("and from its own", () => {
+    const out = join(scratch, "own");
+    expect(cllm(...common, "--points-per-example", "2", ...source, "--out", out).status).toBe(0);
+  });
+});
+
+describe("is refused before any work", () => {
+  test.each([
+    ["without data", [], /give either --data or --trajectories, not neither/, 2],
+    [
+      "with stored points and no trajectories",
+      [...source, "--objective", "consistency", "--points", "stored"],
+      /needs --trajectories/,
+      2,
+    ],
+    [
+      "with a field that is not there",
+      ["--data", data, "--prompt-field", "questoin", "--answer-field", "answer"],
+      /questoin.*question/s,
+      1,
+    ],
+    [
+      "without answers",
+      ["--data", data, "--prompt-field", "question"],
+      /has no answer: name its field with --answer-field/,
+      1,
+    ],
+    [
+      "with sequences too short",
+      [...source, "--sequence-length", "8"],
+      /no example fits: the shortest takes \d+ tokens/,
+      1,
+    ],
+    ["with a misspelt flag", [...source, "--learnign-rate", "1"], /--learning-rate/, 2],
+    ["with an objective that is none", [...source, "--objective", "cosistency"], /consistency/, 2],
+  ] as const)("%s", (_what, args, message, code) => {
+    const { status, stderr } = cllm("train", ...args, "--out", join(scratch, "never"));
+    expect(stderr).toMatch(message);
+    expect(status).toBe(code);
+    expect(existsSync(join(scratch, "never"))).toBe(false);
+  });
+});
