@@ -2,6 +2,7 @@
  * AdamW with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101, algorithm 2), in place on flat arrays.
  * Knows no tensors' names and no schedule.
  */
+import { type AdamWConstants, adamWKernel, CHUNK } from "./adamw-kernel.ts";
 
 export interface AdamWSettings {
   readonly beta1: number;
@@ -20,33 +21,44 @@ export interface AdamWStep {
   readonly scale: number;
 }
 
+/** What a step multiplies and adds, all in float32. */
+export function adamWConstants(
+  { step, learningRate, weightDecay, scale }: AdamWStep,
+  { beta1, beta2, epsilon }: AdamWSettings = ADAMW,
+): AdamWConstants {
+  const f = Math.fround;
+  const correction = Math.sqrt(1 - beta2 ** step);
+  return {
+    ...{ scale: f(scale), b1: f(beta1), c1: f(1 - beta1), b2: f(beta2), c2: f(1 - beta2) },
+    rate: f((learningRate * correction) / (1 - beta1 ** step)),
+    epsilon: f(epsilon * correction),
+    keep: f(1 - learningRate * weightDecay),
+  };
+}
+
 /**
- * One step on `weights` and both moments, all of one length. Everything is rounded to float32 after each operation, so
- * the processor works in float32 and every machine gets the same bits.
+ * One step on `weights` and both moments, all of one length, chunk by chunk. Everything is rounded to float32 after each
+ * operation, so every machine gets the same bits.
  */
 export function adamWStep(
   weights: Float32Array,
   gradient: Float32Array,
   first: Float32Array,
   second: Float32Array,
-  { step, learningRate, weightDecay, scale }: AdamWStep,
+  step: AdamWStep,
   settings: AdamWSettings = ADAMW,
 ): void {
-  const f = Math.fround;
-  const [b1, b2] = [f(settings.beta1), f(settings.beta2)];
-  const [c1, c2] = [f(1 - settings.beta1), f(1 - settings.beta2)];
-  const correction = f(Math.sqrt(1 - settings.beta2 ** step));
-  const rate = f((learningRate * Math.sqrt(1 - settings.beta2 ** step)) / (1 - settings.beta1 ** step));
-  const epsilon = f(settings.epsilon * correction);
-  const keep = f(1 - learningRate * weightDecay);
-  const by = f(scale);
-  for (let i = 0; i < weights.length; i++) {
-    const g = f(f(gradient[i] as number) * by);
-    const m = f(f(b1 * f(first[i] as number)) + f(c1 * g));
-    const v = f(f(b2 * f(second[i] as number)) + f(c2 * f(g * g)));
-    first[i] = m;
-    second[i] = v;
-    const change = f(f(rate * m) / f(f(Math.sqrt(v)) + epsilon));
-    weights[i] = f(f(f(weights[i] as number) * keep) - change);
+  const kernel = adamWKernel();
+  const constants = adamWConstants(step, settings);
+  for (let from = 0; from < weights.length; from += CHUNK) {
+    const to = Math.min(weights.length, from + CHUNK);
+    kernel.weights.set(weights.subarray(from, to));
+    kernel.first.set(first.subarray(from, to));
+    kernel.second.set(second.subarray(from, to));
+    kernel.gradient.set(gradient.subarray(from, to));
+    kernel.run(to - from, constants);
+    weights.set(kernel.weights.subarray(0, to - from), from);
+    first.set(kernel.first.subarray(0, to - from), from);
+    second.set(kernel.second.subarray(0, to - from), from);
   }
 }
