@@ -18,6 +18,7 @@ import {
   textToSqlExample,
   textToSqlExamples,
 } from "../tasks/text-to-sql/example.ts";
+import { textToSqlCompletion } from "../tasks/text-to-sql/schema.ts";
 import { createTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import { trainedTokenizerConfig, trainTokenizer } from "../text/train-tokenizer.ts";
 import { evaluate, type HeldOut } from "../train/evaluate.ts";
@@ -167,7 +168,7 @@ async function loaded(folder: string, config: ModelConfig): Promise<Parameters> 
 
 const tokenized = (tokenizer: Tokenizer, end: number, { prompt, sql }: TextToSqlExample): Example => ({
   promptIds: tokenizer.encode(prompt),
-  completionIds: Int32Array.of(...tokenizer.encode(` ${sql}`), end),
+  completionIds: Int32Array.of(...tokenizer.encode(textToSqlCompletion(sql)), end),
 });
 
 /** Endless: each database comes once, with some questions in a row. */

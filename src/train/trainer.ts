@@ -72,9 +72,8 @@ export class Trainer implements AsyncDisposable {
 
   static async create(config: ModelConfig, parameters: Parameters, options: TrainerOptions): Promise<Trainer> {
     const { threads = defaultThreads() } = options;
-    const how = { threads, planMemory: false };
-    const training = await compile(await trainingGraph(config, options), how);
-    const prediction = await compile(await predictionGraph(config, options), how);
+    const training = await compile(await trainingGraph(config, options), { threads });
+    const prediction = await compile(await predictionGraph(config, options), { threads });
     return new Trainer(config, parameters, options, { training, prediction });
   }
 

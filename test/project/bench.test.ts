@@ -41,6 +41,14 @@ test.skipIf(!existsSync(data))(`exactness (skipped where ${data} is not)`, { tim
   expect(runs.map(({ differing }) => differing)).toEqual([0, 0]);
 });
 
+test("training", { timeout }, () => {
+  const figures = bench("training", "--rounds", "1", "--tokens", "32", "--lora", "2", "--threads", "1");
+  expect(figures).toMatchObject({
+    full: { tokensPerSecond: expect.any(Number) },
+    lora: { ratioToFull: expect.any(Number) },
+  });
+});
+
 test("a name that is none", { timeout }, () => {
   expect(() => bench("spede")).toThrow(/no benchmark "spede"/);
 });
