@@ -1,7 +1,23 @@
 /**
- * What a user of the library imports: `load` and its types, and the decoders over `Session` for people who bring their
- * own model.
+ * What a user of the library imports: `load` and its types, the decoders over `Session` for people who bring their own
+ * model, and what makes, trains and writes models.
  */
+export {
+  type Adapter,
+  type AdapterContent,
+  adapterOf,
+  readAdapter,
+  type WriteAdapterOptions,
+  withAdapter,
+  writeAdapter,
+} from "./checkpoint/adapter.ts";
+export { type GgufContent, type WriteGgufOptions, writeGguf } from "./checkpoint/write-gguf.ts";
+export {
+  type HuggingFaceContent,
+  type WriteHuggingFaceOptions,
+  writeHuggingFace,
+} from "./checkpoint/write-huggingface.ts";
+export { writeOnnx } from "./checkpoint/write-onnx.ts";
 export { ar } from "./decode/ar.ts";
 export { AutoMemory, type AutoOptions, auto } from "./decode/auto.ts";
 export {
@@ -50,3 +66,14 @@ export {
 } from "./runtime/scripted.ts";
 export type { Forest, Session, TokenIds } from "./runtime/session.ts";
 export type { DecodeOptions as TextOptions, EncodeOptions, Tokenizer } from "./text/tokenizer.ts";
+export { type Evaluation, evaluate, type HeldOut } from "./train/evaluate.ts";
+export type { Example } from "./train/objectives.ts";
+export { type RunResult, runTraining, type TrainRun } from "./train/run.ts";
+export { type TrainFields, type TrainSettings, trainSettings } from "./train/settings.ts";
+export { type ExampleSource, shuffled } from "./train/source.ts";
+export type { EvaluationRecord, StepRecord, TrainRecord } from "./train/train.ts";
+export { type CollectOptions, collect } from "./trajectory/collect.ts";
+export type { CollectionInfo, CollectionReport, CollectionSettings } from "./trajectory/info.ts";
+export { type OpenTrajectoriesOptions, openTrajectories, type Trajectories } from "./trajectory/open.ts";
+export { writeTrajectories } from "./trajectory/store.ts";
+export type { CollectedCompletion, CollectionPrompt } from "./trajectory/types.ts";

@@ -1,0 +1,71 @@
+/**
+ * Whether a large model loads: weights drawn at random in the sizes of one of seven billion parameters, or any other, prepared
+ * layer by layer and run for a pass. Prints the time and the most memory that the process ever had.
+ */
+import { hash } from "../src/hash.ts";
+import type { ModelConfig } from "../src/model/config.ts";
+import { weightBytes } from "../src/model/memory.ts";
+import type { Precision } from "../src/model/precision.ts";
+import { expectedTensors } from "../src/model/tensors.ts";
+import type { Weights } from "../src/model/weights.ts";
+import { createEngine } from "../src/runtime/engine.ts";
+import { flags, report } from "./conditions.ts";
+
+// The defaults are Llama 2 7B's.
+const settings = flags({
+  ...{ precision: "int8", vocab: 32_000, hidden: 4096, layers: 32, heads: 32, "kv-heads": 32, intermediate: 11_008 },
+  threads: 2,
+});
+const config: ModelConfig = {
+  ...{ family: "llama", vocabSize: settings.vocab, hiddenSize: settings.hidden, layers: settings.layers },
+  ...{ heads: settings.heads, kvHeads: settings["kv-heads"], headSize: settings.hidden / settings.heads },
+  ...{ intermediateSize: settings.intermediate, contextLength: 4096, normEpsilon: 1e-5, ropeTheta: 10_000 },
+  ...{ ropeScaling: null, slidingWindow: null, tiedHead: false, attentionBias: false, outputBias: false },
+  ...{ queryKeyNorm: false, bosTokenId: null, eosTokenIds: [] },
+};
+
+const shapes = new Map(expectedTensors(config));
+const size = (name: string): number => (shapes.get(name) ?? []).reduce((product, length) => product * length, 1);
+/** A few thousand random numbers, again and again from another place: as many as a tensor has, in little time. */
+const noise = Float32Array.from({ length: 4099 }, (_, i) => (hash(i) / 2 ** 32 - 0.5) / 16);
+const weights: Weights = {
+  names: () => [...shapes.keys()],
+  has: (name) => shapes.has(name),
+  shape: (name) => shapes.get(name) ?? [],
+  dtype: () => "F32",
+  byteLength: 0,
+  async read(name, from = 0, to) {
+    const [rows = 1] = shapes.get(name) ?? [];
+    const row = size(name) / rows;
+    const data = new Float32Array(((to ?? rows) - from) * row);
+    for (let at = 0; at < data.length; at += noise.length) data.set(noise.subarray(0, data.length - at), at);
+    return data;
+  },
+  close: async () => {},
+};
+
+const parameters = [...shapes.keys()].reduce((sum, name) => sum + size(name), 0);
+const precision = settings.precision as Precision;
+const start = performance.now();
+const engine = await createEngine(config, weights, {
+  precision,
+  threads: settings.threads,
+  onProgress: (_stage, what) => process.stderr.isTTY && process.stderr.write(`\r${what} `),
+});
+const loaded = performance.now();
+const session = engine.session();
+await session.forward(Int32Array.of(1, 2));
+const first = performance.now();
+session.truncate(0);
+await session.forward(Int32Array.of(1, 2));
+const passMs = performance.now() - first;
+const peak = process.resourceUsage().maxRSS / 1e6;
+const loadSeconds = (loaded - start) / 1000;
+console.log(`${(parameters / 1e9).toFixed(2)} billion parameters in ${precision}: ${loadSeconds.toFixed(0)} s to load`);
+console.log(
+  `  peak memory ${peak.toFixed(1)} GB, weights ${(weightBytes(config, precision) / 1e9).toFixed(1)} GB by the estimate`,
+);
+console.log(`  a pass: ${passMs.toFixed(0)} ms`);
+await session.dispose();
+await engine.dispose();
+report("memory", settings, { parameters, loadSeconds, peakGigabytes: peak, passMs });
