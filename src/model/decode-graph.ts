@@ -14,6 +14,7 @@
 import { CllmError } from "../error.ts";
 import type { EncodedModel, Value } from "../graph/graph.ts";
 import type { ModelConfig } from "./config.ts";
+import { constantParts } from "./constant-parts.ts";
 import type { LayeredWeights, LayerWeights } from "./layered-weights.ts";
 import type { Products } from "./products.ts";
 import { ropeTables } from "./rope.ts";
@@ -36,7 +37,7 @@ export async function decodeGraph(
   products: Products,
   { onLayer }: DecodeGraphOptions = {},
 ): Promise<EncodedModel> {
-  const { layers, heads, kvHeads, headSize, hiddenSize, vocabSize, contextLength } = config;
+  const { layers, heads, kvHeads, headSize, vocabSize, contextLength } = config;
   if (headSize % HEAD_STEP !== 0 || headSize > LARGEST_HEAD) {
     const limit = `multiples of ${HEAD_STEP} up to ${LARGEST_HEAD} can`;
     throw new CllmError("unsupported", `heads of ${headSize} channels cannot be run, ${limit}: use another model`);
@@ -84,27 +85,8 @@ export async function decodeGraph(
     return products.apply(out, layer.output, "output");
   };
 
-  const embedded = products.embed(ids, await weights.embedding()); // (1, S, D)
-  let x = await transformer(
-    config,
-    {
-      graph,
-      async layer(index) {
-        onLayer?.(index);
-        const layer = await weights.layer(index);
-        return {
-          inputNorm: graph.constant(layer.inputNorm, [hiddenSize]),
-          postNorm: graph.constant(layer.postNorm, [hiddenSize]),
-          attention: (x) => attention(x, layer, index),
-          gate: (x) => products.apply(x, layer.gate, "gate"),
-          up: (x) => products.applyUnscaled(x, layer.up, "up"),
-          down: (hidden) => products.apply(hidden, layer.down, "down"),
-        };
-      },
-      finalNorm: async () => graph.constant(await weights.finalNorm(), [hiddenSize]),
-    },
-    embedded,
-  );
+  const parts = constantParts(config, weights, products, attention, onLayer);
+  let x = await transformer(config, parts, products.embed(ids, await weights.embedding())); // (1, S, D)
   onLayer?.(layers);
   x = graph.op("Slice", [x, headFrom, graph.integers(2 ** 31), graph.integers(1)]); // (1, H, D)
   const { logits, scale, next } = products.head(x, await weights.head());

@@ -13,6 +13,7 @@
 import { CllmError } from "../error.ts";
 import type { EncodedModel, Graph, Value } from "../graph/graph.ts";
 import type { ModelConfig } from "./config.ts";
+import { constantParts } from "./constant-parts.ts";
 import type { LayeredWeights, LayerWeights } from "./layered-weights.ts";
 import type { Products } from "./products.ts";
 import { ropeTables } from "./rope.ts";
@@ -32,7 +33,7 @@ export async function exportGraph(
   products: Products,
   { onLayer }: { readonly onLayer?: (done: number) => void } = {},
 ): Promise<EncodedModel> {
-  const { layers, heads, kvHeads, headSize, hiddenSize, vocabSize, contextLength } = config;
+  const { layers, heads, kvHeads, headSize, vocabSize, contextLength } = config;
   if (headSize % HEAD_STEP !== 0) {
     const limit = `multiples of ${HEAD_STEP} can`;
     throw new CllmError("unsupported", `heads of ${headSize} channels cannot be run by ONNX Runtime, ${limit}`);
@@ -75,26 +76,8 @@ export async function exportGraph(
     return products.apply(out, layer.output, "output");
   };
 
-  const x = await transformer(
-    config,
-    {
-      graph,
-      async layer(index) {
-        onLayer?.(index);
-        const layer = await weights.layer(index);
-        return {
-          inputNorm: graph.constant(layer.inputNorm, [hiddenSize]),
-          postNorm: graph.constant(layer.postNorm, [hiddenSize]),
-          attention: (x) => attention(x, layer, index),
-          gate: (x) => products.apply(x, layer.gate, "gate"),
-          up: (x) => products.applyUnscaled(x, layer.up, "up"),
-          down: (hidden) => products.apply(hidden, layer.down, "down"),
-        };
-      },
-      finalNorm: async () => graph.constant(await weights.finalNorm(), [hiddenSize]),
-    },
-    products.embed(ids, await weights.embedding()),
-  );
+  const parts = constantParts(config, weights, products, attention, onLayer);
+  const x = await transformer(config, parts, products.embed(ids, await weights.embedding())); // (1, S, D)
   onLayer?.(layers);
   const { logits, scale, next } = products.head(x, await weights.head());
   const whole = scale === null ? logits : graph.op("Mul", [logits, scale]);

@@ -61,21 +61,23 @@ export function curvesSvg(title: string, records: readonly TrainRecord[]): strin
   ].join("\n");
 }
 
-/** One panel with its axis from nothing, or from the smallest value where that is far from it, to the largest. */
+/** One panel with its axis from nothing, or from the smallest value where that is far from it, to the largest, in round steps. */
 function panel(curves: readonly Curve[], top: number, last: number): string {
   const values = curves.flatMap(({ points }) => points.map(([, value]) => value));
   const [lowest, highest] = [Math.min(...values), Math.max(...values)];
-  const from = lowest > 0.6 * highest ? lowest - 0.1 * (highest - lowest || highest || 1) : 0;
-  const to = highest > from ? highest + 0.05 * (highest - from) : from + 1;
+  const bottom = lowest > 0.6 * highest ? lowest : Math.min(0, lowest);
+  const tick = roundStep((highest - bottom || Math.abs(highest) || 1) / 4);
+  const from = Math.floor(bottom / tick) * tick;
+  const to = Math.max(Math.ceil(highest / tick), Math.floor(from / tick) + 1) * tick;
   const x = (step: number): number => MARGIN.left + (step / last) * (WIDTH - MARGIN.left - MARGIN.right);
   const y = (value: number): number => top + PANEL - ((value - from) / (to - from)) * PANEL;
-  const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => from + share * (to - from));
+  const ticks = Array.from({ length: Math.round((to - from) / tick) + 1 }, (_, i) => from + i * tick);
   const round = (n: number): string => n.toFixed(1);
   let legend = MARGIN.left;
   return [
-    ...ticks.flatMap((tick) => [
-      `<line class="grid" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${round(y(tick))}" y2="${round(y(tick))}"/>`,
-      `<text class="faint" x="${MARGIN.left - 8}" y="${round(y(tick) + 4)}" text-anchor="end">${label(tick)}</text>`,
+    ...ticks.flatMap((value) => [
+      `<line class="grid" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${round(y(value))}" y2="${round(y(value))}"/>`,
+      `<text class="faint" x="${MARGIN.left - 8}" y="${round(y(value) + 4)}" text-anchor="end">${label(value)}</text>`,
     ]),
     ...curves.flatMap(({ name, points, color }) => {
       const at = legend;
@@ -99,6 +101,12 @@ function panel(curves: readonly Curve[], top: number, last: number): string {
   ].join("\n");
 }
 
+/** The next larger of 1, 2, 2.5, 5 and their tenfolds. */
+function roundStep(step: number): number {
+  const power = 10 ** Math.floor(Math.log10(step));
+  return power * ([1, 2, 2.5, 5, 10].find((factor) => factor * power >= step * 0.999) as number);
+}
+
 /** Running means, each over the last fiftieth of the steps. */
 function smooth(points: readonly (readonly [number, number | null])[]): [number, number][] {
   const known = points.filter((point): point is readonly [number, number] => point[1] !== null);
@@ -113,8 +121,7 @@ function smooth(points: readonly (readonly [number, number | null])[]): [number,
   return means.filter((_, i) => i % every === 0 || i === means.length - 1);
 }
 
-const label = (value: number): string =>
-  Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3).replace(/\.?0+$/, "");
+const label = (value: number): string => String(Number(value.toPrecision(4)));
 
 const escaped = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");

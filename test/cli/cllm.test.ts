@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { DECODERS } from "../../src/generate/types.ts";
 import { writeTinyCheckpoint } from "../generate/tiny-checkpoint.ts";
@@ -16,10 +16,6 @@ const scratch = mkdtempSync(join(tmpdir(), "cllm-cli-"));
 const model = writeTinyCheckpoint(join(scratch, "tiny"));
 const env = { ...process.env, CLLM_MODELS: model, CLLM_CACHE: join(scratch, "cache"), NO_COLOR: "", FORCE_COLOR: "" };
 
-beforeAll(() => {
-  const { status, stderr } = spawnSync(process.execPath, [join(root, "scripts/set-up.mjs")], { encoding: "utf8" });
-  if (status !== 0) throw new Error(stderr);
-}, 300_000);
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 function cllm(

@@ -1,31 +1,17 @@
 /** `cllm collect` as its users run it: in a process of its own, on a tiny real checkpoint. */
-import { type SpawnSyncReturns, spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { hostname, tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { load } from "../../src/generate/load.ts";
 import { readOriginalJson } from "../../src/trajectory/original-json.ts";
 import { readTrajectories } from "../../src/trajectory/store.ts";
-import { writeTinyCheckpoint } from "../generate/tiny-checkpoint.ts";
+import { builtCommand } from "./command.ts";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
-const main = join(root, "dist/cli/main.js");
-const scratch = mkdtempSync(join(tmpdir(), "cllm-collect-"));
-const model = writeTinyCheckpoint(join(scratch, "tiny"));
-const env = { ...process.env, CLLM_MODELS: model, CLLM_CACHE: join(scratch, "cache"), NO_COLOR: "1", FORCE_COLOR: "" };
-
-beforeAll(() => {
-  const { status, stderr } = spawnSync(process.execPath, [join(root, "scripts/set-up.mjs")], { encoding: "utf8" });
-  if (status !== 0) throw new Error(stderr);
-}, 300_000);
-afterAll(() => rmSync(scratch, { recursive: true, force: true }));
-
-function collect(...args: readonly string[]): SpawnSyncReturns<string> {
-  return spawnSync(process.execPath, [main, "collect", ...args], { encoding: "utf8", env, cwd: scratch });
-}
+const { main, scratch, model, env, run } = builtCommand();
+const collect = (...args: readonly string[]) => run("collect", ...args);
 
 const rows = ["the sun", "an owl", "one more", "the river"].map((question, i) => ({ question, answer: `answer ${i}` }));
 const data = join(scratch, "faq.jsonl");

@@ -1,29 +1,13 @@
 /** `cllm train` as its users run it: in a process of its own, on a tiny real checkpoint. */
-import { type SpawnSyncReturns, spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { writeTinyCheckpoint } from "../generate/tiny-checkpoint.ts";
+import { describe, expect, test } from "vitest";
+import { builtCommand } from "./command.ts";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
-const main = join(root, "dist/cli/main.js");
-const scratch = mkdtempSync(join(tmpdir(), "cllm-train-"));
-const model = writeTinyCheckpoint(join(scratch, "tiny"));
-const env = { ...process.env, CLLM_MODELS: model, CLLM_CACHE: join(scratch, "cache"), NO_COLOR: "1", FORCE_COLOR: "" };
-
-beforeAll(() => {
-  const { status, stderr } = spawnSync(process.execPath, [join(root, "scripts/set-up.mjs")], { encoding: "utf8" });
-  if (status !== 0) throw new Error(stderr);
-}, 300_000);
-afterAll(() => rmSync(scratch, { recursive: true, force: true }));
-
-function cllm(...args: readonly string[]): SpawnSyncReturns<string> {
-  return spawnSync(process.execPath, [main, ...args], { encoding: "utf8", env, cwd: scratch });
-}
+const { main, scratch, env, run: cllm } = builtCommand();
 
 const words = ["sun", "owl", "river", "stone", "cloud", "tree"];
 const rows = Array.from({ length: 24 }, (_, i) => ({

@@ -1,5 +1,5 @@
 /** Collections from beginning to end: interrupted or not, the file is the same; and nothing made is thrown away. */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   appendFileSync,
@@ -14,7 +14,7 @@ import {
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { ngramModel, type ScriptedModel, scriptedSession } from "../../src/runtime/scripted.ts";
 import { augment } from "../../src/trajectory/augment.ts";
 import { createCleaner } from "../../src/trajectory/clean.ts";
@@ -237,11 +237,6 @@ describe("the lock", () => {
 
 describe("killed", () => {
   const root = join(import.meta.dirname, "../..");
-  beforeAll(() => {
-    const { status, stderr } = spawnSync(process.execPath, [join(root, "scripts/set-up.mjs")], { encoding: "utf8" });
-    if (status !== 0) throw new Error(stderr);
-  }, 300_000);
-
   /** A collection in a process of its own, a little slow so that it can be hit. */
   function child(): ChildProcess {
     return spawn(process.execPath, [join(import.meta.dirname, "slow-run.mjs"), output, join(root, "dist/trajectory")], {

@@ -1,0 +1,36 @@
+/**
+ * The transformer's parts where weights are constants of the graph, each read when its layer is built, and every product is made
+ * in a precision: what decoding and exported graphs have in common. Knows no attention, which the caller brings.
+ */
+import type { Value } from "../graph/graph.ts";
+import type { ModelConfig } from "./config.ts";
+import type { LayeredWeights, LayerWeights } from "./layered-weights.ts";
+import type { Products } from "./products.ts";
+import type { TransformerParts } from "./transformer.ts";
+
+/** `attention` goes from the normalized stream `(1, S, D)` through its projections to `(1, S, D)`. */
+export function constantParts(
+  { hiddenSize }: Pick<ModelConfig, "hiddenSize">,
+  weights: LayeredWeights,
+  products: Products,
+  attention: (x: Value, layer: LayerWeights, index: number) => Value,
+  onLayer?: (done: number) => void,
+): TransformerParts {
+  const { graph } = products;
+  return {
+    graph,
+    async layer(index) {
+      onLayer?.(index);
+      const layer = await weights.layer(index);
+      return {
+        inputNorm: graph.constant(layer.inputNorm, [hiddenSize]),
+        postNorm: graph.constant(layer.postNorm, [hiddenSize]),
+        attention: (x) => attention(x, layer, index),
+        gate: (x) => products.apply(x, layer.gate, "gate"),
+        up: (x) => products.applyUnscaled(x, layer.up, "up"),
+        down: (hidden) => products.apply(hidden, layer.down, "down"),
+      };
+    },
+    finalNorm: async () => graph.constant(await weights.finalNorm(), [hiddenSize]),
+  };
+}
