@@ -48,6 +48,7 @@ export async function evaluate(
   for (const example of examples) {
     const { promptIds, completionIds } = example;
     const budget = Math.min(maxNewTokens, config.contextLength - promptIds.length);
+    if (budget < 1) continue; // a prompt that leaves no room has no right answer
     session.truncate(0);
     const answer: number[] = [];
     const options = { maxNewTokens: budget, stopIds, blockSize, ...(signal === undefined ? {} : { signal }) };
