@@ -84,7 +84,7 @@ export type RecipeRecord =
 const QUESTIONS = 4;
 const END = "<|end|>";
 
-/** Makes the model below `folder`: `tokenizer/`, `ar/` and `cllm/`, with what is needed to resume beside them. */
+/** Makes the model below `folder`: `tokenizer.json`, `ar/` and `cllm/`, with what is needed to resume beside them. */
 export async function* makeTextToSql(
   folder: string,
   scale: TextToSqlScale,

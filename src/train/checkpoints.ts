@@ -27,6 +27,8 @@ export interface RunState {
   readonly seconds: number;
   /** The best evaluation so far, and its step. */
   readonly best: { readonly step: number; readonly accuracy: number; readonly tokensPerForward: number } | null;
+  /** The most accurate evaluation so far: what a collapse is told by. */
+  readonly peak: { readonly accuracy: number; readonly tokensPerForward: number } | null;
 }
 
 const stateSchema: z.ZodType<RunState> = z.strictObject({
@@ -35,6 +37,7 @@ const stateSchema: z.ZodType<RunState> = z.strictObject({
   tokens: z.int().min(0),
   seconds: z.number().min(0),
   best: z.strictObject({ step: z.int(), accuracy: z.number(), tokensPerForward: z.number() }).nullable(),
+  peak: z.strictObject({ accuracy: z.number(), tokensPerForward: z.number() }).nullable(),
 });
 
 const NAME = /^step-(\d{8})$/;

@@ -71,40 +71,6 @@ export function totalWeights(packs: readonly Pack[]): Record<Term, number> {
   return totals;
 }
 
-/** Both packs' segments in one, the second's parents and teachers moved accordingly. */
-export function joinPacks(first: Pack, second: Pack): Pack {
-  const moved = first.segments.length;
-  return {
-    segments: [
-      ...first.segments,
-      ...second.segments.map((part) => ({
-        ...part,
-        parent: part.parent < 0 ? -1 : part.parent + moved,
-        teacher: part.teacher === null ? null : { ...part.teacher, segment: part.teacher.segment + moved },
-      })),
-    ],
-  };
-}
-
-/**
- * Puts packs into as few sequences of at most `length` tokens as the largest-first rule finds (first fit decreasing). Packs
- * that are longer alone are left out and counted by the caller, who checks them first. Keeps the order of equals.
- */
-export function fitPacks(packs: readonly Pack[], length: number): Pack[] {
-  const bins: { pack: Pack; used: number }[] = [];
-  const sized = packs.map((pack) => ({ pack, size: packLength(pack) })).sort((a, b) => b.size - a.size);
-  for (const { pack, size } of sized) {
-    if (size > length) continue;
-    const bin = bins.find(({ used }) => used + size <= length);
-    if (bin === undefined) bins.push({ pack, used: size });
-    else {
-      bin.pack = joinPacks(bin.pack, pack);
-      bin.used += size;
-    }
-  }
-  return bins.map(({ pack }) => pack);
-}
-
 /** What a graph is fed for some packs, one for each sequence of a pass. */
 export interface Layout {
   readonly length: number; // T, the longest of the packs

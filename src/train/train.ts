@@ -65,7 +65,7 @@ export async function* train(
   const { parameters } = trainer;
   const checkpoints = folder === null ? null : checkpointFolder(folder);
   const resumed = checkpoints === null ? null : await loadCheckpoint(checkpoints, parameters);
-  let state: RunState = resumed ?? { step: 0, place: 0, tokens: 0, seconds: 0, best: null };
+  let state: RunState = resumed ?? { step: 0, place: 0, tokens: 0, seconds: 0, best: null, peak: null };
   trainer.steps = state.step;
   let saved = state.step;
   const save = async (): Promise<void> => {
@@ -79,18 +79,24 @@ export async function* train(
     const start = performance.now();
     const evaluation = await run(state.step);
     const { accuracy, tokensPerForward } = evaluation;
-    const before = state.best;
+    const { best: before, peak } = state;
+    if (
+      peak !== null &&
+      tokensPerForward > peak.tokensPerForward &&
+      accuracy < peak.accuracy - settings.collapseLimit
+    ) {
+      throw new CllmError(
+        "diverged",
+        `the model is collapsing at step ${state.step}: ${tokensPerForward.toFixed(2)} tokens per forward, but accuracy fell ` +
+          `from ${peak.accuracy.toFixed(3)} to ${accuracy.toFixed(3)}, more than ${settings.collapseLimit}; the weights of ` +
+          `step ${before?.step} are kept: raise arWeight or lower the learning rate`,
+      );
+    }
+    if (peak === null || accuracy > peak.accuracy) state = { ...state, peak: { accuracy, tokensPerForward } };
     const best = before === null || score(evaluation) > score(before);
     if (best) {
       await onBest?.(parameters.trained, state.step, evaluation);
       state = { ...state, best: { step: state.step, accuracy, tokensPerForward } };
-    } else if (tokensPerForward > before.tokensPerForward && accuracy < before.accuracy - settings.collapseLimit) {
-      throw new CllmError(
-        "diverged",
-        `the model is collapsing at step ${state.step}: ${tokensPerForward.toFixed(2)} tokens per forward, but accuracy fell ` +
-          `from ${before.accuracy.toFixed(3)} to ${accuracy.toFixed(3)}, more than ${settings.collapseLimit}; the weights of ` +
-          `step ${before.step} are kept: raise arWeight or lower the learning rate`,
-      );
     }
     return { type: "evaluation", step: state.step, ...evaluation, best, seconds: (performance.now() - start) / 1000 };
   };

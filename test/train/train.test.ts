@@ -145,7 +145,7 @@ describe("a run", () => {
     const found = [
       { examples: 9, accuracy: 0.9, tokensPerForward: 1.1 },
       { examples: 9, accuracy: 0.85, tokensPerForward: 1.9 },
-      { examples: 9, accuracy: 0.3, tokensPerForward: 4 },
+      { examples: 9, accuracy: 0.65, tokensPerForward: 8 }, // so much faster that it would count as the best
     ];
     const best: number[] = [];
     const generator = train(trainer, shuffled(examples, 0), settingsOf({ evaluateEvery: 1 }), {
@@ -159,7 +159,7 @@ describe("a run", () => {
       })(),
     ).rejects.toMatchObject({
       code: "diverged",
-      message: expect.stringMatching(/collapsing at step 3.*0\.850? to 0\.300?/),
+      message: expect.stringMatching(/collapsing at step 3.*0\.900 to 0\.650/),
     });
     expect(best).toEqual([1, 2]);
   });
