@@ -10,13 +10,13 @@ import type { LanguageModel } from "../generate/types.ts";
 import type { Common } from "./command.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** Fetched by `demo` where there is no model: small enough for everybody. */
-export const DEMO_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct";
+/** The CLLM that comes with the package. */
+export const SHIPPED_MODEL: string = fileURLToPath(new URL("../../models/text-to-sql", import.meta.url));
 
 const HOW = "give --model a GGUF file, a directory or a hub id, or set CLLM_MODELS";
 
-/** The path or id of the model to use; `fallback` where there is none, else an error that says how to name one. */
-export function chooseModel(given: string | undefined, fallback?: string): string {
+/** The path or id of the model to use, or an error that says how to name one. */
+export function chooseModel(given: string | undefined): string {
   if (given !== undefined) return given;
   const named = process.env["CLLM_MODELS"];
   if (named && !existsSync(named))
@@ -25,19 +25,15 @@ export function chooseModel(given: string | undefined, fallback?: string): strin
   const checkout = fileURLToPath(new URL("../..", import.meta.url));
   const beside = join(checkout, "..", "shared", "models");
   if (existsSync(join(checkout, "src")) && existsSync(beside)) return beside;
-  if (fallback !== undefined) return fallback;
   throw new CllmError("usage", `no model; ${HOW}`);
 }
 
 /** Loads the model that the settings name, with progress bars. */
-export async function loadModel(settings: Common, terminal: Terminal, fallback?: string): Promise<LanguageModel> {
+export async function loadModel(settings: Common, terminal: Terminal): Promise<LanguageModel> {
   const { precision, threads, offline, revision, cacheDir, adapter } = settings;
   const { load } = await import("../generate/load.ts"); // with ONNX Runtime, which help and info do without
   const options = { precision, threads, offline, revision, cacheDir, adapter };
-  const chosen = chooseModel(settings.model, fallback);
-  if (chosen === fallback)
-    terminal.note(`no model given: taking ${chosen} from the hub; --model or CLLM_MODELS names another`);
-  const model = await load(chosen, {
+  const model = await load(chooseModel(settings.model), {
     ...options,
     onProgress: terminal.progress,
     signal: terminal.signal,

@@ -4,14 +4,8 @@
  * and shows nothing.
  */
 import { existsSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { openCheckpoint } from "../checkpoint/open.ts";
-import type { HuggingFaceTokenizerSource } from "../checkpoint/tokenizer-source.ts";
-import { writeHuggingFace } from "../checkpoint/write-huggingface.ts";
-import { writeWhole } from "../checkpoint/write-whole.ts";
-import type { ModelConfig } from "../model/config.ts";
-import { memoryWeights } from "../model/memory-weights.ts";
 import {
   type TextToSqlExample,
   textToSqlCorpus,
@@ -20,22 +14,13 @@ import {
 } from "../tasks/text-to-sql/example.ts";
 import { textToSqlCompletion } from "../tasks/text-to-sql/schema.ts";
 import { createTokenizer, type Tokenizer } from "../text/tokenizer.ts";
-import { trainedTokenizerConfig, trainTokenizer } from "../text/train-tokenizer.ts";
-import { evaluate, type HeldOut } from "../train/evaluate.ts";
 import type { Example } from "../train/objectives.ts";
-import { fullParameters, type Parameters, randomParameters } from "../train/parameters.ts";
 import { type TrainFields, trainSettings } from "../train/settings.ts";
 import type { ExampleSource } from "../train/source.ts";
-import { type TrainRecord, train } from "../train/train.ts";
-import { Trainer } from "../train/trainer.ts";
+import type { TrainRecord } from "../train/train.ts";
+import { configOf, endOf, type ModelScale, tokenized, tokenizerOf, trainStage } from "./stages.ts";
 
-export interface TextToSqlScale {
-  readonly vocabSize: number;
-  readonly hiddenSize: number;
-  readonly layers: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly intermediateSize: number;
+export interface TextToSqlScale extends ModelScale {
   /** Texts that the tokenizer is trained on. */
   readonly corpus: number;
   readonly ar: Partial<TrainFields>;
@@ -82,7 +67,6 @@ export type RecipeRecord =
 
 /** Questions about one database that follow one another, so that packs share its description. */
 const QUESTIONS = 4;
-const END = "<|end|>";
 
 /** Makes the model below `folder`: `tokenizer.json`, `ar/` and `cllm/`, with what is needed to resume beside them. */
 export async function* makeTextToSql(
@@ -92,87 +76,32 @@ export async function* makeTextToSql(
 ): AsyncGenerator<RecipeRecord, void, void> {
   await mkdir(folder, { recursive: true });
   yield { type: "stage", stage: "tokenizer", done: false };
-  const source = await tokenizerOf(folder, scale, seed);
+  const source = await tokenizerOf(folder, scale.vocabSize, () => textToSqlCorpus(scale.corpus, seed));
   const tokenizer = createTokenizer(source, scale.vocabSize);
-  const end = tokenizer.encode(END)[0] as number;
-  const config = configOf(scale, end);
-  const examples = exampleSource(tokenizer, end, seed);
-  const heldOut = heldOutExamples(tokenizer, end, scale.heldOut);
+  const shared = {
+    config: configOf(scale, endOf(tokenizer)),
+    ...{ tokenizer: source, examples: exampleSource(tokenizer, seed), signal },
+    heldOut: Array.from({ length: scale.heldOut }, (_, i) => asExample(tokenizer, textToSqlExample(i, "held-out"))),
+  };
   yield { type: "stage", stage: "tokenizer", done: true };
-  for (const stage of ["ar", "consistency"] as const) {
-    const target = join(folder, stage === "ar" ? "ar" : "cllm");
-    yield { type: "stage", stage, done: existsSync(target) };
-    if (existsSync(target)) continue;
+  const [ar, cllm] = [join(folder, "ar"), join(folder, "cllm")];
+  for (const [stage, from, to] of [["ar", null, ar] as const, ["consistency", ar, cllm] as const]) {
+    yield { type: "stage", stage, done: existsSync(to) };
+    if (existsSync(to)) continue;
     const settings = trainSettings({ seed, ...scale[stage] });
-    const parameters = stage === "ar" ? randomParameters(config, seed) : await loaded(join(folder, "ar"), config);
-    await using trainer = await Trainer.create(config, parameters, settings);
-    const records = train(trainer, examples, settings, {
-      folder: join(folder, `${stage}-run`),
-      evaluate: () =>
-        evaluate(config, parameters.trained, heldOut, { blockSize: 16, stopIds: new Set([end]), maxNewTokens: 96 }),
-      signal,
-    });
-    for await (const record of records) yield { ...record, stage, steps: settings.steps };
-    const weights = memoryWeights(parameters.trained);
-    await writeHuggingFace(target, { config, weights, tokenizer: source }, { dtype: "F16" });
+    const run = join(folder, `${stage}-run`);
+    for await (const record of trainStage({ ...shared, settings, from, to, run })) {
+      yield { ...record, stage, steps: settings.steps };
+    }
     yield { type: "stage", stage, done: true };
   }
 }
 
-/** Trained once, then read back. */
-async function tokenizerOf(folder: string, scale: TextToSqlScale, seed: number): Promise<HuggingFaceTokenizerSource> {
-  const path = join(folder, "tokenizer.json");
-  if (!existsSync(path)) {
-    const trained = trainTokenizer(textToSqlCorpus(scale.corpus, seed), { vocabSize: scale.vocabSize });
-    await writeWhole(path, async (handle) => handle.appendFile(`${JSON.stringify(trained)}\n`));
-  }
-  return {
-    kind: "huggingface",
-    tokenizerJson: JSON.parse(await readFile(path, "utf8")) as object,
-    tokenizerConfig: trainedTokenizerConfig(CONTEXT),
-    chatTemplate: null,
-  };
-}
-
-const CONTEXT = 512;
-
-function configOf(
-  { vocabSize, hiddenSize, layers, heads, kvHeads, intermediateSize }: TextToSqlScale,
-  end: number,
-): ModelConfig {
-  return {
-    ...{
-      family: "llama",
-      vocabSize,
-      hiddenSize,
-      layers,
-      heads,
-      kvHeads,
-      headSize: hiddenSize / heads,
-      intermediateSize,
-    },
-    ...{ contextLength: CONTEXT, normEpsilon: 1e-5, ropeTheta: 10_000, ropeScaling: null, slidingWindow: null },
-    ...{ tiedHead: true, attentionBias: false, outputBias: false, queryKeyNorm: false },
-    ...{ bosTokenId: null, eosTokenIds: [end] },
-  };
-}
-
-async function loaded(folder: string, config: ModelConfig): Promise<Parameters> {
-  const checkpoint = await openCheckpoint(folder);
-  try {
-    return await fullParameters(config, checkpoint.weights);
-  } finally {
-    await checkpoint.close();
-  }
-}
-
-const tokenized = (tokenizer: Tokenizer, end: number, { prompt, sql }: TextToSqlExample): Example => ({
-  promptIds: tokenizer.encode(prompt),
-  completionIds: Int32Array.of(...tokenizer.encode(textToSqlCompletion(sql)), end),
-});
+const asExample = (tokenizer: Tokenizer, { prompt, sql }: TextToSqlExample): Example =>
+  tokenized(tokenizer, prompt, textToSqlCompletion(sql));
 
 /** Endless: each database comes once, with some questions in a row. */
-function exampleSource(tokenizer: Tokenizer, end: number, seed: number): ExampleSource {
+function exampleSource(tokenizer: Tokenizer, seed: number): ExampleSource {
   let [known, questions]: [number, TextToSqlExample[]] = [-1, []];
   return {
     size: null,
@@ -182,11 +111,7 @@ function exampleSource(tokenizer: Tokenizer, end: number, seed: number): Example
         questions = textToSqlExamples(seed * 2 ** 32 + database, "train", QUESTIONS);
         known = database;
       }
-      return tokenized(tokenizer, end, questions[index % QUESTIONS] as TextToSqlExample);
+      return asExample(tokenizer, questions[index % QUESTIONS] as TextToSqlExample);
     },
   };
-}
-
-function heldOutExamples(tokenizer: Tokenizer, end: number, count: number): HeldOut[] {
-  return Array.from({ length: count }, (_, i) => tokenized(tokenizer, end, textToSqlExample(i, "held-out")));
 }

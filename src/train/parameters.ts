@@ -57,17 +57,18 @@ export async function loraParameters(
 }
 
 /**
- * A model from nothing: normal numbers with a deviation of 0.02, smaller in what writes to the residual stream (Radford et
- * al. 2019, section 2.3), norms one, biases zero.
+ * A model from nothing: normal numbers, with a deviation of 0.02 in embeddings and 1/√inputs in matrices (LeCun et al. 1998,
+ * section 4.6), smaller in what writes to the residual stream (Radford et al. 2019, section 2.3); norms one, biases zero.
  */
 export function randomParameters(config: ModelConfig, seed: number): Parameters {
   const trained = allocate([...expectedTensors(config)]);
-  for (const [index, { name, data }] of trained.entries()) {
+  for (const [index, { name, shape, data }] of trained.entries()) {
     if (/norm\.weight$/.test(name)) data.fill(1);
     else if (name.endsWith(".bias")) data.fill(0);
     else {
+      const deviation = /_proj\.weight$/.test(name) ? 1 / Math.sqrt(shape[1] as number) : 0.02;
       const writes = /(o_proj|down_proj)\.weight$/.test(name);
-      fillNormal(data, writes ? 0.02 / Math.sqrt(2 * config.layers) : 0.02, seed, index);
+      fillNormal(data, writes ? deviation / Math.sqrt(2 * config.layers) : deviation, seed, index);
     }
   }
   return { trained, frozen: [], count: countOf(trained) };

@@ -406,7 +406,7 @@ describe("trajectory", () => {
 
 describe("demo", () => {
   test("shows three prompts and closes with the table", () => {
-    const shown = good(["demo", "--max-new-tokens", "8"]);
+    const shown = good(["demo", "--model", model, "--max-new-tokens", "8"]);
     expect(shown.match(/^> /gm)).toHaveLength(3);
     expect(shown.match(/same tokens$/gm)).toHaveLength(3 * (DECODERS.length - 1));
     expect(shown).toMatch(/^decoder +tokens\/s/m);

@@ -43,6 +43,8 @@ const columnNames = (reserved: boolean) =>
 const valueWords = (part: "train" | "reserved") =>
   new Set(Object.values(WORDS).flatMap((list) => list[part].flatMap((word) => word.split(" "))));
 
+const wordsOf = (names: readonly string[]) => new Set(names.flatMap((name) => name.split("_")));
+
 const common = <T>(one: Iterable<T>, other: ReadonlySet<T>) => [...one].filter((item) => other.has(item));
 
 describe("queries", () => {
@@ -166,7 +168,8 @@ describe("the splits", () => {
       fc.property(seed, split, (n, of) => {
         const { database } = textToSqlExample(n, of);
         for (const { name, columns, rows } of database.tables) {
-          expect(nouns(of)).toContain(name);
+          if (of === "held-out") expect(nouns(of)).toContain(name);
+          else expect(common(name.split("_"), wordsOf(nouns("held-out")))).toEqual([]);
           if (of === "held-out") continue;
           expect(common(columnNames(true), new Set(columns.map((column) => column.name)))).toEqual([]);
           expect(
@@ -179,6 +182,25 @@ describe("the splits", () => {
       }),
       { numRuns: 200 },
     );
+  });
+
+  test("training invents a part of its names, which are no known word and none twice in a schema", () => {
+    const known = wordsOf([...nouns("train"), ...columnNames(false)]);
+    let [invented, all] = [0, 0];
+    for (let i = 0; i < 300; i++) {
+      const { tables } = textToSqlExample(i, "train").database;
+      const names = tables.flatMap(({ name, columns }) => [
+        name,
+        ...columns.filter(({ role }) => role !== "key" && role !== "foreign").map((column) => column.name),
+      ]);
+      const made = names.filter((name) => !common(name.split("_"), known).length);
+      expect(new Set(made).size).toBe(made.length);
+      for (const name of made) expect(name).toMatch(/^[a-z]{4,10}(_[a-z]{4,10})?$/);
+      invented += made.length;
+      all += names.length;
+    }
+    expect(invented / all).toBeGreaterThan(0.25);
+    expect(invented / all).toBeLessThan(0.6);
   });
 
   test("name tables and columns as SQLite allows", async () => {

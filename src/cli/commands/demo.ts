@@ -1,37 +1,39 @@
 /**
- * `cllm demo`, and `npm start`: three prompts, the answer as autoregressive decoding writes it, then the other decoders
- * on the same prompt, each with its speed and whether it wrote the same tokens; at the end the table. For people.
+ * `cllm demo`, and `npm start`: the CLLM that comes with the package on questions of a small database; with --model, any
+ * model's decoders side by side; with --train, a small CLLM made from nothing. Knows only which of them is asked for.
  */
+import { existsSync } from "node:fs";
 import * as z from "zod";
-import {
-  DECODERS,
-  type DecoderName,
-  type GenerateOptions,
-  type Generation,
-  type LanguageModel,
-} from "../../generate/types.ts";
+import { CllmError } from "../../error.ts";
 import { type Command, defineCommand } from "../command.ts";
-import { decoderTable } from "../decoder-table.ts";
-import { machineName } from "../machine.ts";
-import { type Measurement, measurementOf, summarize, warmUp } from "../measure.ts";
-import { DEMO_MODEL, loadModel } from "../model.ts";
-import type { Terminal } from "../terminal.ts";
+import { loadModel, SHIPPED_MODEL } from "../model.ts";
 
 interface DemoSettings {
+  readonly question: readonly string[];
+  readonly train: boolean;
+  readonly out: string;
   readonly maxNewTokens: number;
 }
 
-const PROMPTS = [
-  "A baker makes 48 rolls. She sells half of them in the morning and a quarter of the rest at noon. How many rolls are left?",
-  "Write a Python function that returns the sum of the even numbers in a list, with a docstring and two examples.",
-  "Give me a short plan for a rainy Sunday at home with two children.",
-];
-
 export const demo: Command = defineCommand<DemoSettings>({
   name: "demo",
-  summary: "Show all decoders side by side on three prompts",
-  details: `Without a model it fetches ${DEMO_MODEL}.`,
+  summary: "Show a CLLM beside autoregressive decoding, or any model's decoders side by side",
+  details:
+    "Without --model it takes the text-to-SQL model that comes with cllm, asks a small database, and needs no network.",
   fields: {
+    question: z
+      .array(z.string().min(1))
+      .default([])
+      .meta({ description: "ask this of the database instead; may be repeated", placeholder: "text" }),
+    train: z
+      .boolean()
+      .default(false)
+      .meta({ description: "make a small CLLM from nothing first, in some five minutes" }),
+    out: z
+      .string()
+      .min(1)
+      .default("runs/demo")
+      .meta({ description: "where --train makes its models; an interrupted run goes on", placeholder: "folder" }),
     maxNewTokens: z
       .int()
       .min(1)
@@ -40,107 +42,32 @@ export const demo: Command = defineCommand<DemoSettings>({
   },
   examples: [
     ["cllm demo", "what npm start runs"],
-    ["cllm demo --precision fp32 --max-new-tokens 48", "in exact arithmetic, shorter"],
+    ['cllm demo --question "Which stages have a capacity over 1000? Show the name."', "one's own question"],
+    ["cllm demo --train", "pre-train, collect, train, and both decoders before and after"],
+    ["cllm demo --model model.gguf --max-new-tokens 48", "all decoders on three prompts to another model"],
   ],
-  async run({ maxNewTokens, ...settings }, terminal) {
-    await using model = await loadModel(settings, terminal, DEMO_MODEL);
-    const inputs = PROMPTS.map((prompt) =>
-      model.hasChatTemplate ? { messages: [{ role: "user" as const, content: prompt }] } : { prompt },
-    );
-    const shared = { maxNewTokens, signal: terminal.signal };
-    const { colors } = terminal;
-    const say = (text: string): void => {
-      if (!terminal.json) terminal.write(text);
-    };
-    say(
-      `${colors.bold(model.name)}, ${model.precision}, greedy, ${maxNewTokens} new tokens\n${colors.dim(machineName())}\n`,
-    );
-    for await (const progress of warmUp(model, inputs, DECODERS, shared)) terminal.progress(progress);
-    terminal.endProgress();
-    const measurements: Measurement[] = [];
-    for (const [index, input] of inputs.entries()) {
-      say(`\n${colors.bold(`> ${PROMPTS[index]}`)}\n\n`);
-      const baseline = await show(model, { ...shared, ...input, decoder: "ar" }, say);
-      measurements.push(measurementOf("ar", index, baseline, baseline));
-      say(`\n${racer("ar", baseline, maxNewTokens, terminal)}\n`);
-      for (const decoder of DECODERS.filter((name) => name !== "ar")) {
-        const generation = await race(model, { ...shared, ...input, decoder }, maxNewTokens, terminal);
-        const measurement = measurementOf(decoder, index, generation, baseline);
-        measurements.push(measurement);
-        say(`${racer(decoder, generation, maxNewTokens, terminal)}  ${verdict(measurement, terminal)}\n`);
-      }
+  async run({ question, train, out, maxNewTokens, ...settings }, terminal) {
+    const [first] = question;
+    if (settings.model !== undefined && (train || first !== undefined)) {
+      const flag = train ? "--train" : "--question";
+      throw new CllmError("usage", `${flag} is for the model that comes with cllm; leave --model away`);
     }
-    const summaries = summarize(measurements, DECODERS);
-    say(`\n${decoderTable(summaries, colors)}`);
-    if (terminal.json) {
-      const { name, precision } = model;
-      const report = {
-        model: name,
-        precision,
-        machine: machineName(),
-        prompts: PROMPTS.length,
-        maxNewTokens,
-        decoders: summaries,
-      };
-      terminal.write(`${JSON.stringify(report)}\n`);
+    if (train && first !== undefined)
+      throw new CllmError("usage", "--train asks its own questions; leave --question away");
+    if (train) {
+      const { demonstrateTraining } = await import("../demo/training.ts");
+      await demonstrateTraining(settings, out, terminal);
+      return;
     }
+    if (settings.model === undefined && !existsSync(SHIPPED_MODEL))
+      throw new CllmError("not-found", `the model that comes with cllm is not at ${SHIPPED_MODEL}; give --model`);
+    await using model = await loadModel({ ...settings, model: settings.model ?? SHIPPED_MODEL }, terminal);
+    if (settings.model !== undefined) {
+      const { demonstrateDecoders } = await import("../demo/decoders.ts");
+      await demonstrateDecoders(model, maxNewTokens, terminal);
+      return;
+    }
+    const { demonstrateTextToSql } = await import("../demo/text-to-sql.ts");
+    await demonstrateTextToSql(model, question, maxNewTokens, terminal);
   },
 });
-
-/** The answer as it comes. */
-async function show(model: LanguageModel, request: GenerateOptions, say: (text: string) => void): Promise<Generation> {
-  const stream = model.stream(request);
-  for (;;) {
-    const { done, value } = await stream.next();
-    if (done) {
-      say("\n");
-      return value;
-    }
-    say(value.text);
-  }
-}
-
-const CLEAR_LINE = "\r\x1b[2K";
-
-/** Runs a decoder without its text; where somebody looks, its line grows as its tokens come. */
-async function race(
-  model: LanguageModel,
-  request: GenerateOptions,
-  total: number,
-  terminal: Terminal,
-): Promise<Generation> {
-  const stream = model.stream(request);
-  let tokens = 0;
-  try {
-    for (;;) {
-      const { done, value } = await stream.next();
-      if (done) return value;
-      tokens += value.tokens.length;
-      if (terminal.interactive)
-        terminal.write(`${CLEAR_LINE}${label(request.decoder!)} ${bar(tokens, total, terminal)}`);
-    }
-  } finally {
-    if (terminal.interactive) terminal.write(CLEAR_LINE);
-  }
-}
-
-const label = (decoder: DecoderName): string => decoder.padEnd(Math.max(...DECODERS.map((name) => name.length)));
-
-const BAR = 24;
-
-function bar(tokens: number, total: number, { colors }: Terminal): string {
-  const filled = Math.round((tokens / total) * BAR);
-  return colors.cyan("█".repeat(filled)) + colors.dim("░".repeat(BAR - filled));
-}
-
-function racer(decoder: DecoderName, { tokens, stats }: Generation, total: number, terminal: Terminal): string {
-  const speed = `${stats.tokensPerSecond.toFixed(1).padStart(6)} tokens/s`;
-  const perPass = `${stats.tokensPerForward.toFixed(2)} tokens per pass`;
-  const head = `${label(decoder)} ${terminal.interactive ? `${bar(tokens.length, total, terminal)} ` : ""}`;
-  return `${head}${speed}  ${perPass}`;
-}
-
-function verdict({ speedup, matches }: Measurement, { colors }: Terminal): string {
-  const ratio = speedup === null ? "" : `${speedup.toFixed(2)}x  `;
-  return ratio + (matches ? colors.green("same tokens") : colors.red("other tokens than ar"));
-}

@@ -13,6 +13,7 @@ import type { GenerateOptions, Generation, LanguageModel, PromptInput } from "..
 import { type Command, type Common, defineCommand } from "../command.ts";
 import { formatDuration } from "../format.ts";
 import { loadModel } from "../model.ts";
+import { passColor } from "../passes.ts";
 import { asMessage, PROMPT_DETAILS, type PromptSettings, promptFields, readPrompt } from "../prompt.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -64,8 +65,6 @@ async function writeStream(
   colorPasses: boolean,
   terminal: Terminal,
 ): Promise<Generation> {
-  const { cyan, yellow, magenta, green } = terminal.colors;
-  const colors = [cyan, yellow, magenta, green];
   let passes = 0;
   let last = "";
   try {
@@ -73,7 +72,7 @@ async function writeStream(
     for (;;) {
       const { done, value } = await stream.next();
       if (done) return value;
-      const color = colors[passes++ % colors.length]!;
+      const color = passColor(passes++, terminal.colors);
       if (value.text === "") continue;
       terminal.write(colorPasses ? color(value.text) : value.text);
       last = value.text;

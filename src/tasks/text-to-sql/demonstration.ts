@@ -1,8 +1,13 @@
 /**
  * A database for showing the task: a small music festival, made by hand, with questions and their queries. Its tables
- * are none that training has. Knows no model.
+ * are none that training has. Questions about it can be drawn without end, for a model that knows this database only.
+ * Knows no model.
  */
+import { hash } from "../../hash.ts";
+import { drawQuestion, type TextToSqlQuestion } from "./example.ts";
+import { Random } from "./random.ts";
 import { type Column, type Database, textToSqlPrompt } from "./schema.ts";
+import type { Split } from "./words.ts";
 
 const id: Column = { name: "id", role: "key" };
 
@@ -111,4 +116,20 @@ export const DEMONSTRATION_QUESTIONS: readonly DemonstrationQuestion[] = [
 
 function ask(question: string, sql: string): DemonstrationQuestion {
   return { question, prompt: textToSqlPrompt(DEMONSTRATION.tables, question), sql };
+}
+
+/** One question in this many is held out. */
+const HELD_OUT = 8;
+
+/**
+ * A drawn question about the demonstration's database, whose prompt leaves the schema out, because there is but one. A
+ * question belongs to one split, by its words, so that held-out ones are never trained on.
+ */
+export function demonstrationExample(seed: number, split: Split): TextToSqlQuestion & { readonly prompt: string } {
+  for (let attempt = 0; ; attempt++) {
+    const drawn = drawQuestion(new Random(seed, attempt, 3), DEMONSTRATION);
+    const words = hash(...Array.from(drawn.question, (character) => character.codePointAt(0) as number));
+    const heldOut = words % HELD_OUT === 0;
+    if (heldOut === (split === "held-out")) return { ...drawn, prompt: textToSqlPrompt([], drawn.question) };
+  }
 }

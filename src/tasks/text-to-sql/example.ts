@@ -54,7 +54,7 @@ function checkWhole(what: string, value: number): void {
 }
 
 /** A question that the database can answer. Every database can be counted, so that the search ends. */
-function drawQuestion(random: Random, database: Database): TextToSqlQuestion {
+export function drawQuestion(random: Random, database: Database): TextToSqlQuestion {
   for (;;) {
     const kind = drawKind(random);
     const slots = drawSlots(random, database, kind.slots);

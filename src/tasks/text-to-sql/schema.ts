@@ -3,6 +3,7 @@
  * it in SQLite. Knows no questions.
  */
 import { COLUMNS, type ColumnChoice, type Values } from "./columns.ts";
+import { inventing, type Rename } from "./invented.ts";
 import type { Random } from "./random.ts";
 import { RARE_CATEGORIES, RARE_NUMBERS } from "./rare-columns.ts";
 import { CHILDREN, type Noun, OFF_TOPIC, OTHER_NOUNS, TOPICS } from "./topics.ts";
@@ -63,9 +64,11 @@ export function drawSchema(random: Random, split: Split): DrawnTable[] {
   else if (shape >= 9) links.push([child, draw([parent, child], (noun) => CHILDREN[noun.kind].includes(child.kind))]);
 
   const nouns = [...new Set(links.flat())];
+  const rename: Rename = split === "train" ? inventing(random.split(0)) : (name) => name;
+  const called = new Map(nouns.map((noun) => [noun, rename(noun.name)]));
   return random.sample(nouns, nouns.length).map((noun) => {
-    const references = links.filter(([from]) => from === noun).map(([, to]) => to.name);
-    return drawTable(random, split, noun, references, nouns);
+    const references = links.filter(([from]) => from === noun).map(([, to]) => called.get(to)!);
+    return drawTable(random, split, noun, { name: called.get(noun)!, references, rename }, nouns);
   });
 }
 
@@ -90,18 +93,24 @@ function drawTable(
   random: Random,
   split: Split,
   noun: Noun,
-  references: readonly string[],
+  {
+    name,
+    references,
+    rename,
+  }: { readonly name: string; readonly references: readonly string[]; readonly rename: Rename },
   nouns: readonly Noun[],
 ): DrawnTable {
   const { labels, categories, numbers, dates } = COLUMNS[noun.kind];
   const columns: DrawnColumn[] = [];
+  const chosen: { readonly name: string }[] = [];
   const add = (role: Role, list: readonly ColumnChoice[]) => {
-    const free = list.filter(unlike([...columns, ...nouns]));
+    const free = list.filter(unlike([...chosen, ...nouns]));
     const reserved = split === "held-out" && random.chance(0.4) ? free.filter((choice) => choice.reserved) : [];
     const pool = reserved.length > 0 ? reserved : free.filter((choice) => !choice.reserved);
     if (pool.length === 0) return;
     const { name, values } = random.pick(pool);
-    columns.push({ name, role, values });
+    chosen.push({ name });
+    columns.push({ name: rename(name), role, values });
   };
   const orRare = (own: readonly ColumnChoice[], rare: readonly ColumnChoice[]) =>
     split === "train" && random.chance(0.4) ? rare : own;
@@ -115,7 +124,7 @@ function drawTable(
   const label = columns.filter((column) => column.role === "label");
   const rest = columns.filter((column) => column.role !== "label");
   return {
-    name: noun.name,
+    name,
     columns: [
       { name: "id", role: "key", values: null },
       ...label,

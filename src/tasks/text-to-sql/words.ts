@@ -3,6 +3,7 @@
  * split, so that a model can only have copied them. Knows nothing of tables.
  */
 import type { Random } from "./random.ts";
+import { splice } from "./splice.ts";
 
 /** Schemas, nouns, columns and words of one split are those that the other never sees. */
 export type Split = "train" | "held-out";
@@ -146,10 +147,21 @@ function inventName(random: Random, ends: string): string {
   return [STARTS, MIDDLES, ends].map((syllables) => random.pick(syllables.split(" "))).join("");
 }
 
-/** A word of one split: only train's in training, reserved and other ones in equal parts where held out. */
+const RESERVED = new Set(Object.values(WORDS).flatMap(({ reserved }) => reserved.flatMap((word) => word.split(" "))));
+const SINGLE = new Map(
+  Object.entries(WORDS).map(([kind, { train }]) => [kind, train.filter((word) => !/ /.test(word))]),
+);
+
+/**
+ * A word of one split: only train's in training, some of them spliced, reserved and other ones in equal parts where held out.
+ */
 export function drawWord(random: Random, kind: WordKind, split: Split): string {
   const ends = ENDS[kind];
   if (ends !== undefined && random.chance(0.25)) return inventName(random, ends);
   const { train, reserved } = WORDS[kind];
+  if (split === "train" && random.chance(0.2)) {
+    const spliced = splice(random, SINGLE.get(kind)!, (word) => RESERVED.has(word));
+    if (spliced !== null) return spliced;
+  }
   return random.pick(split === "held-out" && reserved.length > 0 && random.chance(0.5) ? reserved : train);
 }

@@ -1,0 +1,122 @@
+/**
+ * What recipes are made of: a tokenizer trained on their texts, a configuration, and training that writes a model. Each is
+ * done once; where its result is there, it is read. Knows no task.
+ */
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { openCheckpoint } from "../checkpoint/open.ts";
+import type { HuggingFaceTokenizerSource } from "../checkpoint/tokenizer-source.ts";
+import { writeHuggingFace } from "../checkpoint/write-huggingface.ts";
+import { writeWhole } from "../checkpoint/write-whole.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { memoryWeights } from "../model/memory-weights.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import { trainedTokenizerConfig, trainTokenizer } from "../text/train-tokenizer.ts";
+import { evaluate, type HeldOut } from "../train/evaluate.ts";
+import type { Example } from "../train/objectives.ts";
+import { fullParameters, type Parameters, randomParameters } from "../train/parameters.ts";
+import type { TrainSettings } from "../train/settings.ts";
+import type { ExampleSource } from "../train/source.ts";
+import { type TrainRecord, train } from "../train/train.ts";
+import { Trainer } from "../train/trainer.ts";
+
+/** Sizes of a model of the Llama family. */
+export interface ModelScale {
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly intermediateSize: number;
+}
+
+export const CONTEXT = 512;
+/** Tokens of an answer, at most, in evaluations. */
+export const LONGEST_ANSWER = 96;
+export const BLOCK_SIZE = 16;
+
+/** The end of sequence of the tokenizers that `tokenizerOf` makes. */
+export const endOf = (tokenizer: Tokenizer): number => tokenizer.encode("<|end|>")[0] as number;
+
+/** Trained once, then read back from `folder`. */
+export async function tokenizerOf(
+  folder: string,
+  vocabSize: number,
+  corpus: () => Iterable<string>,
+): Promise<HuggingFaceTokenizerSource> {
+  const path = join(folder, "tokenizer.json");
+  if (!existsSync(path)) {
+    const trained = trainTokenizer(corpus(), { vocabSize });
+    await writeWhole(path, async (handle) => handle.appendFile(`${JSON.stringify(trained)}\n`));
+  }
+  return {
+    kind: "huggingface",
+    tokenizerJson: JSON.parse(await readFile(path, "utf8")) as object,
+    tokenizerConfig: trainedTokenizerConfig(CONTEXT),
+    chatTemplate: null,
+  };
+}
+
+export function configOf(scale: ModelScale, end: number): ModelConfig {
+  const { vocabSize, hiddenSize, layers, heads, kvHeads, intermediateSize } = scale;
+  return {
+    ...{ family: "llama", vocabSize, hiddenSize, layers, heads, kvHeads, intermediateSize },
+    headSize: hiddenSize / heads,
+    ...{ contextLength: CONTEXT, normEpsilon: 1e-5, ropeTheta: 10_000, ropeScaling: null, slidingWindow: null },
+    ...{ tiedHead: true, attentionBias: false, outputBias: false, queryKeyNorm: false },
+    ...{ bosTokenId: null, eosTokenIds: [end] },
+  };
+}
+
+/** A question and its answer as tokens, the end of sequence behind it. */
+export function tokenized(tokenizer: Tokenizer, prompt: string, completion: string): Example {
+  return {
+    promptIds: tokenizer.encode(prompt),
+    completionIds: Int32Array.of(...tokenizer.encode(completion), endOf(tokenizer)),
+  };
+}
+
+export interface StageOptions {
+  readonly config: ModelConfig;
+  readonly tokenizer: HuggingFaceTokenizerSource;
+  readonly settings: TrainSettings;
+  readonly examples: ExampleSource;
+  readonly heldOut: readonly HeldOut[];
+  /** The model to begin with; null for random weights. */
+  readonly from: string | null;
+  /** Where the model goes, and where its unfinished run lives. */
+  readonly to: string;
+  readonly run: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Trains a model and writes it as a Hugging Face directory in F16. Nothing where that is there already. */
+export async function* trainStage(options: StageOptions): AsyncGenerator<TrainRecord, void, void> {
+  const { config, tokenizer, settings, examples, heldOut, from, to, run, signal } = options;
+  if (existsSync(to)) return;
+  const parameters = from === null ? randomParameters(config, settings.seed) : await loaded(from, config);
+  await using trainer = await Trainer.create(config, parameters, settings);
+  const measure = () =>
+    evaluate(config, parameters.trained, heldOut, {
+      blockSize: BLOCK_SIZE,
+      stopIds: new Set(config.eosTokenIds),
+      maxNewTokens: LONGEST_ANSWER,
+      signal,
+    });
+  yield* train(trainer, examples, settings, {
+    folder: run,
+    signal,
+    ...(heldOut.length > 0 ? { evaluate: measure } : {}),
+  });
+  await writeHuggingFace(to, { config, weights: memoryWeights(parameters.trained), tokenizer }, { dtype: "F16" });
+}
+
+async function loaded(folder: string, config: ModelConfig): Promise<Parameters> {
+  const checkpoint = await openCheckpoint(folder);
+  try {
+    return await fullParameters(config, checkpoint.weights);
+  } finally {
+    await checkpoint.close();
+  }
+}
