@@ -18,6 +18,7 @@ const ROOMS = [
   "runtime",
   "decode",
   "generate",
+  "data",
   "tasks",
   "trajectory",
   "train",

@@ -5,11 +5,11 @@
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { shorten } from "../checkpoint/near-miss.ts";
+import { type DataRow, readRows } from "../data/rows.ts";
 import { CllmError } from "../error.ts";
 import { unknownName } from "../generate/check.ts";
 import type { Message, PromptInput } from "../generate/types.ts";
 import { type FieldMapping, namedData } from "./known-datasets.ts";
-import { type DataRow, readRows } from "./rows.ts";
 
 /**
  * Which fields make the prompt: a `template`, else `messagesField`, else `promptField`, else what the first row has of

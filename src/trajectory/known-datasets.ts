@@ -5,8 +5,8 @@
  */
 import { join } from "node:path";
 import { nearMisses } from "../checkpoint/near-miss.ts";
+import { type DataRow, readRows } from "../data/rows.ts";
 import { CllmError } from "../error.ts";
-import { type DataRow, readRows } from "./rows.ts";
 
 /** How rows become prompts; see `DatasetOptions`. */
 export interface FieldMapping {

@@ -6,10 +6,10 @@
  */
 import * as z from "zod";
 import { writeWhole } from "../checkpoint/write-whole.ts";
+import { jsonItems } from "../data/json-items.ts";
 import { CllmError } from "../error.ts";
 import { check } from "../generate/check.ts";
 import { sharedLength } from "./collect.ts";
-import { jsonItems } from "./json-items.ts";
 import { contradiction } from "./store.ts";
 import type { CollectedCompletion } from "./types.ts";
 

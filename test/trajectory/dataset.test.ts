@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
+import { jsonItems } from "../../src/data/json-items.ts";
 import { toCandidates } from "../../src/trajectory/candidates.ts";
 import { type DatasetOptions, parseTemplate, readDataset } from "../../src/trajectory/dataset.ts";
-import { jsonItems } from "../../src/trajectory/json-items.ts";
 import { scriptedLanguageModel } from "../generate/scripted-language-model.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cllm-data-"));
