@@ -4,7 +4,8 @@
  * under any name. Knows no task and no model.
  */
 import { CllmError } from "../error.ts";
-import type { Sqlite, SqlValue } from "./sqlite.ts";
+import { hasTopLevelOrder } from "./sql-text.ts";
+import type { QueryFailure, Sqlite, SqlValue } from "./sqlite.ts";
 
 export interface SqlGrade {
   readonly correct: boolean;
@@ -12,6 +13,8 @@ export interface SqlGrade {
   readonly reason: "error" | "columns" | "rows" | "order" | null;
   /** What SQLite says where the reason is `error`. */
   readonly error: string | null;
+  /** What kind of failure that is. */
+  readonly failure: QueryFailure | null;
 }
 
 /** Numbers that differ by this little, relative to the larger one or to 1, are the same: sums in another order. */
@@ -24,9 +27,9 @@ export async function gradeSql(database: Sqlite, predicted: string, gold: string
     throw new CllmError("bad-input", `The gold query does not run (${expected.error}): ${gold}. Check the data.`);
   }
   const answer = await database.query(predicted);
-  if (!answer.ok) return { correct: false, reason: "error", error: answer.error };
+  if (!answer.ok) return { correct: false, reason: "error", error: answer.error, failure: answer.failure };
   const reason = difference(answer, expected, hasTopLevelOrder(gold));
-  return { correct: reason === null, reason, error: null };
+  return { correct: reason === null, reason, error: null, failure: null };
 }
 
 interface Rows {
@@ -78,17 +81,4 @@ function sameValue(one: SqlValue, other: SqlValue): boolean {
 /** Text as it is, bytes in a form that no text has, null as null. */
 function comparable(value: SqlValue): string | number | null {
   return value instanceof Uint8Array ? `\0${Buffer.from(value).toString("hex")}` : value;
-}
-
-/** What has no structure of its own: strings, quoted names and comments. */
-const OPAQUE = /'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|\/\*[\s\S]*?\*\//g;
-
-/** Whether a query orders its rows, rather than those of something in parentheses. */
-export function hasTopLevelOrder(sql: string): boolean {
-  let text = sql.replace(OPAQUE, " ");
-  for (let inner = ""; inner !== text; ) {
-    inner = text;
-    text = text.replace(/\([^()]*\)/g, " ");
-  }
-  return /\bORDER\s+BY\b/i.test(text);
 }

@@ -1,18 +1,22 @@
 /**
  * SQLite in WebAssembly, for questions put to a database by a model: one SELECT at a time, which cannot write, and
  * whose time, rows and memory are bounded. What a query does wrong is a value, not an error, because it is the
- * model's. Knows nothing of where queries come from.
+ * model's. A database is a copy in memory, made by a script or from the bytes of a file, which nothing changes. Knows
+ * nothing of where queries come from.
  */
 import { createRequire } from "node:module";
 import type { BindParams, Database, SqlJsStatic, Statement } from "sql.js";
 import { CllmError } from "../error.ts";
 import { TimeLimitError, withinTime } from "../text/within-time.ts";
+import { verbOf } from "./sql-text.ts";
 
 export type SqlValue = number | string | Uint8Array | null;
 
 export interface QueryLimits {
   /** More rows are an error. Default: 10,000. */
   readonly maxRows?: number;
+  /** Bytes of all values together; more are an error. Default: 32 MiB. */
+  readonly maxBytes?: number;
   /** Default: 2,000. */
   readonly timeoutMs?: number;
 }
@@ -23,8 +27,12 @@ export interface QueryRows {
   readonly rows: readonly (readonly SqlValue[])[];
 }
 
+/** Why a query gives no rows: `refused` is one that is no single SELECT, `limit` one that gives or takes too much. */
+export type QueryFailure = "empty" | "error" | "refused" | "limit" | "timeout";
+
 export interface QueryError {
   readonly ok: false;
+  readonly failure: QueryFailure;
   /** What is wrong with the query, in one sentence. */
   readonly error: string;
 }
@@ -40,9 +48,12 @@ export interface Sqlite extends Disposable {
 const HEAP_BYTES = 64 << 20;
 const SCRIPT_TIMEOUT_MS = 10_000;
 
-/** Makes a database by a script of statements. Throws `bad-input` where the script does not run. */
-export async function openSqlite(script: string): Promise<Sqlite> {
-  const database = new MemoryDatabase(script);
+/**
+ * Opens a database: made by a script of statements, or a copy of a database file's bytes. Throws `bad-input` where the
+ * script does not run, `bad-file` where the bytes are no database.
+ */
+export async function openSqlite(source: string | Uint8Array): Promise<Sqlite> {
+  const database = new MemoryDatabase(source);
   await database.open();
   return database;
 }
@@ -63,13 +74,13 @@ async function startSqlite(): Promise<SqlJsStatic> {
 }
 
 class MemoryDatabase implements Sqlite {
-  readonly #script: string;
+  readonly #source: string | Uint8Array;
   #database: Database | null = null;
   #openedIn: Promise<SqlJsStatic> | null = null;
   #closed = false;
 
-  constructor(script: string) {
-    this.#script = script;
+  constructor(source: string | Uint8Array) {
+    this.#source = source;
   }
 
   /**
@@ -82,40 +93,45 @@ class MemoryDatabase implements Sqlite {
       const started = instance;
       const sqlite = await started;
       if (started === instance && !this.#isOpen()) {
-        this.#database = this.#run(new sqlite.Database());
+        this.#database = this.#prepare(new sqlite.Database(typeof this.#source === "string" ? null : this.#source));
         this.#openedIn = started;
       }
     }
   }
 
   #isOpen(): boolean {
-    if (this.#closed) throw new CllmError("disposed", "The database is closed; open it again by its script.");
+    if (this.#closed) throw new CllmError("disposed", "The database is closed; open it again.");
     return this.#database !== null && this.#openedIn === instance;
   }
 
-  #run(database: Database): Database {
+  #prepare(database: Database): Database {
     try {
       withinTime(SCRIPT_TIMEOUT_MS, () => {
-        database.exec(`PRAGMA hard_heap_limit = ${HEAP_BYTES}`);
-        database.exec(this.#script);
+        database.exec(`PRAGMA hard_heap_limit = ${HEAP_BYTES}; PRAGMA trusted_schema = OFF`);
+        database.exec(typeof this.#source === "string" ? this.#source : "SELECT COUNT(*) FROM sqlite_master");
         database.exec("PRAGMA query_only = ON");
       });
       return database;
     } catch (error) {
-      if (error instanceof TimeLimitError) instance = null;
+      if (isBroken(error)) instance = null;
       else database.close();
-      const message = `The database's script does not run (${(error as Error).message}).`;
-      throw new CllmError("bad-input", `${message} Check its statements.`, { cause: error });
+      const reason = (error as Error).message;
+      throw typeof this.#source === "string"
+        ? new CllmError("bad-input", `The database's script does not run (${reason}). Check its statements.`, {
+            cause: error,
+          })
+        : new CllmError("bad-file", `It is no SQLite database (${reason}). Check the file.`, { cause: error });
     }
   }
 
-  async query(sql: string, { maxRows = 10_000, timeoutMs = 2_000 }: QueryLimits = {}): Promise<QueryResult> {
+  async query(sql: string, limits: QueryLimits = {}): Promise<QueryResult> {
+    const { maxRows = 10_000, maxBytes = 32 << 20, timeoutMs = 2_000 } = limits;
     while (!this.#isOpen()) await this.open();
     try {
-      return withinTime(timeoutMs, () => runSelect(this.#database!, sql, maxRows));
+      return withinTime(timeoutMs, () => runSelect(this.#database!, sql, maxRows, maxBytes));
     } catch (error) {
-      if (error instanceof TimeLimitError) instance = null;
-      return { ok: false, error: (error as Error).message };
+      if (isBroken(error)) instance = null;
+      return failed(failureOf(error as Error), (error as Error).message);
     }
   }
 
@@ -126,23 +142,35 @@ class MemoryDatabase implements Sqlite {
   }
 }
 
-function runSelect(database: Database, sql: string, maxRows: number): QueryResult {
-  const statements = database.iterateStatements(sql);
-  const first = statements.next();
-  if (first.done) return { ok: false, error: "there is no statement" };
-  const statement: Statement = first.value;
-  if (!/^SELECT\b/i.test(withoutComments(statement.getSQL()))) return { ok: false, error: "it is no SELECT" };
-  const columns = statement.getColumnNames();
-  const rows: SqlValue[][] = [];
-  while (statement.step()) {
-    if (rows.length === maxRows) return { ok: false, error: `it gives more than ${maxRows} rows` };
-    rows.push(statement.get(null as unknown as BindParams));
-  }
-  if (!statements.next().done) return { ok: false, error: "there is more than one statement" };
-  return { ok: true, columns, rows };
+/** Whether SQLite was stopped in the middle of something: its own errors are plain ones. */
+function isBroken(error: unknown): boolean {
+  return !(error instanceof Error) || error.constructor !== Error;
 }
 
-/** A statement from its first word on. */
-function withoutComments(sql: string): string {
-  return sql.replace(/^(\s|--[^\n]*(\n|$)|\/\*[\s\S]*?(\*\/|$))+/, "");
+function failureOf(error: Error): QueryFailure {
+  if (error instanceof TimeLimitError) return "timeout";
+  const tooMuch = error instanceof RangeError || /out of memory|too big|too many/i.test(error.message);
+  return tooMuch ? "limit" : "error";
+}
+
+const failed = (failure: QueryFailure, error: string): QueryError => ({ ok: false, failure, error });
+
+function runSelect(database: Database, sql: string, maxRows: number, maxBytes: number): QueryResult {
+  const statements = database.iterateStatements(sql);
+  const first = statements.next();
+  if (first.done) return failed("empty", "there is no statement");
+  const statement: Statement = first.value;
+  if (!["SELECT", "VALUES"].includes(verbOf(statement.getSQL()))) return failed("refused", "it is no SELECT");
+  const columns = statement.getColumnNames();
+  const rows: SqlValue[][] = [];
+  let bytes = 0;
+  while (statement.step()) {
+    if (rows.length === maxRows) return failed("limit", `it gives more than ${maxRows} rows`);
+    const row: SqlValue[] = statement.get(null as unknown as BindParams);
+    for (const value of row) bytes += typeof value === "number" || value === null ? 8 : 8 + value.length;
+    if (bytes > maxBytes) return failed("limit", `it gives more than ${maxBytes} bytes`);
+    rows.push(row);
+  }
+  if (!statements.next().done) return failed("refused", "there is more than one statement");
+  return { ok: true, columns, rows };
 }

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { nearMisses } from "../checkpoint/near-miss.ts";
 import { type DataRow, readRows } from "../data/rows.ts";
 import { CllmError } from "../error.ts";
+import { readSchemas, schemaLines } from "../tasks/spider/schema.ts";
 
 /** How rows become prompts; see `DatasetOptions`. */
 export interface FieldMapping {
@@ -34,10 +35,10 @@ const KNOWN: Readonly<Record<string, KnownDataset>> = {
     files: { train: "spider/train.json", dev: "spider/dev.json" },
     mapping: { template: "{schema}\nQuestion: {question}\nSQL:", answerField: "query" },
     async prepare(folder) {
-      const schemas = await spiderSchemas(join(folder, "spider/tables.json"));
+      const schemas = await readSchemas(join(folder, "spider/tables.json"));
       return ({ fields, where }) => {
         const schema = schemas.get(String(fields["db_id"]));
-        if (schema !== undefined) return { ...fields, schema };
+        if (schema !== undefined) return { ...fields, schema: schemaLines(schema) };
         throw new CllmError("bad-input", `${where}: db_id is ${String(fields["db_id"])}, which tables.json lacks`);
       };
     },
@@ -95,21 +96,4 @@ export function namedData(name: string, folder: string | undefined): NamedData {
       for await (const row of readRows(path)) yield prepare ? { ...row, fields: prepare(row) } : row;
     },
   };
-}
-
-/** Every database as text, a line for each table: `name(column, column)`. */
-async function spiderSchemas(path: string): Promise<ReadonlyMap<string, string>> {
-  const schemas = new Map<string, string>();
-  for await (const { fields, where } of readRows(path)) {
-    const { db_id, table_names_original: tables, column_names_original: columns } = fields;
-    if (typeof db_id !== "string" || !Array.isArray(tables) || !Array.isArray(columns)) {
-      throw new CllmError("bad-file", `${where} lacks db_id, table_names_original or column_names_original`);
-    }
-    const lines = tables.map((table, index) => {
-      const own = columns.filter((column) => Array.isArray(column) && column[0] === index);
-      return `${table}(${own.map((column) => column[1]).join(", ")})`;
-    });
-    schemas.set(db_id, lines.join("\n"));
-  }
-  return schemas;
 }

@@ -1,7 +1,8 @@
 /** The grader's known traps: duplicates, order, types, tolerance, errors. */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { gradeSql, hasTopLevelOrder } from "../../src/tasks/sql-grader.ts";
+import { gradeSql } from "../../src/tasks/sql-grader.ts";
+import { hasTopLevelOrder, verbOf, withoutDistinct } from "../../src/tasks/sql-text.ts";
 import { openSqlite, type Sqlite } from "../../src/tasks/sqlite.ts";
 
 let database: Sqlite;
@@ -37,7 +38,7 @@ describe("right is", () => {
       "SELECT title FROM (SELECT title, length FROM song ORDER BY title) WHERE length > 3",
     ],
   ])("%s", async (_, predicted, gold) => {
-    expect(await grade(predicted, gold)).toEqual({ correct: true, reason: null, error: null });
+    expect(await grade(predicted, gold)).toEqual({ correct: true, reason: null, error: null, failure: null });
   });
 });
 
@@ -110,6 +111,31 @@ test.each([
   ["SELECT SUM(a) OVER (ORDER BY c) FROM b", false],
   ['SELECT "ORDER BY" FROM b', false],
   ["SELECT a FROM b WHERE c = ')' OR d IN (SELECT 1 ORDER BY 1)", false],
+  ["SELECT a FROM b /* ORDER BY a", false],
+  ["SELECT a - b / c [d FROM e ORDER BY a", true],
 ])("%s orders its rows: %s", (sql, ordered) => {
   expect(hasTopLevelOrder(sql)).toBe(ordered);
+});
+
+test("parentheses without end are looked through once", () => {
+  expect(hasTopLevelOrder(`${"(".repeat(100_000)}1${")".repeat(100_000)} ORDER BY 1`)).toBe(true);
+});
+
+test.each([
+  ["SELECT 1", "SELECT"],
+  ["-- a\n/* b */ select 1", "SELECT"],
+  ["WITH x AS (DELETE) SELECT 1", "SELECT"],
+  ["WITH x AS (SELECT 1) DELETE FROM y", "DELETE"],
+  ["with x(select_) as (values (1)), y as (select 2) insert into z select 1", "INSERT"],
+  ["PRAGMA x", "PRAGMA"],
+  ["", ""],
+  ["(SELECT 1)", ""],
+])("%j does %j", (sql, verb) => {
+  expect(verbOf(sql)).toBe(verb);
+});
+
+test("every DISTINCT goes, but none within a string", () => {
+  const sql = "SELECT DISTINCT a, COUNT(distinct b), 'DISTINCT', \"distinct\", distincts FROM c -- distinct";
+  const dropped = "SELECT  a, COUNT( b), 'DISTINCT', \"distinct\", distincts FROM c -- distinct";
+  expect(withoutDistinct(sql)).toBe(dropped);
 });
