@@ -8,15 +8,15 @@ import type { SqlValue } from "../sqlite.ts";
 
 export type ResultRows = readonly (readonly SqlValue[])[];
 
-/** Trials of one column in one place, before a search among look-alike columns is given up. */
-const MAX_TRIALS = 20_000;
+/** Values looked at before a search among look-alike columns is given up; some seconds. */
+const MAX_VALUES = 20_000_000;
 
-/** Whether the results are the same; null where that is not decided within `maxTrials`. */
+/** Whether the results are the same; null where looking at `maxValues` values does not decide it. */
 export function sameResult(
   gold: ResultRows,
   predicted: ResultRows,
   ordered: boolean,
-  maxTrials: number = MAX_TRIALS,
+  maxValues: number = MAX_VALUES,
 ): boolean | null {
   if (gold.length !== predicted.length) return false;
   if (gold.length === 0) return true;
@@ -26,7 +26,7 @@ export function sameResult(
   const predictedColumns = columnsOf(predicted, width);
   return ordered
     ? sameColumns(goldColumns, predictedColumns)
-    : sameBag(goldColumns, predictedColumns, gold.length, maxTrials);
+    : sameBag(goldColumns, predictedColumns, gold.length, maxValues);
 }
 
 /** Every value as a key that equal values share, column by column. */
@@ -55,15 +55,16 @@ function sameColumns(gold: readonly string[][], predicted: readonly string[][]):
  * Rows as a bag: finds the predicted column for one gold column after the other. Rows that agree in all columns so far
  * share a number, and both sides must have each number equally often.
  */
-function sameBag(gold: readonly string[][], predicted: readonly string[][], height: number, maxTrials: number) {
+function sameBag(gold: readonly string[][], predicted: readonly string[][], height: number, maxValues: number) {
   const used = predicted.map(() => false);
-  let trials = 0;
+  let values = 0;
   const search = (column: number, goldRows: Int32Array, predictedRows: Int32Array): boolean | null => {
     if (column === gold.length) return true;
     const failed = new Set<string>();
     for (let candidate = 0; candidate < predicted.length; candidate++) {
       if (used[candidate]) continue;
-      if (++trials > maxTrials) return null;
+      values += height;
+      if (values > maxValues) return null;
       const refined = refine(goldRows, gold[column]!, predictedRows, predicted[candidate]!);
       if (refined === null) continue;
       const twin = refined.predicted.join(); // a column that tells rows apart in the same way fails in the same way
