@@ -23,6 +23,7 @@ const ROOMS = [
   "trajectory",
   "train",
   "recipes",
+  "serve",
   "index",
   "cli",
 ];

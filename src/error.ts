@@ -19,6 +19,12 @@ export type ErrorCode =
   | "aborted" // the caller's AbortSignal fired
   | "engine" // ONNX Runtime failed
   | "diverged" // training went wrong: a loss that is not finite, or a collapse
+  | "unauthorized" // a server's key is missing or wrong
+  | "forbidden" // a request that the server takes from nobody, such as one for another host's name
+  | "too-large" // a request's body exceeds the server's limit
+  | "busy" // the server's queue is full
+  | "timeout" // a request took longer than the server allows
+  | "unavailable" // a model's worker ended, or the server is shutting down
   | "disposed"; // used after dispose()
 
 export class CllmError extends Error {

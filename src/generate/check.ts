@@ -86,6 +86,11 @@ function expectation(issue: z.core.$ZodIssue): string {
 
 function show(value: unknown): string {
   if (typeof value === "number") return String(value);
-  const text = JSON.stringify(value) ?? String(value);
+  let text: string;
+  try {
+    text = JSON.stringify(value) ?? String(value);
+  } catch {
+    text = "a value that is nested too deeply or holds itself"; // or a bigint
+  }
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }

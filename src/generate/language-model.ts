@@ -121,10 +121,12 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
         intact = true;
         requireAlive();
         if (done) break;
-        clock.count(value.prefill, performance.now() - start, value.accepted.length);
+        const { prefill, rows, draft: guesses = new Int32Array(0) } = value;
+        const ms = performance.now() - start;
+        clock.count(prefill, ms, value.accepted.length);
         known.set(value.accepted, length);
         length += value.accepted.length;
-        yield writer.write(value.accepted, stopIds);
+        yield { ...writer.write(value.accepted, stopIds), pass: { prefill, rows, ms, guesses } };
         requireAlive();
       }
       const { rest, ...written } = writer.end();

@@ -114,6 +114,19 @@ export interface Generation {
 export interface Chunk {
   readonly text: string;
   readonly tokens: TokenIds;
+  /** The pass that wrote it, for people who watch; absent from a last chunk without tokens. */
+  readonly pass?: Pass;
+}
+
+/** How a pass went. */
+export interface Pass {
+  /** Whether it ran the prompt; the first pass does, and no other. */
+  readonly prefill: boolean;
+  /** Tokens that went through the model. */
+  readonly rows: number;
+  readonly ms: number;
+  /** Guesses in flight after it, for what follows; none from decoders that keep none. */
+  readonly guesses: TokenIds;
 }
 
 /** What a pass of so many tokens costs here, in milliseconds; all that `auto` needs to know about a machine. */

@@ -1,0 +1,91 @@
+/**
+ * Answers in OpenAI's shapes, whole and as stream events, for chats and for completions. snake_case begins here. Knows no
+ * HTTP and no model.
+ *
+ * Extensions: `usage.completion_tokens_details` has `forwards` and `tokens_per_forward`; `cllm.seed` says which seed was
+ * drawn for the first choice; with `stream_options.include_passes` there is an event for each pass, and its `cllm` has
+ * `{ prefill, rows, ms, accepted, guesses }`, the last two lists of `{ id, text }`.
+ */
+import { randomUUID } from "node:crypto";
+import type { FinishReason, Stats } from "../generate/types.ts";
+import type { PassEvent, ServedGeneration } from "./backend.ts";
+import type { Asked } from "./bodies.ts";
+
+export type Endpoint = "chat" | "completion";
+
+/** Makes the objects of one answer: they share an id and a time. */
+export interface AnswerShapes {
+  whole(generations: readonly ServedGeneration[]): object;
+  /** Opens a choice of a stream; null where nothing needs to be said. */
+  opening(index: number): object | null;
+  /** What a pass wrote; null where that is nothing that anyone wants to see. */
+  event(index: number, event: PassEvent): object | null;
+  closing(index: number, generation: ServedGeneration): object;
+  /** The last event, where usage was asked for. */
+  usage(generations: readonly ServedGeneration[]): object;
+}
+
+const finish = (reason: FinishReason): string => (reason === "length" ? "length" : "stop");
+
+export function answerShapes(endpoint: Endpoint, { model, seed, requests, includeUsage }: Asked): AnswerShapes {
+  const chat = endpoint === "chat";
+  const id = `${chat ? "chatcmpl" : "cmpl"}-${randomUUID()}`;
+  const created = Math.floor(Date.now() / 1000);
+  const prompts = new Set(requests.map(({ prompt }) => prompt)).size; // a chat has one, which is undefined
+  const perPrompt = requests.length / prompts;
+  const head = (object: string): object => ({ id, object, created, model });
+  const seeded = seed === null ? {} : { cllm: { seed } };
+
+  const chunk = (choices: readonly object[], more: object = {}): object => ({
+    ...head(chat ? "chat.completion.chunk" : "text_completion"),
+    choices,
+    ...(includeUsage && { usage: null }),
+    ...more,
+  });
+  const choice = (index: number, text: string | null, finishReason: string | null): object =>
+    chat
+      ? { index, delta: text === null ? {} : { content: text }, logprobs: null, finish_reason: finishReason }
+      : { index, text: text ?? "", logprobs: null, finish_reason: finishReason };
+
+  return {
+    whole: (generations) => ({
+      ...head(chat ? "chat.completion" : "text_completion"),
+      choices: generations.map(({ text, finishReason }, index) => ({
+        index,
+        ...(chat ? { message: { role: "assistant", content: text, refusal: null } } : { text }),
+        logprobs: null,
+        finish_reason: finish(finishReason),
+      })),
+      usage: usageOf(generations, perPrompt),
+      ...seeded,
+    }),
+    opening: (index) => {
+      if (!chat) return null;
+      const delta = { role: "assistant", content: "" };
+      return chunk([{ index, delta, logprobs: null, finish_reason: null }], seeded);
+    },
+    event: (index, { text, pass }) => {
+      if (pass === undefined) return text === "" ? null : chunk([choice(index, text, null)]);
+      return chunk([choice(index, text, null)], { cllm: pass });
+    },
+    closing: (index, { finishReason }) => chunk([choice(index, null, finish(finishReason))]),
+    usage: (generations) => chunk([], { usage: usageOf(generations, perPrompt) }),
+  };
+}
+
+/** Tokens of an answer. A prompt counts once, however many choices it has. */
+function usageOf(generations: readonly ServedGeneration[], perPrompt: number): object {
+  const sum = (of: (stats: Stats) => number, every = 1): number =>
+    generations.reduce((total, { stats }, i) => total + (i % every === 0 ? of(stats) : 0), 0);
+  const prompt = sum(({ promptTokens }) => promptTokens, perPrompt);
+  const completion = sum(({ newTokens }) => newTokens);
+  const forwards = sum((stats) => stats.forwards);
+  const decoded = completion - generations.length; // the first token of each comes with its prompt
+  return {
+    prompt_tokens: prompt,
+    completion_tokens: completion,
+    total_tokens: prompt + completion,
+    prompt_tokens_details: { cached_tokens: sum(({ cachedTokens }) => cachedTokens, perPrompt) },
+    completion_tokens_details: { forwards, tokens_per_forward: forwards === 0 ? 0 : decoded / forwards },
+  };
+}

@@ -1,0 +1,191 @@
+/**
+ * The HTTP of the server: routes, who may ask, limits, and errors in OpenAI's shape. Models are behind `Models`, bodies
+ * and answers next door. Listens on nothing, so tests call it without a port.
+ */
+import type { ServerResponse } from "node:http";
+import { type Context, Hono } from "hono";
+import { cors } from "hono/cors";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { CllmError } from "../error.ts";
+import { answerShapes, type Endpoint } from "./answers.ts";
+import { type Asked, readChatBody, readCompletionBody } from "./bodies.ts";
+import { generate, type RunContext, type ServedEvent } from "./generation.ts";
+import { keyCheck, requireLocalName } from "./guards.ts";
+import { answerTo, RequestError } from "./http-error.ts";
+import { readJson } from "./json-body.ts";
+import { createMetrics } from "./metrics.ts";
+import type { Models } from "./models.ts";
+import { eventStream } from "./sse.ts";
+
+export interface AppOptions {
+  readonly models: Models;
+  /** Key that requests must carry; default: none is needed. */
+  readonly apiKey?: string | undefined;
+  /** Answer only requests for this machine's own names. Default: true. */
+  readonly localNamesOnly?: boolean;
+  /** Origins whose pages may ask; default: none. */
+  readonly corsOrigins?: readonly string[];
+  /** Most bytes of a body. Default: 1 MiB. */
+  readonly maxBodyBytes?: number;
+  /** Most time from a request's arrival to the end of its answer. Default: ten minutes. */
+  readonly timeoutMs?: number;
+  /** Who asks, for the queue's turns. Default: everybody is the same client. */
+  readonly clientOf?: (c: Context) => string;
+  /** A line for each request. */
+  readonly log?: ((line: string) => void) | undefined;
+  /** What went wrong inside. Default: standard error. */
+  readonly reportError?: (error: unknown) => void;
+  /** Fires when no new requests are to be taken. */
+  readonly draining?: AbortSignal | undefined;
+}
+
+const DEFAULT_BODY_BYTES = 1 << 20;
+const DEFAULT_TIMEOUT_MS = 600_000;
+const HANG_UP_MS = 5_000; // for reading what was written in time
+const ENDPOINTS: Readonly<Record<string, string>> = {
+  "/v1/chat/completions": "chat",
+  "/v1/completions": "completion",
+  "/v1/models": "models",
+  "/health": "health",
+  "/metrics": "metrics",
+};
+
+export function createApp(options: AppOptions): Hono {
+  const { models, apiKey, localNamesOnly = true, corsOrigins = [], draining, log } = options;
+  const { maxBodyBytes = DEFAULT_BODY_BYTES, timeoutMs = DEFAULT_TIMEOUT_MS, clientOf = () => "" } = options;
+  const { reportError = (error) => void process.stderr.write(`${stackOf(error)}\n`) } = options;
+  const metrics = createMetrics();
+  const started = Math.floor(Date.now() / 1000);
+  const app = new Hono();
+
+  const retryAfterS = (): number => {
+    const rounds = models.status().map(({ running, waiting }) => waiting / Math.max(1, running));
+    return Math.min(60, Math.max(1, Math.ceil(metrics.meanSeconds * Math.max(...rounds))));
+  };
+  const failure = (error: unknown): { status: number; headers: Record<string, string>; body: object } => {
+    const { status, headers, body, internal } = answerTo(error, retryAfterS());
+    if (internal) reportError(error);
+    return { status, headers: { ...headers }, body };
+  };
+
+  app.onError((error, c) => {
+    const { status, headers, body } = failure(error);
+    return c.json(body, status as ContentfulStatusCode, headers);
+  });
+  app.notFound((c) => {
+    const paths = Object.keys(ENDPOINTS);
+    const known = paths.includes(c.req.path);
+    const what = `${c.req.method} ${c.req.path.slice(0, 200)}`;
+    const message = known ? `${what}: use another method` : `there is no ${what}; there are ${paths.join(", ")}`;
+    const error = new RequestError("not-found", message, { status: known ? 405 : 404 });
+    const { status, body } = failure(error);
+    return c.json(
+      { error: { ...(body as { error: object }).error, code: known ? "method_not_allowed" : "not_found" } },
+      status as 404,
+    );
+  });
+
+  app.use(async (c, next) => {
+    const since = performance.now();
+    await next();
+    const endpoint = ENDPOINTS[c.req.path] ?? (c.req.path.startsWith("/v1/models/") ? "models" : "other");
+    metrics.answered(endpoint, c.res.status);
+    log?.(
+      `${c.req.method} ${JSON.stringify(c.req.path.slice(0, 200))} ${c.res.status} ${(performance.now() - since).toFixed(0)} ms`,
+    );
+  });
+  if (localNamesOnly) {
+    app.use(async (c, next) => {
+      requireLocalName(c.req.header("host") ?? new URL(c.req.url).host);
+      await next();
+    });
+  }
+  if (corsOrigins.length > 0) app.use(cors({ origin: [...corsOrigins], allowMethods: ["GET", "POST"], maxAge: 600 }));
+  app.get("/health", (c) => c.json({ status: draining?.aborted ? "draining" : "ok" }, draining?.aborted ? 503 : 200));
+  if (apiKey !== undefined) {
+    const check = keyCheck(apiKey);
+    for (const path of ["/v1/*", "/metrics"]) {
+      app.use(path, async (c, next) => {
+        check(c.req.header("authorization"));
+        await next();
+      });
+    }
+  }
+  app.get("/metrics", (c) =>
+    c.text(metrics.text(models.status()), 200, { "Content-Type": "text/plain; version=0.0.4" }),
+  );
+
+  const describe = ({ name, loaded }: { name: string; loaded: boolean }): object => ({
+    ...{ id: name, object: "model", created: started, owned_by: "cllm", cllm: { loaded } },
+  });
+  app.get("/v1/models", (c) => c.json({ object: "list", data: models.status().map(describe) }));
+  app.get("/v1/models/:name{.+}", (c) => {
+    const name = c.req.param("name");
+    models.require(name);
+    return c.json(describe(models.status().find((model) => model.name === name)!));
+  });
+
+  const answer = async (c: Context, endpoint: Endpoint, readBody: (body: unknown) => Asked): Promise<Response> => {
+    const since = performance.now();
+    if (draining?.aborted) throw new CllmError("unavailable", "the server is shutting down; ask another one");
+    const asked = readBody(await readJson(c.req.raw, maxBodyBytes));
+    models.require(asked.model);
+    const client = asked.user === null ? `address ${clientOf(c)}` : `user ${asked.user}`;
+    const run: RunContext = { models, metrics, client, since, timeoutMs, gone: c.req.raw.signal };
+    const shapes = answerShapes(endpoint, asked);
+    const events = generate(asked, run);
+    if (!asked.stream) {
+      const generations = [];
+      for await (const { generation } of events) if (generation !== undefined) generations.push(generation);
+      return c.json(shapes.whole(generations));
+    }
+    const first = await events.next(); // so that what fails before it is an answer with a status
+    const stream = eventStream(lines(first, events, asked, shapes), (error) => failure(error).body);
+    hangUpAfter(c, since + timeoutMs + HANG_UP_MS);
+    return stream;
+  };
+  app.post("/v1/chat/completions", (c) => answer(c, "chat", readChatBody));
+  app.post("/v1/completions", (c) => answer(c, "completion", readCompletionBody));
+  return app;
+}
+
+/** The objects of a stream, in order. */
+async function* lines(
+  first: IteratorResult<ServedEvent, void>,
+  rest: AsyncGenerator<ServedEvent, void, void>,
+  { includeUsage }: Asked,
+  shapes: ReturnType<typeof answerShapes>,
+): AsyncGenerator<object, void, void> {
+  const generations = [];
+  let opened = -1;
+  try {
+    for (let result = first; !result.done; result = await rest.next()) {
+      const { index, event, generation } = result.value;
+      if (index > opened) {
+        opened = index;
+        const opening = shapes.opening(index);
+        if (opening !== null) yield opening;
+      }
+      const written = event === undefined ? null : shapes.event(index, event);
+      if (written !== null) yield written;
+      if (generation === undefined) continue;
+      generations.push(generation);
+      yield shapes.closing(index, generation);
+    }
+    if (includeUsage) yield shapes.usage(generations);
+  } finally {
+    await rest.return();
+  }
+}
+
+/** Ends the connection of a client that has not read its answer by then. */
+function hangUpAfter(c: Context, time: number): void {
+  const { outgoing } = (c.env ?? {}) as { readonly outgoing?: ServerResponse };
+  if (outgoing === undefined) return; // a test without a connection
+  const timer = setTimeout(() => outgoing.destroy(), time - performance.now());
+  outgoing.once("close", () => clearTimeout(timer));
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

@@ -1,0 +1,64 @@
+/**
+ * A model as the server sees it: requests in, passes out, text and token ids as plain data that can be posted to another
+ * thread. Here over a `LanguageModel` of this thread; `model-host.ts` has the same over a worker. Knows no HTTP.
+ */
+import type { GenerateOptions, Generation, LanguageModel, Pass } from "../generate/types.ts";
+import type { TokenIds } from "../runtime/session.ts";
+
+/** A request of the library, and whether somebody watches the passes. */
+export interface ServedRequest extends Omit<GenerateOptions, "signal"> {
+  /** Describe every pass: its tokens one by one, and the guesses after it. Default: false. */
+  readonly passes?: boolean;
+}
+
+export interface TokenText {
+  readonly id: number;
+  /** The token by itself, parts of characters as U+FFFD. */
+  readonly text: string;
+}
+
+/** A pass for people who watch. */
+export interface WatchedPass extends Omit<Pass, "guesses"> {
+  readonly accepted: readonly TokenText[];
+  readonly guesses: readonly TokenText[];
+}
+
+/** What one pass wrote; `text` may be empty while a character or a stop string is incomplete. */
+export interface PassEvent {
+  readonly text: string;
+  readonly pass?: WatchedPass;
+}
+
+export type ServedGeneration = Pick<Generation, "text" | "finishReason" | "stats">;
+
+export interface Backend {
+  /** Throws what `LanguageModel.stream` throws; `unavailable` where the model ends meanwhile. */
+  run(request: ServedRequest, signal: AbortSignal): AsyncGenerator<PassEvent, ServedGeneration, void>;
+  dispose(): Promise<void>;
+}
+
+/** The model of this thread, for the worker, and for tests. */
+export function inThisThread(model: LanguageModel): Backend {
+  const textOf = (id: number): TokenText => ({ id, text: model.tokenizer.tokenText(id) });
+  const textsOf = (ids: TokenIds): TokenText[] => Array.from(ids, textOf);
+  return {
+    async *run({ passes = false, ...request }, signal) {
+      const chunks = model.stream({ ...request, signal });
+      try {
+        for (;;) {
+          const { done, value } = await chunks.next();
+          if (done) {
+            const { text, finishReason, stats } = value;
+            return { text, finishReason, stats };
+          }
+          const { text, tokens, pass } = value;
+          if (!passes || pass === undefined) yield { text };
+          else yield { text, pass: { ...pass, accepted: textsOf(tokens), guesses: textsOf(pass.guesses) } };
+        }
+      } finally {
+        await chunks.return(undefined as never);
+      }
+    },
+    dispose: () => model.dispose(),
+  };
+}

@@ -1,0 +1,73 @@
+/**
+ * Errors as OpenAI's clients know them: which status and which body a `CllmError` becomes. The one place that maps codes
+ * to HTTP. What went wrong inside is for the log, not for the client.
+ */
+import { CllmError, type ErrorCode } from "../error.ts";
+
+/** An error about one field of a request, or with a status of its own. */
+export class RequestError extends CllmError {
+  readonly param: string | null;
+  readonly status: number | null;
+  constructor(
+    code: ErrorCode,
+    message: string,
+    { param = null, status = null }: { param?: string | null; status?: number | null } = {},
+  ) {
+    super(code, message);
+    this.name = "RequestError";
+    this.param = param;
+    this.status = status;
+  }
+}
+
+export interface ErrorAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: {
+    readonly error: {
+      readonly message: string;
+      readonly type: string;
+      readonly param: string | null;
+      readonly code: string | null;
+    };
+  };
+  /** Whether the server is to blame, so that its log should say what happened. */
+  readonly internal: boolean;
+}
+
+type Row = readonly [status: number, type: string, code: string | null];
+const INVALID = "invalid_request_error";
+const BAD_REQUEST: Row = [400, INVALID, "invalid_request"];
+const TABLE: Partial<Record<ErrorCode, Row>> = {
+  usage: BAD_REQUEST,
+  "bad-input": BAD_REQUEST,
+  "bad-template": [400, INVALID, "chat_template"],
+  unsupported: [400, INVALID, "unsupported"],
+  "context-overflow": [400, INVALID, "context_length_exceeded"],
+  "not-found": [404, INVALID, "model_not_found"],
+  unauthorized: [401, INVALID, "invalid_api_key"],
+  forbidden: [403, INVALID, "forbidden"],
+  "too-large": [413, INVALID, "request_too_large"],
+  timeout: [408, "timeout_error", "timeout"],
+  busy: [429, "rate_limit_error", "rate_limit_exceeded"],
+  unavailable: [503, "server_error", "unavailable"],
+  aborted: [503, "server_error", "aborted"], // nobody reads it, unless the server itself gave up
+};
+const FAILED: Row = [500, "server_error", "internal"];
+
+/** The answer to a request that failed; `retryAfterS` is what a client that should come back is told. */
+export function answerTo(error: unknown, retryAfterS: number = 1): ErrorAnswer {
+  const known = error instanceof CllmError ? TABLE[error.code] : undefined;
+  const [status, type, code] = known ?? FAILED;
+  const own = error instanceof RequestError ? error : null;
+  const headers: Record<string, string> = {};
+  if (status === 429 || status === 503) headers["Retry-After"] = String(retryAfterS);
+  if (status === 401) headers["WWW-Authenticate"] = "Bearer";
+  const message = known === undefined ? "the server failed; its log says why" : (error as CllmError).message;
+  return {
+    status: own?.status ?? status,
+    headers,
+    body: { error: { message, type, param: own?.param ?? null, code } },
+    internal: known === undefined,
+  };
+}

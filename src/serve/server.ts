@@ -1,0 +1,61 @@
+/**
+ * The server as a process's part: an app that listens, drains and ends. Knows no routes.
+ */
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { createAdaptorServer } from "@hono/node-server";
+import { getConnInfo } from "@hono/node-server/conninfo";
+import type { Hono } from "hono";
+import { CllmError } from "../error.ts";
+import { type AppOptions, createApp } from "./app.ts";
+
+export interface ListenOptions extends Omit<AppOptions, "clientOf" | "draining"> {
+  readonly host: string;
+  /** 0 takes any port that is free. */
+  readonly port: number;
+}
+
+export interface RunningServer {
+  readonly app: Hono;
+  /** Such as `http://127.0.0.1:8000`. */
+  readonly url: string;
+  /** Takes no new requests, and comes back when those that run are answered. The models are the caller's to dispose of. */
+  drain(): Promise<void>;
+}
+
+const HEADERS_MS = 30_000;
+
+/** Throws `usage` where the address cannot be listened on. */
+export async function listen({ host, port, ...options }: ListenOptions): Promise<RunningServer> {
+  const draining = new AbortController();
+  const app = createApp({
+    ...options,
+    draining: draining.signal,
+    clientOf: (c) => getConnInfo(c).remote.address ?? "",
+  });
+  const server = createAdaptorServer({
+    fetch: app.fetch,
+    overrideGlobalObjects: false,
+    serverOptions: { headersTimeout: HEADERS_MS, requestTimeout: 2 * HEADERS_MS },
+  }) as Server;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (cause) => {
+      const next = "give another --host or --port";
+      reject(new CllmError("usage", `cannot listen on ${host}, port ${port} (${cause.message}); ${next}`, { cause }));
+    });
+    server.listen(port, host, resolve);
+  });
+  const { address, family, port: bound } = server.address() as AddressInfo;
+  return {
+    app,
+    url: `http://${family === "IPv6" ? `[${address}]` : address}:${bound}`,
+    drain: () => {
+      draining.abort();
+      return new Promise((resolve) => {
+        server.close(() => resolve());
+        const idle = setInterval(() => server.closeIdleConnections(), 50); // kept alive, they would hold the server
+        server.once("close", () => clearInterval(idle));
+      });
+    },
+  };
+}

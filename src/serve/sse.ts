@@ -1,0 +1,36 @@
+/** Server-sent events: objects as they come, to the body of a response. Knows nothing of what they say. */
+
+const encoder = new TextEncoder();
+const frame = (data: string): Uint8Array => encoder.encode(`data: ${data}\n\n`);
+
+/**
+ * A response that writes each object as an event, as fast as its reader takes them, and `[DONE]` after the last. What fails
+ * meanwhile becomes an event too, because the status is said already. A reader that goes away ends `objects`.
+ */
+export function eventStream(
+  objects: AsyncGenerator<object, void, void>,
+  describe: (error: unknown) => object,
+): Response {
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      try {
+        const { done, value } = await objects.next();
+        if (!done) return controller.enqueue(frame(JSON.stringify(value)));
+        controller.enqueue(frame("[DONE]"));
+      } catch (error) {
+        controller.enqueue(frame(JSON.stringify(describe(error))));
+      }
+      controller.close();
+    },
+    async cancel() {
+      await objects.return();
+    },
+  });
+  const headers = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache, no-transform",
+    "Transfer-Encoding": "chunked",
+    "X-Accel-Buffering": "no",
+  };
+  return new Response(body, { headers });
+}

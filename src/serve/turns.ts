@@ -1,0 +1,17 @@
+/** Who may go on next, where everything happens in one thread. Knows nothing of what is done in a turn. */
+
+/**
+ * A gate that lets through whoever waits, first come first served, one in each round of the event loop. So those who come
+ * back after every pass get one pass each in turn, and messages are read in between.
+ */
+export function createTurns(): () => Promise<void> {
+  const waiting: (() => void)[] = [];
+  const next = (): void => {
+    waiting.shift()!();
+    if (waiting.length > 0) setImmediate(next);
+  };
+  return () =>
+    new Promise((resolve) => {
+      if (waiting.push(resolve) === 1) setImmediate(next);
+    });
+}

@@ -1,0 +1,35 @@
+/** What the server's thread and a model's worker say to each other. Types only. */
+import type { ErrorCode } from "../error.ts";
+import type { LoadOptions } from "../generate/types.ts";
+import type { PassEvent, ServedGeneration, ServedRequest } from "./backend.ts";
+
+export type LoadSettings = Omit<LoadOptions, "onProgress" | "signal">;
+
+/** What a worker is started with. */
+export interface WorkerData {
+  readonly model: string;
+  readonly options: LoadSettings;
+}
+
+export type ToWorker =
+  | { readonly type: "load" } // the memory that was asked for is granted
+  | { readonly type: "run"; readonly id: number; readonly request: ServedRequest }
+  | { readonly type: "abort"; readonly id: number }
+  | { readonly type: "close" };
+
+export interface Failure {
+  readonly code: ErrorCode | "internal";
+  readonly message: string;
+}
+
+/** About one request; `done` and `failed` end it. */
+export type RunMessage =
+  | { readonly type: "pass"; readonly id: number; readonly event: PassEvent }
+  | { readonly type: "done"; readonly id: number; readonly generation: ServedGeneration }
+  | { readonly type: "failed"; readonly id: number; readonly failure: Failure };
+
+export type FromWorker =
+  | { readonly type: "opened"; readonly bytes: number } // an estimate of what the model will take
+  | { readonly type: "ready" }
+  | { readonly type: "unloadable"; readonly failure: Failure }
+  | RunMessage;

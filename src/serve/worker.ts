@@ -1,0 +1,86 @@
+/**
+ * The thread that a model computes in. A pass blocks it, so its requests take turns, one pass each, and between two passes
+ * it reads its messages: an aborted request runs no further pass. Knows no HTTP.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import { openCheckpoint } from "../checkpoint/open.ts";
+import { CllmError } from "../error.ts";
+import { load } from "../generate/load.ts";
+import { cacheBytes, weightBytes } from "../model/memory.ts";
+import { type Backend, inThisThread, type ServedRequest } from "./backend.ts";
+import { createTurns } from "./turns.ts";
+import type { Failure, FromWorker, ToWorker, WorkerData } from "./wire.ts";
+
+const CACHED_TOKENS = 1024; // that the estimate of a model's memory counts in
+const port = parentPort!;
+const { model, options } = workerData as WorkerData;
+const turn = createTurns();
+const running = new Map<number, AbortController>();
+let backend: Backend | null = null;
+
+const post = (message: FromWorker): void => port.postMessage(message);
+
+function failureOf(error: unknown): Failure {
+  if (error instanceof CllmError) return { code: error.code, message: error.message };
+  return { code: "internal", message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+}
+
+/** What the model will take, from its headers alone. */
+async function estimate(): Promise<number> {
+  const checkpoint = await openCheckpoint(model, options);
+  await checkpoint.close();
+  const { config } = checkpoint;
+  return weightBytes(config, options.precision ?? "int8") + cacheBytes(config, CACHED_TOKENS);
+}
+
+/** Does something about the model as a whole; failing, the worker is of no use. */
+async function prepare(what: () => Promise<FromWorker>): Promise<void> {
+  try {
+    post(await what());
+  } catch (error) {
+    post({ type: "unloadable", failure: failureOf(error) });
+    port.close();
+  }
+}
+
+async function loadModel(): Promise<FromWorker> {
+  backend = inThisThread(await load(model, options));
+  return { type: "ready" };
+}
+
+async function run(id: number, request: ServedRequest): Promise<void> {
+  const cancel = new AbortController();
+  running.set(id, cancel);
+  try {
+    const passes = backend!.run(request, cancel.signal);
+    for (;;) {
+      await turn();
+      const { done, value } = await passes.next();
+      if (done) return post({ type: "done", id, generation: value });
+      post({ type: "pass", id, event: value });
+    }
+  } catch (error) {
+    post({ type: "failed", id, failure: failureOf(error) });
+  } finally {
+    running.delete(id);
+  }
+}
+
+async function close(): Promise<void> {
+  await backend?.dispose();
+  port.close(); // nothing else keeps the thread
+}
+
+port.on("message", (message: ToWorker) => {
+  switch (message.type) {
+    case "load":
+      return void prepare(loadModel);
+    case "run":
+      return void run(message.id, message.request);
+    case "abort":
+      return running.get(message.id)?.abort();
+    case "close":
+      return void close();
+  }
+});
+await prepare(async () => ({ type: "opened", bytes: await estimate() }));

@@ -1,0 +1,172 @@
+/** The laws of the protocol: answers are those of the library, streams add up to whole answers, fields mean what they say. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { GenerateOptions } from "../../src/generate/types.ts";
+import { DECODERS } from "../../src/generate/types.ts";
+import { ask, CHAT, COMPLETION, eventsOf, type Json, post, serving, textOf } from "./serving.ts";
+
+const { app, model } = serving();
+const messages = [{ role: "user", content: "What is a prime number?" }] as const;
+const chat = { model: "scripted", messages, max_tokens: 24 };
+const completion = { model: "scripted", prompt: "once upon a time", max_tokens: 24 };
+
+const settings = fc.record(
+  {
+    decoder: fc.constantFrom(...DECODERS),
+    block_size: fc.integer({ min: 1, max: 24 }),
+    max_tokens: fc.integer({ min: 1, max: 48 }),
+    temperature: fc.constantFrom(0, 0.5, 1, 2),
+    top_p: fc.constantFrom(0.3, 0.9, 1),
+    top_k: fc.constantFrom(0, 5),
+    min_p: fc.constantFrom(0, 0.05),
+    seed: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+    stop: fc.oneof(fc.constantFrom("a", "th", "zz"), fc.constant(["in", "on"])),
+  },
+  { requiredKeys: ["seed"] },
+);
+
+/** The same settings as the library has them. */
+function asOptions(given: Json): GenerateOptions {
+  return {
+    decoder: given.decoder,
+    blockSize: given.block_size,
+    maxNewTokens: given.max_tokens,
+    temperature: given.temperature,
+    topP: given.top_p,
+    topK: given.top_k,
+    minP: given.min_p,
+    seed: given.seed,
+    stop: typeof given.stop === "string" ? [given.stop] : given.stop,
+  };
+}
+
+const reasonOf = (finishReason: string): string => (finishReason === "length" ? "length" : "stop");
+
+describe("an answer", () => {
+  test("is the library's with the same settings, whole and as a stream", async () => {
+    const prompts = fc.string({ minLength: 1, maxLength: 40, unit: "grapheme" });
+    await fc.assert(
+      fc.asyncProperty(settings, prompts, fc.boolean(), async (given, prompt, isChat) => {
+        const input = isChat ? { messages: [{ role: "user" as const, content: prompt }] } : { prompt };
+        const path = isChat ? CHAT : COMPLETION;
+        const expected = await model.generate({ ...asOptions(given), ...input });
+        const body = { model: "scripted", ...input, ...given };
+        const whole = await ask(app, path, body);
+        const [choice] = whole.choices;
+        expect(isChat ? choice.message.content : choice.text).toBe(expected.text);
+        expect(choice.finish_reason).toBe(reasonOf(expected.finishReason));
+        expect(whole.usage).toMatchObject({
+          prompt_tokens: expected.stats.promptTokens,
+          completion_tokens: expected.stats.newTokens,
+          total_tokens: expected.stats.promptTokens + expected.stats.newTokens,
+        });
+        const response = await post(app, path, { ...body, stream: true, stream_options: { include_usage: true } });
+        expect(response.headers.get("content-type")).toMatch(/^text\/event-stream/);
+        const events = await eventsOf(response);
+        expect(textOf(events)).toBe(expected.text);
+        expect(events.at(-1).choices).toEqual([]);
+        expect(events.at(-1).usage).toMatchObject({ completion_tokens: expected.stats.newTokens });
+        expect(events.at(-2).choices[0].finish_reason).toBe(reasonOf(expected.finishReason));
+        expect(events.slice(0, -2).every((event) => event.choices[0].finish_reason === null)).toBe(true);
+        expect(new Set(events.map((event) => event.id)).size).toBe(1);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test("of n choices: the i-th is what seed + i writes by itself, and the prompt counts once", async () => {
+    const body = { ...chat, temperature: 1, seed: 2 ** 32 - 2, n: 3 };
+    const whole = await ask(app, CHAT, body);
+    const alone = [];
+    for (const seed of [2 ** 32 - 2, 2 ** 32 - 1, 0]) alone.push(await ask(app, CHAT, { ...body, n: 1, seed }));
+    expect(whole.choices.map((choice: Json) => choice.message.content)).toEqual(
+      alone.map((answer) => answer.choices[0].message.content),
+    );
+    expect(new Set(alone.map((answer) => answer.choices[0].message.content)).size).toBeGreaterThan(1);
+    expect(whole.usage.prompt_tokens).toBe(alone[0].usage.prompt_tokens);
+    const tokens = alone.map((answer) => answer.usage.completion_tokens as number);
+    expect(whole.usage.completion_tokens).toBe(tokens.reduce((sum, each) => sum + each));
+    const events = await eventsOf(await post(app, CHAT, { ...body, stream: true }));
+    for (const [i, answer] of alone.entries()) expect(textOf(events, i)).toBe(answer.choices[0].message.content);
+  });
+
+  test("of several prompts has their choices in order", async () => {
+    const prompt = ["one", "two words"];
+    const whole = await ask(app, COMPLETION, { ...completion, prompt, n: 2 });
+    const alone = [];
+    for (const each of prompt) alone.push(await ask(app, COMPLETION, { ...completion, prompt: each }));
+    const texts = alone.map((answer) => answer.choices[0].text as string);
+    expect(whole.choices.map((choice: Json) => choice.text)).toEqual([texts[0], texts[0], texts[1], texts[1]]);
+    expect(whole.usage.prompt_tokens).toBe(alone[0].usage.prompt_tokens + alone[1].usage.prompt_tokens);
+  });
+
+  test("sampled without a seed says which one was drawn, and that one gives it again", async () => {
+    const drawn = await ask(app, CHAT, { ...chat, temperature: 1 });
+    const again = await ask(app, CHAT, { ...chat, temperature: 1, seed: drawn.cllm.seed });
+    expect(again.choices).toEqual(drawn.choices);
+    const { cllm } = await ask(app, CHAT, chat);
+    expect(cllm).toBeUndefined();
+  });
+
+  test("says how many tokens a pass wrote", async () => {
+    const { stats } = await model.generate({ messages, maxNewTokens: 24, decoder: "prompt-lookup" });
+    const { usage } = await ask(app, CHAT, { ...chat, decoder: "prompt-lookup" });
+    const { forwards, tokensPerForward: tokens_per_forward } = stats;
+    expect(usage.completion_tokens_details).toEqual({ forwards, tokens_per_forward });
+  });
+
+  test("finds what it shares with the one before in the cache", async () => {
+    const { app } = serving();
+    const first = await ask(app, CHAT, chat);
+    const history = [...messages, first.choices[0].message, { role: "user", content: "And a composite one?" }];
+    const second = await ask(app, CHAT, { ...chat, messages: history });
+    expect(second.usage.prompt_tokens_details.cached_tokens).toBeGreaterThanOrEqual(first.usage.prompt_tokens - 1);
+  });
+});
+
+test("content in parts, the developer's role and neutral values mean the same as without", async () => {
+  const plain = await ask(app, CHAT, { ...chat, messages: [{ role: "system", content: "ab" }, ...messages] });
+  const parts = [
+    { type: "text", text: "a" },
+    { type: "text", text: "b" },
+  ];
+  const other = await ask(app, CHAT, {
+    ...{ ...chat, max_tokens: null, max_completion_tokens: 24, stop: null, n: 1, logprobs: false, logit_bias: {} },
+    ...{ response_format: { type: "text" }, tools: [], frequency_penalty: 0, presence_penalty: 0, user: "someone" },
+    messages: [{ role: "developer", content: parts }, ...messages],
+  });
+  expect(other.choices).toEqual(plain.choices);
+});
+
+describe("a stream with passes", () => {
+  test("has an event for each: its tokens add up to the answer, its guesses are what jacobi has in flight", async () => {
+    const body = { ...chat, decoder: "jacobi", block_size: 8, stream: true };
+    const events = await eventsOf(await post(app, CHAT, { ...body, stream_options: { include_passes: true } }));
+    const expected = await model.generate({ messages, maxNewTokens: 24, decoder: "jacobi", blockSize: 8 });
+    const passes = events.flatMap(({ cllm }) => (cllm === undefined ? [] : [cllm]));
+    expect(textOf(events)).toBe(expected.text);
+    expect(passes.map(({ prefill }) => prefill)).toEqual(passes.map((_, i) => i === 0));
+    expect(passes.flatMap(({ accepted }) => accepted.map(({ id }: Json) => id))).toEqual([...expected.tokens]);
+    expect(passes.slice(1).map(({ accepted }) => accepted.length)).toEqual([...expected.stats.accepted]);
+    expect(passes.slice(1, -1).every(({ guesses, rows }) => guesses.length < rows && rows <= 8)).toBe(true);
+    expect(passes.some(({ guesses }) => guesses.length > 0)).toBe(true);
+    expect(passes[1].accepted[0].text).toBe(model.tokenizer.tokenText(passes[1].accepted[0].id));
+    expect(passes.every(({ ms }) => ms >= 0)).toBe(true);
+  });
+
+  test("and one without has no event that says nothing", async () => {
+    const events = await eventsOf(await post(app, CHAT, { ...chat, stream: true }));
+    const deltas = events.slice(1, -1).map((event) => event.choices[0].delta.content);
+    expect(deltas.every((text) => text !== "")).toBe(true);
+    expect(events.every((event) => event.cllm === undefined && event.usage === undefined)).toBe(true);
+  });
+});
+
+test("models are listed, and found by name", async () => {
+  const list = (await (await app.request("/v1/models")).json()) as Json;
+  expect(list.data.map(({ id }: Json) => id)).toEqual(["scripted"]);
+  expect(await (await app.request("/v1/models/scripted")).json()).toEqual(list.data[0]);
+  const missing = await app.request("/v1/models/scriptd");
+  expect(missing.status).toBe(404);
+  expect(await missing.json()).toMatchObject({ error: { code: "model_not_found", message: /did you mean/ } });
+});
