@@ -9,7 +9,7 @@ import type { Backend, PassEvent, ServedGeneration, ServedRequest } from "./back
 import { createQueue, type Queue } from "./queue.ts";
 
 /** Starts a model. `admit` is to be called with its bytes before they are taken, `onEnd` when it is gone by itself. */
-export type StartModel = (admit: (bytes: number) => void, onEnd: () => void) => Promise<Backend>;
+export type StartModel = (admit: (bytes: number) => Promise<void>, onEnd: () => void) => Promise<Backend>;
 
 export interface ModelEntry {
   /** What requests call it. */
@@ -86,8 +86,8 @@ export function createModels(entries: readonly ModelEntry[], options: ModelsOpti
     throw new CllmError("not-found", unknownName("this server", `model ${name}`, [...models.keys()]));
   }
 
-  /** Makes room for `bytes` by unloading idle models, the least recently used first. */
-  function makeRoom(bytes: number, name: string): void {
+  /** Chooses the idle models that leave for `bytes`, the least recently used first. */
+  function leaversFor(bytes: number, name: string): readonly Slot[] {
     if (bytes > memoryLimit) {
       const limit = `the server's limit is ${megabytes(memoryLimit)}`;
       throw new CllmError("unavailable", `${name} needs about ${megabytes(bytes)}, and ${limit}; use a smaller model`);
@@ -107,14 +107,14 @@ export function createModels(entries: readonly ModelEntry[], options: ModelsOpti
       const next = "send the request again later";
       throw new CllmError("unavailable", `the models in use leave no room for ${name}; ${next}`);
     }
-    for (const model of leaving) unload(model);
+    return leaving;
   }
 
-  function unload(model: Slot): void {
+  async function unload(model: Slot): Promise<void> {
     const { backend } = model.loaded!;
     model.loaded = null;
     log(`${model.name}: unloaded`);
-    backend.then((loaded) => loaded.dispose()).catch(() => {}); // one that could not be loaded has nothing to dispose of
+    await backend.then((loaded) => loaded.dispose()).catch(() => {}); // one that was not loaded has nothing to dispose of
   }
 
   /** The model's backend, started where there is none. */
@@ -125,10 +125,12 @@ export function createModels(entries: readonly ModelEntry[], options: ModelsOpti
     const forget = (): void => {
       if (model.loaded === loaded) model.loaded = null;
     };
-    const backend = model.start((bytes) => {
-      makeRoom(bytes, model.name);
-      loaded.bytes = bytes;
-    }, forget);
+    const admit = async (bytes: number): Promise<void> => {
+      const leaving = leaversFor(bytes, model.name);
+      loaded.bytes = bytes; // it is spoken for, while others leave
+      await Promise.all(leaving.map(unload));
+    };
+    const backend = Promise.resolve().then(() => model.start(admit, forget));
     const loaded: Loaded = { backend, bytes: 0 };
     model.loaded = loaded;
     model.loads++;

@@ -1,4 +1,4 @@
-/** What the server's thread and a model's worker say to each other. Types only. */
+/** What the server and a model's worker say to each other, as JSON. Types only. */
 import type { ErrorCode } from "../error.ts";
 import type { LoadOptions } from "../generate/types.ts";
 import type { PassEvent, ServedGeneration, ServedRequest } from "./backend.ts";

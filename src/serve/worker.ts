@@ -1,8 +1,8 @@
 /**
- * The thread that a model computes in. A pass blocks it, so its requests take turns, one pass each, and between two passes
- * it reads its messages: an aborted request runs no further pass. Knows no HTTP.
+ * The process that a model computes in. A pass blocks it, so its requests take turns, one pass each, and between two passes
+ * it reads its messages: an aborted request runs no further pass. Signals are the server's business: it drains first, and
+ * the worker ends when the server says so or is gone. Knows no HTTP.
  */
-import { parentPort, workerData } from "node:worker_threads";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import { CllmError } from "../error.ts";
 import { load } from "../generate/load.ts";
@@ -12,13 +12,13 @@ import { createTurns } from "./turns.ts";
 import type { Failure, FromWorker, ToWorker, WorkerData } from "./wire.ts";
 
 const CACHED_TOKENS = 1024; // that the estimate of a model's memory counts in
-const port = parentPort!;
-const { model, options } = workerData as WorkerData;
+const { model, options } = JSON.parse(process.argv[2]!) as WorkerData;
 const turn = createTurns();
 const running = new Map<number, AbortController>();
 let backend: Backend | null = null;
 
-const post = (message: FromWorker): void => port.postMessage(message);
+/** Where the server is gone, so will the worker be; nobody misses the message. */
+const post = (message: FromWorker): void => void process.send?.(message, () => {});
 
 function failureOf(error: unknown): Failure {
   if (error instanceof CllmError) return { code: error.code, message: error.message };
@@ -33,13 +33,12 @@ async function estimate(): Promise<number> {
   return weightBytes(config, options.precision ?? "int8") + cacheBytes(config, CACHED_TOKENS);
 }
 
-/** Does something about the model as a whole; failing, the worker is of no use. */
+/** Does something about the model as a whole; where it fails, the server ends the worker. */
 async function prepare(what: () => Promise<FromWorker>): Promise<void> {
   try {
     post(await what());
   } catch (error) {
     post({ type: "unloadable", failure: failureOf(error) });
-    port.close();
   }
 }
 
@@ -68,10 +67,12 @@ async function run(id: number, request: ServedRequest): Promise<void> {
 
 async function close(): Promise<void> {
   await backend?.dispose();
-  port.close(); // nothing else keeps the thread
+  process.exit(0);
 }
 
-port.on("message", (message: ToWorker) => {
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => {});
+process.on("disconnect", () => process.exit(0));
+process.on("message", (message: ToWorker) => {
   switch (message.type) {
     case "load":
       return void prepare(loadModel);

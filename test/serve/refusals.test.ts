@@ -1,0 +1,165 @@
+/** What the server refuses, and how: always in OpenAI's shape, with a status that is the client's fault, and soon. */
+import fc from "fast-check";
+import { afterAll, describe, expect, test } from "vitest";
+import { CHAT, COMPLETION, eventsOf, type Json, post, serving } from "./serving.ts";
+
+const { app, reported } = serving({ app: { maxBodyBytes: 200_000 } });
+const chat = { model: "scripted", messages: [{ role: "user", content: "hi" }], max_tokens: 2 };
+const completion = { model: "scripted", prompt: "hi", max_tokens: 2 };
+afterAll(() => expect(reported).toEqual([]));
+
+const isError = {
+  error: { message: expect.any(String), type: expect.any(String), code: expect.any(String) },
+};
+
+async function refused(path: string, body: unknown, more: RequestInit = {}): Promise<Json> {
+  const response = await post(app, path, body, more);
+  const json = (await response.json()) as Json;
+  expect(json).toMatchObject(isError);
+  return { status: response.status, headers: response.headers, ...json.error };
+}
+
+describe("a field", () => {
+  test.each<[path: string, field: string, value: unknown, message: RegExp]>([
+    [CHAT, "tools", [{ type: "function" }], /tools must be left out: .*call nothing/],
+    [CHAT, "response_format", { type: "json_object" }, /response_format must be left out: .*json_schema are not built/],
+    [CHAT, "logprobs", true, /logprobs must be left out/],
+    [CHAT, "messages", [], /messages must be a list that is not empty/],
+    [CHAT, "messages", undefined, /messages is missing/],
+    [CHAT, "model", undefined, /model is missing/],
+    [CHAT, "n", 17, /n must be at most 16, not 17/],
+    [CHAT, "seed", -1, /seed must be at least 0/],
+    [CHAT, "temperature", 3, /temperature must be at most 2, not 3/],
+    [CHAT, "max_tokens", 0, /max_tokens must be at least 1/],
+    [CHAT, "max_tokens", "5", /max_tokens must be a whole number|max_tokens must be a number/],
+    [CHAT, "decoder", "jacoby", /decoder must be one of auto, ar, jacobi/],
+    [CHAT, "block_size", 1000, /block_size must be at most 256/],
+    [CHAT, "max_token", 5, /the request has no max_token; did you mean max_tokens\?/],
+    [CHAT, "metadata", { a: 1 }, /metadata must be left out: nothing is stored/],
+    [CHAT, "frequency_penalty", 0.5, /frequency_penalty must be left out/],
+    [CHAT, "prompt", "hi", /the request has no prompt/],
+    [CHAT, "stop", 5, /stop must be a text or a list of up to 16/],
+    [CHAT, "stream_options", { include_usage: true }, /stream_options is given without stream/],
+    [COMPLETION, "prompt", [[1, 2]], /prompt must be a text or a list of up to 16; token ids are not taken/],
+    [COMPLETION, "echo", true, /echo must be left out/],
+    [COMPLETION, "messages", [], /the request has no messages/],
+  ])("%s: %s of %j", async (path, field, value, message) => {
+    const error = await refused(path, { ...(path === CHAT ? chat : completion), [field]: value });
+    expect(error).toMatchObject({ status: 400, type: "invalid_request_error", param: field });
+    expect(error.message).toMatch(message);
+  });
+
+  test("of a list is named by its place", async () => {
+    expect(await refused(CHAT, { ...chat, stop: ["a", ""] })).toMatchObject({ status: 400, param: "stop.1" });
+    const messages = [...chat.messages, { role: "user", content: "x", name: "y" }];
+    expect(await refused(CHAT, { ...chat, messages })).toMatchObject({ status: 400, param: "messages.1.name" });
+    const image = [{ role: "user", content: [{ type: "image_url", image_url: { url: "x" } }] }];
+    expect(await refused(CHAT, { ...chat, messages: image })).toMatchObject({ param: "messages.0.content" });
+  });
+
+  test("that contradicts another", async () => {
+    const error = await refused(CHAT, { ...chat, max_completion_tokens: 3 });
+    expect(error).toMatchObject({ status: 400, param: "max_tokens", message: /both given, 2 and 3/ });
+    const many = { ...completion, prompt: ["a", "b", "c"], n: 6 };
+    expect(await refused(COMPLETION, many)).toMatchObject({ status: 400, param: "n" });
+  });
+});
+
+test("a model that is not there", async () => {
+  const error = await refused(CHAT, { ...chat, model: "../../etc/passwd" });
+  expect(error).toMatchObject({ status: 404, code: "model_not_found" });
+  expect(error.message).toMatch(/there are|scripted/);
+});
+
+test("a prompt that does not fit the context", async () => {
+  const long = "word ".repeat(600);
+  const error = await refused(COMPLETION, { ...completion, prompt: long });
+  expect(error).toMatchObject({ status: 400, code: "context_length_exceeded" });
+  expect(error.message).toMatch(/in the context of 512: \d+ too many/);
+  expect(await refused(COMPLETION, { ...completion, prompt: long, stream: true })).toMatchObject({ status: 400 });
+});
+
+test("a model without a chat template", async () => {
+  const { app } = serving({ model: { chat: false } });
+  const response = await post(app, CHAT, chat);
+  expect(response.status).toBe(400);
+  expect(await response.json()).toMatchObject({ error: { code: "chat_template", message: /no chat template/ } });
+});
+
+describe("a body", () => {
+  test("that is too large, by its length or as it comes", async () => {
+    const large = JSON.stringify({ ...chat, user: "x".repeat(200_000) });
+    expect(await refused(CHAT, large)).toMatchObject({ status: 413 });
+    const chunks = new ReadableStream({
+      pull: (controller) => controller.enqueue(new TextEncoder().encode(" ".repeat(50_000))),
+    });
+    const response = await app.request(CHAT, {
+      ...{ method: "POST", body: chunks, headers: { "content-type": "application/json" }, duplex: "half" },
+    } as RequestInit);
+    expect(response.status).toBe(413);
+  });
+
+  test("in parts is read as one", async () => {
+    const parts = new Blob([JSON.stringify(completion)]).stream();
+    const init = { method: "POST", body: parts, headers: { "content-type": "application/json" }, duplex: "half" };
+    expect((await app.request(COMPLETION, init as RequestInit)).status).toBe(200);
+  });
+
+  test("that is no JSON", async () => {
+    expect(await refused(CHAT, '{"model": ')).toMatchObject({ status: 400, message: /the body is not JSON/ });
+    expect(await refused(CHAT, "")).toMatchObject({ status: 400 });
+  });
+
+  test("that a page of another site could send without being asked", async () => {
+    const error = await refused(CHAT, chat, { headers: { "content-type": "text/plain" } });
+    expect(error).toMatchObject({ status: 415, message: /must be application\/json/ });
+  });
+});
+
+test("a path or a method that is none", async () => {
+  const lost = await app.request("/v2/chat");
+  expect([lost.status, await lost.json()]).toMatchObject([404, isError]);
+  const wrong = await app.request(CHAT);
+  expect([wrong.status, await wrong.json()]).toMatchObject([405, { error: { code: "method_not_allowed" } }]);
+});
+
+describe("malformed bodies", () => {
+  const anything = fc.anything({ maxDepth: 4, values: [fc.jsonValue(), fc.double(), fc.string({ unit: "binary" })] });
+  const bent = fc
+    .tuple(
+      fc.constantFrom<[string, object]>([CHAT, chat], [COMPLETION, completion]),
+      fc.dictionary(
+        fc.oneof(
+          fc.constantFrom("model", "messages", "prompt", "stop", "seed", "n", "stream", "stream_options", "tools"),
+          fc.constantFrom("temperature", "top_p", "max_tokens", "logit_bias", "response_format", "__proto__", "user"),
+          fc.string(),
+        ),
+        anything,
+      ),
+    )
+    .map(([[path, body], bends]) => [path, JSON.stringify({ ...body, ...bends })] as const);
+  const garbage = fc.tuple(fc.constantFrom(CHAT, COMPLETION), fc.oneof(fc.json(), fc.string({ unit: "binary" })));
+
+  test("are answered or refused, never a failure of the server", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.oneof(bent, garbage), async ([path, body]) => {
+        const response = await post(app, path, body);
+        expect(response.status).toBeLessThan(500);
+        if (response.status >= 400) expect(await response.json()).toMatchObject(isError);
+        else if (response.headers.get("content-type")?.startsWith("text/event-stream")) await eventsOf(response);
+        else expect(await response.json()).toMatchObject({ choices: expect.any(Array) });
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  test("as deep as they may be", async () => {
+    const depth = 90_000;
+    const nested = `${"[".repeat(depth)}${"]".repeat(depth)}`;
+    expect(await refused(CHAT, nested)).toMatchObject({ status: 400 });
+    for (const field of ["messages", "foo", "tools", "stop", "model"]) {
+      const body = `{"model":"scripted","messages":[{"role":"user","content":"hi"}],"${field}":${nested}}`;
+      expect(await refused(CHAT, body)).toMatchObject({ status: 400 });
+    }
+  });
+});
