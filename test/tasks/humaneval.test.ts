@@ -248,7 +248,7 @@ test.skipIf(!hasSharedData || !hasPython)(
   async () => {
     await using task = await humaneval({ dataDir: SHARED_DATA, allowCodeExecution: true });
     expect(task.examples.length).toBe(164);
-    for (let i = 0; i < task.examples.length; i += 1) {
+    for (let i = 0; i < task.examples.length; i += 16) {
       const example = task.examples[i]!;
       expect([example.id, await task.grade(example, [example.reference!])]).toMatchObject([
         example.id,
