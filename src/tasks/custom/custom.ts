@@ -1,0 +1,171 @@
+/**
+ * People's own questions: JSON Lines (or a JSON list, or Parquet) with `prompt` or `messages`, `reference` and `grader`.
+ * Whatever a row needs is checked when the file is read, so that a grader has nothing left to complain about but the
+ * answer. Knows no model.
+ */
+import { readFile } from "node:fs/promises";
+import { basename, dirname, resolve } from "node:path";
+import * as z from "zod";
+import type { DataRow } from "../../data/rows.ts";
+import { CllmError } from "../../error.ts";
+import { check } from "../../generate/check.ts";
+import type { PromptInput } from "../../generate/types.ts";
+import { sqlOf } from "../spider/spider.ts";
+import { gradeSql } from "../sql-grader.ts";
+import { openSqlite } from "../sqlite.ts";
+import { oneTurn, promptFormat, type Task, type TaskExample, type TaskOptions, type Verdict } from "../task.ts";
+import { readExamples } from "../task-data.ts";
+import { gradeExact, gradeJson, gradeNumberValue, gradeRegex, lastNumberValue } from "./graders.ts";
+
+export type GraderName = "exact" | "number" | "regex" | "sql" | "json";
+export const GRADERS: readonly GraderName[] = ["exact", "number", "regex", "sql", "json"];
+
+export interface CustomOptions extends Omit<TaskOptions, "dataDir" | "split"> {
+  readonly path: string;
+  /** For rows that name none. Default: none, and such rows are an error. */
+  readonly grader?: GraderName | undefined;
+}
+
+export interface CustomExample extends TaskExample {
+  grade(answer: string): Verdict | Promise<Verdict>;
+}
+
+const SCHEMA = z.strictObject({
+  id: z.union([z.string().min(1), z.int(), z.bigint()]).optional(),
+  prompt: z.string().min(1).optional(),
+  messages: z
+    .array(z.strictObject({ role: z.enum(["system", "user", "assistant"]), content: z.string() }))
+    .min(1)
+    .optional(),
+  /** The text, number, pattern, query or JSON value that is right. */
+  reference: z.unknown(),
+  grader: z.enum(GRADERS).optional(),
+  category: z.string().optional(),
+  /** Of a pattern. */
+  flags: z
+    .string()
+    .regex(/^[imsu]*$/)
+    .optional(),
+  /** Where a query runs: statements that make the database, or a SQLite file beside this one. */
+  script: z.string().optional(),
+  database: z.string().min(1).optional(),
+  stop: z.array(z.string().min(1)).optional(),
+  max_new_tokens: z.int().positive().optional(),
+});
+
+type Row = z.output<typeof SCHEMA>;
+
+export async function custom(options: CustomOptions): Promise<Task<CustomExample>> {
+  const { path } = options;
+  const format = promptFormat("custom", ["default", "chat"], options.promptFormat);
+  let withIds: boolean | null = null;
+  const examples = await readExamples(path, options.limit, (data, index): CustomExample => {
+    const row = check(SCHEMA, data.fields, {
+      what: data.where,
+      code: "bad-input",
+      nameOf: (key) => `${data.where}: ${key}`,
+    });
+    withIds ??= row.id !== undefined;
+    if (withIds !== (row.id !== undefined)) {
+      throw new CllmError(
+        "bad-input",
+        `${data.where}: some rows have an id and some have none; give it to all or none`,
+      );
+    }
+    const { turns, input } = promptOf(row, data, format === "chat");
+    return {
+      id: row.id === undefined ? String(index) : String(row.id),
+      where: data.where,
+      category: row.category ?? null,
+      turns,
+      input,
+      reference: typeof row.reference === "string" ? row.reference : JSON.stringify(row.reference),
+      stop: row.stop ?? [],
+      maxNewTokens: row.max_new_tokens ?? options.maxNewTokens ?? 256,
+      grade: graderOf(row, data, path, options.grader),
+    };
+  });
+  return {
+    name: "custom",
+    settings: { file: basename(path), promptFormat: format, ...(options.grader && { grader: options.grader }) },
+    examples,
+    grade: async (example, [answer = ""]) => example.grade(answer),
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+const wrong = ({ where }: DataRow, reason: string): CllmError => new CllmError("bad-input", `${where}: ${reason}`);
+
+function promptOf(row: Row, data: DataRow, chat: boolean): Pick<TaskExample, "turns" | "input"> {
+  if ((row.prompt === undefined) === (row.messages === undefined)) throw wrong(data, "give either prompt or messages");
+  if (row.prompt !== undefined) return oneTurn(chat ? "chat" : "default", row.prompt);
+  const input: PromptInput = { messages: row.messages };
+  return { turns: 1, input: () => input };
+}
+
+function graderOf(row: Row, data: DataRow, path: string, byDefault: GraderName | undefined): CustomExample["grade"] {
+  const { reference } = row;
+  const name = row.grader ?? byDefault;
+  if (name === undefined) throw wrong(data, `grader is missing; give one of ${GRADERS.join(", ")}`);
+  if (reference === undefined || reference === null) throw wrong(data, "reference is missing; give the right answer");
+  switch (name) {
+    case "exact": {
+      const text = String(textOf(reference, data, name));
+      return (answer) => gradeExact(text, answer);
+    }
+    case "number": {
+      const number = typeof reference === "number" ? reference : lastNumberValue(textOf(reference, data, name));
+      if (number === null) throw wrong(data, "reference must be a number, for the grader number");
+      return (answer) => gradeNumberValue(number, answer);
+    }
+    case "regex": {
+      const pattern = patternOf(textOf(reference, data, name), row.flags ?? "", data);
+      return (answer) => gradeRegex(pattern, answer);
+    }
+    case "sql":
+      return sqlGrader(row, textOf(reference, data, name), data, path);
+    case "json": {
+      const value = typeof reference === "string" ? jsonOf(reference, data) : reference;
+      return (answer) => gradeJson(value, answer);
+    }
+  }
+}
+
+function textOf(reference: unknown, data: DataRow, name: GraderName): string {
+  if (typeof reference === "number" || typeof reference === "bigint") return String(reference);
+  if (typeof reference === "string" && reference.trim() !== "") return reference;
+  throw wrong(data, `reference must be a text that is not empty, for the grader ${name}`);
+}
+
+function patternOf(source: string, flags: string, data: DataRow): RegExp {
+  try {
+    return new RegExp(source, flags);
+  } catch (error) {
+    throw wrong(data, `reference is no pattern (${(error as Error).message})`);
+  }
+}
+
+function jsonOf(text: string, data: DataRow): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw wrong(data, `reference is no JSON (${(error as Error).message}); a text goes in quotes within the quotes`);
+  }
+}
+
+function sqlGrader(row: Row, gold: string, data: DataRow, path: string): CustomExample["grade"] {
+  const { script, database } = row;
+  if ((script === undefined) === (database === undefined)) throw wrong(data, "give either script or database for SQL");
+  return async (answer) => {
+    const query = sqlOf(answer, row.stop ?? []);
+    if (query === "") return { verdict: "no-answer", detail: "no query in the answer" };
+    try {
+      using sqlite = await openSqlite(script ?? (await readFile(resolve(dirname(path), database!))));
+      const { correct, reason, error, failure } = await gradeSql(sqlite, query, gold);
+      if (failure !== null) return { verdict: failure === "empty" ? "no-answer" : failure, detail: error ?? failure };
+      return { verdict: correct ? "right" : "wrong", detail: correct ? "the same rows" : `the ${reason} differ` };
+    } catch (error) {
+      return { verdict: "bad-data", detail: `${data.where}: ${(error as Error).message}` };
+    }
+  };
+}
