@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
+import { parquetWriteBuffer } from "hyparquet-writer";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Gsm8kOptions, gradeNumber, gsm8k } from "../../src/tasks/gsm8k.ts";
 import type { VerdictName } from "../../src/tasks/task.ts";
@@ -104,6 +105,22 @@ describe("prompts", () => {
     expect(await grade(examples[0]!, ["It is 101."])).toMatchObject({ verdict: "right" });
     expect(await grade(examples[0]!, [])).toMatchObject({ verdict: "no-answer" });
   });
+});
+
+test("the hub's Parquet files do as well", async () => {
+  const dataDir = join(folder, "hub");
+  mkdirSync(join(dataDir, "gsm8k/main"), { recursive: true });
+  for (const [split, rows] of [
+    ["train", train],
+    ["test", [problem(7)]],
+  ] as const) {
+    const columnData = (["question", "answer"] as const).map((name) => ({ name, data: rows.map((row) => row[name]) }));
+    const file = join(dataDir, `gsm8k/main/${split}-00000-of-00001.parquet`);
+    writeFileSync(file, Buffer.from(parquetWriteBuffer({ columnData })));
+  }
+  const { examples } = await gsm8k({ dataDir, shots: 1 });
+  const prompt = `Question: ${train[0]!.question}\nAnswer: ${train[0]!.answer}\n\nQuestion: What is 7 + 1?\nAnswer:`;
+  expect(examples.map((example) => example.input([]))).toEqual([{ prompt }]);
 });
 
 describe("bad data", () => {
