@@ -22,6 +22,7 @@ const ROOMS = [
   "tasks",
   "trajectory",
   "train",
+  "eval",
   "recipes",
   "serve",
   "index",

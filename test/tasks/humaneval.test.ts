@@ -13,6 +13,7 @@ import type { VerdictName } from "../../src/tasks/task.ts";
 import { hasSharedData, SHARED_DATA, skipNote } from "./shared-data.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cllm-humaneval-"));
+process.env["TMPDIR"] = folder; // so that what is left behind is ours
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const hasPython = spawnSync("python3", ["-c", "import sys; assert sys.version_info >= (3, 8)"]).status === 0;
@@ -170,11 +171,12 @@ test.skipIf(!hasPython)("the kernel holds what gets past Python (skipped without
   const [own, target] = [join(folder, "own"), join(folder, "beyond.txt")];
   mkdirSync(own);
   writeFileSync(target, "kept");
+  const seconds = 90_000 + (process.pid % 9_999);
   const command = `
     echo in > here && cat here; id -u
     echo x > ${target}; rm -f ${target}; mount -o remount,bind,rw /; umount .; echo x > /dev/null
     grep -c : /proc/net/dev; ls /sys/class/net
-    setsid sleep 98765 &`;
+    setsid sleep ${seconds} &`;
   const shut = ["sh", "-c", SHUT_FILE_SYSTEM, "sh", own, "sh", "-c", command];
   const { stdout, stderr } = spawnSync("unshare", [...NAMESPACES, ...shut], { encoding: "utf8" });
   expect(stdout).toMatch(/^in\n/);
@@ -182,7 +184,7 @@ test.skipIf(!hasPython)("the kernel holds what gets past Python (skipped without
     expect(stderr).toContain(refused);
   expect(readFileSync(target, "utf8")).toBe("kept");
   expect(readdirSync(own)).toEqual([]); // its files went with it
-  expect(commandLines().filter((line) => line.includes("98765") && line.startsWith("sleep"))).toEqual([]);
+  expect(commandLines().filter((line) => line.includes(String(seconds)) && line.startsWith("sleep"))).toEqual([]);
 });
 
 function commandLines(): string[] {
