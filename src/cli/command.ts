@@ -50,11 +50,11 @@ export interface Command extends CommandOf<Record<string, unknown>> {
   run(settings: unknown, terminal: Terminal): Promise<void>;
 }
 
-/** Ties a command's fields to the settings that its `run` gets. */
+/** Ties a command's fields to the settings that its `run` gets; a field of its own goes before the common one. */
 export function defineCommand<Settings extends object>(
   command: CommandOf<Settings> & {
     readonly fields: Fields<Settings>;
-    run(settings: Settings & Common, terminal: Terminal): Promise<void>;
+    run(settings: Settings & Omit<Common, keyof Settings>, terminal: Terminal): Promise<void>;
   },
 ): Command {
   return command as unknown as Command;

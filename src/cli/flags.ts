@@ -13,6 +13,8 @@ export interface FlagMeta {
   readonly placeholder?: string | undefined;
   /** One-letter form. */
   readonly short?: string | undefined;
+  /** A value that is not to be printed. */
+  readonly secret?: boolean | undefined;
 }
 
 export type AnyFields = Fields<Record<string, unknown>>;

@@ -12,6 +12,7 @@ import { demo } from "./commands/demo.ts";
 import { exportModel } from "./commands/export.ts";
 import { generate } from "./commands/generate.ts";
 import { info } from "./commands/info.ts";
+import { serve } from "./commands/serve.ts";
 import { trainModel } from "./commands/train.ts";
 import { trajectory } from "./commands/trajectory.ts";
 import { runProgram } from "./program.ts";
@@ -54,7 +55,7 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
-const library = [generate, bench, info, trajectory, collect, trainModel, exportModel, demo];
+const library = [generate, bench, info, trajectory, collect, trainModel, exportModel, serve, demo];
 const commands = [...library, defineCompletion(library)];
 const code = await runProgram(process.argv.slice(2), commands, version, cancel.signal);
 // Standard input may still be open, so the process does not end by itself; what was written leaves first.

@@ -8,7 +8,7 @@ import * as z from "zod";
 import { CllmError } from "../error.ts";
 import { check, unknownName } from "../generate/check.ts";
 import { type Command, type Common, commonFields } from "./command.ts";
-import { type AnyFields, flagOf, optionOf } from "./flags.ts";
+import { type AnyFields, flagOf, optionOf, readField } from "./flags.ts";
 import { createTerminal, formatError } from "./terminal.ts";
 
 const EXIT_FAILURE = 1;
@@ -39,7 +39,7 @@ export async function runProgram(
     json = settings.json;
     const terminal = createTerminal(settings, signal);
     endProgress = terminal.endProgress;
-    if (settings.verbose) terminal.note(`configuration: ${JSON.stringify({ command: command.name, ...settings })}`);
+    if (settings.verbose) terminal.note(`configuration: ${JSON.stringify(shown(command, settings))}`);
     await command.run(settings, terminal);
     endProgress();
     return 0;
@@ -50,9 +50,22 @@ export async function runProgram(
   }
 }
 
+/** The settings without what nobody should read over a shoulder or in a log. */
+function shown({ name, fields }: Command, settings: Common): object {
+  const secret = (key: string): boolean => Object.hasOwn(fields, key) && readField(fields[key]!).meta.secret === true;
+  const entries = Object.entries(settings).map(([key, value]) => [
+    key,
+    secret(key) && value !== undefined ? "…" : value,
+  ]);
+  return { command: name, ...Object.fromEntries(entries) };
+}
+
 function parse(args: readonly string[], commands: readonly Command[], version: string): Parsed | null {
   let parsed: Parsed | null = null;
-  const program = createParser(commands, version, (command, settings) => {
+  const named = commands.find(
+    ({ name }) => name === args.find((arg) => commands.some((command) => command.name === arg)),
+  );
+  const program = createParser(commands, version, named, (command, settings) => {
     parsed = { command, settings };
   });
   try {
@@ -70,10 +83,14 @@ function parse(args: readonly string[], commands: readonly Command[], version: s
 const listCommands = (commands: readonly Command[]): string =>
   `there are ${commands.map(({ name }) => name).join(", ")}`;
 
-/** The whole command line as commander has it; the command that is named goes to `onCommand` with its settings. */
+/**
+ * The whole command line as commander has it; the command that runs goes to `onCommand` with its settings. Where the one
+ * that is named has its own idea of a common field, that is the flag's.
+ */
 function createParser(
   commands: readonly Command[],
   version: string,
+  named: Command | undefined,
   onCommand: (command: Command, settings: Common) => void,
 ): Parser {
   const program = new Parser("cllm")
@@ -84,7 +101,9 @@ function createParser(
     .configureHelp({ showGlobalOptions: true, helpWidth: Math.min(process.stdout.columns || 100, 110) })
     .configureOutput({ writeErr: () => {}, outputError: () => {} })
     .exitOverride();
-  for (const [key, schema] of Object.entries(commonFields)) program.addOption(optionOf(key, schema));
+  for (const [key, schema] of Object.entries(commonFields)) {
+    program.addOption(optionOf(key, named?.fields[key] ?? schema));
+  }
   program.option("--config <file>", "JSON file with flags as camelCase keys; flags win over it");
   for (const command of commands) {
     const parser = program
@@ -93,6 +112,7 @@ function createParser(
       .description(command.details ? `${command.summary}\n\n${command.details}` : command.summary)
       .addHelpText("after", examplesOf(command));
     for (const [key, schema] of Object.entries(command.fields)) {
+      if (Object.hasOwn(commonFields, key)) continue; // the program's
       if (key === command.argument) {
         const argument = new Argument(`[${key}]`, schema.meta()?.description ?? "");
         parser.addArgument(argument);

@@ -1,6 +1,6 @@
 /**
- * A model as the server sees it: requests in, passes out, text and token ids as plain data that can be posted to another
- * thread. Here over a `LanguageModel` of this thread; `model-host.ts` has the same over a worker. Knows no HTTP.
+ * A model as the server sees it: requests in, passes out, text and token ids as plain data that goes into JSON. Here over a
+ * `LanguageModel` of this process; `model-host.ts` has the same over a worker. Knows no HTTP.
  */
 import type { GenerateOptions, Generation, LanguageModel, Pass } from "../generate/types.ts";
 import type { TokenIds } from "../runtime/session.ts";
@@ -37,8 +37,8 @@ export interface Backend {
   dispose(): Promise<void>;
 }
 
-/** The model of this thread, for the worker, and for tests. */
-export function inThisThread(model: LanguageModel): Backend {
+/** A model of this process, for the worker, and for tests. */
+export function inThisProcess(model: LanguageModel): Backend {
   const textOf = (id: number): TokenText => ({ id, text: model.tokenizer.tokenText(id) });
   const textsOf = (ids: TokenIds): TokenText[] => Array.from(ids, textOf);
   return {

@@ -60,7 +60,12 @@ export async function startModel({ model, options, workerFile, admit, onEnd }: H
     setGone();
   };
   worker.on("error", (error) => end(error.message)); // it could not be started, or not be spoken to
-  worker.on("close", (code, signal) => end(signal ?? `exit code ${code}`)); // after its last message
+  worker.on("close", (code, signal) => {
+    const how = signal ?? `exit code ${code}`;
+    if (worker.connected)
+      worker.once("disconnect", () => end(how)); // its last messages are still to be read
+    else end(how);
+  });
   const post = (message: ToWorker): void => void worker.send(message, () => {}); // where it is gone, "close" comes
   const kill = async (): Promise<void> => {
     worker.kill("SIGKILL");

@@ -7,7 +7,7 @@ import { openCheckpoint } from "../checkpoint/open.ts";
 import { CllmError } from "../error.ts";
 import { load } from "../generate/load.ts";
 import { cacheBytes, weightBytes } from "../model/memory.ts";
-import { type Backend, inThisThread, type ServedRequest } from "./backend.ts";
+import { type Backend, inThisProcess, type ServedRequest } from "./backend.ts";
 import { createTurns } from "./turns.ts";
 import type { Failure, FromWorker, ToWorker, WorkerData } from "./wire.ts";
 
@@ -43,7 +43,7 @@ async function prepare(what: () => Promise<FromWorker>): Promise<void> {
 }
 
 async function loadModel(): Promise<FromWorker> {
-  backend = inThisThread(await load(model, options));
+  backend = inThisProcess(await load(model, options));
   return { type: "ready" };
 }
 

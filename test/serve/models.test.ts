@@ -1,7 +1,7 @@
 /** Models of a server: loaded when asked for, unloaded where memory is limited, started again after they ended. */
 import { describe, expect, test } from "vitest";
 import { CllmError } from "../../src/error.ts";
-import { type Backend, inThisThread } from "../../src/serve/backend.ts";
+import { type Backend, inThisProcess } from "../../src/serve/backend.ts";
 import { createModels, type ModelEntry, type Models, type ModelsOptions } from "../../src/serve/models.ts";
 import { scriptedLanguageModel } from "../generate/scripted-language-model.ts";
 
@@ -19,7 +19,7 @@ function sized(sizes: Readonly<Record<string, number>>, options: Partial<ModelsO
         await admit(bytes);
         events.push(`+${name}`);
         end.set(name, onEnd);
-        const backend = inThisThread(scriptedLanguageModel());
+        const backend = inThisProcess(scriptedLanguageModel());
         const dispose = async (): Promise<void> => {
           events.push(`-${name}`);
           await backend.dispose();
@@ -90,7 +90,7 @@ test("one that cannot be loaded tells its path to the log and not to the client,
   let tries = 0;
   const start = async (): Promise<Backend> => {
     if (tries++ === 0) throw new CllmError("bad-file", "/home/someone/model.gguf is damaged");
-    return inThisThread(scriptedLanguageModel());
+    return inThisProcess(scriptedLanguageModel());
   };
   const log = (line: string): void => void lines.push(line);
   const models = createModels([{ name: "a", start }], { slots: 1, maxWaiting: 1, log });
@@ -109,7 +109,7 @@ test("who stops waiting for a model to load does not stop it for others", async 
   });
   const start = async (): Promise<Backend> => {
     await started;
-    return inThisThread(scriptedLanguageModel());
+    return inThisProcess(scriptedLanguageModel());
   };
   const models = createModels([{ name: "a", start }], { slots: 2, maxWaiting: 1 });
   const cancel = new AbortController();
@@ -132,7 +132,7 @@ describe("names", () => {
   });
 
   test("are unique", () => {
-    const entry: ModelEntry = { name: "a", start: async () => inThisThread(scriptedLanguageModel()) };
+    const entry: ModelEntry = { name: "a", start: async () => inThisProcess(scriptedLanguageModel()) };
     expect(() => createModels([entry, entry], { slots: 1, maxWaiting: 1 })).toThrow(/two models have the name a/);
   });
 });

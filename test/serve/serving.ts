@@ -1,7 +1,7 @@
 /** A server's app over scripted models, in this process and without a port; and how to read what it says. */
 import type { Hono } from "hono";
 import { type AppOptions, createApp } from "../../src/serve/app.ts";
-import { inThisThread } from "../../src/serve/backend.ts";
+import { inThisProcess } from "../../src/serve/backend.ts";
 import { createModels, type Models, type ModelsOptions } from "../../src/serve/models.ts";
 import { type Scripted, type ScriptedOptions, scriptedLanguageModel } from "../generate/scripted-language-model.ts";
 
@@ -22,7 +22,7 @@ export interface ServingOptions {
 
 export function serving({ model: scripted, models: limits, app: options }: ServingOptions = {}): Serving {
   const model = scriptedLanguageModel(scripted);
-  const entries = [{ name: "scripted", start: async () => inThisThread(model) }];
+  const entries = [{ name: "scripted", start: async () => inThisProcess(model) }];
   const models = createModels(entries, { slots: 4, maxWaiting: 64, ...limits });
   const reported: unknown[] = [];
   const app = createApp({ models, reportError: (error) => reported.push(error), ...options });

@@ -1,0 +1,125 @@
+/**
+ * `cllm serve`: models behind OpenAI's HTTP interface, until a signal ends it: the first lets running requests finish, the
+ * second does not. The address goes to standard output, everything else to standard error.
+ */
+import * as z from "zod";
+import { CllmError } from "../../error.ts";
+import { type Command, defineCommand } from "../command.ts";
+import { chooseModel, SHIPPED_MODEL } from "../model.ts";
+import type { Terminal } from "../terminal.ts";
+
+interface ServeSettings {
+  readonly model: readonly string[];
+  readonly adapter: readonly string[];
+  readonly host: string;
+  readonly port: number;
+  readonly apiKey: string | undefined;
+  readonly corsOrigin: readonly string[];
+  readonly parallel: number;
+  readonly maxQueue: number;
+  readonly maxBody: number;
+  readonly timeout: number;
+  readonly memoryLimit: number | undefined;
+}
+
+const list = z.array(z.string().min(1)).default([]);
+
+export const serve: Command = defineCommand<ServeSettings>({
+  name: "serve",
+  summary: "Answer OpenAI's clients over HTTP",
+  details:
+    "POST /v1/chat/completions and /v1/completions, whole and streamed; GET /v1/models, /health and /metrics. Models are " +
+    "loaded when they are first asked for, each in a process of its own. A field that is not supported is an error. " +
+    "Extensions: decoder, block_size, top_k, min_p; stream_options.include_passes adds an event for each pass.",
+  fields: {
+    model: list.meta({
+      description:
+        "GGUF file, directory or hub id, or name=model; may be repeated; default: CLLM_MODELS, or the package's CLLM",
+      placeholder: "model",
+      short: "m",
+    }),
+    adapter: list.meta({
+      description: "PEFT directory, as name=folder, that requests call model:name; may be repeated",
+      placeholder: "name=folder",
+    }),
+    host: z.string().min(1).default("127.0.0.1").meta({
+      description: "address to listen on; others than this machine's own need a key",
+      placeholder: "address",
+    }),
+    port: z.int().min(0).max(65535).default(8000).meta({ description: "port to listen on; 0 takes any that is free" }),
+    apiKey: z.string().min(1).optional().meta({
+      description: "key that requests must carry; default: CLLM_API_KEY, or none",
+      placeholder: "key",
+      secret: true,
+    }),
+    corsOrigin: list.meta({ description: "origin whose pages may ask; may be repeated", placeholder: "origin" }),
+    parallel: z.int().min(1).max(64).default(4).meta({ description: "requests that a model runs at once, in turn" }),
+    maxQueue: z.int().min(0).default(128).meta({ description: "requests that may wait for a model" }),
+    maxBody: z
+      .number()
+      .positive()
+      .max(1000)
+      .default(1)
+      .meta({ description: "megabytes of a request", placeholder: "MB" }),
+    timeout: z.number().positive().max(86_400).default(600).meta({
+      description: "seconds from a request to the end of its answer",
+      placeholder: "seconds",
+    }),
+    memoryLimit: z.number().positive().optional().meta({
+      description: "gigabytes for loaded models; idle ones make room; default: no limit",
+      placeholder: "GB",
+    }),
+  },
+  examples: [
+    ["cllm serve", "the package's own model on port 8000"],
+    ["cllm serve --model model.gguf --model small=HuggingFaceTB/SmolLM2-135M-Instruct", "two models, one renamed"],
+    ["cllm serve --model faq-ar/best --adapter faq=faq-lora/best", "a model, and as best:faq with an adapter"],
+    ["CLLM_API_KEY=secret cllm serve --host 0.0.0.0 --memory-limit 8", "for other machines"],
+  ],
+  async run(settings, terminal) {
+    const { host, port, timeout, maxBody, corsOrigin, verbose } = settings;
+    const { listen, isLoopback, createModels, servedModels, modelEntries } = await import("../../serve/index.ts");
+    const apiKey = settings.apiKey ?? (process.env["CLLM_API_KEY"] || undefined);
+    if (!isLoopback(host) && apiKey === undefined) {
+      const next = "set CLLM_API_KEY or give --api-key";
+      throw new CllmError("usage", `--host ${host} can be reached from other machines, which needs a key; ${next}`);
+    }
+    const { precision, threads, offline, revision, cacheDir, parallel: slots, maxQueue: maxWaiting } = settings;
+    const served = servedModels(settings.model.length > 0 ? settings.model : [ownModel()], settings.adapter);
+    await using models = createModels(modelEntries(served, { precision, threads, offline, revision, cacheDir }), {
+      slots,
+      maxWaiting,
+      ...(settings.memoryLimit !== undefined && { memoryLimit: settings.memoryLimit * 1e9 }),
+      log: terminal.note,
+    });
+    const server = await listen({
+      ...{ host, port, models, apiKey, localNamesOnly: isLoopback(host), corsOrigins: corsOrigin },
+      ...{ maxBodyBytes: Math.floor(maxBody * 1e6), timeoutMs: timeout * 1000 },
+      ...(verbose && { log: terminal.note }),
+    });
+    const names = served.map(({ name }) => name);
+    announce(server.url, names, apiKey !== undefined, terminal);
+    if (!terminal.signal.aborted) {
+      await new Promise<void>((resolve) => terminal.signal.addEventListener("abort", () => resolve(), { once: true }));
+    }
+    const running = models.status().reduce((sum, model) => sum + model.running + model.waiting, 0);
+    if (running > 0) terminal.note(`finishing ${running} requests; another signal ends them`);
+    await server.drain();
+  },
+});
+
+/** The model to serve where none is named. */
+function ownModel(): string {
+  return process.env["CLLM_MODELS"] ? chooseModel(undefined) : SHIPPED_MODEL;
+}
+
+function announce(url: string, models: readonly string[], needsKey: boolean, terminal: Terminal): void {
+  if (terminal.json) {
+    terminal.write(`${JSON.stringify({ url, models })}\n`);
+    return;
+  }
+  const body = JSON.stringify({ model: models[0], messages: [{ role: "user", content: "Hello" }] });
+  const key = needsKey ? ` -H "authorization: Bearer $CLLM_API_KEY"` : "";
+  terminal.write(`${url} answers for ${models.join(", ")}; Ctrl-C ends it\n`);
+  terminal.write(`curl ${url}/v1/chat/completions -H 'content-type: application/json'${key} -d '${body}'\n`);
+}

@@ -1,0 +1,73 @@
+/**
+ * Which models a server has: names for what stands on its command line. A model is called by its hub id or the name of its
+ * file or folder, unless it is given one; an adapter is called `base:name`. Reads no model.
+ */
+import { existsSync } from "node:fs";
+import { basename, resolve } from "node:path";
+import { parseHubId } from "../checkpoint/hub.ts";
+import { CllmError } from "../error.ts";
+import { type HostOptions, startModel } from "./model-host.ts";
+import type { ModelEntry } from "./models.ts";
+import type { LoadSettings } from "./wire.ts";
+
+export interface ServedModel {
+  readonly name: string;
+  /** Path or hub id. */
+  readonly model: string;
+  readonly adapter?: string;
+}
+
+/** Throws `usage` for names that are none or that do not say which model an adapter is for, `not-found` for folders. */
+export function servedModels(models: readonly string[], adapters: readonly string[]): readonly ServedModel[] {
+  const bases = models.map((given): ServedModel => {
+    const { name, value } = split(given);
+    return { name: name ?? nameOf(value), model: value };
+  });
+  const adapted = adapters.map((given): ServedModel => {
+    const { name, value: adapter } = split(given);
+    if (name === null) throw new CllmError("usage", `--adapter ${given}: give it a name, as in name=${given}`);
+    if (!existsSync(adapter)) {
+      throw new CllmError("not-found", `--adapter ${given}: ${adapter} does not exist; give the folder of an adapter`);
+    }
+    const owner = bases.find((base) => name.startsWith(`${base.name}:`));
+    if (owner !== undefined) return { name, model: owner.model, adapter };
+    if (bases.length === 1) return { name: `${bases[0]!.name}:${name}`, model: bases[0]!.model, adapter };
+    const first = bases[0]!.name;
+    throw new CllmError("usage", `--adapter ${given}: say for which model, as in ${first}:${name}=${adapter}`);
+  });
+  return [...bases, ...adapted];
+}
+
+/** How they are started: each in a worker of its own. */
+export function modelEntries(
+  served: readonly ServedModel[],
+  options: LoadSettings,
+  workerFile?: HostOptions["workerFile"],
+): readonly ModelEntry[] {
+  return served.map(({ name, model, adapter }) => ({
+    name,
+    start: (admit, onEnd) =>
+      startModel({
+        model,
+        options: { ...options, ...(adapter !== undefined && { adapter }) },
+        workerFile,
+        admit,
+        onEnd,
+      }),
+  }));
+}
+
+/** `name=value`; a path may have an equals sign behind a slash. */
+function split(given: string): { readonly name: string | null; readonly value: string } {
+  const at = given.indexOf("=");
+  const name = given.slice(0, Math.max(0, at));
+  if (at < 0 || /^[.~/\\]/.test(name)) return { name: null, value: given };
+  const value = given.slice(at + 1);
+  if (name === "" || value === "") throw new CllmError("usage", `${given}: give it as name=path`);
+  return { name, value };
+}
+
+function nameOf(model: string): string {
+  const isId = model.startsWith("hf:") || (!existsSync(model) && parseHubId(model) !== null);
+  return isId ? model.replace(/^hf:/, "") : basename(resolve(model)).replace(/\.gguf$/, "");
+}
