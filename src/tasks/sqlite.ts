@@ -45,6 +45,9 @@ export interface Sqlite extends Disposable {
   query(sql: string, limits?: QueryLimits): Promise<QueryResult>;
 }
 
+/** The default of `QueryLimits.timeoutMs`. */
+export const QUERY_TIMEOUT_MS = 2_000;
+
 const HEAP_BYTES = 64 << 20;
 const SCRIPT_TIMEOUT_MS = 10_000;
 
@@ -125,7 +128,7 @@ class MemoryDatabase implements Sqlite {
   }
 
   async query(sql: string, limits: QueryLimits = {}): Promise<QueryResult> {
-    const { maxRows = 10_000, maxBytes = 32 << 20, timeoutMs = 2_000 } = limits;
+    const { maxRows = 10_000, maxBytes = 32 << 20, timeoutMs = QUERY_TIMEOUT_MS } = limits;
     while (!this.#isOpen()) await this.open();
     try {
       return withinTime(timeoutMs, () => runSelect(this.#database!, sql, maxRows, maxBytes));

@@ -1,4 +1,5 @@
 /** Tasks by name: what is not known is an error, and what every task promises to whoever runs it. */
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { openTask, TASKS } from "../../src/tasks/open-task.ts";
 import { cutAtStop, excerpt, VERDICTS } from "../../src/tasks/task.ts";
@@ -39,6 +40,43 @@ describe.skipIf(!hasSharedData)(`every task ${skipNote}`, () => {
       }
     },
   );
+});
+
+test.skipIf(!hasSharedData)(`no text whatever is an error, or right ${skipNote}`, async () => {
+  const word = fc.constantFrom(
+    "SELECT",
+    " ",
+    "#### ",
+    "*",
+    "FROM",
+    "singer",
+    "(",
+    ")",
+    ";",
+    "'",
+    "--",
+    "\n",
+    "```sql\n",
+    "0",
+  );
+  const text = fc.oneof(
+    fc.string(),
+    fc.string({ unit: "binary" }),
+    fc.array(word).map((words) => words.join("")),
+  );
+  for (const name of ["gsm8k", "spider"]) {
+    await using task = await openTask(name, { dataDir: SHARED_DATA, limit: 1 });
+    const [example] = task.examples;
+    await fc.assert(
+      fc.asyncProperty(text, async (answer) => {
+        const { verdict, detail } = await task.grade(example!, [answer]);
+        expect(verdict).not.toBe("right");
+        expect(VERDICTS).toContain(verdict);
+        expect(detail).not.toContain("\n");
+      }),
+      { numRuns: 50 },
+    );
+  }
 });
 
 test("an answer ends at the first of its stop strings", () => {

@@ -13,7 +13,15 @@ import type { PromptInput } from "../../generate/types.ts";
 import { sqlOf } from "../spider/spider.ts";
 import { gradeSql } from "../sql-grader.ts";
 import { openSqlite } from "../sqlite.ts";
-import { oneTurn, promptFormat, type Task, type TaskExample, type TaskOptions, type Verdict } from "../task.ts";
+import {
+  excerpt,
+  oneTurn,
+  promptFormat,
+  type Task,
+  type TaskExample,
+  type TaskOptions,
+  type Verdict,
+} from "../task.ts";
 import { readExamples } from "../task-data.ts";
 import { gradeExact, gradeJson, gradeNumberValue, gradeRegex, lastNumberValue } from "./graders.ts";
 
@@ -162,7 +170,8 @@ function sqlGrader(row: Row, gold: string, data: DataRow, path: string): CustomE
     try {
       using sqlite = await openSqlite(script ?? (await readFile(resolve(dirname(path), database!))));
       const { correct, reason, error, failure } = await gradeSql(sqlite, query, gold);
-      if (failure !== null) return { verdict: failure === "empty" ? "no-answer" : failure, detail: error ?? failure };
+      if (failure !== null)
+        return { verdict: failure === "empty" ? "no-answer" : failure, detail: excerpt(error ?? failure) };
       return { verdict: correct ? "right" : "wrong", detail: correct ? "the same rows" : `the ${reason} differ` };
     } catch (error) {
       return { verdict: "bad-data", detail: `${data.where}: ${(error as Error).message}` };

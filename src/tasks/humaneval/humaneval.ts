@@ -6,6 +6,7 @@
 import { CllmError } from "../../error.ts";
 import {
   cutAtStop,
+  excerpt,
   oneTurn,
   type PromptFormat,
   promptFormat,
@@ -16,7 +17,7 @@ import {
   type VerdictName,
 } from "../task.ts";
 import { dataFile, hubFiles, idField, knownSplit, readExamples, textField } from "../task-data.ts";
-import { createSandbox, type Sandbox, type SandboxLimits, type SandboxResult } from "./sandbox.ts";
+import { createSandbox, PROGRAM_TIMEOUT_MS, type Sandbox, type SandboxLimits, type SandboxResult } from "./sandbox.ts";
 
 export interface HumanEvalOptions extends TaskOptions {
   /** Run what the model wrote. Default: false, and every answer is `ungraded`. */
@@ -67,7 +68,11 @@ export async function humaneval(options: HumanEvalOptions): Promise<Task<HumanEv
     settings: {
       promptFormat: format,
       allowCodeExecution,
-      ...(sandbox !== null && { isolation: sandbox.isolation, python: sandbox.python }),
+      ...(sandbox !== null && {
+        isolation: sandbox.isolation,
+        python: sandbox.python,
+        timeoutMs: limits.timeoutMs ?? PROGRAM_TIMEOUT_MS,
+      }),
     },
     examples,
     grade: (example, [answer = ""]) => grade(sandbox, example, format, answer, limits),
@@ -117,5 +122,5 @@ async function grade(
   const program = `${code}\n${example.test}\ncheck(${example.entryPoint})\n`;
   const { outcome, detail } = await sandbox.run(program, limits);
   const fallback = outcome === "passed" ? "all tests pass" : outcome === "failed" ? "a test fails" : outcome;
-  return { verdict: VERDICT_OF[outcome], detail: detail === "" ? fallback : detail };
+  return { verdict: VERDICT_OF[outcome], detail: detail.trim() === "" ? fallback : excerpt(detail) };
 }

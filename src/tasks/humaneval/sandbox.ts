@@ -56,6 +56,9 @@ export const NAMESPACES: readonly string[] = [
   "--fork",
   "--kill-child=KILL",
 ];
+/** The default of `SandboxLimits.timeoutMs`. */
+export const PROGRAM_TIMEOUT_MS = 10_000;
+
 const MAX_REPORT_BYTES = 1 << 16;
 
 /**
@@ -97,7 +100,7 @@ async function runIn(
   isolation: Isolation,
   python: string,
   program: string,
-  { timeoutMs = 10_000, memoryBytes = 2 ** 30, outputBytes = 2 ** 20 }: SandboxLimits,
+  { timeoutMs = PROGRAM_TIMEOUT_MS, memoryBytes = 2 ** 30, outputBytes = 2 ** 20 }: SandboxLimits,
 ): Promise<SandboxResult> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), "cllm-code-")));
   try {

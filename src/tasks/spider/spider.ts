@@ -9,7 +9,7 @@ import { join } from "node:path";
 import type { DataRow } from "../../data/rows.ts";
 import { CllmError } from "../../error.ts";
 import { withoutDistinct } from "../sql-text.ts";
-import { openSqlite, type QueryFailure, type QueryLimits, type Sqlite } from "../sqlite.ts";
+import { openSqlite, QUERY_TIMEOUT_MS, type QueryFailure, type QueryLimits, type Sqlite } from "../sqlite.ts";
 import {
   cutAtStop,
   excerpt,
@@ -66,7 +66,7 @@ export async function spider(options: SpiderOptions): Promise<Task<SpiderExample
   const databases = new Databases(join(dataDir, "spider/database"));
   return {
     name: "spider",
-    settings: { split, promptFormat: format, distinct },
+    settings: { split, promptFormat: format, distinct, timeoutMs: limits.timeoutMs ?? QUERY_TIMEOUT_MS },
     examples,
     grade: (example, [answer = ""]) => grade(databases, example, answer, distinct === "dropped", limits),
     async [Symbol.asyncDispose]() {
@@ -136,7 +136,7 @@ async function grade(
   const gold = await database.query(ready(example.reference), { ...limits, maxRows: 1e5, timeoutMs: 20_000 });
   if (!gold.ok) return { verdict: "bad-data", detail: `the gold query does not run: ${gold.error}` };
   const predicted = await database.query(ready(query), limits);
-  if (!predicted.ok) return { verdict: VERDICT_OF[predicted.failure], detail: predicted.error };
+  if (!predicted.ok) return { verdict: VERDICT_OF[predicted.failure], detail: excerpt(predicted.error) };
   const same = sameResult(gold.rows, predicted.rows, /order by/i.test(example.reference));
   if (same === null) return { verdict: "limit", detail: "too many look-alike columns to compare" };
   const sizes = `${count(predicted.rows.length, "row")} of ${count(predicted.columns.length, "column")}`;
