@@ -2,6 +2,13 @@
  * What can be said of a query by its text alone, in one pass over its tokens: strings, quoted names and comments have no
  * words, parentheses hold what is further in. Knows no grammar beyond that and no database.
  */
+import { cutAtStop } from "./task.ts";
+
+/** The query in an answer: a fenced block where there is one, else all of it; up to a stop in either case. */
+export function sqlOf(answer: string, stop: readonly string[]): string {
+  const fenced = /```(?:sql(?:ite)?)?[ \t]*\n([\s\S]*?)(?:```|$)/i.exec(answer);
+  return cutAtStop((fenced?.[1] ?? answer).trim(), stop).trim();
+}
 
 /** Opaque tokens, parentheses, words, and everything else one by one. */
 const TOKEN = /'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|\w+|[\s\S]/g;

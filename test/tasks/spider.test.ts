@@ -8,7 +8,7 @@ import type { SqlJsStatic } from "sql.js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ResultRows, sameResult } from "../../src/tasks/spider/official-match.ts";
 import { schemaSentence } from "../../src/tasks/spider/schema.ts";
-import { type SpiderExample, type SpiderOptions, spider, sqlOf } from "../../src/tasks/spider/spider.ts";
+import { type SpiderExample, type SpiderOptions, spider } from "../../src/tasks/spider/spider.ts";
 import type { Task, VerdictName } from "../../src/tasks/task.ts";
 import { readDataset } from "../../src/trajectory/dataset.ts";
 import { hasSharedData, SHARED_DATA, skipNote } from "./shared-data.ts";
@@ -232,12 +232,6 @@ describe("bad data", () => {
     await expect(spider({ dataDir: folder, split: "test" })).rejects.toThrow(/no split test; it has dev, train/);
     await expect(spider({ dataDir: folder, promptFormat: "papr" as "paper" })).rejects.toThrow(/default, chat, paper/);
   });
-});
-
-test("the query in an answer ends where the next thing begins", () => {
-  expect(sqlOf(" SELECT 1\nQuestion: and")).toBe("SELECT 1");
-  expect(sqlOf("SELECT 1\n<|EOT|>")).toBe("SELECT 1");
-  expect(sqlOf("```\nSELECT 1")).toBe("SELECT 1");
 });
 
 test.skipIf(!hasSharedData)(`every gold query of dev is right against itself ${skipNote}`, async () => {

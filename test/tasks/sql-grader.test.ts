@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { gradeSql } from "../../src/tasks/sql-grader.ts";
-import { hasTopLevelOrder, verbOf, withoutDistinct } from "../../src/tasks/sql-text.ts";
+import { hasTopLevelOrder, sqlOf, verbOf, withoutDistinct } from "../../src/tasks/sql-text.ts";
 import { openSqlite, type Sqlite } from "../../src/tasks/sqlite.ts";
 
 let database: Sqlite;
@@ -138,4 +138,14 @@ test("every DISTINCT goes, but none within a string", () => {
   const sql = "SELECT DISTINCT a, COUNT(distinct b), 'DISTINCT', \"distinct\", distincts FROM c -- distinct";
   const dropped = "SELECT  a, COUNT( b), 'DISTINCT', \"distinct\", distincts FROM c -- distinct";
   expect(withoutDistinct(sql)).toBe(dropped);
+});
+
+test.each([
+  [" SELECT 1\nQuestion: and", "SELECT 1"],
+  ["SELECT 1\n<|EOT|>", "SELECT 1"],
+  ["```\nSELECT 1", "SELECT 1"],
+  ["Here:\n```sql\nSELECT 1\n```\nand\n```\nSELECT 2\n```", "SELECT 1"],
+  ["\n", ""],
+])("the query in %j is %j", (answer, query) => {
+  expect(sqlOf(answer, ["\nQuestion:", "<|EOT|>"])).toBe(query);
 });

@@ -10,8 +10,8 @@ import type { DataRow } from "../../data/rows.ts";
 import { CllmError } from "../../error.ts";
 import { check } from "../../generate/check.ts";
 import type { PromptInput } from "../../generate/types.ts";
-import { sqlOf } from "../spider/spider.ts";
 import { gradeSql } from "../sql-grader.ts";
+import { sqlOf } from "../sql-text.ts";
 import { openSqlite } from "../sqlite.ts";
 import {
   excerpt,

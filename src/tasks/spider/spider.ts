@@ -8,10 +8,9 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { DataRow } from "../../data/rows.ts";
 import { CllmError } from "../../error.ts";
-import { withoutDistinct } from "../sql-text.ts";
+import { sqlOf, withoutDistinct } from "../sql-text.ts";
 import { openSqlite, QUERY_TIMEOUT_MS, type QueryFailure, type QueryLimits, type Sqlite } from "../sqlite.ts";
 import {
-  cutAtStop,
   excerpt,
   oneTurn,
   type PromptFormat,
@@ -105,12 +104,6 @@ export function spiderPrompt(format: PromptFormat, schema: SpiderSchema, questio
   return format === "chat"
     ? `Answer the question with one SQLite query over these tables, and nothing else.\n${rest}`
     : rest;
-}
-
-/** The query in an answer: a fenced block where there is one, else all of it up to a stop. */
-export function sqlOf(answer: string, stop: readonly string[] = STOP): string {
-  const fenced = /```(?:sql(?:ite)?)?[ \t]*\n([\s\S]*?)(?:```|$)/i.exec(answer);
-  return cutAtStop((fenced?.[1] ?? answer).trim(), stop).trim();
 }
 
 const VERDICT_OF: Readonly<Record<QueryFailure, VerdictName>> = {
