@@ -1,6 +1,6 @@
 /**
  * The library's model: text in, text out, over token ids and sessions below. Owns the sequences: one for each running
- * request, and that of the last finished one, kept for its KV cache. Knows no file format and no decoder's inside.
+ * request, and those of the last finished ones, kept for their KV caches. Knows no file format and no decoder's inside.
  */
 import { AutoMemory } from "../decode/auto.ts";
 import { CllmError } from "../error.ts";
@@ -28,6 +28,8 @@ export interface ModelParts {
   session(): Session;
   /** Measures what passes cost, or knows it already; those of sampling fetch and search the logits. */
   measureCosts(sampling: boolean, signal: AbortSignal | undefined): Promise<PassCosts>;
+  /** Sequences kept after their requests. Default: 1. */
+  readonly keep?: number | undefined;
   dispose(): Promise<void>;
 }
 
@@ -47,10 +49,10 @@ interface Running {
 }
 
 export function createLanguageModel(parts: ModelParts): LanguageModel {
-  const { name, config, precision, tokenizer, template } = parts;
+  const { name, config, precision, tokenizer, template, keep = 1 } = parts;
   const running = new Set<Running>();
   const memory = new AutoMemory();
-  let kept: Sequence | null = null;
+  const kept: Sequence[] = []; // the one that was used last comes last
   const greedyCosts = measuredOnce((signal) => parts.measureCosts(false, signal));
   const sampledCosts = measuredOnce((signal) => parts.measureCosts(true, signal));
   let disposal: Promise<void> | null = null;
@@ -59,25 +61,34 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     if (disposal !== null) throw new CllmError("disposed", `${name} was disposed of; load it again`);
   }
 
-  /** The kept sequence where nobody uses it, cut back to what it shares with the prompt; else a new one. */
+  /**
+   * The kept sequence that shares most with the prompt, cut back to that; else a new one. While there is room to keep more, a
+   * sequence that would lose most of what it holds stays as it is: it is another conversation's.
+   */
   function acquire(prompt: TokenIds): Running {
-    const sequence = kept ?? { session: parts.session(), tokens: new Int32Array(0) };
-    kept = null;
+    let best: Sequence | null = null;
     let shared = 0;
-    const most = Math.min(sequence.tokens.length, prompt.length - 1); // the last token is run for what follows it
-    while (shared < most && sequence.tokens[shared] === prompt[shared]) shared++;
-    sequence.session.truncate(shared);
+    for (const sequence of kept) {
+      const length = sharedLength(sequence.tokens, prompt);
+      if (best === null || length > shared) [best, shared] = [sequence, length];
+    }
+    if (best !== null && kept.length < keep && 2 * shared < best.tokens.length) best = null;
+    const sequence = best ?? { session: parts.session(), tokens: new Int32Array(0) };
+    if (best !== null) {
+      kept.splice(kept.indexOf(best), 1);
+      best.session.truncate(shared);
+    }
     const request = { sequence, pass: null };
     running.add(request);
     return request;
   }
 
-  /** Keeps the sequence of a request that ended well, instead of the one kept before; a broken one is disposed of. */
+  /** Keeps the sequence of a request that ended well, instead of the oldest one; a broken one is disposed of. */
   async function release(request: Running, usable: boolean): Promise<void> {
     if (!running.delete(request)) return; // dispose() took it
-    const superseded = usable && disposal === null ? kept : request.sequence;
-    if (superseded !== request.sequence) kept = request.sequence;
-    await superseded?.session.dispose();
+    if (!usable || disposal !== null) return request.sequence.session.dispose();
+    kept.push(request.sequence);
+    if (kept.length > keep) await kept.shift()!.session.dispose();
   }
 
   const promptIds = (input: PromptInput): TokenIds => encodePrompt(input, tokenizer, template);
@@ -155,8 +166,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     const requests = [...running];
     running.clear();
     await Promise.all(requests.map(({ pass }) => pass));
-    const sequences = [...requests.map(({ sequence }) => sequence), ...(kept === null ? [] : [kept])];
-    kept = null;
+    const sequences = [...requests.map(({ sequence }) => sequence), ...kept.splice(0)];
     for (const { session } of sequences) await session.dispose();
     await parts.dispose();
   }
@@ -186,6 +196,14 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     dispose,
     [Symbol.asyncDispose]: dispose,
   };
+}
+
+/** How many of its first tokens a prompt need not run: its last one is always run, for what follows it. */
+function sharedLength(cached: TokenIds, prompt: TokenIds): number {
+  const most = Math.min(cached.length, prompt.length - 1);
+  let shared = 0;
+  while (shared < most && cached[shared] === prompt[shared]) shared++;
+  return shared;
 }
 
 /** How many tokens to write. Throws `context-overflow` before any work, with how many tokens are too many. */

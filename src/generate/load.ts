@@ -45,6 +45,7 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
       tokenizer,
       template,
       session: () => engine.session(),
+      keep: settings.keep,
       measureCosts: (sampling, abort) => calibrated(engine, identity, settings, sampling, abort),
       dispose: () => engine.dispose(),
     });

@@ -34,6 +34,8 @@ export interface LoadOptions {
   readonly adapter?: string | undefined;
   /** Hub access token. Default: `HF_TOKEN`. */
   readonly token?: string | undefined;
+  /** Sequences whose KV caches are kept after their requests, for prompts that go on from them. Default: 1. */
+  readonly keep?: number | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -134,8 +136,8 @@ export type PassCosts = ReadonlyMap<number, number>;
 
 /**
  * A loaded model. Requests may overlap: each gets a sequence of its own over the same weights, and their passes take
- * turns. The sequence of the last finished request is kept, so that what the next prompt shares with it is not computed
- * again. After an error, an abort or a `break` the model goes on as before.
+ * turns. The sequence of the last finished request (or several, see `keep`) is kept, so that what the next prompt shares
+ * with it is not computed again. After an error, an abort or a `break` the model goes on as before.
  */
 export interface LanguageModel extends AsyncDisposable {
   /** For people and results: the hub id, or the name of the directory or file. */

@@ -63,7 +63,8 @@ export function answerTo(error: unknown, retryAfterS: number = 1): ErrorAnswer {
   const headers: Record<string, string> = {};
   if (status === 429 || status === 503) headers["Retry-After"] = String(retryAfterS);
   if (status === 401) headers["WWW-Authenticate"] = "Bearer";
-  const message = known === undefined ? "the server failed; its log says why" : (error as CllmError).message;
+  const said = known === undefined ? "the server failed; its log says why" : (error as CllmError).message;
+  const message = code === "chat_template" ? `${said} Prompts go to /v1/completions.` : said;
   return {
     status: own?.status ?? status,
     headers,

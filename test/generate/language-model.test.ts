@@ -206,6 +206,46 @@ describe("a conversation", () => {
     expect(model.opened.length).toBe(1);
   });
 
+  test("finds its own sequence again, where as many are kept as conversations take turns", async () => {
+    const model = scriptedLanguageModel({ keep: 2 });
+    const talks = ["a story about the sea", "the rules of chess"].map((content) => [
+      { role: "user" as const, content },
+    ]);
+    for (const messages of talks) await model.generate({ messages, maxNewTokens: 20 });
+    for (const messages of talks) {
+      const next = [
+        ...messages,
+        { role: "assistant" as const, content: "well" },
+        { role: "user" as const, content: "so" },
+      ];
+      const { stats } = await model.generate({ messages: next, maxNewTokens: 20 });
+      const said = model.promptIds({ messages }).length;
+      expect(stats.cachedTokens).toBeGreaterThan(said - 8); // the generation prompt is said, the answer is another one
+    }
+    expect(model.opened.length).toBe(2);
+  });
+
+  test("is answered the same however many sequences are kept, and no more are", async () => {
+    const prompts = fc.array(fc.array(fc.constantFrom("one ", "two ", "three "), { minLength: 1, maxLength: 6 }), {
+      minLength: 1,
+      maxLength: 8,
+    });
+    await fc.assert(
+      fc.asyncProperty(prompts, fc.nat({ max: 3 }), async (texts, keep) => {
+        const model = scriptedLanguageModel({ keep });
+        for (const words of texts) {
+          const request = { prompt: words.join(""), maxNewTokens: 8, decoder: "jacobi" as const };
+          const generation = await model.generate(request);
+          expect(essence(generation)).toEqual(essence(await scriptedLanguageModel().generate(request)));
+          expect(model.alive()).toBeLessThanOrEqual(keep);
+        }
+        await model.dispose();
+        expect(model.alive()).toBe(0);
+      }),
+      { numRuns: 25 },
+    );
+  });
+
   test("is the template's text", () => {
     const model = scriptedLanguageModel();
     const ids = model.promptIds({ messages: [{ role: "user", content: "hello" }] });

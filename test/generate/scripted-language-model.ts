@@ -20,6 +20,8 @@ export interface ScriptedOptions {
   readonly contextLength?: number;
   readonly seed?: number;
   readonly chat?: boolean;
+  /** Sequences kept after their requests. */
+  readonly keep?: number;
   /** Puts something between the model and its sessions. */
   readonly wrap?: (session: Session) => Session;
 }
@@ -38,6 +40,7 @@ export function scriptedLanguageModel(options: ScriptedOptions = {}): Scripted {
     contextLength = 512,
     seed = 0,
     chat = true,
+    keep,
     wrap = (session: Session) => session,
   } = options;
   const { tokenizer, template, vocabSize, eosTokenId } = texts[Number(chat)]!;
@@ -66,6 +69,7 @@ export function scriptedLanguageModel(options: ScriptedOptions = {}): Scripted {
     tokenizer,
     template,
     session: open,
+    keep,
     measureCosts: async () => FLAT_COSTS,
     dispose: async () => {},
   });

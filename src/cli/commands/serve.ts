@@ -86,12 +86,15 @@ export const serve: Command = defineCommand<ServeSettings>({
     }
     const { precision, threads, offline, revision, cacheDir, parallel: slots, maxQueue: maxWaiting } = settings;
     const served = servedModels(settings.model.length > 0 ? settings.model : [ownModel()], settings.adapter);
-    await using models = createModels(modelEntries(served, { precision, threads, offline, revision, cacheDir }), {
-      slots,
-      maxWaiting,
-      ...(settings.memoryLimit !== undefined && { memoryLimit: settings.memoryLimit * 1e9 }),
-      log: terminal.note,
-    });
+    await using models = createModels(
+      modelEntries(served, { precision, threads, offline, revision, cacheDir, keep: slots }),
+      {
+        slots,
+        maxWaiting,
+        ...(settings.memoryLimit !== undefined && { memoryLimit: settings.memoryLimit * 1e9 }),
+        log: terminal.note,
+      },
+    );
     const server = await listen({
       ...{ host, port, models, apiKey, localNamesOnly: isLoopback(host), corsOrigins: corsOrigin },
       ...{ maxBodyBytes: Math.floor(maxBody * 1e6), timeoutMs: timeout * 1000 },
@@ -118,8 +121,8 @@ function announce(url: string, models: readonly string[], needsKey: boolean, ter
     terminal.write(`${JSON.stringify({ url, models })}\n`);
     return;
   }
-  const body = JSON.stringify({ model: models[0], messages: [{ role: "user", content: "Hello" }] });
+  const body = JSON.stringify({ model: models[0], prompt: "Once upon a time", max_tokens: 32 });
   const key = needsKey ? ` -H "authorization: Bearer $CLLM_API_KEY"` : "";
   terminal.write(`${url} answers for ${models.join(", ")}; Ctrl-C ends it\n`);
-  terminal.write(`curl ${url}/v1/chat/completions -H 'content-type: application/json'${key} -d '${body}'\n`);
+  terminal.write(`curl ${url}/v1/completions -H 'content-type: application/json'${key} -d '${body}'\n`);
 }
