@@ -29,6 +29,8 @@ export interface AppOptions {
   readonly maxBodyBytes?: number;
   /** Most time from a request's arrival to the end of its answer. Default: ten minutes. */
   readonly timeoutMs?: number;
+  /** The longest time so far that the event loop was kept from going round. Default: not measured. */
+  readonly stallMs?: (() => number) | undefined;
   /** Who asks, for the queue's turns. Default: everybody is the same client. */
   readonly clientOf?: (c: Context) => string;
   /** A line for each request. */
@@ -112,7 +114,7 @@ export function createApp(options: AppOptions): Hono {
     }
   }
   app.get("/metrics", (c) =>
-    c.text(metrics.text(models.status()), 200, { "Content-Type": "text/plain; version=0.0.4" }),
+    c.text(metrics.text(models.status(), options.stallMs?.()), 200, { "Content-Type": "text/plain; version=0.0.4" }),
   );
 
   const describe = ({ name, loaded }: { name: string; loaded: boolean }): object => ({

@@ -17,7 +17,7 @@ export interface Metrics {
   finished(model: string, seconds: number): void;
   /** Mean seconds of the last answers. */
   readonly meanSeconds: number;
-  text(models: readonly ModelStatus[]): string;
+  text(models: readonly ModelStatus[], stallMs?: number): string;
 }
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
@@ -74,13 +74,16 @@ export function createMetrics(): Metrics {
     get meanSeconds() {
       return meanSeconds;
     },
-    text(models) {
+    text(models, stallMs) {
       const gauges = [
         gauge("cllm_requests_running", "Requests that a model works on.", models, ({ running }) => running),
         gauge("cllm_requests_waiting", "Requests that wait for a model.", models, ({ waiting }) => waiting),
         gauge("cllm_model_loaded", "Whether a model is in memory.", models, ({ loaded }) => Number(loaded)),
         gauge("cllm_model_loads_total", "How often a model was loaded.", models, ({ loads }) => loads, "counter"),
       ];
+      const name = "cllm_event_loop_stall_seconds";
+      const stall = head(name, "Longest time that the event loop did not go round.", "gauge");
+      if (stallMs !== undefined) gauges.push(`${stall}${name} ${stallMs / 1000}\n`);
       return [...written.map((metric) => metric.text()), ...gauges].join("");
     },
   };

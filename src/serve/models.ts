@@ -58,6 +58,7 @@ export interface Models extends AsyncDisposable {
 interface Loaded {
   readonly backend: Promise<Backend>;
   bytes: number;
+  ready: boolean;
 }
 
 interface Slot extends ModelEntry {
@@ -130,12 +131,20 @@ export function createModels(entries: readonly ModelEntry[], options: ModelsOpti
       loaded.bytes = bytes; // it is spoken for, while others leave
       await Promise.all(leaving.map(unload));
     };
-    const backend = Promise.resolve().then(() => model.start(admit, forget));
-    const loaded: Loaded = { backend, bytes: 0 };
+    const ended = (): void => {
+      if (loaded.ready && model.loaded === loaded)
+        log(`${model.name}: its worker ended; the next request starts another`);
+      forget();
+    };
+    const backend = Promise.resolve().then(() => model.start(admit, ended));
+    const loaded: Loaded = { backend, bytes: 0, ready: false };
     model.loaded = loaded;
     model.loads++;
     backend.then(
-      () => log(`${model.name}: loaded in ${((performance.now() - since) / 1000).toFixed(1)} s`),
+      () => {
+        loaded.ready = true;
+        log(`${model.name}: loaded in ${((performance.now() - since) / 1000).toFixed(1)} s`);
+      },
       (error: unknown) => {
         forget();
         log(`${model.name}: not loaded: ${error instanceof Error ? error.message : String(error)}`);

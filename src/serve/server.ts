@@ -3,13 +3,14 @@
  */
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { createAdaptorServer } from "@hono/node-server";
 import { getConnInfo } from "@hono/node-server/conninfo";
 import type { Hono } from "hono";
 import { CllmError } from "../error.ts";
 import { type AppOptions, createApp } from "./app.ts";
 
-export interface ListenOptions extends Omit<AppOptions, "clientOf" | "draining"> {
+export interface ListenOptions extends Omit<AppOptions, "clientOf" | "draining" | "stallMs"> {
   readonly host: string;
   /** 0 takes any port that is free. */
   readonly port: number;
@@ -24,13 +25,16 @@ export interface RunningServer {
 }
 
 const HEADERS_MS = 30_000;
+const STALL_MS = 10; // how often the event loop is looked at
 
 /** Throws `usage` where the address cannot be listened on. */
 export async function listen({ host, port, ...options }: ListenOptions): Promise<RunningServer> {
   const draining = new AbortController();
+  const delay = monitorEventLoopDelay({ resolution: STALL_MS });
   const app = createApp({
     ...options,
     draining: draining.signal,
+    stallMs: () => Math.max(0, delay.max / 1e6 - STALL_MS), // what is recorded is the time between two looks
     clientOf: (c) => getConnInfo(c).remote.address ?? "",
   });
   const server = createAdaptorServer({
@@ -45,6 +49,7 @@ export async function listen({ host, port, ...options }: ListenOptions): Promise
     });
     server.listen(port, host, resolve);
   });
+  delay.enable();
   const { address, family, port: bound } = server.address() as AddressInfo;
   return {
     app,
@@ -54,7 +59,10 @@ export async function listen({ host, port, ...options }: ListenOptions): Promise
       return new Promise((resolve) => {
         server.close(() => resolve());
         const idle = setInterval(() => server.closeIdleConnections(), 50); // kept alive, they would hold the server
-        server.once("close", () => clearInterval(idle));
+        server.once("close", () => {
+          clearInterval(idle);
+          delay.disable();
+        });
       });
     },
   };

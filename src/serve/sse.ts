@@ -1,7 +1,6 @@
 /** Server-sent events: objects as they come, to the body of a response. Knows nothing of what they say. */
 
 const encoder = new TextEncoder();
-const frame = (data: string): Uint8Array => encoder.encode(`data: ${data}\n\n`);
 
 /**
  * A response that writes each object as an event, as fast as its reader takes them, and `[DONE]` after the last. What fails
@@ -11,18 +10,23 @@ export function eventStream(
   objects: AsyncGenerator<object, void, void>,
   describe: (error: unknown) => object,
 ): Response {
+  let gone = false;
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
+      let data = "[DONE]";
+      let last = true;
       try {
         const { done, value } = await objects.next();
-        if (!done) return controller.enqueue(frame(JSON.stringify(value)));
-        controller.enqueue(frame("[DONE]"));
+        if (!done) [data, last] = [JSON.stringify(value), false];
       } catch (error) {
-        controller.enqueue(frame(JSON.stringify(describe(error))));
+        if (!gone) data = JSON.stringify(describe(error));
       }
-      controller.close();
+      if (gone) return; // meanwhile
+      controller.enqueue(encoder.encode(`data: ${data}\n\n`));
+      if (last) controller.close();
     },
     async cancel() {
+      gone = true;
       await objects.return();
     },
   });

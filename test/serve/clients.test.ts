@@ -5,6 +5,7 @@ import { generateText, streamText } from "ai";
 import OpenAI, { APIError } from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Message } from "../../src/generate/types.ts";
+import type { Session } from "../../src/runtime/session.ts";
 import { inThisProcess } from "../../src/serve/backend.ts";
 import { createModels, type Models } from "../../src/serve/models.ts";
 import { listen, type RunningServer } from "../../src/serve/server.ts";
@@ -17,6 +18,16 @@ const messages: Message[] = [
   { role: "user", content: "What is a prime number?" },
 ];
 const maxNewTokens = 40;
+
+/** A session whose passes take a few milliseconds. */
+function slowly(session: Session): Session {
+  const forward: Session["forward"] = async (tokens, forest) => {
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    return session.forward(tokens, forest);
+  };
+  return Object.create(session, { forward: { value: forward } });
+}
+
 let models: Models;
 let server: RunningServer;
 let baseURL: string;
@@ -77,16 +88,32 @@ describe("openai", () => {
     expect(choices[0]!.text).toBe((await model.generate({ prompt, maxNewTokens: 20 })).text);
   });
 
-  test("goes away: its slot is free again", async () => {
-    const long = { ...chat, max_completion_tokens: 400, stop: "\u0000", stream: true } as const;
-    const stream = await client().chat.completions.create(long);
-    for await (const _ of stream) break; // which aborts the request
+  test("goes away: what it asked for is not written to its end", async () => {
+    const slow = scriptedLanguageModel({ contextLength: 4096, wrap: slowly });
+    const entries = [{ name: "slow", start: async () => inThisProcess(slow) }];
+    const models = createModels(entries, { slots: 1, maxWaiting: 8 });
+    const reported: unknown[] = [];
+    const reportError = (error: unknown): void => void reported.push(error);
+    const server = await listen({ host: "127.0.0.1", port: 0, models, reportError });
+    const openai = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
+    const idle = async (): Promise<number> => {
+      const busy = (): boolean => models.status().some(({ running, waiting }) => running + waiting > 0);
+      while (busy()) await new Promise((resolve) => setTimeout(resolve, 5));
+      return slow.opened.reduce((sum, { passes }) => sum + passes.length, 0);
+    };
+    const long = { ...chat, model: "slow", max_completion_tokens: 3000, decoder: "ar", stop: "\u0000" };
+    for await (const _ of await openai.chat.completions.create({ ...long, stream: true })) break; // aborts the request
+    const afterStream = await idle();
     const controller = new AbortController();
-    const aborted = client().chat.completions.create({ ...long, stream: false }, { signal: controller.signal });
+    const aborted = openai.chat.completions.create(long, { signal: controller.signal });
+    while (models.status()[0]!.running === 0) await new Promise(setImmediate);
     controller.abort();
     await expect(aborted).rejects.toThrow(/abort/i);
-    while (models.status().some(({ running, waiting }) => running + waiting > 0)) await new Promise(setImmediate);
-    expect((await client().chat.completions.create(chat)).choices[0]!.message.content).toBe(expected);
+    const afterBoth = await idle();
+    expect(afterStream).toBeLessThan(1500);
+    expect(afterBoth - afterStream).toBeLessThan(1500);
+    await server.drain();
+    expect(reported).toEqual([]);
   });
 
   test.each<[what: string, body: object, status: number, code: string, param: string | null]>([

@@ -167,7 +167,7 @@ describe("a client that goes away", () => {
 
   test("in a stream does, too", async () => {
     const gate = gated();
-    const { app, models } = serving({ model: { wrap: gate.wrap }, models: { slots: 1 } });
+    const { app, models, reported } = serving({ model: { wrap: gate.wrap }, models: { slots: 1 } });
     const response = post(app, CHAT, { ...chat, stream: true, max_tokens: 100 });
     await gate.letThrough(1);
     const reader = (await response).body!.getReader();
@@ -178,6 +178,7 @@ describe("a client that goes away", () => {
     gate.openForGood();
     await cancelled;
     expect(gate.passes()).toBeLessThanOrEqual(3);
+    expect(reported).toEqual([]);
   });
 
   test("while it waits leaves the queue", async () => {

@@ -77,10 +77,12 @@ test("a model larger than the limit is never loaded", async () => {
 });
 
 test("a model that ended is started again by the next request", async () => {
-  const { models, events, end } = sized({ a: 1 });
+  const lines: string[] = [];
+  const { models, events, end } = sized({ a: 1 }, { log: (line) => void lines.push(line) });
   await use(models, "a");
   end.get("a")!();
   expect(models.status()[0]).toMatchObject({ loaded: false });
+  expect(lines.at(-1)).toMatch(/a: its worker ended/);
   await use(models, "a");
   expect(events).toEqual(["+a", "+a"]);
 });
