@@ -38,8 +38,8 @@ export const SHIPPED: TextToSqlScale = {
     ...{ sequenceLength: 384, batch: 3, weightDecay: 0.05, evaluateEvery: 1000, checkpointEvery: 500 },
   },
   consistency: {
-    ...{ objective: "consistency", steps: 4000, learningRate: 1e-3, warmupSteps: 100, finalShare: 0.02 },
-    ...{ blockSize: BLOCK_SIZE, pointsPerExample: 5, refinements: 2, arWeight: 1, weightDecay: 0.05 },
+    ...{ objective: "consistency", steps: 5000, learningRate: 1e-3, warmupSteps: 100, finalShare: 0.02 },
+    ...{ blockSize: BLOCK_SIZE, pointsPerExample: 6, refinements: 2, arWeight: 1, weightDecay: 0.05 },
     ...{ sequenceLength: 384, batch: 3, evaluateEvery: 500, checkpointEvery: 500 },
   },
   heldOut: 100,
