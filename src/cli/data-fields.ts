@@ -58,12 +58,16 @@ export const dataFields: Fields<DataSettings> = {
     .meta({ description: "leave out rows that cannot be used, instead of an error" }),
 };
 
-/** In a checkout, data lies beside it as models do. */
-export function datasetOptions(settings: DataSettings): DatasetOptions {
-  const { promptField, answerField, messagesField, idField, template, limit, skipBadRows } = settings;
-  const named = settings.dataDir ?? (process.env["CLLM_DATA"] || undefined);
+/** The folder of the known data sets, if there is one. In a checkout, data lies beside it as models do. */
+export function dataFolder(given: string | undefined): string | undefined {
+  const named = given ?? (process.env["CLLM_DATA"] || undefined);
   const checkout = fileURLToPath(new URL("../..", import.meta.url));
   const beside = join(checkout, "..", "shared", "data");
-  const dataDir = named ?? (existsSync(join(checkout, "src")) && existsSync(beside) ? beside : undefined);
+  return named ?? (existsSync(join(checkout, "src")) && existsSync(beside) ? beside : undefined);
+}
+
+export function datasetOptions(settings: DataSettings): DatasetOptions {
+  const { promptField, answerField, messagesField, idField, template, limit, skipBadRows } = settings;
+  const dataDir = dataFolder(settings.dataDir);
   return { promptField, answerField, messagesField, idField, template, limit, skipBadRows, dataDir };
 }

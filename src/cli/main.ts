@@ -9,6 +9,7 @@ import { bench } from "./commands/bench.ts";
 import { collect } from "./commands/collect.ts";
 import { defineCompletion } from "./commands/completion.ts";
 import { demo } from "./commands/demo.ts";
+import { evaluate } from "./commands/eval.ts";
 import { exportModel } from "./commands/export.ts";
 import { generate } from "./commands/generate.ts";
 import { info } from "./commands/info.ts";
@@ -55,7 +56,7 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
-const library = [generate, bench, info, trajectory, collect, trainModel, exportModel, serve, demo];
+const library = [generate, bench, evaluate, info, trajectory, collect, trainModel, exportModel, serve, demo];
 const commands = [...library, defineCompletion(library)];
 const code = await runProgram(process.argv.slice(2), commands, version, cancel.signal);
 // Standard input may still be open, so the process does not end by itself; what was written leaves first.

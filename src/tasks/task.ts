@@ -14,6 +14,7 @@ export type VerdictName =
   | "timeout" // it did not come to an end in time
   | "limit" // too many rows, too much output or memory
   | "refused" // it tried what it must not: writing, attaching, several statements, processes, the network
+  | "too-long" // the model's context has no room for an answer to the question, so there is none
   | "bad-data" // the example's own data fails: a database that is none, a gold query that does not run
   | "ungraded" // nothing graded it: code must not be executed, or there is no judge
   | "rated" // a judge gave `measures.rating`
@@ -30,6 +31,7 @@ export const VERDICTS: readonly VerdictName[] = [
   "timeout",
   "limit",
   "refused",
+  "too-long",
   "bad-data",
   "ungraded",
   "judge-silent",

@@ -1,0 +1,308 @@
+/**
+ * `cllm eval`: a task with several models and decoders side by side: score, speed and what they differ in, as a table, as
+ * JSON and as a page. The work itself is in `eval/`; this is its flags, its progress and its files.
+ */
+import { basename, join, resolve } from "node:path";
+import * as z from "zod";
+import { readAdapter, withAdapter } from "../../checkpoint/adapter.ts";
+import { openCheckpoint } from "../../checkpoint/open.ts";
+import { writeWhole } from "../../checkpoint/write-whole.ts";
+import { CllmError } from "../../error.ts";
+import { contendersOf } from "../../eval/contenders.ts";
+import { publishedRows } from "../../eval/published.ts";
+import { reportHtml } from "../../eval/report-html.ts";
+import { ANSWERS, type Evaluation, type EvaluationProgress, runEvaluation, type Subject } from "../../eval/run.ts";
+import { summarizeEvaluation, type TokenText } from "../../eval/summary.ts";
+import { decodingFields } from "../../generate/options.ts";
+import { DECODERS, type DecoderName, type LanguageModel } from "../../generate/types.ts";
+import { servedModels } from "../../serve/served-models.ts";
+import { GRADERS, type GraderName } from "../../tasks/custom/custom.ts";
+import { createJudge, type Judge } from "../../tasks/mt-bench/judge.ts";
+import { writeAnswers } from "../../tasks/mt-bench/mt-bench.ts";
+import { type OpenTaskOptions, openTask, TASKS } from "../../tasks/open-task.ts";
+import type { PromptFormat } from "../../tasks/task.ts";
+import { identify } from "../../trajectory/identity.ts";
+import { type Command, type Common, defineCommand } from "../command.ts";
+import { dataFolder } from "../data-fields.ts";
+import { evaluationText } from "../eval-text.ts";
+import { formatDuration } from "../format.ts";
+import { commitOfCheckout, machineName } from "../machine.ts";
+import { chooseModel, loadModel } from "../model.ts";
+import type { Terminal } from "../terminal.ts";
+
+interface EvalSettings {
+  readonly task: string;
+  readonly model: readonly string[];
+  readonly adapter: readonly string[];
+  readonly decoders: readonly DecoderName[];
+  readonly blockSizes: readonly number[];
+  readonly jacobiForm: "window" | "block";
+  readonly out: string;
+  readonly data: string | undefined;
+  readonly dataDir: string | undefined;
+  readonly split: string | undefined;
+  readonly limit: number | undefined;
+  readonly maxNewTokens: number | undefined;
+  readonly promptFormat: PromptFormat | undefined;
+  readonly shots: number | undefined;
+  readonly extraction: "strict" | "flexible" | undefined;
+  readonly distinct: "kept" | "dropped" | undefined;
+  readonly grader: GraderName | undefined;
+  readonly allowCodeExecution: boolean;
+  readonly judge: string | undefined;
+  readonly judgeModel: string | undefined;
+  readonly trajectories: number;
+}
+
+const list = z.array(z.string().min(1)).default([]);
+const text = (description: string, placeholder: string) =>
+  z.string().min(1).optional().meta({ description, placeholder }) satisfies z.ZodType;
+
+export const evaluate: Command = defineCommand<EvalSettings>({
+  name: "eval",
+  summary: "Score models and decoders on a task, side by side",
+  details:
+    `Tasks are ${TASKS.join(", ")}; custom reads questions, references and graders from --data. Every question goes ` +
+    "to every model with every decoder before the next one; ar is always among the decoders, and the first model's ar " +
+    "is the target that the others are compared with. The folder gets every answer (answers.jsonl), report.json and " +
+    "report.html.\n\nInterrupted at any moment, the same command goes on where it was. What goes wrong while grading is a " +
+    "verdict of its own and never counts as right.",
+  fields: {
+    task: z
+      .string()
+      .min(1)
+      .meta({ description: `${TASKS.slice(0, -1).join(", ")} or ${TASKS.at(-1)}`, placeholder: "task" }),
+    model: list.meta({
+      description: "GGUF file, directory or hub id, or name=model; may be repeated, the first one is the target",
+      placeholder: "model",
+      short: "m",
+    }),
+    adapter: list.meta({
+      description: "PEFT directory, as name=folder, that takes part as one more model; may be repeated",
+      placeholder: "name=folder",
+    }),
+    decoders: z
+      .array(z.enum(DECODERS))
+      .min(1)
+      .default(["ar", "jacobi", "auto"])
+      .meta({ description: "which to run each model with" }),
+    blockSizes: z
+      .array(z.int().min(1).max(256))
+      .min(1)
+      .default([16])
+      .meta({ description: "for jacobi, prompt-lookup and multiblock: each of them", placeholder: "sizes" }),
+    jacobiForm: decodingFields.jacobiForm,
+    out: z
+      .string()
+      .min(1)
+      .meta({ description: "the folder for answers and reports", placeholder: "folder", short: "o" }),
+    data: text("custom: JSON Lines, JSON or Parquet with prompt, reference and grader", "file"),
+    dataDir: text("folder of the tasks' data; default: CLLM_DATA", "folder"),
+    split: text("which part of the data; default: the task's own, never one for training", "name"),
+    limit: z.int().min(1).optional().meta({ description: "only the first questions", placeholder: "questions" }),
+    maxNewTokens: z
+      .int()
+      .min(1)
+      .optional()
+      .meta({ description: "most tokens of an answer; default: the task's own", placeholder: "tokens", short: "n" }),
+    promptFormat: z
+      .enum(["default", "chat", "paper"])
+      .optional()
+      .meta({ description: "the task's usual prompt, a user's message, or what released CLLMs were trained on" }),
+    shots: z.int().min(0).optional().meta({ description: "gsm8k: solved problems before each question" }),
+    extraction: z.enum(["strict", "flexible"]).optional().meta({ description: "gsm8k: which number counts" }),
+    distinct: z.enum(["kept", "dropped"]).optional().meta({ description: "spider: whether DISTINCT counts" }),
+    grader: z
+      .enum(GRADERS as [GraderName, ...GraderName[]])
+      .optional()
+      .meta({
+        description: "custom: for rows that name none",
+      }),
+    allowCodeExecution: z
+      .boolean()
+      .default(false)
+      .meta({ description: "humaneval: run what the models wrote, in a sandbox" }),
+    judge: text("mt-bench: an OpenAI-compatible endpoint, up to /v1; its key: CLLM_JUDGE_KEY", "url"),
+    judgeModel: text("mt-bench: the judge's name there", "name"),
+    trajectories: z
+      .int()
+      .min(0)
+      .default(0)
+      .meta({ description: "trace the first so many answers of each model, block by block", placeholder: "questions" }),
+  },
+  argument: "task",
+  examples: [
+    ["cllm eval gsm8k --limit 100 --out runs/gsm8k", "one model, one token at a time, with jacobi and with auto"],
+    [
+      "cllm eval spider -m target=spider-ar/best -m cllm=spider-cllm/best --trajectories 8 --out runs/spider",
+      "a target and its CLLM, with trajectories in the report",
+    ],
+    ["cllm eval gsm8k --decoders jacobi --block-sizes 8,16,32,64 --out runs/sizes", "speed against block size"],
+    ["cllm eval custom --data questions.jsonl --grader exact --out runs/own", "one's own questions"],
+  ],
+  async run(settings, terminal) {
+    const given = settings.model.length > 0 ? settings.model : [chooseModel(undefined)];
+    const entrants = servedModels(given, settings.adapter);
+    const names = entrants.map(({ name }) => name);
+    const contenders = contendersOf(names, settings.decoders, settings.blockSizes);
+    await using task = await openTask(settings.task, taskOptions(settings));
+    const models = new Map<string, LanguageModel>();
+    try {
+      const subjects: Subject[] = [];
+      for (const entrant of entrants) {
+        const own = { ...settings, model: entrant.model, adapter: entrant.adapter };
+        const model = await loadModel(own, terminal);
+        models.set(entrant.name, model);
+        subjects.push({ name: entrant.name, model, identity: await identityOf(own, model, terminal) });
+      }
+      const { defaultThreads } = await import("../../runtime/engine.ts"); // with ONNX Runtime, which the help does without
+      const conditions = { machine: machineName(), threads: settings.threads ?? defaultThreads() };
+      const { out: folder, jacobiForm, trajectories: traced } = settings;
+      const { signal } = terminal;
+      const tracedBlockSize = settings.blockSizes.includes(16) ? 16 : settings.blockSizes[0];
+      const how = { jacobiForm, traced, tracedBlockSize, signal };
+      const run = runEvaluation({ folder, task, subjects, contenders, conditions, ...how });
+      const evaluation = await follow(run, folder, terminal);
+      const textOf: TokenText = (name, id) => models.get(name)!.tokenizer.tokenText(id);
+      await report(evaluation, folder, textOf, terminal);
+    } finally {
+      for (const model of models.values()) await model.dispose();
+    }
+  },
+});
+
+/** What the task is told: only what was asked, so that it complains about nothing else. */
+function taskOptions(settings: EvalSettings): OpenTaskOptions {
+  const {
+    data: path,
+    dataDir,
+    split,
+    limit,
+    maxNewTokens,
+    promptFormat,
+    shots,
+    extraction,
+    distinct,
+    grader,
+  } = settings;
+  return {
+    ...{ path, split, limit, maxNewTokens, promptFormat, shots, extraction, distinct, grader },
+    dataDir: dataFolder(dataDir),
+    allowCodeExecution: settings.allowCodeExecution || undefined,
+    judge: judgeOf(settings),
+  };
+}
+
+function judgeOf({ judge, judgeModel }: EvalSettings): Judge | undefined {
+  if (judge === undefined && judgeModel === undefined) return undefined;
+  if (judge === undefined) throw new CllmError("usage", "--judge-model without --judge: name the judge's endpoint");
+  if (judgeModel === undefined) throw new CllmError("usage", "--judge without --judge-model: name the model there");
+  return createJudge({ baseUrl: judge, model: judgeModel, apiKey: process.env["CLLM_JUDGE_KEY"] || undefined });
+}
+
+/** The checkpoint is opened once more, for its headers and a few rows of its weights. */
+async function identityOf(
+  { model: pathOrId, adapter, offline, revision, cacheDir }: Common & { readonly model: string },
+  { tokenizer }: LanguageModel,
+  { signal }: Terminal,
+): Promise<Subject["identity"]> {
+  const checkpoint = await openCheckpoint(pathOrId, { offline, revision, cacheDir, signal });
+  try {
+    const { name, config, weights: base } = checkpoint;
+    const weights = adapter === undefined ? base : withAdapter(base, await readAdapter(adapter));
+    const identity = await identify({ name, config, weights }, tokenizer);
+    return {
+      source: name,
+      adapter: adapter === undefined ? null : basename(resolve(adapter)),
+      weights: identity.weights,
+      tokenizer: identity.tokenizer,
+    };
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+const NOTE_EVERY_MS = 30_000; // where no bar can be shown
+const FIRST_NOTE = 8; // answers after which the time left can be told
+
+/** Shows how far it is and how long it will take, and says how to go on where it was stopped. */
+async function follow(
+  run: AsyncGenerator<EvaluationProgress, Evaluation, void>,
+  folder: string,
+  terminal: Terminal,
+): Promise<Evaluation> {
+  const path = join(folder, ANSWERS);
+  let begin = performance.now();
+  let noted: number | null = null;
+  let progress: EvaluationProgress | null = null;
+  try {
+    for (;;) {
+      const { done, value } = await run.next();
+      if (done) return value;
+      const { stage, what, resumed } = value;
+      if (progress === null && stage !== "trace" && resumed > 0) {
+        terminal.note(`going on with ${path}: ${resumed} answers are there`);
+      }
+      if (progress?.stage !== stage) begin = performance.now(); // the first of a stage tells nothing of its time
+      progress = value;
+      const unit = stage === "warm up" ? "contenders" : stage === "answer" ? "answers" : "trajectories";
+      terminal.progress({ stage, what, done: value.done, total: value.total, unit });
+      if (process.stderr.isTTY || stage !== "answer") continue;
+      const now = performance.now();
+      if (noted === null ? value.done !== FIRST_NOTE : now - noted < NOTE_EVERY_MS) continue;
+      noted = now;
+      const left = ((now - begin) / Math.max(1, value.done - 1)) * (value.total - value.done);
+      terminal.note(`${value.done} of ${value.total} answers, about ${formatDuration(left)} left`);
+    }
+  } catch (error) {
+    terminal.endProgress();
+    if (progress?.stage === "answer") {
+      const all = progress.total + progress.resumed;
+      const there = `${progress.done + progress.resumed} of ${all} answers are in ${path}`;
+      terminal.note(`stopped: ${there}; run the same command again to go on`);
+    }
+    throw error;
+  } finally {
+    terminal.endProgress();
+  }
+}
+
+const [JSON_FILE, HTML] = ["report.json", "report.html"];
+
+/** Writes the files and shows the result. */
+async function report(evaluation: Evaluation, folder: string, tokenText: TokenText, terminal: Terminal): Promise<void> {
+  const { task, settings, traces } = evaluation;
+  const summary = summarizeEvaluation(evaluation, tokenText);
+  const published = publishedRows(task);
+  const commit = commitOfCheckout();
+  const day = new Date().toISOString().slice(0, 10);
+  const made = `${machineName()}${commit === null ? "" : `, commit ${commit}`}, ${day}`;
+  const json = `${JSON.stringify(rounded({ task, ...summary, settings, commit }))}\n`;
+  const html = reportHtml({ task, summary, settings, traces, tokenText, published, made });
+  await writeWhole(join(folder, JSON_FILE), (handle) => handle.appendFile(json));
+  await writeWhole(join(folder, HTML), (handle) => handle.appendFile(html));
+  if (task === "mt-bench") await writeForJudge(evaluation, folder);
+  if (terminal.json) return terminal.write(json);
+  terminal.write(`${task}, ${summary.questions} questions; the target is ${summary.target}\n${made}\n\n`);
+  terminal.write(`${evaluationText(summary, terminal.colors)}\nwrote ${join(folder, HTML)}\n`);
+}
+
+/** One file for each contender, in the form that FastChat's judges read. */
+async function writeForJudge({ contenders, answers }: Evaluation, folder: string): Promise<void> {
+  for (const { name } of contenders) {
+    const rows = [...answers.get(name)!.values()].map(({ question: id, turns }) => ({
+      id,
+      answers: turns.map((turn) => turn.text),
+    }));
+    const file = `${name.replaceAll(/[^\w.-]+/g, "-")}.jsonl`;
+    await writeAnswers(join(folder, "model_answer", file), name, rows);
+  }
+}
+
+/** Four digits of every figure; more would pretend. */
+function rounded(value: unknown): unknown {
+  if (typeof value === "number") return Number.isInteger(value) ? value : Number(value.toPrecision(4));
+  if (Array.isArray(value)) return value.map(rounded);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, rounded(part)]));
+}

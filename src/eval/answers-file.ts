@@ -1,0 +1,128 @@
+/**
+ * The file of an evaluation: JSON Lines, first its settings, then one record for each thing done. Whatever ends the
+ * process, the whole lines are the work done; a torn last line is cut off. Other settings than those in the file are
+ * refused with what differs. Knows nothing of how the work is done.
+ */
+import { type FileHandle, mkdir, open, readFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { readError, writeError } from "../checkpoint/file-error.ts";
+import { parseJson } from "../checkpoint/json.ts";
+import { shorten } from "../checkpoint/near-miss.ts";
+import { CllmError } from "../error.ts";
+import { decodeRecord, type EvaluationRecord, encodeRecord } from "./records.ts";
+
+type Value = string | number | boolean | null | undefined | readonly Value[] | { readonly [key: string]: Value };
+/** All that decides what an answer is and how fast it came. */
+export type StoredSettings = { readonly [key: string]: Value };
+
+export interface AnswersFile extends AsyncDisposable {
+  /** What was in the file when it was opened, each thing once. */
+  readonly records: readonly EvaluationRecord[];
+  append(record: EvaluationRecord): Promise<void>;
+}
+
+const START = '{"evaluation":1,"settings":';
+
+/** Opens the file, or begins it. Throws `usage` for one of other settings, `bad-file` for one that is no such file. */
+export async function openAnswersFile(path: string, settings: StoredSettings): Promise<AnswersFile> {
+  const handle = await openFile(path);
+  try {
+    const { records, end } = await readWhole(path, settings);
+    await guarded(path, () => handle.truncate(end));
+    const written = (line: string): Promise<void> => guarded(path, () => handle.appendFile(`${line}\n`));
+    if (end === 0) await written(`${START}${JSON.stringify(settings)}}`);
+    return {
+      records,
+      append: (record) => written(encodeRecord(record)),
+      async [Symbol.asyncDispose]() {
+        await handle.close();
+      },
+    };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+async function openFile(path: string): Promise<FileHandle> {
+  return await guarded(path, async () => {
+    await mkdir(dirname(path), { recursive: true });
+    return await open(path, "a");
+  });
+}
+
+async function guarded<T>(path: string, write: () => Promise<T>): Promise<T> {
+  try {
+    return await write();
+  } catch (error) {
+    throw writeError(error, path);
+  }
+}
+
+/** The records of all whole lines, and where the last of those ends. */
+async function readWhole(
+  path: string,
+  settings: StoredSettings,
+): Promise<{ readonly records: readonly EvaluationRecord[]; readonly end: number }> {
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw readError(error, path);
+  });
+  const end = bytes.lastIndexOf(10) + 1;
+  const [first = "", ...lines] = end === 0 ? [bytes.toString("utf8")] : bytes.toString("utf8", 0, end - 1).split("\n");
+  const isOurs = end === 0 ? first.startsWith(START) || START.startsWith(first) : first.startsWith(START);
+  if (!isOurs) {
+    throw new CllmError("bad-file", `${path} is no file of an evaluation: write to another folder, or delete it.`);
+  }
+  if (end === 0) return { records: [], end };
+  requireSame(path, parsed(first, `${path}:1`) as { readonly settings: StoredSettings }, settings);
+  const records = new Map<string, EvaluationRecord>();
+  for (const [index, line] of lines.entries()) {
+    const where = `${path}:${index + 2}`;
+    const record = decodeRecord(parsed(line, where), where);
+    const key = keyOf(record);
+    if (!records.has(key)) records.set(key, record);
+  }
+  return { records: [...records.values()], end };
+}
+
+function parsed(line: string, where: string): unknown {
+  try {
+    return parseJson(line, where);
+  } catch (cause) {
+    throw new CllmError("bad-file", `${where} is damaged: restore the file, or begin anew in another folder.`, {
+      cause,
+    });
+  }
+}
+
+/** What is done at most once. */
+export function keyOf(record: EvaluationRecord): string {
+  return record.kind === "answer"
+    ? JSON.stringify([record.contender, record.question])
+    : JSON.stringify([record.model, record.blockSize, record.question, record.kind]);
+}
+
+function requireSame(path: string, { settings: there }: { readonly settings: StoredSettings }, here: StoredSettings) {
+  const [first, ...more] = settingDifferences(there, JSON.parse(JSON.stringify(here)));
+  if (first === undefined) return;
+  const others = more.length === 0 ? "" : `, and ${more.length} more differ`;
+  throw new CllmError(
+    "usage",
+    `${path} is of a run with other settings (${first}${others}): give the same ones to go on with it, or another folder.`,
+  );
+}
+
+/** Each difference as one line: `task.shots is 8, not 0`. */
+export function settingDifferences(there: Value, here: Value, name = ""): string[] {
+  if (isObject(there) && isObject(here)) {
+    const keys = [...new Set([...Object.keys(there), ...Object.keys(here)])];
+    return keys.flatMap((key) => settingDifferences(there[key], here[key], name === "" ? key : `${name}.${key}`));
+  }
+  const [before, now] = [there, here].map((value) => (value === undefined ? "not set" : JSON.stringify(value)));
+  return before === now ? [] : [`${name} is ${shorten(before!)}, not ${shorten(now!)}`];
+}
+
+/** A list by its places. */
+function isObject(value: Value): value is { readonly [key: string]: Value } {
+  return typeof value === "object" && value !== null;
+}

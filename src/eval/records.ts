@@ -1,0 +1,124 @@
+/**
+ * What an evaluation stores: answers and trajectories, one JSON object a line. snake_case on disk, camelCase inside; this
+ * file is the only place that knows both. Knows no file.
+ */
+import * as z from "zod";
+import { check } from "../generate/check.ts";
+import type { FinishReason } from "../generate/types.ts";
+import { VERDICTS, type VerdictName } from "../tasks/task.ts";
+
+export interface AnsweredTurn {
+  readonly text: string;
+  readonly tokens: readonly number[];
+  readonly finishReason: FinishReason;
+  readonly promptTokens: number;
+  readonly prefillMs: number;
+  /** Of all decode passes. */
+  readonly decodeMs: number;
+  /** Tokens accepted in each decode pass, in order. */
+  readonly accepted: readonly number[];
+}
+
+/** A question as one contender answered it. */
+export interface Answer {
+  readonly kind: "answer";
+  readonly contender: string;
+  readonly question: string;
+  /** First to last; none where the question was too long for the model. */
+  readonly turns: readonly AnsweredTurn[];
+  readonly verdict: VerdictName;
+  readonly detail: string;
+  readonly measures: Readonly<Record<string, number>>;
+}
+
+/** How a model's answer came to be under Jacobi decoding, block by block. */
+export interface Trace {
+  readonly kind: "trajectory";
+  readonly model: string;
+  readonly question: string;
+  readonly blockSize: number;
+  readonly completion: readonly number[];
+  /** By block, its points in order: first the draft, last the fixed point. */
+  readonly blocks: readonly (readonly (readonly number[])[])[];
+}
+
+export type EvaluationRecord = Answer | Trace;
+
+const idSchema = z.int().min(0);
+const idsSchema = z.array(idSchema);
+const msSchema = z.number().min(0);
+
+const turnSchema = z.strictObject({
+  text: z.string(),
+  tokens: idsSchema,
+  finish_reason: z.enum(["stop", "stop-string", "length"]),
+  prompt_tokens: z.int().min(1),
+  prefill_ms: msSchema,
+  decode_ms: msSchema,
+  accepted: z.array(z.int().min(1)),
+});
+
+const answerSchema = z.strictObject({
+  type: z.literal("answer"),
+  contender: z.string(),
+  question: z.string(),
+  turns: z.array(turnSchema),
+  verdict: z.enum(VERDICTS as [VerdictName, ...VerdictName[]]),
+  detail: z.string(),
+  measures: z.record(z.string(), z.number()),
+});
+
+const traceSchema = z.strictObject({
+  type: z.literal("trajectory"),
+  model: z.string(),
+  question: z.string(),
+  block_size: z.int().min(1),
+  completion: idsSchema,
+  blocks: z.array(z.array(idsSchema).min(1)),
+});
+
+const recordSchema = z.discriminatedUnion("type", [answerSchema, traceSchema]);
+
+/** One line, without its end. */
+export function encodeRecord(record: EvaluationRecord): string {
+  if (record.kind === "trajectory") {
+    const { kind: type, model, question, blockSize: block_size, completion, blocks } = record;
+    return JSON.stringify({ type, model, question, block_size, completion, blocks });
+  }
+  const { kind: type, contender, question, verdict, detail, measures } = record;
+  const turns = record.turns.map((turn) => ({
+    text: turn.text,
+    tokens: turn.tokens,
+    finish_reason: turn.finishReason,
+    prompt_tokens: turn.promptTokens,
+    prefill_ms: rounded(turn.prefillMs),
+    decode_ms: rounded(turn.decodeMs),
+    accepted: turn.accepted,
+  }));
+  return JSON.stringify({ type, contender, question, verdict, detail, measures, turns });
+}
+
+/** Throws `bad-file`; `what` names file and line. */
+export function decodeRecord(value: unknown, what: string): EvaluationRecord {
+  const record = check(recordSchema, value, { what, code: "bad-file", nameOf: (key) => `${what}: ${key}` });
+  if (record.type === "trajectory") {
+    const { type: kind, model, question, block_size: blockSize, completion, blocks } = record;
+    return { kind, model, question, blockSize, completion, blocks };
+  }
+  const { type: kind, contender, question, verdict, detail, measures } = record;
+  const turns = record.turns.map(
+    (turn): AnsweredTurn => ({
+      text: turn.text,
+      tokens: turn.tokens,
+      finishReason: turn.finish_reason,
+      promptTokens: turn.prompt_tokens,
+      prefillMs: turn.prefill_ms,
+      decodeMs: turn.decode_ms,
+      accepted: turn.accepted,
+    }),
+  );
+  return { kind, contender, question, turns, verdict, detail, measures };
+}
+
+/** Microseconds are more than a clock holds. */
+const rounded = (ms: number): number => Number(ms.toFixed(3));

@@ -1,0 +1,191 @@
+/**
+ * An evaluation as a page to read and to send around: its table beside the published rows, charts, trajectories, and the
+ * settings that it takes to get it again. Every text from models, data and settings is escaped. Measures nothing.
+ */
+import { VERDICTS } from "../tasks/task.ts";
+import type { StoredSettings } from "./answers-file.ts";
+import { acceptedCharts, blockSizeChart, scatterChart } from "./charts.ts";
+import { DASH, escaped, escapedToken, fixed, withInterval } from "./markup.ts";
+import { page } from "./page.ts";
+import type { PublishedRow } from "./published.ts";
+import type { Trace } from "./records.ts";
+import type { Comparison, ContenderSummary, EvaluationSummary, TokenText } from "./summary.ts";
+import { traceTables } from "./trace-tables.ts";
+
+export interface ReportInput {
+  readonly task: string;
+  readonly summary: EvaluationSummary;
+  readonly settings: StoredSettings;
+  readonly traces: readonly Trace[];
+  readonly tokenText: TokenText;
+  readonly published: readonly PublishedRow[];
+  /** For people: when, and by which commit. */
+  readonly made: string;
+}
+
+export function reportHtml(input: ReportInput): string {
+  const { task, summary, made } = input;
+  const { questions } = summary;
+  const asked = `${questions} ${questions === 1 ? "question" : "questions"}`;
+  const body = [
+    `<h1>${escaped(task)}: ${asked}</h1>`,
+    `<p class="note">${escaped(made)}</p>`,
+    ...contenderTable(summary),
+    ...verdictTable(summary),
+    ...publishedTable(input.published),
+    ...chartSections(summary, input.published),
+    ...traceSections(input),
+    "<h2>Settings</h2>",
+    `<pre>${escaped(JSON.stringify(input.settings, null, 2))}</pre>`,
+  ];
+  return page(`${task}: ${asked}`, body.join("\n"));
+}
+
+function table(head: readonly string[], rows: readonly string[]): string {
+  const cells = head.map((name) => `<th scope="col">${name}</th>`).join("");
+  return `<div class="wide"><table><thead><tr>${cells}</tr></thead><tbody>\n${rows.join("\n")}\n</tbody></table></div>`;
+}
+
+const row = (name: string, cells: readonly string[], kind = ""): string =>
+  `<tr${kind === "" ? "" : ` class="${kind}"`}><th scope="row">${escaped(name)}</th>${cells.map((cell) => `<td>${cell}</td>`).join("")}</tr>`;
+
+function contenderTable(summary: EvaluationSummary): readonly string[] {
+  const { contenders, target } = summary;
+  const rated = contenders.some(({ rating }) => rating !== null);
+  const rows = contenders.map((contender) =>
+    row(
+      contender.name,
+      [
+        rated ? withInterval(contender.rating, 2) : withInterval(contender.score, 1, 100),
+        difference(contender.againstTarget),
+        speedCell(contender),
+        withInterval(contender.speedup, 2),
+        withInterval(contender.speedupOverAr, 2),
+        fixed(contender.tokensPerForward, 2),
+        contender.differing === 0 ? "0" : `<span class="bad">${contender.differing}</span>`,
+      ],
+      contender.name === target ? "target" : "",
+    ),
+  );
+  const head = [
+    "contender",
+    rated ? "rating of 10" : "score, %",
+    "points over the target",
+    "tokens/s",
+    "speed-up over the target",
+    "over its own AR",
+    "tokens per forward",
+    "answers unlike AR",
+  ];
+  return [
+    table(head, rows),
+    `<p class="note">The target is ${escaped(target)}. In brackets 95 % intervals: Wilson's of a score, else by drawing questions
+anew, in pairs. p is McNemar's exact test. Tokens per second: decoding only, median over the questions and quartiles.</p>`,
+  ];
+}
+
+function difference(comparison: Comparison | null): string {
+  if (comparison === null) return DASH;
+  return `${withInterval(comparison.difference, 1, 100)}, p ${fixed(comparison.p, 3)}`;
+}
+
+function speedCell({ tokensPerSecond: speed }: ContenderSummary): string {
+  return speed === null ? DASH : `${fixed(speed.median, 1)} (${fixed(speed.q1, 1)} to ${fixed(speed.q3, 1)})`;
+}
+
+function verdictTable({ contenders }: EvaluationSummary): readonly string[] {
+  const seen = VERDICTS.filter((verdict) => contenders.some(({ verdicts }) => verdicts[verdict] !== undefined));
+  const measures = [...new Set(contenders.flatMap((contender) => Object.keys(contender.measures)))];
+  if (seen.length === 0) return [];
+  const rows = contenders.map((contender) =>
+    row(contender.name, [
+      ...seen.map((verdict) => String(contender.verdicts[verdict] ?? 0)),
+      ...measures.map((name) => fixed(contender.measures[name], 3)),
+      String(contender.newTokens),
+    ]),
+  );
+  const head = ["contender", ...seen, ...measures.map((name) => `mean of ${escaped(name)}`), "new tokens"];
+  return ["<h2>Verdicts</h2>", table(head, rows)];
+}
+
+const READ: Readonly<Record<PublishedRow["read"], string>> = {
+  quoted: "quoted from the paper",
+  plot: "read off the authors' plot",
+  authors: "the authors' text",
+};
+
+function publishedTable(published: readonly PublishedRow[]): readonly string[] {
+  if (published.length === 0) return [];
+  const rows = published.map((one) => {
+    const { system, variant, model, hardware, tokensPerSecond, speedup, score, tokensPerForward, source, read } = one;
+    const what = variant === null ? system : `${system} (${variant})`;
+    const figures = [fixed(score, 1), fixed(tokensPerSecond, 1), fixed(speedup, 1), fixed(tokensPerForward, 1)];
+    return row(what, [...figures, escaped(model), escaped(hardware), escaped(`${source}; ${READ[read]}`)]);
+  });
+  const head = ["published", "score", "tokens/s", "speed-up", "tokens per forward", "model", "hardware", "source"];
+  return [
+    "<h2>Published</h2>",
+    table(head, rows),
+    `<p class="note">Other models on other hardware, not measured here: compare ratios, and those with care. The source is that of
+the speed.</p>`,
+  ];
+}
+
+function chartSections(summary: EvaluationSummary, published: readonly PublishedRow[]): readonly string[] {
+  const scatter = scatterChart(summary, published);
+  const accepted = acceptedCharts(summary);
+  const sizes = blockSizeChart(summary);
+  return [
+    ...(scatter === ""
+      ? []
+      : [
+          "<h2>Speed against score</h2>",
+          scatter,
+          `<p class="note">Filled: this run, with 95 % intervals. Hollow: published rows, whose speed-up is over their own baseline.</p>`,
+        ]),
+    ...(accepted.length === 0
+      ? []
+      : ["<h2>Tokens accepted in a pass</h2>", `<div class="many">${accepted.join("\n")}</div>`]),
+    ...(sizes === "" ? [] : ["<h2>Speed against block size</h2>", sizes]),
+  ];
+}
+
+function traceSections({ summary, traces, tokenText }: ReportInput): readonly string[] {
+  if (summary.traces.length === 0) return [];
+  const rows = summary.traces.map((one) =>
+    row(`${one.model}, blocks of ${one.blockSize}`, [
+      String(one.questions),
+      String(one.blocks),
+      fixed(one.iterationsPerBlock, 2),
+      fixed(one.fastForwarded, 2),
+      fixed(one.stationary, 2),
+      String(one.distinctCollocations),
+    ]),
+  );
+  const head = [
+    "trajectories",
+    "questions",
+    "blocks",
+    "iterations per block",
+    "fast-forwarded tokens per iteration",
+    "stationary tokens per block",
+    "different collocations",
+  ];
+  const common = summary.traces.filter(({ collocations }) => collocations.length > 0);
+  const lists = common.map(({ model, blockSize, collocations }) => {
+    const items = collocations.map(
+      ({ texts, count }) =>
+        `<tr><td class="text"><code>${texts.map((text) => escapedToken(text)).join("│")}</code></td><td>${count}</td></tr>`,
+    );
+    const caption = `<h3>${escaped(`${model}, blocks of ${blockSize}`)}</h3>`;
+    return `<div>${caption}<table><thead><tr><th class="text" scope="col">settled together</th><th scope="col">times</th></tr></thead><tbody>${items.join("\n")}</tbody></table></div>`;
+  });
+  return [
+    "<h2>Trajectories</h2>",
+    table(head, rows),
+    `<p class="note"><span class="key settled">settled</span><span class="key early">right before its turn</span><span class="key open">not right yet</span>
+Row 0 is the draft; a pass makes each next row. Arrow keys move a slider.</p>`,
+    traceTables(traces, tokenText),
+    ...(lists.length === 0 ? [] : ["<h2>Commonest collocations</h2>", `<div class="many">${lists.join("\n")}</div>`]),
+  ];
+}

@@ -1,0 +1,206 @@
+/**
+ * An evaluation from beginning to end: every question to every contender, question by question and in an order that turns,
+ * so that all are measured under the same conditions; then, where asked for, trajectories. Each answer is stored when it is
+ * there: interrupted at any moment and run again with the same settings, it goes on. Knows no statistics and no terminal.
+ */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { CllmError } from "../error.ts";
+import type { Task, TaskExample, Verdict } from "../tasks/task.ts";
+import { collectOne } from "../trajectory/collect.ts";
+import { acquireLock } from "../trajectory/lock.ts";
+import { answerTurns, type EvaluatedModel, gradeTurns } from "./answer.ts";
+import { type AnswersFile, keyOf, openAnswersFile, type StoredSettings } from "./answers-file.ts";
+import { baselineOf, type Contender } from "./contenders.ts";
+import type { Answer, AnsweredTurn, Trace } from "./records.ts";
+
+/** A model that takes part, under the name that contenders call it. */
+export interface Subject {
+  readonly name: string;
+  readonly model: EvaluatedModel;
+  /** What tells it from other weights: fingerprints, the adapter. Stored, and compared on resuming. */
+  readonly identity: StoredSettings;
+}
+
+export interface EvaluationOptions {
+  /** Made if need be. */
+  readonly folder: string;
+  readonly task: Task;
+  /** The first one is the target that the others are compared with. */
+  readonly subjects: readonly Subject[];
+  /** As `contendersOf` makes them. */
+  readonly contenders: readonly Contender[];
+  /** What speeds depend on: machine, threads. Stored, and compared on resuming. */
+  readonly conditions: StoredSettings;
+  /** Default: `window`. */
+  readonly jacobiForm?: "window" | "block" | undefined;
+  /** Trace the first so many questions with every model. Default: 0. */
+  readonly traced?: number | undefined;
+  /** Tokens of a traced block. Default: 16. */
+  readonly tracedBlockSize?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface EvaluationProgress {
+  readonly stage: "warm up" | "answer" | "trace";
+  /** The contender, or the model that is traced. */
+  readonly what: string;
+  /** Of what this run has to do. */
+  readonly done: number;
+  readonly total: number;
+  /** Answers that were there before. */
+  readonly resumed: number;
+}
+
+export interface Evaluation {
+  readonly task: string;
+  readonly settings: StoredSettings;
+  readonly contenders: readonly Contender[];
+  /** Ids in order. */
+  readonly questions: readonly string[];
+  /** By contender, then by question. */
+  readonly answers: ReadonlyMap<string, ReadonlyMap<string, Answer>>;
+  readonly traces: readonly Trace[];
+}
+
+/** Where answers stand, within an evaluation's folder. */
+export const ANSWERS = "answers.jsonl";
+
+/** Answers what is not answered yet. Yields after each piece of work, and returns all there is. */
+export async function* runEvaluation(options: EvaluationOptions): AsyncGenerator<EvaluationProgress, Evaluation, void> {
+  const { folder, task, contenders } = options;
+  const settings = settingsOf(options);
+  await using _lock = await acquireLock(join(folder, "evaluation"));
+  await using file = await openAnswersFile(join(folder, ANSWERS), settings);
+  const answers = new Map(contenders.map(({ name }) => [name, new Map<string, Answer>()]));
+  const traces: Trace[] = [];
+  const ids = new Set(task.examples.map(({ id }) => id));
+  for (const record of file.records) {
+    const known = record.kind === "answer" ? answers.get(record.contender) : traces;
+    if (known === undefined || !ids.has(record.question)) {
+      const message = `${join(folder, ANSWERS)} has an answer to ${record.question} that is not of this run`;
+      throw new CllmError("bad-file", `${message}: restore the file, or begin anew in another folder.`);
+    }
+    if (record.kind === "answer") answers.get(record.contender)!.set(record.question, record);
+    else traces.push(record);
+  }
+  yield* answerAll(options, file, answers);
+  yield* traceAll(options, file, answers, traces);
+  return { task: task.name, settings, contenders, questions: [...ids], answers, traces };
+}
+
+/** All that decides what an answer is, its speed included. */
+function settingsOf({
+  task,
+  subjects,
+  contenders,
+  conditions,
+  jacobiForm = "window",
+}: EvaluationOptions): StoredSettings {
+  return {
+    task: { name: task.name, ...task.settings },
+    questions: task.examples.length,
+    data: fingerprint(task.examples),
+    models: subjects.map(({ name, model, identity }) => ({ name, precision: model.precision, ...identity })),
+    contenders: contenders.map(({ name }) => name),
+    jacobiForm,
+    ...conditions,
+  };
+}
+
+/** Of everything in a question that an answer or its verdict depends on. */
+function fingerprint(examples: readonly TaskExample[]): string {
+  const hash = createHash("sha256");
+  for (const { id, turns, input, reference, stop, maxNewTokens } of examples) {
+    const asked = Array.from({ length: turns }, (_, turn) => input(Array<string>(turn).fill("")));
+    hash.update(JSON.stringify([id, asked, reference, stop, maxNewTokens]));
+  }
+  return hash.digest("hex").slice(0, 16);
+}
+
+type Answers = ReadonlyMap<string, Map<string, Answer>>;
+
+async function* answerAll(
+  { task, subjects, contenders, jacobiForm, signal }: EvaluationOptions,
+  file: AnswersFile,
+  answers: Answers,
+): AsyncGenerator<EvaluationProgress, void, void> {
+  const resumed = sum([...answers.values()].map(({ size }) => size));
+  const total = contenders.length * task.examples.length - resumed;
+  if (total === 0) return;
+  const modelOf = new Map(subjects.map(({ name, model }) => [name, model]));
+  const ask = (contender: Contender, example: TaskExample): Promise<readonly AnsweredTurn[]> =>
+    answerTurns(modelOf.get(contender.model)!, example, contender, { jacobiForm, signal });
+
+  // What is done once (compiling, calibrating) is not measured.
+  const short = { ...task.examples[0]!, maxNewTokens: Math.min(16, task.examples[0]!.maxNewTokens) };
+  for (const [index, contender] of contenders.entries()) {
+    await ask(contender, short);
+    yield { stage: "warm up", what: contender.name, done: index + 1, total: contenders.length, resumed };
+  }
+  let done = 0;
+  for (const [index, example] of task.examples.entries()) {
+    const { id: question } = example;
+    const verdicts = new Map<string, Verdict>(); // the same answer has the same verdict, whoever gave it
+    for (const own of answers.values()) {
+      const before = own.get(question);
+      if (before !== undefined) verdicts.set(textsOf(before.turns), before);
+    }
+    for (const contender of turned(contenders, index)) {
+      const own = answers.get(contender.name)!;
+      if (own.has(question)) continue;
+      const turns = await ask(contender, example);
+      const given = verdicts.get(textsOf(turns)) ?? (await gradeTurns(task, example, turns, signal));
+      verdicts.set(textsOf(turns), given);
+      const { verdict, detail, measures = {} } = given;
+      const answer: Answer = { kind: "answer", contender: contender.name, question, turns, verdict, detail, measures };
+      await file.append(answer);
+      own.set(question, answer);
+      yield { stage: "answer", what: contender.name, done: ++done, total, resumed };
+    }
+  }
+}
+
+/** Each model's trajectories on the first questions, over as many tokens as its answer has. */
+async function* traceAll(
+  { task, subjects, contenders, traced = 0, tracedBlockSize: blockSize = 16, signal }: EvaluationOptions,
+  file: AnswersFile,
+  answers: Answers,
+  traces: Trace[],
+): AsyncGenerator<EvaluationProgress, void, void> {
+  const there = new Set(traces.map(keyOf));
+  const missing = subjects.flatMap((subject) => {
+    const { name } = baselineOf(contenders, contenders.find(({ model }) => model === subject.name)!);
+    return task.examples.slice(0, traced).flatMap((example) => {
+      const first = answers.get(name)!.get(example.id)!.turns[0];
+      const begun = { kind: "trajectory", model: subject.name, question: example.id, blockSize } as const;
+      if (first === undefined || there.has(keyOf({ ...begun, completion: [], blocks: [] }))) return [];
+      return [{ subject, example, begun, tokens: first.tokens.length }];
+    });
+  });
+  for (const [index, { subject, example, begun, tokens }] of missing.entries()) {
+    const { model } = subject;
+    await using session = model.session();
+    const prompt = { dataId: example.id, promptIds: model.promptIds(example.input([])), labelIds: null };
+    const { completionIds, blocks } = await collectOne(session, prompt, {
+      blockSize,
+      maxNewTokens: tokens,
+      stopIds: new Set(model.config.eosTokenIds),
+      ...(signal && { signal }),
+    });
+    const points = blocks.map((block) => block.map((point) => [...point]));
+    const trace: Trace = { ...begun, completion: [...completionIds], blocks: points };
+    await file.append(trace);
+    traces.push(trace);
+    yield { stage: "trace", what: subject.name, done: index + 1, total: missing.length, resumed: there.size };
+  }
+}
+
+const textsOf = (turns: readonly AnsweredTurn[]): string => JSON.stringify(turns.map(({ text }) => text));
+
+const turned = <T>(items: readonly T[], by: number): readonly T[] => [
+  ...items.slice(by % items.length),
+  ...items.slice(0, by % items.length),
+];
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
