@@ -118,7 +118,7 @@ export function settingDifferences(there: Value, here: Value, name = ""): string
     const keys = [...new Set([...Object.keys(there), ...Object.keys(here)])];
     return keys.flatMap((key) => settingDifferences(there[key], here[key], name === "" ? key : `${name}.${key}`));
   }
-  const [before, now] = [there, here].map((value) => (value === undefined ? "not set" : JSON.stringify(value)));
+  const [before, now] = [there, here].map((value) => (value === undefined ? "unset" : JSON.stringify(value)));
   return before === now ? [] : [`${name} is ${shorten(before!)}, not ${shorten(now!)}`];
 }
 
