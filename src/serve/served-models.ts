@@ -17,10 +17,14 @@ export interface ServedModel {
   readonly adapter?: string;
 }
 
-/** Throws `usage` for names that are none or that do not say which model an adapter is for, `not-found` for folders. */
+/** Throws `usage` for names that are none or that do not say which model an adapter is for, `not-found` for paths. */
 export function servedModels(models: readonly string[], adapters: readonly string[]): readonly ServedModel[] {
   const bases = models.map((given): ServedModel => {
     const { name, value } = split(given);
+    if (!value.startsWith("hf:") && !existsSync(value) && parseHubId(value) === null) {
+      const next = "give a GGUF file, a directory or a hub id";
+      throw new CllmError("not-found", `--model ${given}: ${value} does not exist; ${next}`);
+    }
     return { name: name ?? nameOf(value), model: value };
   });
   const adapted = adapters.map((given): ServedModel => {

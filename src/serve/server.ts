@@ -25,6 +25,8 @@ export interface RunningServer {
 }
 
 const HEADERS_MS = 30_000;
+const KEEP_ALIVE_MS = 75_000; // longer than clients keep theirs, so that none sends into a connection that is closing
+const CLOSING_MS = 50;
 const STALL_MS = 10; // how often the event loop is looked at
 
 /** Throws `usage` where the address cannot be listened on. */
@@ -40,8 +42,15 @@ export async function listen({ host, port, ...options }: ListenOptions): Promise
   const server = createAdaptorServer({
     fetch: app.fetch,
     overrideGlobalObjects: false,
-    serverOptions: { headersTimeout: HEADERS_MS, requestTimeout: 2 * HEADERS_MS },
+    serverOptions: { headersTimeout: HEADERS_MS, requestTimeout: 2 * HEADERS_MS, keepAliveTimeout: KEEP_ALIVE_MS },
   }) as Server;
+  let answering = 0;
+  server.on("request", (_, response) => {
+    answering++;
+    response.once("close", () => {
+      answering--;
+    });
+  });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) => {
       const next = "give another --host or --port";
@@ -57,11 +66,13 @@ export async function listen({ host, port, ...options }: ListenOptions): Promise
     drain: () => {
       draining.abort();
       return new Promise((resolve) => {
-        server.close(() => resolve());
-        const idle = setInterval(() => server.closeIdleConnections(), 50); // kept alive, they would hold the server
-        server.once("close", () => {
-          clearInterval(idle);
+        // Connections that are kept alive, or were opened and never used, would hold the server.
+        const close = (): void => (answering === 0 ? server.closeAllConnections() : server.closeIdleConnections());
+        const closing = setInterval(close, CLOSING_MS);
+        server.close(() => {
+          clearInterval(closing);
           delay.disable();
+          resolve();
         });
       });
     },

@@ -137,7 +137,7 @@ describe("wrong usage", () => {
       ["--host", "0.0.0.0"],
       /--host 0\.0\.0\.0 can be reached from other machines, which needs a key; set CLLM_API_KEY/,
     ],
-    [["--model", "a=x", "--model", "a=y"], /two models have the name a/],
+    [["--model", "a=o/x", "--model", "a=o/y"], /two models have the name a/],
   ])("%j", (args, message) => {
     const { status, stderr } = cllm.run("serve", ...args);
     expect([status, stderr]).toEqual([2, expect.stringMatching(message)]);

@@ -2,6 +2,7 @@
  * `cllm serve`: models behind OpenAI's HTTP interface, until a signal ends it: the first lets running requests finish, the
  * second does not. The address goes to standard output, everything else to standard error.
  */
+import { existsSync } from "node:fs";
 import * as z from "zod";
 import { CllmError } from "../../error.ts";
 import { type Command, defineCommand } from "../command.ts";
@@ -113,7 +114,7 @@ export const serve: Command = defineCommand<ServeSettings>({
 
 /** The model to serve where none is named. */
 function ownModel(): string {
-  return process.env["CLLM_MODELS"] ? chooseModel(undefined) : SHIPPED_MODEL;
+  return process.env["CLLM_MODELS"] || !existsSync(SHIPPED_MODEL) ? chooseModel(undefined) : SHIPPED_MODEL;
 }
 
 function announce(url: string, models: readonly string[], needsKey: boolean, terminal: Terminal): void {
