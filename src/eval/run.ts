@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { shorten } from "../checkpoint/near-miss.ts";
 import { CllmError } from "../error.ts";
 import type { Task, TaskExample, Verdict } from "../tasks/task.ts";
 import { collectOne } from "../trajectory/collect.ts";
@@ -75,10 +76,11 @@ export async function* runEvaluation(options: EvaluationOptions): AsyncGenerator
   const answers = new Map(contenders.map(({ name }) => [name, new Map<string, Answer>()]));
   const traces: Trace[] = [];
   const ids = new Set(task.examples.map(({ id }) => id));
+  const models = new Set(contenders.map(({ model }) => model));
   for (const record of file.records) {
-    const known = record.kind === "answer" ? answers.get(record.contender) : traces;
-    if (known === undefined || !ids.has(record.question)) {
-      const message = `${join(folder, ANSWERS)} has an answer to ${record.question} that is not of this run`;
+    const isOurs = record.kind === "answer" ? answers.has(record.contender) : models.has(record.model);
+    if (!isOurs || !ids.has(record.question)) {
+      const message = `${join(folder, ANSWERS)} has an answer to ${shorten(record.question)} that is not of this run`;
       throw new CllmError("bad-file", `${message}: restore the file, or begin anew in another folder.`);
     }
     if (record.kind === "answer") answers.get(record.contender)!.set(record.question, record);

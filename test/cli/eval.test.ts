@@ -1,0 +1,122 @@
+/** `cllm eval` as its users run it: in a process of its own, on tiny real checkpoints, killed in the middle. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { writeTinyCheckpoint } from "../generate/tiny-checkpoint.ts";
+import { builtCommand } from "./command.ts";
+
+const { main, scratch, model, env, run } = builtCommand();
+const evaluate = (...args: readonly string[]) => run("eval", ...args);
+
+const other = writeTinyCheckpoint(join(scratch, "other"), { seed: 2 });
+const data = join(scratch, "questions.jsonl");
+const questions = ["the sun", "an owl", "one <b>more</b>", "the river"].map((prompt) => ({
+  prompt,
+  reference: "[aeiou]",
+}));
+writeFileSync(data, questions.map((row) => JSON.stringify({ ...row, grader: "regex" })).join("\n"));
+const task = ["custom", "--data", data, "--threads", "1", "--precision", "fp32", "-n", "24"];
+
+/** All that does not depend on the clock, whatever the order. */
+function timeless(folder: string): string[] {
+  const lines = readFileSync(join(folder, "answers.jsonl"), "utf8").trim().split("\n");
+  return lines.map((line) => line.replaceAll(/"(prefill_ms|decode_ms|accepted)":(\[[^\]]*\]|[\d.]+),?/g, "")).sort();
+}
+
+describe("an evaluation", () => {
+  const out = join(scratch, "runs/own");
+  const models = ["-m", `target=${model}`, "-m", `cllm=${other}`, "--decoders", "jacobi", "--block-sizes", "4,16"];
+
+  test("of two models shows a table, and leaves answers, JSON and a page", () => {
+    const { status, stdout, stderr } = evaluate(...task, ...models, "--trajectories", "2", "--out", out);
+    expect({ status, stderr }).toMatchObject({
+      status: 0,
+      stderr: expect.stringMatching(/^8 of 24 answers, about [^\n]+ left\n$/),
+    });
+    expect(stdout).toMatch(/^custom, 4 questions; the target is target, ar\n/);
+    for (const name of ["target, ar", "target, jacobi 4", "target, jacobi 16", "cllm, ar", "cllm, jacobi 16"]) {
+      expect(stdout).toMatch(new RegExp(`\n${name} +\\d+\\.0 \\(.* 0\n`));
+    }
+    expect(stdout).toMatch(/\ncllm, blocks of 16 +\d+/);
+    expect(stdout).toContain(`wrote ${join(out, "report.html")}`);
+    expect(readdirSync(out).sort()).toEqual(["answers.jsonl", "report.html", "report.json"]);
+    const html = readFileSync(join(out, "report.html"), "utf8");
+    expect(html).toContain("<h2>Speed against block size</h2>");
+    expect(html).toContain("<h2>Trajectories</h2>");
+  });
+
+  test("that is finished is told again, as JSON, without another question", () => {
+    const answers = readFileSync(join(out, "answers.jsonl"), "utf8");
+    const { status, stdout, stderr } = evaluate(...task, ...models, "--trajectories", "2", "--out", out, "--json");
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(readFileSync(join(out, "answers.jsonl"), "utf8")).toBe(answers);
+    expect(stdout).toBe(readFileSync(join(out, "report.json"), "utf8"));
+    const report = JSON.parse(stdout);
+    expect(report).toMatchObject({ task: "custom", questions: 4, target: "target, ar", settings: { threads: 1 } });
+    for (const { questions: count, score, verdicts, differing } of report.contenders) {
+      expect([count, differing, score.total]).toEqual([4, 0, 4]);
+      expect(score.right).toBe(verdicts.right ?? 0);
+    }
+  });
+
+  test("with other settings is refused in the same folder", () => {
+    const { status, stderr } = evaluate(...task, ...models, "--out", out, "--limit", "2");
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/error\[usage\]: .*answers\.jsonl is of a run with other settings \(questions is 4, not 2/);
+  });
+});
+
+test("killed at any moment, the same command goes on to the same answers, none of them twice", async () => {
+  const many = join(scratch, "many.jsonl");
+  const rows = Array.from({ length: 30 }, (_, i) => ({ prompt: `the ${i} owls`, reference: "a", grader: "regex" }));
+  writeFileSync(many, rows.map((row) => JSON.stringify(row)).join("\n"));
+  const args = ["eval", "custom", "--data", many, "--threads", "1", "--precision", "fp32", "-n", "100"];
+  const whole = join(scratch, "whole");
+  expect(run(...args, "--out", whole).status).toBe(0);
+
+  const out = join(scratch, "killed");
+  const path = join(out, "answers.jsonl");
+  for (const bytes of [1, 20_000, 60_000]) {
+    const child = spawn(process.execPath, [main, ...args, "--out", out], { env, cwd: scratch, stdio: "ignore" });
+    const exit = once(child, "exit");
+    while (child.exitCode === null && !(existsSync(path) && readFileSync(path).length >= bytes)) {
+      await new Promise((done) => setTimeout(done, 2));
+    }
+    child.kill("SIGKILL");
+    await exit;
+    const torn = readFileSync(path);
+    writeFileSync(path, torn.subarray(0, Math.max(1, torn.length - 30)));
+  }
+  const { status, stderr } = run(...args, "--out", out);
+  expect(status).toBe(0);
+  expect(stderr).toMatch(/going on with .*answers\.jsonl: \d+ answers are there\n/);
+  expect(timeless(out)).toEqual(timeless(whole));
+  expect(readdirSync(out).sort()).toEqual(["answers.jsonl", "report.html", "report.json"]);
+}, 120_000);
+
+describe("wrong input is one error before any work", () => {
+  const nowhere = join(scratch, "nowhere");
+  test.each<[args: string[], status: number, message: RegExp]>([
+    [["gsm8k"], 2, /error\[usage\]: --out is missing/],
+    [["--out", nowhere], 2, /error\[usage\]: --task is missing/],
+    [["gsm8", "--out", nowhere], 1, /error\[not-found\]: There is no task gsm8; did you mean gsm8k\?/],
+    [["custom", "--out", nowhere], 2, /error\[usage\]: --data is missing; give the file/],
+    [["gsm8k", "--data", data, "--out", nowhere], 2, /--data is for the task custom; gsm8k is read from the folder/],
+    [["custom", "--data", data, "--shots", "3", "--out", nowhere], 2, /The task custom takes no shots/],
+    [
+      ["custom", "--data", data, "--decoders", "jacoby", "--out", nowhere],
+      2,
+      /--decoders\[0\] must be one of auto, ar/,
+    ],
+    [["custom", "--data", data, "-m", model, "-m", model, "--out", nowhere], 2, /Two models are called tiny/],
+    [["mt-bench", "--judge-model", "x", "--out", nowhere], 2, /--judge-model without --judge/],
+  ])("%j", (args, status, message) => {
+    const { status: code, stdout, stderr } = evaluate(...args);
+    expect(stderr).toMatch(message);
+    expect(stderr).toMatch(/^cllm: error\[[a-z-]+\]: [^\n]+\n$/);
+    expect({ code, stdout }).toEqual({ code: status, stdout: "" });
+    expect(existsSync(nowhere)).toBe(false);
+  });
+});
