@@ -70,7 +70,7 @@ describe("an answer", () => {
         expect(events.slice(0, -2).every((event) => event.choices[0].finish_reason === null)).toBe(true);
         expect(new Set(events.map((event) => event.id)).size).toBe(1);
       }),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
   });
 

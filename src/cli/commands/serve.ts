@@ -31,7 +31,7 @@ export const serve: Command = defineCommand<ServeSettings>({
   details:
     "POST /v1/chat/completions and /v1/completions, whole and streamed; GET /v1/models, /health and /metrics. Models are " +
     "loaded when they are first asked for, each in a process of its own. A field that is not supported is an error. " +
-    "Extensions: decoder, block_size, top_k, min_p; stream_options.include_passes adds an event for each pass.",
+    "Extensions: decoder, block_size, top_k, min_p; stream_options.include_passes adds an event for each pass. --verbose also logs requests.",
   fields: {
     model: list.meta({
       description:
