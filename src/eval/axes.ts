@@ -64,7 +64,7 @@ export function svg({ width, height }: Frame, title: string, content: string): s
   return `<svg viewBox="0 0 ${width} ${height}" role="group" aria-label="${escaped(title)}">\n${content}\n</svg>`;
 }
 
-interface Box {
+export interface Box {
   readonly x: number;
   readonly y: number;
   readonly width: number;
@@ -72,14 +72,15 @@ interface Box {
 }
 
 /**
- * For each labelled point a place beside it where its label covers neither a point nor an earlier label; null where there
- * is none. Points that come first choose first.
+ * For each labelled point a place beside it where its label covers neither a point, nor an obstacle, nor an earlier
+ * label; null where there is none. Points that come first choose first.
  */
 export function placeLabels(
   points: readonly { readonly x: number; readonly y: number; readonly label: string }[],
   { width, right, left, top, height, bottom }: Frame,
+  obstacles: readonly Box[] = [],
 ): (Pick<Box, "x" | "y"> | null)[] {
-  const taken: Box[] = points.map(({ x, y }) => ({ x: x - 5, y: y - 5, width: 10, height: 10 }));
+  const taken: Box[] = [...points.map(({ x, y }) => ({ x: x - 5, y: y - 5, width: 10, height: 10 })), ...obstacles];
   return points.map(({ x, y, label }) => {
     const size = { width: 6.4 * [...label].length, height: 13 };
     const places = [
@@ -89,6 +90,8 @@ export function placeLabels(
       { x: x - size.width / 2, y: y + 9 },
       { x: x + 9, y: y - 20 },
       { x: x + 9, y: y + 8 },
+      { x: x - 9 - size.width, y: y - 20 },
+      { x: x - 9 - size.width, y: y + 8 },
     ];
     const free = places
       .map((place) => ({ ...place, ...size }))

@@ -8,12 +8,18 @@ import type { PublishedRow } from "./published.ts";
 import type { ContenderSummary, EvaluationSummary } from "./summary.ts";
 
 const WIDE: Frame = { width: 760, height: 400, left: 52, right: 24, top: 34, bottom: 44 };
-const SMALL: Frame = { width: 360, height: 210, left: 46, right: 12, top: 48, bottom: 42 };
+const SMALL: Frame = { width: 360, height: 190, left: 46, right: 12, top: 28, bottom: 42 };
 
 /** One class for each model; with more models than colours they repeat, and labels tell them apart. */
 const COLORS = 5;
 const colorOf = (models: readonly string[], model: string): string => `c${models.indexOf(model) % COLORS}`;
 const modelsOf = ({ contenders }: EvaluationSummary): string[] => [...new Set(contenders.map(({ model }) => model))];
+
+/** The legend: which model has which colour. */
+export function colorsOf(summary: EvaluationSummary): readonly { readonly model: string; readonly color: string }[] {
+  const models = modelsOf(summary);
+  return models.map((model) => ({ model, color: colorOf(models, model) }));
+}
 
 interface Dot {
   readonly speedup: number;
@@ -42,6 +48,15 @@ export function scatterChart(summary: EvaluationSummary, published: readonly Pub
   const places = placeLabels(
     dots.map(({ speedup, score, label }) => ({ x: x(speedup), y: y(score), label })),
     frame,
+    dots.flatMap(({ speedup, score, intervals }) => {
+      if (intervals === null) return [];
+      const [left, right] = intervals.speedup.map((v) => x(v)) as [number, number];
+      const [bottom, top] = intervals.score.map((v) => y(v)) as [number, number];
+      return [
+        { x: left, y: y(score) - 2, width: right - left, height: 4 },
+        { x: x(speedup) - 2, y: top, width: 4, height: bottom - top },
+      ];
+    }),
   );
   const drawn = dots.map(({ speedup, score, color, says, intervals, label }, index) => {
     const [cx, cy] = [px(x(speedup)), px(y(score))];
@@ -117,10 +132,13 @@ function acceptedChart({ name, acceptedPerPass, tokensPerForward }: ContenderSum
         : "";
     return `<g><title>${says}</title><rect class="dot ${color}" x="${px(left)}" y="${px(y(share))}" width="${px(width)}" height="${px(base - y(share))}"/>${tick}</g>`;
   });
-  const title = `<text class="title" x="${frame.left}" y="16">${escaped(name)}, ${fixed(tokensPerForward, 2)} on average</text>`;
-  const content = [title, axes(frame, null, y, "tokens accepted in a pass", "% of passes"), ...bars].join("\n");
-  return svg(frame, `Tokens accepted in a pass by ${name}: ${fixed(tokensPerForward, 2)} on average`, content);
+  const content = [axes(frame, null, y, "tokens accepted in a pass", "% of passes"), ...bars].join("\n");
+  const says = `${name}, ${fixed(tokensPerForward, 2)} on average`;
+  return `<figure><figcaption>${escaped(says)}</figcaption>${svg(frame, `Tokens accepted in a pass: ${says}`, content)}</figure>`;
 }
+
+const LETTER = 6.8; // pixels of one, about
+const MOST_LABEL = 320;
 
 /** Lines over the block sizes of each model's decoders; a dashed one for the model one token at a time. */
 export function blockSizeChart(summary: EvaluationSummary): string {
@@ -129,7 +147,8 @@ export function blockSizeChart(summary: EvaluationSummary): string {
   const sized = timed.filter(({ blockSize }) => blockSize !== null);
   const sizes = [...new Set(sized.map(({ blockSize }) => blockSize!))].sort((a, b) => a - b);
   if (sizes.length < 2) return "";
-  const frame = { ...WIDE, height: 320, right: 190 };
+  const longest = Math.max(...sized.map(({ model, decoder }) => [...`${model}, ${decoder}`].length));
+  const frame = { ...WIDE, height: 320, right: Math.min(MOST_LABEL, longest * LETTER + 16) };
   const highest = Math.max(...timed.map(({ tokensPerSecond }) => tokensPerSecond!.q3));
   const y = linearScale(0, highest, frame.height - frame.bottom, frame.top);
   const step = (frame.width - frame.left - frame.right) / sizes.length;
@@ -183,6 +202,9 @@ function sideLabels(
     .map(({ y, text, color }) => {
       const at = Math.max(y + 4, free + 15);
       free = at;
-      return `<text class="label ${color}" x="${width - right + 8}" y="${px(at)}">${escaped(text)}</text>`;
+      const letters = [...text];
+      const room = Math.floor((right - 8) / LETTER);
+      const shown = letters.length > room ? `…${letters.slice(1 - room).join("")}` : text;
+      return `<text class="label ${color}" x="${width - right + 8}" y="${px(at)}">${escaped(shown)}</text>`;
     });
 }

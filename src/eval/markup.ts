@@ -36,3 +36,17 @@ export function withInterval(
   const [middle, low, high] = [estimate.estimate, estimate.low, estimate.high].map((v) => fixed(v * scale, digits));
   return `${middle} (${low} to ${high})`;
 }
+
+/** The same for a cell: the interval below, in small print. */
+export function stackedInterval(
+  estimate: { readonly estimate: number; readonly low: number; readonly high: number } | null,
+  digits: number,
+  scale = 1,
+): string {
+  if (estimate === null) return DASH;
+  const { low, high } = estimate;
+  return stacked(fixed(estimate.estimate * scale, digits), fixed(low * scale, digits), fixed(high * scale, digits));
+}
+
+export const stacked = (middle: string, low: string, high: string): string =>
+  `${middle}<small>${low} to ${high}</small>`;

@@ -19,9 +19,10 @@ h1 { font-size: 24px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 36px 0 8p
 p { margin: 6px 0; } .note { color: var(--faint); font-size: 13px; max-width: 76ch; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 13.5px; font-variant-numeric: tabular-nums; }
 th, td { padding: 5px 12px 5px 0; text-align: right; white-space: nowrap; unicode-bidi: isolate; }
-th { font-weight: 600; } thead th { border-bottom: 1px solid var(--grid); vertical-align: bottom; }
+th { font-weight: 600; } thead th { border-bottom: 1px solid var(--grid); vertical-align: bottom; white-space: normal; max-width: 8.5em; line-height: 1.25; }
 th:first-child, td.text, th.text { text-align: left; } tbody th { font-weight: 400; } tr.target th { font-weight: 600; }
-td.text { white-space: normal; } .bad { color: var(--c1); font-weight: 600; }
+td.text { white-space: normal; } td small { display: block; color: var(--faint); font-size: 11.5px; line-height: 1.2; }
+figure { margin: 0; } figcaption { font-size: 13px; font-weight: 600; margin-top: 12px; unicode-bidi: isolate; } .bad { color: var(--c1); font-weight: 600; }
 svg { display: block; width: 100%; max-width: 860px; height: auto; margin: 10px 0; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--ink); } svg .title { font-weight: 600; }
 svg .tick, svg .axis { fill: var(--faint); } svg .grid { stroke: var(--grid); stroke-width: 1; }
@@ -29,6 +30,8 @@ svg .whisker { fill: none; stroke-width: 1.4; opacity: .55; } svg .line { fill: 
 svg .hollow { fill: var(--paper); stroke: var(--faint); stroke-width: 1.6; } svg .label.published { fill: var(--faint); }
 ${[0, 1, 2, 3, 4].map((i) => `svg .c${i} { stroke: var(--c${i}); } svg .dot.c${i}, svg text.c${i} { fill: var(--c${i}); stroke: none; }`).join("\n")}
 svg g:focus { outline: 2px solid var(--c0); outline-offset: 2px; }
+.chip { display: inline-block; width: 10px; height: 10px; border-radius: 5px; margin: 0 6px 0 0; }
+${[0, 1, 2, 3, 4].map((i) => `.chip.c${i} { background: var(--c${i}); }`).join(" ")}
 .many { display: grid; grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)); gap: 4px 24px; } .many svg { max-width: 420px; }
 details { border-top: 1px solid var(--grid); padding: 8px 0; } summary { cursor: pointer; }
 .block { margin: 10px 0 18px; } .step { display: flex; gap: 10px; align-items: center; font-size: 13px; } .step[hidden] { display: none; }

@@ -4,12 +4,12 @@
  */
 import { VERDICTS } from "../tasks/task.ts";
 import type { StoredSettings } from "./answers-file.ts";
-import { acceptedCharts, blockSizeChart, scatterChart } from "./charts.ts";
-import { DASH, escaped, escapedToken, fixed, withInterval } from "./markup.ts";
+import { acceptedCharts, blockSizeChart, colorsOf, scatterChart } from "./charts.ts";
+import { DASH, escaped, escapedToken, fixed, stacked, stackedInterval } from "./markup.ts";
 import { page } from "./page.ts";
 import type { PublishedRow } from "./published.ts";
 import type { Trace } from "./records.ts";
-import type { Comparison, ContenderSummary, EvaluationSummary, TokenText } from "./summary.ts";
+import type { ContenderSummary, EvaluationSummary, TokenText } from "./summary.ts";
 import { traceTables } from "./trace-tables.ts";
 
 export interface ReportInput {
@@ -31,10 +31,11 @@ export function reportHtml(input: ReportInput): string {
     `<h1>${escaped(task)}: ${asked}</h1>`,
     `<p class="note">${escaped(made)}</p>`,
     ...contenderTable(summary),
-    ...verdictTable(summary),
+    ...scatterSection(summary, input.published),
     ...publishedTable(input.published),
-    ...chartSections(summary, input.published),
+    ...chartSections(summary),
     ...traceSections(input),
+    ...verdictTable(summary),
     "<h2>Settings</h2>",
     `<pre>${escaped(JSON.stringify(input.settings, null, 2))}</pre>`,
   ];
@@ -56,11 +57,12 @@ function contenderTable(summary: EvaluationSummary): readonly string[] {
     row(
       contender.name,
       [
-        rated ? withInterval(contender.rating, 2) : withInterval(contender.score, 1, 100),
-        difference(contender.againstTarget),
+        rated ? stackedInterval(contender.rating, 2) : stackedInterval(contender.score, 1, 100),
+        stackedInterval(contender.againstTarget?.difference ?? null, 1, 100),
+        fixed(contender.againstTarget?.p, 3),
         speedCell(contender),
-        withInterval(contender.speedup, 2),
-        withInterval(contender.speedupOverAr, 2),
+        stackedInterval(contender.speedup, 2),
+        stackedInterval(contender.speedupOverAr, 2),
         fixed(contender.tokensPerForward, 2),
         contender.differing === 0 ? "0" : `<span class="bad">${contender.differing}</span>`,
       ],
@@ -71,6 +73,7 @@ function contenderTable(summary: EvaluationSummary): readonly string[] {
     "contender",
     rated ? "rating of 10" : "score, %",
     "points over the target",
+    "p",
     "tokens/s",
     "speed-up over the target",
     "over its own AR",
@@ -79,18 +82,13 @@ function contenderTable(summary: EvaluationSummary): readonly string[] {
   ];
   return [
     table(head, rows),
-    `<p class="note">The target is ${escaped(target)}. In brackets 95 % intervals: Wilson's of a score, else by drawing questions
-anew, in pairs. p is McNemar's exact test. Tokens per second: decoding only, median over the questions and quartiles.</p>`,
+    `<p class="note">The target is ${escaped(target)}. In small print 95 % intervals: Wilson's of a score, else by drawing
+questions anew, in pairs. p is McNemar's exact test. Tokens per second: decoding only, median over the questions and quartiles.</p>`,
   ];
 }
 
-function difference(comparison: Comparison | null): string {
-  if (comparison === null) return DASH;
-  return `${withInterval(comparison.difference, 1, 100)}, p ${fixed(comparison.p, 3)}`;
-}
-
 function speedCell({ tokensPerSecond: speed }: ContenderSummary): string {
-  return speed === null ? DASH : `${fixed(speed.median, 1)} (${fixed(speed.q1, 1)} to ${fixed(speed.q3, 1)})`;
+  return speed === null ? DASH : stacked(fixed(speed.median, 1), fixed(speed.q1, 1), fixed(speed.q3, 1));
 }
 
 function verdictTable({ contenders }: EvaluationSummary): readonly string[] {
@@ -108,6 +106,8 @@ function verdictTable({ contenders }: EvaluationSummary): readonly string[] {
   return ["<h2>Verdicts</h2>", table(head, rows)];
 }
 
+const stackedText = (text: string, below: string): string => `${escaped(text)}<small>${escaped(below)}</small>`;
+
 const READ: Readonly<Record<PublishedRow["read"], string>> = {
   quoted: "quoted from the paper",
   plot: "read off the authors' plot",
@@ -120,9 +120,9 @@ function publishedTable(published: readonly PublishedRow[]): readonly string[] {
     const { system, variant, model, hardware, tokensPerSecond, speedup, score, tokensPerForward, source, read } = one;
     const what = variant === null ? system : `${system} (${variant})`;
     const figures = [fixed(score, 1), fixed(tokensPerSecond, 1), fixed(speedup, 1), fixed(tokensPerForward, 1)];
-    return row(what, [...figures, escaped(model), escaped(hardware), escaped(`${source}; ${READ[read]}`)]);
+    return row(what, [...figures, stackedText(model, hardware), stackedText(source, READ[read])]);
   });
-  const head = ["published", "score", "tokens/s", "speed-up", "tokens per forward", "model", "hardware", "source"];
+  const head = ["published", "score", "tokens/s", "speed-up", "tokens per forward", "model and hardware", "source"];
   return [
     "<h2>Published</h2>",
     table(head, rows),
@@ -131,21 +131,23 @@ the speed.</p>`,
   ];
 }
 
-function chartSections(summary: EvaluationSummary, published: readonly PublishedRow[]): readonly string[] {
+function scatterSection(summary: EvaluationSummary, published: readonly PublishedRow[]): readonly string[] {
   const scatter = scatterChart(summary, published);
+  if (scatter === "") return [];
+  const chips = colorsOf(summary).map(({ model, color }) => `<span class="chip ${color}"></span>${escaped(model)} `);
+  return [
+    "<h2>Speed against score</h2>",
+    `<p class="note">${chips.join("")} with 95 % intervals. Hollow: published rows, whose speed-up is over their own baseline.</p>`,
+    scatter,
+  ];
+}
+
+function chartSections(summary: EvaluationSummary): readonly string[] {
   const accepted = acceptedCharts(summary);
   const sizes = blockSizeChart(summary);
+  const many = `<div class="many">${accepted.join("\n")}</div>`;
   return [
-    ...(scatter === ""
-      ? []
-      : [
-          "<h2>Speed against score</h2>",
-          scatter,
-          `<p class="note">Filled: this run, with 95 % intervals. Hollow: published rows, whose speed-up is over their own baseline.</p>`,
-        ]),
-    ...(accepted.length === 0
-      ? []
-      : ["<h2>Tokens accepted in a pass</h2>", `<div class="many">${accepted.join("\n")}</div>`]),
+    ...(accepted.length === 0 ? [] : ["<h2>Tokens accepted in a pass</h2>", many]),
     ...(sizes === "" ? [] : ["<h2>Speed against block size</h2>", sizes]),
   ];
 }

@@ -2,6 +2,7 @@
  * `cllm eval`: a task with several models and decoders side by side: score, speed and what they differ in, as a table, as
  * JSON and as a page. The work itself is in `eval/`; this is its flags, its progress and its files.
  */
+import { readdirSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import * as z from "zod";
 import { readAdapter, withAdapter } from "../../checkpoint/adapter.ts";
@@ -141,7 +142,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
     ["cllm eval custom --data questions.jsonl --grader exact --out runs/own", "one's own questions"],
   ],
   async run(settings, terminal) {
-    const given = settings.model.length > 0 ? settings.model : [chooseModel(undefined)];
+    const given = settings.model.length > 0 ? settings.model : [defaultModel()];
     const entrants = servedModels(given, settings.adapter);
     const names = entrants.map(({ name }) => name);
     const contenders = contendersOf(names, settings.decoders, settings.blockSizes);
@@ -170,6 +171,14 @@ export const evaluate: Command = defineCommand<EvalSettings>({
     }
   },
 });
+
+/** Of a folder with one GGUF file that file, whose name says more in a report. */
+function defaultModel(): string {
+  const chosen = chooseModel(undefined);
+  const files = statSync(chosen, { throwIfNoEntry: false })?.isDirectory() ? readdirSync(chosen) : [];
+  const weights = files.filter((file) => file.endsWith(".gguf"));
+  return weights.length === 1 && !files.includes("config.json") ? join(chosen, weights[0]!) : chosen;
+}
 
 /** What the task is told: only what was asked, so that it complains about nothing else. */
 function taskOptions(settings: EvalSettings): OpenTaskOptions {
