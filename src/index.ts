@@ -21,6 +21,7 @@ export { writeOnnx } from "./checkpoint/write-onnx.ts";
 export { ar } from "./decode/ar.ts";
 export { AutoMemory, type AutoOptions, auto } from "./decode/auto.ts";
 export {
+  constant,
   type Draft,
   type DraftPolicy,
   fromLookup,

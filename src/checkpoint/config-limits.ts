@@ -46,7 +46,7 @@ export function checkModelConfig(config: ModelConfig, path: string): ModelConfig
   if (config.ropeScaling?.type === "divisors" && scales.length !== headSize / 2) {
     throw bad(`there are ${scales.length} rotary divisors for a head size of ${headSize}; ${headSize / 2} are needed`);
   }
-  const ids = config.bosTokenId === null ? config.eosTokenIds : [config.bosTokenId, ...config.eosTokenIds];
+  const ids = [config.bosTokenId, config.draftTokenId, ...config.eosTokenIds].filter((id) => id != null);
   const outside = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
   if (outside !== undefined) throw bad(`token id ${outside} is outside the vocabulary of ${vocabSize}`);
   return config;

@@ -121,6 +121,7 @@ export function readGgufConfig(metadata: Metadata, facts: GgufFacts): ModelConfi
   const contextLength = required(field, `${family}.context_length`, LIMITS.contextLength);
   const window = field.number(`${family}.attention.sliding_window`) ?? 0;
   const bos = field.number("tokenizer.ggml.bos_token_id");
+  const draft = field.number("cllm.draft_token_id");
   return checkModelConfig(
     {
       family,
@@ -140,6 +141,7 @@ export function readGgufConfig(metadata: Metadata, facts: GgufFacts): ModelConfi
       queryKeyNorm: family === "qwen3",
       bosTokenId: bos,
       eosTokenIds: readEndIds(metadata, path),
+      ...(draft !== null && { draftTokenId: draft }),
     },
     path,
   );

@@ -52,6 +52,7 @@ const configSchema = z.looseObject({
   quantization_config: z.looseObject({ quant_method: z.string().nullish() }).nullish(),
   bos_token_id: tokenId.nullish(),
   eos_token_id: z.union([tokenId, z.array(tokenId)]).nullish(),
+  cllm_draft_token_id: tokenId.nullish(),
 });
 type Config = z.infer<typeof configSchema>;
 
@@ -106,6 +107,7 @@ export function readHuggingFaceConfig({ config, generation, hasHead, path }: Hug
       queryKeyNorm: family === "qwen3",
       bosTokenId: raw.bos_token_id ?? fromGeneration.bos_token_id ?? null,
       eosTokenIds: [...new Set(Array.isArray(eos) ? eos : [eos])],
+      ...(typeof raw.cllm_draft_token_id === "number" && { draftTokenId: raw.cllm_draft_token_id }),
     },
     file,
   );

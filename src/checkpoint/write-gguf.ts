@@ -200,6 +200,9 @@ function modelMetadata({ name, config }: GgufContent, dtype: GgufType): Metadata
     ...(config.slidingWindow === null
       ? []
       : ([[at("attention.sliding_window"), { u32: config.slidingWindow }]] satisfies Metadata)),
+    ...(config.draftTokenId === undefined
+      ? []
+      : ([["cllm.draft_token_id", { u32: config.draftTokenId }]] satisfies Metadata)),
   ];
 }
 

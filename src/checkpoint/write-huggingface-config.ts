@@ -52,6 +52,7 @@ export function toHuggingFaceConfig(given: ModelConfig, dtype: FloatType): Huggi
     initializer_range: 0.02,
     use_cache: true,
     ...ids,
+    ...(config.draftTokenId !== undefined && { cllm_draft_token_id: config.draftTokenId }),
     torch_dtype: TORCH_TYPES[dtype],
   };
   const generation = Object.fromEntries(Object.entries(ids).filter(([, value]) => value !== null));

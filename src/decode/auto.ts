@@ -7,7 +7,7 @@ import type { Session, TokenIds } from "../runtime/session.ts";
 import { Acceptance } from "./acceptance.ts";
 import { Accounts } from "./accounts.ts";
 import { costModel } from "./cost.ts";
-import { fromPrompt } from "./drafts.ts";
+import { type DraftPolicy, fromPrompt } from "./drafts.ts";
 import { FreeDrafts, type FreeRecords, freeRecords } from "./free-drafts.ts";
 import { requireInteger, settledBy, Transcript } from "./transcript.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
@@ -19,6 +19,8 @@ export interface AutoOptions extends DecodeOptions {
   readonly blockSize?: number;
   /** What earlier requests to the same model taught; this one adds to it. Default: nothing. */
   readonly memory?: AutoMemory;
+  /** Where new guesses of its Jacobi windows come from. Default: tokens of the prompt. */
+  readonly draft?: DraftPolicy;
 }
 
 /** What `auto` learns about a model over any number of requests. */
@@ -48,7 +50,7 @@ interface Plan {
 export async function* auto(
   session: Session,
   prompt: TokenIds,
-  { costs, blockSize = 32, memory = new AutoMemory(), ...options }: AutoOptions,
+  { costs, blockSize = 32, memory = new AutoMemory(), draft: policy = fromPrompt(), ...options }: AutoOptions,
 ): AsyncGenerator<Iteration, void, void> {
   requireInteger("blockSize", blockSize, 1);
   const text = new Transcript(session, prompt, options);
@@ -59,7 +61,7 @@ export async function* auto(
   while (probeRows > WIDE && loss[probeRows]! * PROBE_PASSES > PROBE_LOSS) probeRows--;
 
   const drafts = new FreeDrafts(memory.free, blockSize - 1);
-  const fill = fromPrompt()(prompt);
+  const fill = policy(prompt);
   const block = new Int32Array(blockSize);
   const refined = new Int32Array(blockSize); // what the last pass wrote behind the settled tokens...
   let guesses = 0; // ...so many of them

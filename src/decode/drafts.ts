@@ -22,6 +22,11 @@ export function fromPrompt(seed = 0): DraftPolicy {
   };
 }
 
+/** One token again and again, which a model was trained to see as a gap. */
+export function constant(token: number): DraftPolicy {
+  return () => (block, from) => block.fill(token, from);
+}
+
 /** The last token before the guesses, again and again. */
 export const repeatLast: DraftPolicy = () => (block, from) => block.fill(block[from - 1]!, from);
 

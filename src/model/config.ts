@@ -51,4 +51,9 @@ export interface ModelConfig {
   readonly bosTokenId: number | null;
   /** Every id that ends a completion; generation configs list several. */
   readonly eosTokenIds: readonly number[];
+  /**
+   * What a CLLM was trained to see where nothing is guessed yet; decoders draft it. Absent for models that say nothing of it,
+   * whose drafts are tokens of the prompt.
+   */
+  readonly draftTokenId?: number;
 }

@@ -27,6 +27,7 @@ import {
   endOf,
   LONGEST_ANSWER,
   type ModelScale,
+  PAD,
   tokenized,
   tokenizerOf,
   trainStage,
@@ -50,7 +51,14 @@ export const ONE_DATABASE: OneDatabaseScale = {
   },
   consistency: {
     ...{ objective: "consistency", steps: 700, learningRate: 2e-3, warmupSteps: 20, finalShare: 0.02 },
-    ...{ blockSize: BLOCK_SIZE, pointsPerExample: 3, refinements: 2, weightDecay: 0.05, sequenceLength: 256 },
+    ...{
+      blockSize: BLOCK_SIZE,
+      pointsPerExample: 3,
+      refinements: 2,
+      draftToken: PAD,
+      weightDecay: 0.05,
+      sequenceLength: 256,
+    },
     ...{ batch: 4, evaluateEvery: 0, checkpointEvery: 200 },
   },
   collected: 1500,

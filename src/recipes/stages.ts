@@ -36,6 +36,9 @@ export const CONTEXT = 512;
 export const LONGEST_ANSWER = 96;
 export const BLOCK_SIZE = 16;
 
+/** What the tokenizers of `tokenizerOf` have for gaps, which no text has. */
+export const PAD = 0;
+
 /** The end of sequence of the tokenizers that `tokenizerOf` makes. */
 export const endOf = (tokenizer: Tokenizer): number => tokenizer.encode("<|end|>")[0] as number;
 
@@ -44,6 +47,7 @@ export async function tokenizerOf(
   folder: string,
   vocabSize: number,
   corpus: () => Iterable<string>,
+  chatTemplate: string | null = null,
 ): Promise<HuggingFaceTokenizerSource> {
   const path = join(folder, "tokenizer.json");
   if (!existsSync(path)) {
@@ -54,7 +58,7 @@ export async function tokenizerOf(
     kind: "huggingface",
     tokenizerJson: JSON.parse(await readFile(path, "utf8")) as object,
     tokenizerConfig: trainedTokenizerConfig(CONTEXT),
-    chatTemplate: null,
+    chatTemplate,
   };
 }
 
@@ -101,6 +105,7 @@ export async function* trainStage(options: StageOptions): AsyncGenerator<TrainRe
     evaluate(config, parameters.trained, heldOut, {
       blockSize: BLOCK_SIZE,
       stopIds: new Set(config.eosTokenIds),
+      draftToken: settings.draftToken,
       maxNewTokens: LONGEST_ANSWER,
       signal,
     });
@@ -109,7 +114,13 @@ export async function* trainStage(options: StageOptions): AsyncGenerator<TrainRe
     signal,
     ...(heldOut.length > 0 ? { evaluate: measure } : {}),
   });
-  await writeHuggingFace(to, { config, weights: memoryWeights(parameters.trained), tokenizer }, { dtype: "F16" });
+  const { draftToken } = settings;
+  const drafted = draftToken === undefined ? config : { ...config, draftTokenId: draftToken };
+  await writeHuggingFace(
+    to,
+    { config: drafted, weights: memoryWeights(parameters.trained), tokenizer },
+    { dtype: "F16" },
+  );
 }
 
 async function loaded(folder: string, config: ModelConfig): Promise<Parameters> {

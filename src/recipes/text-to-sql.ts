@@ -13,13 +13,13 @@ import {
   textToSqlExamples,
 } from "../tasks/text-to-sql/example.ts";
 import { writeHeldOut } from "../tasks/text-to-sql/held-out.ts";
-import { textToSqlCompletion } from "../tasks/text-to-sql/schema.ts";
+import { TEXT_TO_SQL_CHAT, textToSqlCompletion } from "../tasks/text-to-sql/schema.ts";
 import { createTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import type { Example } from "../train/objectives.ts";
 import { type TrainFields, trainSettings } from "../train/settings.ts";
 import type { ExampleSource } from "../train/source.ts";
 import type { TrainRecord } from "../train/train.ts";
-import { BLOCK_SIZE, configOf, endOf, type ModelScale, tokenized, tokenizerOf, trainStage } from "./stages.ts";
+import { BLOCK_SIZE, configOf, endOf, type ModelScale, PAD, tokenized, tokenizerOf, trainStage } from "./stages.ts";
 
 export interface TextToSqlScale extends ModelScale {
   /** Texts that the tokenizer is trained on. */
@@ -38,8 +38,8 @@ export const SHIPPED: TextToSqlScale = {
     ...{ sequenceLength: 384, batch: 3, weightDecay: 0.05, evaluateEvery: 1000, checkpointEvery: 500 },
   },
   consistency: {
-    ...{ objective: "consistency", steps: 5000, learningRate: 1e-3, warmupSteps: 100, finalShare: 0.02 },
-    ...{ blockSize: BLOCK_SIZE, pointsPerExample: 6, refinements: 2, arWeight: 1, weightDecay: 0.05 },
+    ...{ objective: "consistency", steps: 4200, learningRate: 5e-4, warmupSteps: 100, finalShare: 0.02 },
+    ...{ blockSize: BLOCK_SIZE, pointsPerExample: 6, refinements: 2, arWeight: 1, weightDecay: 0.05, draftToken: PAD },
     ...{ sequenceLength: 384, batch: 3, evaluateEvery: 500, checkpointEvery: 500 },
   },
   heldOut: 100,
@@ -77,7 +77,12 @@ export async function* makeTextToSql(
 ): AsyncGenerator<RecipeRecord, void, void> {
   await mkdir(folder, { recursive: true });
   yield { type: "stage", stage: "tokenizer", done: false };
-  const source = await tokenizerOf(folder, scale.vocabSize, () => textToSqlCorpus(scale.corpus, seed));
+  const source = await tokenizerOf(
+    folder,
+    scale.vocabSize,
+    () => textToSqlCorpus(scale.corpus, seed),
+    TEXT_TO_SQL_CHAT,
+  );
   const tokenizer = createTokenizer(source, scale.vocabSize);
   const shared = {
     config: configOf(scale, endOf(tokenizer)),

@@ -7,8 +7,8 @@ import { hash } from "../hash.ts";
 import {
   advance,
   cleanSegment,
-  draftFromPrompt,
   type Example,
+  freshGuesses,
   type NoisyPoint,
   noisySegment,
   pointLength,
@@ -85,7 +85,7 @@ export async function makeBatch(
   for (let pass = 0; ; pass++) {
     const moving = flights.filter(({ refinements }) => refinements > pass);
     if (moving.length === 0) break;
-    await refine(trainer, bins, moving, pass);
+    await refine(trainer, bins, moving, pass, settings.draftToken);
   }
   const packs = bins.map((bin) => {
     const segments = [...bin.segments];
@@ -121,7 +121,7 @@ function drawPoints(
   place: number,
   settings: TrainSettings,
 ): Pick<Flight, "point" | "refinements" | "seed">[] {
-  const { pointsPerExample, refinements, blockSize, points, seed } = settings;
+  const { pointsPerExample, refinements, blockSize, points, draftToken, seed } = settings;
   if (points === "stored") {
     return storedPoints(example, place, settings).map((point) => ({ point, refinements: 0, seed: [] }));
   }
@@ -131,7 +131,7 @@ function drawPoints(
     const own = [seed, place, i];
     const start = hash(...own, 1) % starts;
     return {
-      point: { start, guesses: draftFromPrompt(example, blockSize - 1, ...own, 2) },
+      point: { start, guesses: freshGuesses(example, blockSize - 1, draftToken, ...own, 2) },
       refinements: hash(...own, 3) % (refinements + 1),
       seed: own,
     };
@@ -139,7 +139,13 @@ function drawPoints(
 }
 
 /** Move points on by one pass of the student over all of them, beside the clean text that they follow. */
-async function refine(trainer: Trainer, bins: readonly Bin[], flights: readonly Flight[], pass: number): Promise<void> {
+async function refine(
+  trainer: Trainer,
+  bins: readonly Bin[],
+  flights: readonly Flight[],
+  pass: number,
+  draftToken: number | undefined,
+): Promise<void> {
   const ordered: Flight[] = [];
   const packs = bins.map((bin) => {
     const segments = bin.segments.map(({ tokens, parent, after }) => segment(tokens, { parent, after }));
@@ -156,7 +162,7 @@ async function refine(trainer: Trainer, bins: readonly Bin[], flights: readonly 
   for (const flight of ordered) {
     const { example, point, seed } = flight;
     const length = pointLength(example.completionIds, point);
-    const moved = advance(example, point, next.subarray(at, at + length), ...seed, 4 + pass);
+    const moved = advance(example, point, next.subarray(at, at + length), draftToken, ...seed, 4 + pass);
     at += length;
     if (moved === null) flight.refinements = 0;
     else flight.point = moved;

@@ -101,8 +101,14 @@ export function noisySegment(
   });
 }
 
-/** Fresh guesses: tokens of the prompt, drawn by seed and position, as decoding drafts them. */
-export function draftFromPrompt({ promptIds }: Example, count: number, ...seed: number[]): Int32Array {
+/** Fresh guesses as decoding drafts them: one token, or tokens of the prompt, drawn by seed and position. */
+export function freshGuesses(
+  { promptIds }: Example,
+  count: number,
+  draftToken: number | undefined,
+  ...seed: number[]
+): Int32Array {
+  if (draftToken !== undefined) return new Int32Array(count).fill(draftToken);
   return Int32Array.from({ length: count }, (_, i) => promptIds[hash(...seed, i) % promptIds.length] as number);
 }
 
@@ -114,12 +120,13 @@ export function advance(
   example: Example,
   { start, guesses }: NoisyPoint,
   next: Int32Array,
+  draftToken: number | undefined,
   ...seed: number[]
 ): NoisyPoint | null {
   const settled = rightPrefix({ start, guesses }, example.completionIds) + 1;
   const moved = start + settled;
   if (moved >= example.completionIds.length - 2) return null;
-  const refined = draftFromPrompt(example, guesses.length, ...seed);
+  const refined = freshGuesses(example, guesses.length, draftToken, ...seed);
   refined.set(next.subarray(settled, guesses.length + 1));
   return { start: moved, guesses: refined };
 }

@@ -61,9 +61,21 @@ export interface RunResult {
   readonly output: string;
 }
 
+/** Fresh points are what the model drafts already, unless the settings say otherwise. */
+const withDraftToken = (run: TrainRun): TrainRun => {
+  const draftToken = run.settings.draftToken ?? run.config.draftTokenId;
+  return { ...run, settings: { ...run.settings, draftToken } };
+};
+
 /** Train, or go on. Yields what is logged. Throws `usage` where another run has the folder, or has left it. */
-export async function* runTraining(run: TrainRun): AsyncGenerator<TrainRecord, RunResult, void> {
+export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord, RunResult, void> {
+  const run = withDraftToken(given);
   const { folder, config, settings, heldOut, threads, signal } = run;
+  const { draftToken } = settings;
+  if (draftToken !== undefined && draftToken >= config.vocabSize) {
+    const message = `draftToken ${draftToken} is outside the vocabulary of ${config.vocabSize}`;
+    throw new CllmError("usage", `${message}; give the id of a token that no text has`);
+  }
   await mkdir(folder, { recursive: true });
   await using _lock = await acquireLock(join(folder, "run"));
   await keepSettings(run);
@@ -80,6 +92,7 @@ export async function* runTraining(run: TrainRun): AsyncGenerator<TrainRecord, R
     evaluate(config, merged(parameters, settings), heldOut, {
       blockSize,
       stopIds,
+      draftToken,
       maxNewTokens: MAX_NEW_TOKENS,
       signal,
     });
@@ -150,9 +163,10 @@ function merged({ trained, frozen }: Parameters, { lora }: TrainSettings): Itera
 
 /** A model directory, or for an adapter a PEFT directory. */
 async function writeWeights(folder: string, run: TrainRun, { trained }: Parameters): Promise<void> {
-  const { config, tokenizer, settings, baseModel } = run;
-  const { lora } = settings;
+  const { tokenizer, settings, baseModel } = run;
+  const { lora, draftToken } = settings;
   if (lora === null) {
+    const config = draftToken === undefined ? run.config : { ...run.config, draftTokenId: draftToken };
     await writeHuggingFace(folder, { config, weights: memoryWeights(trained), tokenizer }, { overwrite: true });
     return;
   }

@@ -4,6 +4,7 @@
  * beside its results.
  */
 import * as z from "zod";
+import { CllmError } from "../error.ts";
 import { check } from "../generate/check.ts";
 import type { Fields } from "../generate/options.ts";
 import { LORA_TARGETS, type LoraSettings, type LoraTarget } from "../model/lora.ts";
@@ -23,6 +24,7 @@ export interface TrainFields {
   readonly blockSize: number;
   readonly pointsPerExample: number;
   readonly refinements: number;
+  readonly draftToken: number | undefined;
   readonly arWeight: number;
   readonly promptWeight: number;
   readonly labelSmoothing: number;
@@ -78,6 +80,13 @@ export const trainFields: Fields<TrainFields> = {
     .max(16)
     .default(3)
     .meta(say("passes, at most, by which the student refines a fresh point before it learns from it", "passes")),
+  draftToken: z
+    .int()
+    .min(0)
+    .optional()
+    .meta(
+      say("fill fresh points with this token, which the model then keeps for decoding; default: prompt tokens", "id"),
+    ),
   arWeight: amount.default(1).meta(say("what the AR loss counts beside a consistency loss of 1")),
   promptWeight: amount.default(0).meta(say("what a prompt token counts beside one of the answer; for pre-training")),
   labelSmoothing: share.default(0).meta(say("share of the target spread over the vocabulary", "share")),
@@ -125,6 +134,13 @@ export function trainSettings(
   options: { readonly [K in keyof TrainFields]?: TrainFields[K] | undefined },
 ): TrainSettings {
   const { loraRank, loraAlpha, loraTargets, ...rest } = check(schema, options, { what: "train" }) as TrainFields;
+  if (rest.draftToken !== undefined && loraRank > 0) {
+    throw new CllmError(
+      "usage",
+      `draftToken ${rest.draftToken} would be kept in the model's configuration, which an adapter has not; ` +
+        "train all weights, or leave it away",
+    );
+  }
   const alpha = loraAlpha ?? 2 * loraRank;
   return { ...rest, lora: loraRank === 0 ? null : { rank: loraRank, alpha, targets: loraTargets } };
 }

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { expect } from "vitest";
 import { ar } from "../../src/decode/ar.ts";
 import { auto } from "../../src/decode/auto.ts";
-import { type DraftPolicy, fromLookup, fromPrompt, given, repeatLast } from "../../src/decode/drafts.ts";
+import { constant, type DraftPolicy, fromLookup, fromPrompt, given, repeatLast } from "../../src/decode/drafts.ts";
 import { jacobi } from "../../src/decode/jacobi.ts";
 import { lookahead } from "../../src/decode/lookahead.ts";
 import { multiblock } from "../../src/decode/multiblock.ts";
@@ -60,6 +60,7 @@ export const requests: fc.Arbitrary<{ prompt: TokenIds; options: DecodeOptions }
 export const drafts: fc.Arbitrary<DraftPolicy> = fc.oneof(
   fc.nat().map((seed) => fromPrompt(seed)),
   fc.constant(repeatLast),
+  fc.nat(1).map((token) => constant(token)),
   fc.integer({ min: 1, max: 4 }).map((n) => fromLookup(n)),
   fc.array(fc.nat(1), { maxLength: 50 }).map((tokens) => given(Int32Array.from(tokens))),
 );
@@ -115,7 +116,7 @@ export const contenders: fc.Arbitrary<Contender> = fc.oneof(
       draft: drafts,
     }),
   ),
-  described("auto", auto, fc.record({ blockSize: fc.integer({ min: 1, max: 40 }), costs })),
+  described("auto", auto, fc.record({ blockSize: fc.integer({ min: 1, max: 40 }), costs, draft: drafts })),
 );
 
 /** What `contender` writes, checking after every iteration the law of the cache and that it tells the truth. */

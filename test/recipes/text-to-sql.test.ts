@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { load } from "../../src/generate/load.ts";
 import { makeTextToSql, type RecipeRecord, SMALL, type TextToSqlScale } from "../../src/recipes/text-to-sql.ts";
 import { textToSqlExample } from "../../src/tasks/text-to-sql/example.ts";
+import { schemaText } from "../../src/tasks/text-to-sql/schema.ts";
 
 const TINY: TextToSqlScale = {
   ...{ vocabSize: 400, hiddenSize: 32, layers: 1, heads: 2, kvHeads: 1, intermediateSize: 48, corpus: 300, heldOut: 2 },
@@ -36,7 +37,11 @@ test("goes through its stages, and the model that comes out answers", async () =
   const noisy = records.filter((record) => record.type === "step" && record.stage === "consistency");
   expect(noisy).toHaveLength(3);
   await using model = await load(join(whole, "cllm"), { precision: "fp32", threads: 1 });
-  const { prompt } = textToSqlExample(0, "held-out");
+  expect(model.config.draftTokenId).toBe(0);
+  const { prompt, question, database } = textToSqlExample(0, "held-out");
+  const system = { role: "system", content: schemaText(database.tables) } as const;
+  const asked = model.promptIds({ messages: [system, { role: "user", content: question }] });
+  expect(model.tokenizer.decode(asked)).toBe(prompt);
   const answer = await model.generate({ prompt, maxNewTokens: 6, decoder: "jacobi" });
   expect(answer.tokens).toEqual((await model.generate({ prompt, maxNewTokens: 6, decoder: "ar" })).tokens);
 });

@@ -149,6 +149,11 @@ export function textToSqlPrompt(tables: Parameters<typeof schemaText>[0], questi
   return `${schemaText(tables)}question: ${question}\nsql:`;
 }
 
+/** The same from a conversation, in Jinja: the tables as the system's message, the question as the last one. */
+export const TEXT_TO_SQL_CHAT: string =
+  "{% if messages[0].role == 'system' %}{{ messages[0].content | trim }}\n{% endif %}" +
+  "question: {{ messages[-1].content | trim }}\nsql:";
+
 /** What the model writes after the prompt, before it ends the sequence. */
 export function textToSqlCompletion(sql: string): string {
   return ` ${sql}`;
