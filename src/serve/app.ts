@@ -15,6 +15,8 @@ import { answerTo, RequestError } from "./http-error.ts";
 import { readJson } from "./json-body.ts";
 import { createMetrics } from "./metrics.ts";
 import type { Models } from "./models.ts";
+import { DATABASE_PATH, isTextToSql, mountDatabase, mountPage, PAGE_FILES, SQL_PATH } from "./playground.ts";
+import { type AskDatabase, demonstrationDatabase } from "./query.ts";
 import { eventStream } from "./sse.ts";
 
 export interface AppOptions {
@@ -39,6 +41,8 @@ export interface AppOptions {
   readonly reportError?: (error: unknown) => void;
   /** Fires when no new requests are to be taken. */
   readonly draining?: AbortSignal | undefined;
+  /** Asks the demonstration's database, where a model for it is served. Default: in a thread. */
+  readonly askDatabase?: AskDatabase;
 }
 
 const DEFAULT_BODY_BYTES = 1 << 20;
@@ -50,7 +54,13 @@ const ENDPOINTS: Readonly<Record<string, string>> = {
   "/v1/models": "models",
   "/health": "health",
   "/metrics": "metrics",
+  "/": "page",
+  [DATABASE_PATH]: "database",
+  [SQL_PATH]: "database",
+  ...Object.fromEntries(PAGE_FILES.slice(1).map((name) => [`/playground/${name}`, "page"])),
 };
+/** Those that a request for something else is told of. */
+const TOLD = Object.keys(ENDPOINTS).filter((path) => !path.startsWith("/playground/"));
 
 export function createApp(options: AppOptions): Hono {
   const { models, apiKey, localNamesOnly = true, corsOrigins = [], draining, log } = options;
@@ -59,6 +69,7 @@ export function createApp(options: AppOptions): Hono {
   const metrics = createMetrics();
   const started = Math.floor(Date.now() / 1000);
   const app = new Hono();
+  const withDatabase = models.status().some(({ name }) => isTextToSql(name));
 
   const retryAfterS = (): number => {
     const rounds = models.status().map(({ running, waiting }) => waiting / Math.max(1, running));
@@ -75,10 +86,9 @@ export function createApp(options: AppOptions): Hono {
     return c.json(body, status as ContentfulStatusCode, headers);
   });
   app.notFound((c) => {
-    const paths = Object.keys(ENDPOINTS);
-    const known = paths.includes(c.req.path);
+    const known = Object.hasOwn(ENDPOINTS, c.req.path) && (withDatabase || ENDPOINTS[c.req.path] !== "database");
     const what = `${c.req.method} ${c.req.path.slice(0, 200)}`;
-    const message = known ? `${what}: use another method` : `there is no ${what}; there are ${paths.join(", ")}`;
+    const message = known ? `${what}: use another method` : `there is no ${what}; there are ${TOLD.join(", ")}`;
     const error = new RequestError("not-found", message, { status: known ? 405 : 404 });
     const { status, body } = failure(error);
     return c.json(
@@ -102,11 +112,12 @@ export function createApp(options: AppOptions): Hono {
       await next();
     });
   }
+  mountPage(app); // before other origins get their headers, and before the key, which is typed into it
   if (corsOrigins.length > 0) app.use(cors({ origin: [...corsOrigins], allowMethods: ["GET", "POST"], maxAge: 600 }));
   app.get("/health", (c) => c.json({ status: draining?.aborted ? "draining" : "ok" }, draining?.aborted ? 503 : 200));
   if (apiKey !== undefined) {
     const check = keyCheck(apiKey);
-    for (const path of ["/v1/*", "/metrics"]) {
+    for (const path of ["/v1/*", "/metrics", DATABASE_PATH, SQL_PATH]) {
       app.use(path, async (c, next) => {
         check(c.req.header("authorization"));
         await next();
@@ -148,6 +159,7 @@ export function createApp(options: AppOptions): Hono {
   };
   app.post("/v1/chat/completions", (c) => answer(c, "chat", readChatBody));
   app.post("/v1/completions", (c) => answer(c, "completion", readCompletionBody));
+  if (withDatabase) mountDatabase(app, options.askDatabase ?? demonstrationDatabase(), maxBodyBytes);
   return app;
 }
 
