@@ -182,6 +182,12 @@ function defaultModel(): string {
 
 /** What the task is told: only what was asked, so that it complains about nothing else. */
 function taskOptions(settings: EvalSettings): OpenTaskOptions {
+  if (settings.task === "custom" && settings.data === undefined) {
+    throw new CllmError("usage", "--data is missing; give the file with the questions of the task custom");
+  }
+  if (settings.task !== "custom" && settings.data !== undefined && TASKS.some((name) => name === settings.task)) {
+    throw new CllmError("usage", `--data is for the task custom; ${settings.task} is read from the folder --data-dir`);
+  }
   const {
     data: path,
     dataDir,
@@ -292,7 +298,8 @@ async function report(evaluation: Evaluation, folder: string, tokenText: TokenTe
   await writeWhole(join(folder, HTML), (handle) => handle.appendFile(html));
   if (task === "mt-bench") await writeForJudge(evaluation, folder);
   if (terminal.json) return terminal.write(json);
-  terminal.write(`${task}, ${summary.questions} questions; the target is ${summary.target}\n${made}\n\n`);
+  const asked = `${summary.questions} ${summary.questions === 1 ? "question" : "questions"}`;
+  terminal.write(`${task}, ${asked}; the target is ${summary.target}\n${made}\n\n`);
   terminal.write(`${evaluationText(summary, terminal.colors)}\nwrote ${join(folder, HTML)}\n`);
 }
 
