@@ -26,6 +26,8 @@ export interface TextToSqlScale extends ModelScale {
   readonly corpus: number;
   readonly ar: Partial<TrainFields>;
   readonly consistency: Partial<TrainFields>;
+  /** Consistency training in which the AR term counts most, so that what the target could comes back. */
+  readonly settle: Partial<TrainFields>;
   /** Held-out questions at each evaluation. */
   readonly heldOut: number;
 }
@@ -42,6 +44,7 @@ export const SHIPPED: TextToSqlScale = {
     ...{ blockSize: BLOCK_SIZE, pointsPerExample: 6, refinements: 2, arWeight: 1, weightDecay: 0.05, draftToken: PAD },
     ...{ sequenceLength: 384, batch: 3, evaluateEvery: 500, checkpointEvery: 500 },
   },
+  settle: { arWeight: 8, steps: 1000, learningRate: 3e-4, warmupSteps: 30, evaluateEvery: 500, checkpointEvery: 250 },
   heldOut: 100,
 };
 
@@ -58,10 +61,11 @@ export const SMALL: TextToSqlScale = {
     checkpointEvery: 100,
   },
   consistency: { ...SHIPPED.consistency, steps: 400, learningRate: 2e-3, warmupSteps: 20, evaluateEvery: 0 },
+  settle: { ...SHIPPED.settle, steps: 100, evaluateEvery: 0 },
   heldOut: 40,
 };
 
-export type Stage = "tokenizer" | "ar" | "consistency";
+export type Stage = "tokenizer" | "ar" | "consistency" | "settle";
 export type RecipeRecord =
   | { readonly type: "stage"; readonly stage: Stage; readonly done: boolean }
   | (TrainRecord & { readonly stage: Stage; readonly steps: number });
@@ -69,7 +73,7 @@ export type RecipeRecord =
 /** Questions about one database that follow one another, so that packs share its description. */
 const QUESTIONS = 4;
 
-/** Makes `tokenizer.json`, `held-out.jsonl`, `ar/` and `cllm/` below `folder`, with what is needed to resume beside them. */
+/** Makes `tokenizer.json`, `held-out.jsonl`, `ar/`, `consistency/` and `cllm/` below `folder`, with what is needed to resume beside them. */
 export async function* makeTextToSql(
   folder: string,
   scale: TextToSqlScale,
@@ -91,11 +95,16 @@ export async function* makeTextToSql(
   };
   if (!existsSync(join(folder, "held-out.jsonl"))) await writeHeldOut(join(folder, "held-out.jsonl"));
   yield { type: "stage", stage: "tokenizer", done: true };
-  const [ar, cllm] = [join(folder, "ar"), join(folder, "cllm")];
-  for (const [stage, from, to] of [["ar", null, ar] as const, ["consistency", ar, cllm] as const]) {
+  const [ar, fast, cllm] = ["ar", "consistency", "cllm"].map((name) => join(folder, name)) as [string, string, string];
+  for (const [stage, from, to] of [
+    ["ar", null, ar] as const,
+    ["consistency", ar, fast] as const,
+    ["settle", fast, cllm] as const,
+  ]) {
     yield { type: "stage", stage, done: existsSync(to) };
     if (existsSync(to)) continue;
-    const settings = trainSettings({ seed, ...scale[stage] });
+    const base = stage === "settle" ? scale.consistency : {};
+    const settings = trainSettings({ seed, ...base, ...scale[stage] });
     const run = join(folder, `${stage}-run`);
     for await (const record of trainStage({ ...shared, settings, from, to, run })) {
       yield { ...record, stage, steps: settings.steps };

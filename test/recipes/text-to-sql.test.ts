@@ -19,6 +19,7 @@ const TINY: TextToSqlScale = {
     sequenceLength: 512,
     pointsPerExample: 2,
   },
+  settle: { ...SMALL.settle, steps: 2 },
 };
 
 const scratch = mkdtempSync(join(tmpdir(), "cllm-recipe-"));
@@ -32,7 +33,16 @@ afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 test("goes through its stages, and the model that comes out answers", async () => {
   const stages = records.filter((record) => record.type === "stage");
   expect(stages.map(({ stage, done }) => `${stage} ${done}`)).toEqual([
-    ...["tokenizer false", "tokenizer true", "ar false", "ar true", "consistency false", "consistency true"],
+    ...[
+      "tokenizer false",
+      "tokenizer true",
+      "ar false",
+      "ar true",
+      "consistency false",
+      "consistency true",
+      "settle false",
+      "settle true",
+    ],
   ]);
   const noisy = records.filter((record) => record.type === "step" && record.stage === "consistency");
   expect(noisy).toHaveLength(3);
@@ -47,7 +57,7 @@ test("goes through its stages, and the model that comes out answers", async () =
 });
 
 test("stopped anywhere, goes on to the same models", async () => {
-  for (const until of [2, 3, 6]) {
+  for (const until of [2, 3, 6, 1]) {
     let steps = 0;
     for await (const record of makeTextToSql(parts, TINY)) if (record.type === "step" && ++steps === until) break;
   }
