@@ -3,7 +3,7 @@
  */
 import { readEvents } from "./events.js";
 
-/** @typedef {import("./run.js").Pass} Pass */
+/** @typedef {import("./run.js").WirePass} WirePass */
 /** @typedef {import("./link.js").Settings} Settings */
 /**
  * @typedef {object} DemonstrationDatabase
@@ -117,7 +117,7 @@ export function requestOf(settings, decoder, database) {
  * @param {{ path: string, body: object }} request
  * @param {string} key
  * @param {AbortSignal} signal
- * @returns {AsyncGenerator<{ pass: Pass | null, text: string }, void, void>}
+ * @returns {AsyncGenerator<{ pass: WirePass | null, text: string }, void, void>}
  */
 export async function* streamPasses({ path, body }, key, signal) {
   const response = await ask(path, { key, body, signal });

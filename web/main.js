@@ -63,12 +63,12 @@ const [arPane, parallelPane] = /** @type {[typeof panes[0], typeof panes[0]]} */
 async function passesOf(settings, decoder, signal, show) {
   /** @type {Pass[]} */
   const passes = [];
-  let text = "";
   let frame = 0;
   try {
     for await (const event of streamPasses(requestOf(settings, decoder, database), value("key"), signal)) {
-      if (event.pass !== null) passes.push(event.pass);
-      text += event.text;
+      const last = passes.at(-1);
+      if (event.pass !== null) passes.push({ ...event.pass, text: event.text });
+      else if (last !== undefined) passes[passes.length - 1] = { ...last, text: last.text + event.text };
       frame ||= requestAnimationFrame(() => {
         frame = 0;
         show(passes);
@@ -77,8 +77,10 @@ async function passesOf(settings, decoder, signal, show) {
   } finally {
     cancelAnimationFrame(frame);
   }
+  const last = passes.pop();
+  if (last !== undefined) passes.push({ ...last, guesses: [] }); // what it guessed beyond the end
   show(passes);
-  return { passes, text };
+  return passes;
 }
 
 /** @param {Settings} settings @param {AbortSignal} signal */
@@ -96,6 +98,8 @@ async function compare(settings, signal) {
     pane.setState("waits for its turn");
   }
   byId("results").hidden = false;
+  say("Running");
+  if (byId("panes").getBoundingClientRect().top > window.innerHeight / 2) byId("status").scrollIntoView();
 
   for (const each of ["ar", decoder]) {
     const what = JSON.stringify([model, each, blockSize]);
@@ -114,10 +118,15 @@ async function compare(settings, signal) {
   };
   const ar = await measure(arPane, "ar");
   const parallel = await measure(parallelPane, decoder);
-  const verdict = verdictOf(ar.passes, parallel.passes);
-  startRace(ar.passes, parallel.passes);
-  if (settings.form === "database") showRows(await runQuery(parallel.text, value("key"), signal));
-  say(verdict);
+  startRace(ar, parallel);
+  say(verdictOf(ar, parallel));
+  if (settings.form !== "database") return;
+  const sql = parallel.map(({ text }) => text).join("");
+  try {
+    showRows(await runQuery(sql, value("key"), signal));
+  } catch (error) {
+    if (!signal.aborted) refused(error); // the runs are measured all the same
+  }
 }
 
 /** @param {readonly Pass[]} ar @param {readonly Pass[]} parallel */

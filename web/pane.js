@@ -45,10 +45,10 @@ export function createPane(root, { id, stepped }) {
     while (text.children.length > index + 1) text.lastChild?.remove();
     for (let at = text.children.length; at <= index; at++) {
       const pass = /** @type {Pass} */ (passes[at]);
-      text.append(element("span", colour(at), textOf(pass.accepted)));
+      text.append(element("span", colour(at), shown(pass.text)));
     }
     guessed.replaceChildren(
-      ...(passes[index]?.guesses ?? []).map((token) => element("span", "token", textOf([token]))),
+      ...(passes[index]?.guesses ?? []).map((token) => element("span", "token", textOf([token]).replaceAll("\n", ""))),
     );
     text.append(guessed);
     showFigures();

@@ -4,12 +4,13 @@
 
 /**
  * @typedef {{ readonly id: number, readonly text: string }} Token
- * @typedef {object} Pass
+ * @typedef {object} WirePass a pass as the server describes it
  * @property {boolean} prefill whether it read the prompt; the first one does
  * @property {number} rows tokens that went through the model
  * @property {number} ms
  * @property {readonly Token[]} accepted tokens that it settled
  * @property {readonly Token[]} guesses for what follows, in flight after it
+ * @typedef {WirePass & { text: string }} Pass a pass with the text that it completed: a character may take several tokens
  */
 /**
  * @typedef {object} Figures

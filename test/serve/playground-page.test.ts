@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Session } from "../../src/runtime/session.ts";
 import { inThisProcess } from "../../src/serve/backend.ts";
 import { createModels, type Models } from "../../src/serve/models.ts";
 import { demonstrationDatabase } from "../../src/serve/query.ts";
@@ -25,6 +26,16 @@ if (browserPath === undefined) {
 
 const apiKey = "sesame";
 const chat = scriptedLanguageModel({ predictability: 0.9 });
+/** Passes that take their time, to be stopped in. */
+const slow = scriptedLanguageModel({
+  wrap: (session) => {
+    const forward: Session["forward"] = async (tokens, forest) => {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      return session.forward(tokens, forest);
+    };
+    return Object.create(session, { forward: { value: forward } });
+  },
+});
 const database = scriptedLanguageModel({ predictability: 0.9, seed: 1, chat: false });
 
 describe.skipIf(browserPath === undefined)("the page", () => {
@@ -35,6 +46,7 @@ describe.skipIf(browserPath === undefined)("the page", () => {
     mkdirSync(folder, { recursive: true });
     const entries = [
       { name: "scripted", start: async () => inThisProcess(chat) },
+      { name: "slow", start: async () => inThisProcess(slow) },
       { name: "text-to-sql", start: async () => inThisProcess(database) },
     ];
     models = createModels(entries, { slots: 2, maxWaiting: 4 });
@@ -81,14 +93,13 @@ describe.skipIf(browserPath === undefined)("the page", () => {
   test("measures both decoders, replays them, and steps through their passes by keyboard", async () => {
     await using opened = await open("");
     const { page } = opened;
-    await page.getByLabel("Question").fill("once upon a time");
+    await page.getByRole("textbox", { name: "Question" }).fill("once upon a time");
     await page.getByLabel("Max tokens").fill("40");
-    await page.getByLabel("Question").press("Control+Enter");
+    await page.getByRole("textbox", { name: "Question" }).press("Control+Enter");
     await measured(page);
-    const { text, tokens } = await chat.generate({
-      messages: [{ role: "user", content: "once upon a time" }],
-      maxNewTokens: 40,
-    });
+    const messages = [{ role: "user" as const, content: "once upon a time" }];
+    const parallelRun = await chat.generate({ messages, maxNewTokens: 40, decoder: "jacobi" });
+    const { text, tokens } = parallelRun;
     await page.getByRole("button", { name: "Replay" }).waitFor(); // it has come to its end
     const [ar, parallel] = [page.locator("#ar"), page.locator("#parallel")];
     const plain = (shown: string | null): string => (shown ?? "").replaceAll("⏎\n", "\n");
@@ -105,7 +116,7 @@ describe.skipIf(browserPath === undefined)("the page", () => {
     }
     const passes = await parallel.getByRole("option").count();
     expect(await ar.getByRole("option").count()).toBe(tokens.length);
-    expect(passes).toBeLessThan(tokens.length);
+    expect(passes).toBe(1 + parallelRun.stats.forwards);
 
     const list = parallel.getByRole("listbox");
     await list.focus();
@@ -118,7 +129,7 @@ describe.skipIf(browserPath === undefined)("the page", () => {
     expect(await parallel.locator('[data-part="count"]').textContent()).toBe("1");
     await page.screenshot({ path: join(folder, "step.png"), fullPage: true });
     await parallel.getByRole("button", { name: "Last pass" }).click();
-    await parallel.getByRole("button", { name: "Next pass" }).click(); // there is none, which is no harm
+    await parallel.getByRole("button", { name: "Next pass" }).press("Enter"); // there is none, which is no harm
     expect(await parallel.locator('[data-part="count"]').textContent()).toBe(String(passes - 1));
 
     const link = await page.getByRole("link", { name: "Link to this run" }).getAttribute("href");
@@ -136,13 +147,13 @@ describe.skipIf(browserPath === undefined)("the page", () => {
     await using opened = await open(hash, look);
     const { page } = opened;
     await page.getByLabel("Model").selectOption("text-to-sql");
-    expect(await page.getByLabel("Question", { exact: true }).inputValue()).toBe("Which?");
+    expect(await page.getByRole("textbox", { name: "Question" }).inputValue()).toBe("Which?");
     expect(await page.getByLabel("Parallel decoder").inputValue()).toBe("auto");
     expect(await page.getByLabel("Send it as").inputValue()).toBe("database");
     await page.getByRole("button", { name: question }).click();
     await page.keyboard.press("Enter"); // the focus is on Run
     await measured(page);
-    expect(await page.getByRole("heading", { name: "What its query returns" }).isVisible()).toBe(true);
+    await page.getByRole("heading", { name: "What its query returns" }).waitFor();
     expect(await page.locator("#rows").textContent()).toMatch(/^SQLite: /); // a scripted model writes no SQL
     await page.getByText("All rows of its tables").click();
     expect(await page.getByRole("cell", { name: "Silver Tide" }).isVisible()).toBe(true);
@@ -154,19 +165,34 @@ describe.skipIf(browserPath === undefined)("the page", () => {
   test("says the server's errors in its words, and goes on", async () => {
     await using opened = await open("");
     const { page } = opened;
-    await page.getByLabel("Question").fill("word ".repeat(600));
+    await page.getByRole("textbox", { name: "Question" }).fill("word ".repeat(600));
     await page.getByRole("button", { name: "Run", exact: true }).click();
     await page
       .getByRole("alert")
       .getByText(/context/)
       .waitFor();
     await page.screenshot({ path: join(folder, "error.png") });
-    await page.getByLabel("Question").fill("once");
+    await page.getByRole("textbox", { name: "Question" }).fill("once");
     await page.getByLabel("Max tokens").fill("6");
     await page.getByRole("button", { name: "Run", exact: true }).click();
     await measured(page);
-    expect(await page.getByRole("alert").textContent()).toBe("");
+    expect(await page.locator("#error").textContent()).toBe("");
     expect(await overflow(page)).toBe(0);
+    expect(opened.complaints).toEqual([]);
+  });
+
+  test("stops when it is told to, and the server with it", async () => {
+    await using opened = await open("");
+    const { page } = opened;
+    await page.getByLabel("Model").selectOption("slow");
+    await page.getByRole("textbox", { name: "Question" }).fill("once");
+    await page.getByLabel("Max tokens").fill("400");
+    await page.getByRole("button", { name: "Run", exact: true }).click();
+    await page.locator("#ar").getByRole("option").nth(3).waitFor();
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.getByRole("status").getByText("Stopped.").waitFor();
+    expect(await page.getByRole("button", { name: "Run", exact: true }).isEnabled()).toBe(true);
+    await expect.poll(() => models.status().find(({ name }) => name === "slow")!.running).toBe(0);
     expect(opened.complaints).toEqual([]);
   });
 });
