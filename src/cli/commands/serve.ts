@@ -29,8 +29,8 @@ export const serve: Command = defineCommand<ServeSettings>({
   name: "serve",
   summary: "Answer OpenAI's clients over HTTP",
   details:
-    "POST /v1/chat/completions and /v1/completions, whole and streamed; GET /v1/models, /health and /metrics. Models are " +
-    "loaded when they are first asked for, each in a process of its own. A field that is not supported is an error. " +
+    "POST /v1/chat/completions and /v1/completions, whole and streamed; GET /v1/models, /health and /metrics; " +
+    "a playground for browsers at /. Models are loaded when they are first asked for, each in a process of its own. A field that is not supported is an error. " +
     "Extensions: decoder, block_size, top_k, min_p; stream_options.include_passes adds an event for each pass. --verbose also logs requests.",
   fields: {
     model: list.meta({
@@ -124,6 +124,6 @@ function announce(url: string, models: readonly string[], needsKey: boolean, ter
   }
   const body = JSON.stringify({ model: models[0], prompt: "Once upon a time", max_tokens: 32 });
   const key = needsKey ? ` -H "authorization: Bearer $CLLM_API_KEY"` : "";
-  terminal.write(`${url} answers for ${models.join(", ")}; Ctrl-C ends it\n`);
+  terminal.write(`${url} answers for ${models.join(", ")}; a browser finds the playground there; Ctrl-C ends it\n`);
   terminal.write(`curl ${url}/v1/completions -H 'content-type: application/json'${key} -d '${body}'\n`);
 }
