@@ -105,6 +105,7 @@ export function createPane(root, { id, stepped }) {
   function step(to) {
     stepped();
     show(to);
+    part("state").textContent = `after pass ${index} of ${passes.length - 1}`;
   }
   const keys = /** @type {Record<string, () => number>} */ ({
     ArrowUp: () => index - 1,

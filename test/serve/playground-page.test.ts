@@ -127,6 +127,7 @@ describe.skipIf(browserPath === undefined)("the page", () => {
     );
     expect(await list.getAttribute("aria-activedescendant")).toBe(await chosen.getAttribute("id"));
     expect(await parallel.locator('[data-part="count"]').textContent()).toBe("1");
+    expect(await parallel.locator('[data-part="state"]').textContent()).toBe(`after pass 1 of ${passes - 1}`);
     await page.screenshot({ path: join(folder, "step.png"), fullPage: true });
     await parallel.getByRole("button", { name: "Last pass" }).click();
     await parallel.getByRole("button", { name: "Next pass" }).press("Enter"); // there is none, which is no harm
