@@ -67,7 +67,7 @@ try {
     tarball = join(folder, packed.filename);
     const stray = packed.files
       .map(({ path }) => path)
-      .filter((path) => !/^(dist\/|web\/|README|LICENSE|package\.json)/.test(path));
+      .filter((path) => !/^(dist\/|models\/|web\/|README|LICENSE|package\.json)/.test(path));
     expect(stray.length === 0, `the package holds files that it should not: ${stray.join(", ")}`);
     process.stdout.write(`  ${packed.files.length} files, ${Math.round(packed.size / 1000)} kB\n`);
   });
@@ -101,6 +101,8 @@ try {
     expect(run(cllm, ["--help"], { cwd: project }).includes("generate"), "cllm --help does not name its commands");
     run(cllm, ["info", "--model", "no-such-model.gguf", "--offline"], { cwd: project, expected: 1 });
     run(cllm, ["info", "--modle", "x"], { cwd: project, expected: 2 });
+    const shown = JSON.parse(run(cllm, ["demo", "--question", "How many gigs are there?", "--json"], { cwd: project }));
+    expect(shown.decoders.length === 3, "cllm demo does not answer with the model that comes with it");
   });
 } catch (error) {
   process.stdout.write(`${error.message}\n`);
