@@ -88,7 +88,13 @@ const kinds: Partial<TrainFields>[] = [
   { objective: "ar", batch: 2, accumulate: 2 },
   { objective: "consistency", blockSize: 6, pointsPerExample: 2 },
   { objective: "consistency", blockSize: 6, loss: "kl", arWeight: 10 },
-  { objective: "consistency", blockSize: 6, loraRank: 4, loraTargets: ["q_proj", "v_proj", "down_proj"] },
+  {
+    objective: "consistency",
+    blockSize: 6,
+    learningRate: 2e-2,
+    loraRank: 4,
+    loraTargets: ["q_proj", "v_proj", "down_proj"],
+  },
 ];
 
 describe("a run", () => {

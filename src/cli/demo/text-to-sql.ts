@@ -25,7 +25,7 @@ interface Asked {
 const DECODERS = ["ar", "jacobi", "auto"] as const;
 const RUNS = 3;
 /** What the slower one of a pair takes on the screen. */
-const REPLAY_MS = 700;
+const REPLAY_MS = 450;
 const MAX_ROWS = 4;
 
 /** Asks the demonstration's questions, or one's own. */
