@@ -19,3 +19,8 @@ export function hash(...values: number[]): number {
   for (const value of values) h = mix(mix(h ^ value) + Math.floor(value / 2 ** 32) + 0x9e3779b9);
   return h;
 }
+
+/** A text as one integer. */
+export function hashOfText(text: string): number {
+  return hash(...Array.from(text, (character) => character.codePointAt(0)!));
+}

@@ -27,6 +27,7 @@ export {
   fromLookup,
   fromPrompt,
   given,
+  ownDraft,
   repeatLast,
 } from "./decode/drafts.ts";
 export { type JacobiOptions, jacobi } from "./decode/jacobi.ts";

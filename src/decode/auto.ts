@@ -7,7 +7,7 @@ import type { Session, TokenIds } from "../runtime/session.ts";
 import { Acceptance } from "./acceptance.ts";
 import { Accounts } from "./accounts.ts";
 import { costModel } from "./cost.ts";
-import { type DraftPolicy, fromPrompt } from "./drafts.ts";
+import { type DraftPolicy, ownDraft } from "./drafts.ts";
 import { FreeDrafts, type FreeRecords, freeRecords } from "./free-drafts.ts";
 import { requireInteger, settledBy, Transcript } from "./transcript.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
@@ -19,7 +19,7 @@ export interface AutoOptions extends DecodeOptions {
   readonly blockSize?: number;
   /** What earlier requests to the same model taught; this one adds to it. Default: nothing. */
   readonly memory?: AutoMemory;
-  /** Where new guesses of its Jacobi windows come from. Default: tokens of the prompt. */
+  /** Where new guesses of its Jacobi windows come from. Default: `ownDraft`. */
   readonly draft?: DraftPolicy;
 }
 
@@ -50,7 +50,7 @@ interface Plan {
 export async function* auto(
   session: Session,
   prompt: TokenIds,
-  { costs, blockSize = 32, memory = new AutoMemory(), draft: policy = fromPrompt(), ...options }: AutoOptions,
+  { costs, blockSize = 32, memory = new AutoMemory(), draft: policy = ownDraft(session), ...options }: AutoOptions,
 ): AsyncGenerator<Iteration, void, void> {
   requireInteger("blockSize", blockSize, 1);
   const text = new Transcript(session, prompt, options);

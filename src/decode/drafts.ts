@@ -3,7 +3,7 @@
  * takes fewer passes. Knows nothing about the passes that check them.
  */
 import { hash } from "../hash.ts";
-import type { TokenIds } from "../runtime/session.ts";
+import type { Session, TokenIds } from "../runtime/session.ts";
 import { NgramIndex } from "./ngrams.ts";
 
 /**
@@ -25,6 +25,11 @@ export function fromPrompt(seed = 0): DraftPolicy {
 /** One token again and again, which a model was trained to see as a gap. */
 export function constant(token: number): DraftPolicy {
   return () => (block, from) => block.fill(token, from);
+}
+
+/** What decoders draft unless they are told otherwise: the model's own draft token, or tokens of the prompt. */
+export function ownDraft({ draftToken }: Pick<Session, "draftToken">): DraftPolicy {
+  return draftToken === undefined ? fromPrompt() : constant(draftToken);
 }
 
 /** The last token before the guesses, again and again. */

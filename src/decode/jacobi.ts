@@ -5,7 +5,7 @@
  * autoregressive decoding. Blocks follow one another as in Gauss-Seidel, or overlap in a sliding window.
  */
 import type { Session, TokenIds } from "../runtime/session.ts";
-import { type DraftPolicy, fromPrompt } from "./drafts.ts";
+import { type DraftPolicy, ownDraft } from "./drafts.ts";
 import { requireInteger, settledBy, Transcript } from "./transcript.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
 
@@ -14,14 +14,14 @@ export interface JacobiOptions extends DecodeOptions {
   readonly blockSize?: number;
   /** `window` keeps `blockSize` tokens in flight, `block` finishes a block before the next begins. Default: `window`. */
   readonly form?: "window" | "block";
-  /** Where new guesses come from. Default: tokens of the prompt. */
+  /** Where new guesses come from. Default: `ownDraft`. */
   readonly draft?: DraftPolicy;
 }
 
 export async function* jacobi(
   session: Session,
   prompt: TokenIds,
-  { blockSize = 16, form = "window", draft = fromPrompt(), ...options }: JacobiOptions,
+  { blockSize = 16, form = "window", draft = ownDraft(session), ...options }: JacobiOptions,
 ): AsyncGenerator<Iteration, void, void> {
   requireInteger("blockSize", blockSize, 1);
   const text = new Transcript(session, prompt, options);

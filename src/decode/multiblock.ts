@@ -6,7 +6,7 @@
  */
 import { CllmError } from "../error.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
-import { type DraftPolicy, fromPrompt } from "./drafts.ts";
+import { type DraftPolicy, ownDraft } from "./drafts.ts";
 import { Grove } from "./forest.ts";
 import { NgramPool } from "./ngrams.ts";
 import { requireInteger, Transcript } from "./transcript.ts";
@@ -21,7 +21,7 @@ export interface MultiblockOptions extends DecodeOptions {
   readonly ratio?: number;
   /** N-grams kept for each token, and tried beside the trunk. 0 tries none. Default: 4. */
   readonly poolSize?: number;
-  /** Where new guesses come from where the pool has none. Default: tokens of the prompt. */
+  /** Where new guesses come from where the pool has none. Default: `ownDraft`. */
   readonly draft?: DraftPolicy;
 }
 
@@ -30,7 +30,7 @@ const NGRAM = 4; // tokens of a recycled n-gram, its key counted
 export async function* multiblock(
   session: Session,
   prompt: TokenIds,
-  { blockSize = 16, blocks = 2, ratio = 0.85, poolSize = 4, draft = fromPrompt(), ...options }: MultiblockOptions,
+  { blockSize = 16, blocks = 2, ratio = 0.85, poolSize = 4, draft = ownDraft(session), ...options }: MultiblockOptions,
 ): AsyncGenerator<Iteration, void, void> {
   requireInteger("blockSize", blockSize, 1);
   requireInteger("blocks", blocks, 1);

@@ -42,6 +42,7 @@ export function sampled(session: Session, options: SamplingOptions): Session {
   return {
     vocabSize: session.vocabSize,
     contextLength: session.contextLength,
+    draftToken: session.draftToken,
     get length() {
       return session.length;
     },

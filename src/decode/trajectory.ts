@@ -3,12 +3,13 @@
  * decoding converge and for collecting training data. The same equation as `jacobi`, without the concern for speed.
  */
 import type { Session, TokenIds } from "../runtime/session.ts";
-import { type DraftPolicy, fromPrompt } from "./drafts.ts";
+import { type DraftPolicy, ownDraft } from "./drafts.ts";
 import { requireInteger, settledBy, Transcript } from "./transcript.ts";
 
 export interface TrajectoryOptions {
   /** Tokens of the block, n. Default: 16. */
   readonly blockSize?: number;
+  /** Default: `ownDraft`. */
   readonly draft?: DraftPolicy;
   readonly signal?: AbortSignal;
 }
@@ -26,7 +27,7 @@ export interface Trajectory {
 export async function trajectory(
   session: Session,
   prompt: TokenIds,
-  { blockSize = 16, draft = fromPrompt(), signal }: TrajectoryOptions = {},
+  { blockSize = 16, draft = ownDraft(session), signal }: TrajectoryOptions = {},
 ): Promise<Trajectory> {
   requireInteger("blockSize", blockSize, 1);
   const text = new Transcript(session, prompt, { maxNewTokens: blockSize, ...(signal && { signal }) });

@@ -3,7 +3,6 @@
  */
 import { ar } from "../decode/ar.ts";
 import { type AutoMemory, auto } from "../decode/auto.ts";
-import { constant } from "../decode/drafts.ts";
 import { jacobi } from "../decode/jacobi.ts";
 import { lookahead } from "../decode/lookahead.ts";
 import { multiblock } from "../decode/multiblock.ts";
@@ -21,8 +20,7 @@ export interface AutoKnowledge {
 }
 
 /**
- * Begins to decode after `prompt` as the request says; only `auto` needs knowledge. `draftTokenId` is what the model was
- * trained to see where nothing is guessed yet. Sampling is the session's business, so
+ * Begins to decode after `prompt` as the request says; only `auto` needs knowledge. Sampling is the session's business, so
  * that every decoder samples the same tokens.
  */
 export function startDecoder(
@@ -31,23 +29,21 @@ export function startDecoder(
   prompt: TokenIds,
   limits: DecodeOptions,
   knowledge: AutoKnowledge | null,
-  draftTokenId?: number,
 ): AsyncGenerator<Iteration, void, void> {
   const size = request.blockSize === undefined ? {} : { blockSize: request.blockSize };
-  const draft = draftTokenId === undefined ? {} : { draft: constant(draftTokenId) };
   const on = sampled(session, request);
   switch (request.decoder) {
     case "ar":
       return ar(on, prompt, limits);
     case "jacobi":
-      return jacobi(on, prompt, { ...limits, ...size, ...draft, form: request.jacobiForm });
+      return jacobi(on, prompt, { ...limits, ...size, form: request.jacobiForm });
     case "lookahead":
       return lookahead(on, prompt, limits);
     case "prompt-lookup":
       return promptLookup(on, prompt, { ...limits, ...size });
     case "multiblock":
-      return multiblock(on, prompt, { ...limits, ...size, ...draft });
+      return multiblock(on, prompt, { ...limits, ...size });
     case "auto":
-      return auto(on, prompt, { ...limits, ...size, ...draft, ...knowledge! });
+      return auto(on, prompt, { ...limits, ...size, ...knowledge! });
   }
 }

@@ -119,7 +119,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     let intact = true; // no pass is under way or has failed, so the cache is what it says it is
     const clock = createClock();
     const stopIds = new Set([...request.stopIds, ...(request.ignoreEos ? [] : config.eosTokenIds)]);
-    const decoder = startDecoder(request, session, prompt, { maxNewTokens, stopIds }, knowledge, config.draftTokenId);
+    const decoder = startDecoder(request, session, prompt, { maxNewTokens, stopIds }, knowledge);
     try {
       while (!writer.finished()) {
         throwIfAborted(request.signal);

@@ -16,7 +16,7 @@ import { trainedTokenizerConfig, trainTokenizer } from "../text/train-tokenizer.
 import { evaluate, type HeldOut } from "../train/evaluate.ts";
 import type { Example } from "../train/objectives.ts";
 import { fullParameters, type Parameters, randomParameters } from "../train/parameters.ts";
-import type { TrainSettings } from "../train/settings.ts";
+import { type TrainSettings, trainedConfig } from "../train/settings.ts";
 import type { ExampleSource } from "../train/source.ts";
 import { type TrainRecord, train } from "../train/train.ts";
 import { Trainer } from "../train/trainer.ts";
@@ -97,15 +97,15 @@ export interface StageOptions {
 
 /** Trains a model and writes it as a Hugging Face directory in F16. Nothing where that is there already. */
 export async function* trainStage(options: StageOptions): AsyncGenerator<TrainRecord, void, void> {
-  const { config, tokenizer, settings, examples, heldOut, from, to, run, signal } = options;
+  const { tokenizer, settings, examples, heldOut, from, to, run, signal } = options;
   if (existsSync(to)) return;
+  const config = trainedConfig(options.config, settings);
   const parameters = from === null ? randomParameters(config, settings.seed) : await loaded(from, config);
   await using trainer = await Trainer.create(config, parameters, settings);
   const measure = () =>
     evaluate(config, parameters.trained, heldOut, {
       blockSize: BLOCK_SIZE,
       stopIds: new Set(config.eosTokenIds),
-      draftToken: settings.draftToken,
       maxNewTokens: LONGEST_ANSWER,
       signal,
     });
@@ -114,13 +114,7 @@ export async function* trainStage(options: StageOptions): AsyncGenerator<TrainRe
     signal,
     ...(heldOut.length > 0 ? { evaluate: measure } : {}),
   });
-  const { draftToken } = settings;
-  const drafted = draftToken === undefined ? config : { ...config, draftTokenId: draftToken };
-  await writeHuggingFace(
-    to,
-    { config: drafted, weights: memoryWeights(parameters.trained), tokenizer },
-    { dtype: "F16" },
-  );
+  await writeHuggingFace(to, { config, weights: memoryWeights(parameters.trained), tokenizer }, { dtype: "F16" });
 }
 
 async function loaded(folder: string, config: ModelConfig): Promise<Parameters> {

@@ -54,7 +54,6 @@ export const SMALL: TextToSqlScale = {
   ar: {
     ...SHIPPED.ar,
     steps: 500,
-    batch: 3,
     learningRate: 3e-3,
     warmupSteps: 30,
     evaluateEvery: 0,

@@ -38,6 +38,7 @@ export function openSession(program: Program, config: ModelConfig): Session {
 class OnnxSession implements Session {
   readonly vocabSize: number;
   readonly contextLength: number;
+  readonly draftToken: number | undefined;
   readonly #program: Program;
   readonly #config: ModelConfig;
   readonly #cache: KvCache;
@@ -52,6 +53,7 @@ class OnnxSession implements Session {
     this.#config = config;
     this.vocabSize = config.vocabSize;
     this.contextLength = config.contextLength;
+    this.draftToken = config.draftTokenId;
     this.#cache = new KvCache(config);
     this.#feedCache();
   }

@@ -25,6 +25,8 @@ export interface Session extends AsyncDisposable {
   readonly vocabSize: number;
   /** Most tokens that the sequence can hold. */
   readonly contextLength: number;
+  /** What the model was trained to see where nothing is guessed yet; decoders draft it. Undefined: tokens of the prompt. */
+  readonly draftToken?: number | undefined;
   /** Tokens now in the KV cache. */
   readonly length: number;
   /**

@@ -3,7 +3,6 @@
  * decoding settles. Decodes as anybody else would, on an engine made from the present weights. Knows no text; what is right
  * is the caller's to say.
  */
-import { constant, fromPrompt } from "../decode/drafts.ts";
 import { jacobi } from "../decode/jacobi.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { memoryWeights, type NamedTensor } from "../model/memory-weights.ts";
@@ -28,8 +27,6 @@ export interface EvaluateOptions {
   readonly blockSize: number;
   readonly maxNewTokens?: number;
   readonly stopIds: ReadonlySet<number>;
-  /** What fresh guesses are, where not tokens of the prompt. */
-  readonly draftToken?: number | undefined;
   readonly threads?: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -39,7 +36,7 @@ export async function evaluate(
   config: ModelConfig,
   tensors: Iterable<NamedTensor>,
   examples: readonly HeldOut[],
-  { blockSize, maxNewTokens = 256, stopIds, draftToken, threads, signal }: EvaluateOptions,
+  { blockSize, maxNewTokens = 256, stopIds, threads, signal }: EvaluateOptions,
 ): Promise<Evaluation> {
   const precision = "fp32";
   await using engine = await createEngine(config, memoryWeights(tensors), {
@@ -47,7 +44,6 @@ export async function evaluate(
     ...(threads === undefined ? {} : { threads }),
   });
   await using session = engine.session();
-  const draft = draftToken === undefined ? fromPrompt() : constant(draftToken);
   let [right, tokens, passes] = [0, 0, 0];
   for (const example of examples) {
     const { promptIds, completionIds } = example;
@@ -55,7 +51,7 @@ export async function evaluate(
     if (budget < 1) continue; // a prompt that leaves no room has no right answer
     session.truncate(0);
     const answer: number[] = [];
-    const options = { maxNewTokens: budget, stopIds, blockSize, draft, ...(signal === undefined ? {} : { signal }) };
+    const options = { maxNewTokens: budget, stopIds, blockSize, ...(signal === undefined ? {} : { signal }) };
     for await (const { accepted, prefill } of jacobi(session, promptIds, options)) {
       answer.push(...accepted);
       if (prefill) continue;

@@ -20,7 +20,7 @@ import { curvesSvg } from "./curves.ts";
 import { evaluate, type HeldOut } from "./evaluate.ts";
 import { openLog } from "./log.ts";
 import { fullParameters, loraParameters, type Parameters, randomParameters } from "./parameters.ts";
-import type { TrainSettings } from "./settings.ts";
+import { type TrainSettings, trainedConfig } from "./settings.ts";
 import type { ExampleSource } from "./source.ts";
 import { type TrainRecord, train } from "./train.ts";
 import { Trainer } from "./trainer.ts";
@@ -62,10 +62,10 @@ export interface RunResult {
 }
 
 /** Fresh points are what the model drafts already, unless the settings say otherwise. */
-const withDraftToken = (run: TrainRun): TrainRun => {
-  const draftToken = run.settings.draftToken ?? run.config.draftTokenId;
-  return { ...run, settings: { ...run.settings, draftToken } };
-};
+function withDraftToken(run: TrainRun): TrainRun {
+  const settings = { ...run.settings, draftToken: run.settings.draftToken ?? run.config.draftTokenId };
+  return { ...run, settings, config: trainedConfig(run.config, settings) };
+}
 
 /** Train, or go on. Yields what is logged. Throws `usage` where another run has the folder, or has left it. */
 export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord, RunResult, void> {
@@ -92,7 +92,6 @@ export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord,
     evaluate(config, merged(parameters, settings), heldOut, {
       blockSize,
       stopIds,
-      draftToken,
       maxNewTokens: MAX_NEW_TOKENS,
       signal,
     });
@@ -163,10 +162,9 @@ function merged({ trained, frozen }: Parameters, { lora }: TrainSettings): Itera
 
 /** A model directory, or for an adapter a PEFT directory. */
 async function writeWeights(folder: string, run: TrainRun, { trained }: Parameters): Promise<void> {
-  const { tokenizer, settings, baseModel } = run;
-  const { lora, draftToken } = settings;
+  const { config, tokenizer, settings, baseModel } = run;
+  const { lora } = settings;
   if (lora === null) {
-    const config = draftToken === undefined ? run.config : { ...run.config, draftTokenId: draftToken };
     await writeHuggingFace(folder, { config, weights: memoryWeights(trained), tokenizer }, { overwrite: true });
     return;
   }

@@ -7,6 +7,7 @@ import * as z from "zod";
 import { CllmError } from "../error.ts";
 import { check } from "../generate/check.ts";
 import type { Fields } from "../generate/options.ts";
+import type { ModelConfig } from "../model/config.ts";
 import { LORA_TARGETS, type LoraSettings, type LoraTarget } from "../model/lora.ts";
 
 /** What the schedule, the batches and the losses are made from; each option is explained where its default stands. */
@@ -126,6 +127,11 @@ export const trainFields: Fields<TrainFields> = {
     .default(0.2)
     .meta(say("accuracy lost against the best, while tokens per forward rise, that stops the run", "share")),
 };
+
+/** The model as it comes out of training: one whose fresh points were a token drafts that token. */
+export function trainedConfig(config: ModelConfig, { draftToken }: Pick<TrainSettings, "draftToken">): ModelConfig {
+  return draftToken === undefined ? config : { ...config, draftTokenId: draftToken };
+}
 
 const schema = z.strictObject(trainFields);
 

@@ -4,8 +4,8 @@
  * first gets the fixed point's token with probability one half. A pure function of seed, data id, block, point and
  * position. Knows nothing of how points were collected.
  */
-import { hash } from "../hash.ts";
-import { hashOfText, sharedLength } from "./collect.ts";
+import { hash, hashOfText } from "../hash.ts";
+import { sharedLength } from "./collect.ts";
 import type { CollectedCompletion } from "./types.ts";
 
 const SALT = 0x617567; // so that these draws are not those of the drafts

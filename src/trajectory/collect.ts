@@ -1,13 +1,13 @@
 /**
- * Trajectories of a target: block by block y(j+1)_i = argmax p(· | x, y(j)_<i) from a draft of prompt tokens to the
- * fixed point (arXiv:2403.00835, section 3.2). The fixed points in a row are the greedy completion, exactly, so no other
+ * Trajectories of a target: block by block y(j+1)_i = argmax p(· | x, y(j)_<i) from a draft (prompt tokens, or the
+ * model's own) to the fixed point (arXiv:2403.00835, section 3.2). The fixed points in a row are the greedy completion, exactly, so no other
  * decoder runs before: it would cost as much again. Nor do blocks share a pass: a branch needs the clean completion in
  * its own pass and rounds differently in the last bit, so that points would not be those that Jacobi decoding visits.
  * Knows token ids and a `Session`; not which completions are worth keeping.
  */
 import { requireInteger, settledBy, Transcript } from "../decode/transcript.ts";
 import { CllmError } from "../error.ts";
-import { hash } from "../hash.ts";
+import { hash, hashOfText } from "../hash.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import type { CollectedCompletion, CollectionPrompt } from "./types.ts";
 
@@ -62,7 +62,8 @@ export async function collectOne(
     ...(stopIds && { stopIds }),
     ...(signal && { signal }),
   });
-  const draft = draftOf(promptIds, seed, dataId);
+  const { draftToken } = session;
+  const draft = draftToken === undefined ? draftOf(promptIds, seed, dataId) : () => draftToken;
   const blocks: Int32Array[][] = [];
   await prefillAllButLast(session, promptIds);
   while (text.unfinished()) {
@@ -91,11 +92,6 @@ export async function collectOne(
 export function draftOf(prompt: TokenIds, seed: number, dataId: string): (block: number, position: number) => number {
   const id = hashOfText(dataId);
   return (block, position) => prompt[hash(seed, id, block, position) % prompt.length]!;
-}
-
-/** A text as one integer. */
-export function hashOfText(text: string): number {
-  return hash(...Array.from(text, (character) => character.codePointAt(0)!));
 }
 
 /** How many tokens to write. Throws `context-overflow` before any work. */

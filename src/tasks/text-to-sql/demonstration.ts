@@ -3,7 +3,7 @@
  * are none that training has. Questions about it can be drawn without end, for a model that knows this database only.
  * Knows no model.
  */
-import { hash } from "../../hash.ts";
+import { hashOfText } from "../../hash.ts";
 import { drawQuestion, type TextToSqlQuestion } from "./example.ts";
 import { Random } from "./random.ts";
 import { type Column, type Database, textToSqlPrompt } from "./schema.ts";
@@ -128,8 +128,7 @@ const HELD_OUT = 8;
 export function demonstrationExample(seed: number, split: Split): TextToSqlQuestion & { readonly prompt: string } {
   for (let attempt = 0; ; attempt++) {
     const drawn = drawQuestion(new Random(seed, attempt, 3), DEMONSTRATION);
-    const words = hash(...Array.from(drawn.question, (character) => character.codePointAt(0) as number));
-    const heldOut = words % HELD_OUT === 0;
+    const heldOut = hashOfText(drawn.question) % HELD_OUT === 0;
     if (heldOut === (split === "held-out")) return { ...drawn, prompt: textToSqlPrompt([], drawn.question) };
   }
 }
