@@ -55,7 +55,8 @@ function drawLine(
   let left = room - width - 4;
   let drawn = `  ${colors.bold(label.padEnd(width))}  `;
   for (const [pass, text] of texts.slice(0, passes).entries()) {
-    const shown = (pass === 0 ? text.trimStart() : text).slice(0, Math.max(0, left));
+    const line = text.replaceAll(/\p{Cc}/gu, " "); // what would move the cursor
+    const shown = (pass === 0 ? line.trimStart() : line).slice(0, Math.max(0, left));
     left -= text.length;
     if (shown === "") continue;
     const bar = byPass && !colors.isColorSupported && pass > 0 ? "│" : "";
