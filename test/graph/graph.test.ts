@@ -21,7 +21,7 @@ function read(bytes: Uint8Array): Read[] {
   };
   while (at < bytes.length) {
     const tag = Number(varint());
-    const field = tag >> 3;
+    const field = tag >>> 3;
     if ((tag & 7) === 0) fields.push({ field, value: BigInt.asIntN(64, varint()) });
     else if ((tag & 7) === 5) {
       fields.push({ field, value: new DataView(bytes.buffer, bytes.byteOffset + at, 4).getFloat32(0, true) });
@@ -99,6 +99,7 @@ describe("protobuf", () => {
       fc.property(fc.maxSafeInteger(), fc.integer({ min: 1, max: 2 ** 28 }), (value, field) => {
         expect(read(new Message().int(field, value).finish())).toEqual([{ field, value: BigInt(value) }]);
       }),
+      { examples: [[0, 2 ** 28]] }, // a tag of 32 bits
     );
   });
 });
