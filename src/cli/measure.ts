@@ -158,7 +158,7 @@ export function summarize(
       name,
       tokensPerSecond: quantile(speeds, 0.5),
       tokensPerSecondQuartiles: [quantile(speeds, 0.25), quantile(speeds, 0.75)],
-      tokensPerForward: sum(({ newTokens }) => newTokens - 1) / sum(({ forwards }) => forwards),
+      tokensPerForward: sum((each) => each.tokensPerForward * each.forwards) / sum(({ forwards }) => forwards),
       speedup: quantile(speedups, 0.5),
       speedupQuartiles: [quantile(speedups, 0.25), quantile(speedups, 0.75)],
       mismatches: new Set(own.filter(({ matches }) => !matches).map(({ prompt }) => prompt)).size,

@@ -3,11 +3,11 @@ import type { Generation } from "../generate/types.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { Colors } from "./terminal.ts";
 
-/** The text of each pass, the prefill's own token first. Empty where a pass ended inside a character. */
+/** The text of each pass, the prefill's first. Empty where a pass ended inside a character. */
 export function textByPass({ tokens, stats }: Generation, tokenizer: Tokenizer): string[] {
   const texts: string[] = [];
   let [end, shown] = [0, 0];
-  for (const count of [tokens.length > 0 ? 1 : 0, ...stats.accepted]) {
+  for (const count of [stats.prefillTokens, ...stats.accepted]) {
     end += count;
     const text = tokenizer.decode(tokens.subarray(0, end), { skipSpecialTokens: true });
     const whole = end >= tokens.length ? text : text.replace(/\ufffd+$/, "");

@@ -12,6 +12,5 @@ export async function* ar(
   options: DecodeOptions,
 ): AsyncGenerator<Iteration, void, void> {
   const text = new Transcript(session, prompt, options);
-  yield await text.prefill();
-  while (text.unfinished()) yield text.accept(await session.forward(Int32Array.of(text.last)), 1);
+  while (text.unfinished()) yield text.accept(await text.run(Int32Array.of(text.last)), 1);
 }

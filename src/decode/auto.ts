@@ -104,7 +104,6 @@ export async function* auto(
   }
 
   accounts.open();
-  yield await text.prefill();
   while (text.unfinished()) {
     const most = Math.min(blockSize, text.left);
     drafts.offer(text.tokens, most - 1);
@@ -117,7 +116,7 @@ export async function* auto(
       trunk.set(refined.subarray(0, kept), 1);
       fill(trunk, kept + 1, text.tokens);
     } else if (draft) trunk.set(draft.subarray(0, rows - 1), 1);
-    const next = await session.forward(trunk); // (m,) next[i] follows trunk[i]
+    const next = await text.run(trunk); // (m,) next[i] follows trunk[i]
     const k = settledBy(trunk, next);
 
     for (let i = 1; i <= Math.min(k, kept); i++) window?.observe(i - 1, i < k);

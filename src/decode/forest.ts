@@ -51,11 +51,11 @@ export class Grove {
     for (const token of tokens) parent = this.add(token, parent);
   }
 
-  /** Runs the pass. `next` follows each row, `settled` of its first ones are right. */
-  async run(session: Session): Promise<{ next: TokenIds; settled: number }> {
+  /** Runs the pass, by `pass`. `next` follows each row, `settled` of its first ones are right. */
+  async run(pass: Session["forward"]): Promise<{ next: TokenIds; settled: number }> {
     const tokens = this.#tokens.subarray(0, this.#size);
     const forest: Forest = { parents: this.#parents.subarray(0, this.#size) };
-    const next = await (this.#trunk === this.#size ? session.forward(tokens) : session.forward(tokens, forest));
+    const next = await (this.#trunk === this.#size ? pass(tokens) : pass(tokens, forest));
     return { next, settled: settledBy(tokens.subarray(0, this.#trunk), next) };
   }
 

@@ -45,7 +45,7 @@ export async function* lookahead(
     }
     const windowed = columns + ngram - 2 < text.left && window.rows <= text.sideRoom(grove.rows); // near the end it would not pay
     const rows = windowed ? window.plant(grove) : [];
-    const { next, settled } = await grove.run(session);
+    const { next, settled } = await grove.run((tokens, forest) => text.run(tokens, forest));
     window.turn(rows, next, settled, pool);
     suggested = grove.suggestion(next, settled);
     yield text.accept(next.subarray(0, settled), grove.trunk, grove.rows);

@@ -44,7 +44,6 @@ export async function* multiblock(
   let guesses = 0; // kept from the pass before
   let active = 1; // blocks in flight
   let done = 0; // settled tokens of the first of them
-  yield await text.prefill();
   while (text.unfinished()) {
     const trunk = chain.subarray(0, Math.min(active * blockSize - done, text.left)); // (m,)
     trunk[0] = text.last;
@@ -57,7 +56,7 @@ export async function* multiblock(
       const useful = ngram.subarray(0, text.left - 1);
       if (useful[0] !== trunk[1] && useful.length <= text.sideRoom(grove.rows)) grove.branch(useful);
     }
-    const { next, settled } = await grove.run(session);
+    const { next, settled } = await grove.run((tokens, forest) => text.run(tokens, forest));
     const start = (active - 1) * blockSize - done; // where the last block begins in the trunk
     if (unchanged(trunk, next, Math.max(1, start)) - start >= ratio * blockSize) active = Math.min(active + 1, blocks);
     for (done += settled; done >= blockSize; done -= blockSize) active = Math.max(active - 1, 1);

@@ -25,14 +25,13 @@ export async function* promptLookup(
   const text = new Transcript(session, prompt, options);
   const index = new NgramIndex(maxNgram);
   const block = new Int32Array(blockSize);
-  yield await text.prefill();
   while (text.unfinished()) {
     index.update(text.tokens);
     block[0] = text.last;
     const draft = block.subarray(1, Math.min(blockSize, text.left));
     const found = index.draft(text.tokens, draft) > 0;
     const trunk = found ? block.subarray(0, draft.length + 1) : block.subarray(0, 1);
-    const next = await session.forward(trunk); // (m,) next[i] follows trunk[i]
+    const next = await text.run(trunk); // (m,) next[i] follows trunk[i]
     yield text.accept(next.subarray(0, settledBy(trunk, next)), trunk.length);
   }
 }

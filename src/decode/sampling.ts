@@ -56,10 +56,10 @@ export function sampled(session: Session, options: SamplingOptions): Session {
         return choose(logits.subarray(i * session.vocabSize, (i + 1) * session.vocabSize), positions[i]! + 1);
       });
     },
-    async prefill(tokens: TokenIds) {
-      const head = tokens.subarray(0, -1); // whose logits nobody asks for
-      if (head.length > 0) await (session.prefill?.(head) ?? session.forward(head));
-      return choose(await session.logits(tokens.subarray(-1)), session.length);
+    async prefill(tokens: TokenIds, rows: number) {
+      const head = tokens.subarray(0, tokens.length - rows); // whose logits nobody asks for
+      if (head.length > 0) await (session.prefill?.(head, 1) ?? session.forward(head));
+      return this.forward(tokens.subarray(head.length));
     },
     logits: (tokens, forest) => session.logits(tokens, forest),
     truncate: (length) => session.truncate(length),

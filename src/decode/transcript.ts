@@ -4,7 +4,7 @@
  * truncates by itself. Knows nothing about where guesses come from.
  */
 import { CllmError } from "../error.ts";
-import type { Session, TokenIds } from "../runtime/session.ts";
+import type { Forest, Session, TokenIds } from "../runtime/session.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
 
 export class Transcript {
@@ -15,6 +15,8 @@ export class Transcript {
   readonly #signal: AbortSignal | undefined;
   #length: number;
   #left: number;
+  #begun = false; // whether the first pass was accepted
+  #before = 0; // tokens of the prompt that a pass runs before its trunk; none but in the first
 
   /** Checks the request before any work: `bad-input`, `usage` or `context-overflow`. */
   constructor(session: Session, prompt: TokenIds, { maxNewTokens, stopIds, signal }: DecodeOptions) {
@@ -70,14 +72,25 @@ export class Transcript {
     return this.#left > 0;
   }
 
-  /** Runs what the session does not hold of the prompt, at least its last token, and accepts the bonus token. */
+  /**
+   * A pass over `trunk`, whose first token is `last`, or over a forest of which it is the trunk. The first pass, which can
+   * have no branches, runs before it what the session does not hold of the prompt. Returns what follows each token, (m,).
+   */
+  async run(trunk: TokenIds, forest?: Forest): Promise<TokenIds> {
+    const session = this.#session;
+    if (this.#begun) return session.forward(trunk, forest);
+    if (session.length >= this.#promptLength) session.truncate(this.#promptLength - 1);
+    this.#before = this.#promptLength - 1 - session.length;
+    const tokens = new Int32Array(this.#before + trunk.length);
+    tokens.set(this.tokens.subarray(session.length, -1));
+    tokens.set(trunk, this.#before);
+    return (await session.prefill?.(tokens, trunk.length)) ?? (await session.forward(tokens)).subarray(this.#before);
+  }
+
+  /** The first pass, without guesses. */
   async prefill(): Promise<Iteration> {
     this.unfinished();
-    const session = this.#session;
-    if (session.length >= this.#promptLength) session.truncate(this.#promptLength - 1);
-    const rest = this.tokens.subarray(session.length);
-    const bonus = (await session.prefill?.(rest)) ?? (await session.forward(rest)).at(-1)!;
-    return { ...this.accept(Int32Array.of(bonus), rest.length), prefill: true };
+    return this.accept(await this.run(Int32Array.of(this.last)), 1);
   }
 
   /**
@@ -91,7 +104,9 @@ export class Transcript {
     this.#length += accepted.length;
     this.#left = stop >= 0 ? 0 : this.#left - accepted.length;
     this.#session.truncate(this.#length - 1);
-    return { accepted, prefill: false, trunk, rows, ...(draft && { draft: draft.slice() }) };
+    const [prefill, before] = [!this.#begun, this.#before];
+    [this.#begun, this.#before] = [true, 0];
+    return { accepted, prefill, trunk: before + trunk, rows: before + rows, ...(draft && { draft: draft.slice() }) };
   }
 }
 

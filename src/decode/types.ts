@@ -8,9 +8,9 @@ import type { Session, TokenIds } from "../runtime/session.ts";
 export interface Iteration {
   /** Tokens that became final in this pass, at least one. */
   readonly accepted: TokenIds; // (k,)
-  /** Whether this was the prompt's pass, always the first, which accepts one token. Statistics keep it apart. */
+  /** Whether this was the prompt's pass, always the first and no other. Statistics keep it apart. */
   readonly prefill: boolean;
-  /** Rows that were verified: the last accepted token and the draft after it, or the prompt's tokens that were run. */
+  /** Rows that were verified: the last accepted token and the draft after it; in the first pass, what was run of the prompt too. */
   readonly trunk: number;
   /** All rows of the pass: the trunk and its side branches. */
   readonly rows: number;

@@ -13,7 +13,7 @@ export interface AnsweredTurn {
   readonly finishReason: FinishReason;
   readonly promptTokens: number;
   readonly prefillMs: number;
-  /** Of all decode passes. */
+  /** Of all decode passes, and of the guesses in the prefill. */
   readonly decodeMs: number;
   /** Tokens accepted in each decode pass, in order. */
   readonly accepted: readonly number[];

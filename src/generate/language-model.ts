@@ -134,7 +134,9 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
         if (done) break;
         const { prefill, rows, draft: guesses = new Int32Array(0) } = value;
         const ms = performance.now() - start;
-        clock.count(prefill, ms, value.accepted.length);
+        if (prefill)
+          clock.countPrefill(ms, value.accepted.length, rows, rows - Math.max(1, prompt.length - cachedTokens));
+        else clock.count(ms, value.accepted.length);
         known.set(value.accepted, length);
         length += value.accepted.length;
         yield { ...writer.write(value.accepted, stopIds), pass: { prefill, rows, ms, guesses } };
@@ -231,25 +233,31 @@ function throwIfAborted(signal: AbortSignal | undefined): void {
 /** Adds up what the passes took, the prefill apart. */
 function createClock() {
   const accepted: number[] = [];
+  let prefillTokens = 0;
   let prefillMs = 0;
   let decodeMs = 0;
   return {
-    count(prefill: boolean, ms: number, tokens: number): void {
-      if (prefill) prefillMs += ms;
-      else {
-        decodeMs += ms;
-        accepted.push(tokens);
-      }
+    /** A prefill of `rows`, `guesses` of them behind the prompt: these are decoding, and their share of the time counts as such. */
+    countPrefill(ms: number, tokens: number, rows: number, guesses: number): void {
+      const share = guesses / rows;
+      prefillTokens = tokens;
+      prefillMs = ms * (1 - share);
+      decodeMs += ms * share;
+    },
+    count(ms: number, tokens: number): void {
+      decodeMs += ms;
+      accepted.push(tokens);
     },
     stats(promptTokens: number, cachedTokens: number, newTokens: number): Stats {
       const forwards = accepted.length;
-      const decoded = newTokens - 1; // the prefill gives the first
+      const decoded = newTokens - 1; // the prompt gives the first
       return {
         promptTokens,
         cachedTokens,
         newTokens,
+        prefillTokens: Math.min(prefillTokens, newTokens),
         forwards,
-        tokensPerForward: forwards === 0 ? 0 : decoded / forwards,
+        tokensPerForward: forwards === 0 ? 0 : Math.max(0, newTokens - prefillTokens) / forwards,
         prefillMs,
         decodeMs,
         tokensPerSecond: decodeMs === 0 ? 0 : decoded / (decodeMs / 1000),

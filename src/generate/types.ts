@@ -91,12 +91,16 @@ export interface Stats {
   /** Prompt tokens that were in the KV cache already. */
   readonly cachedTokens: number;
   readonly newTokens: number;
+  /** Those of them that the prefill gave: one, or more where it confirmed guesses. */
+  readonly prefillTokens: number;
   /** Decode passes, prefill apart. */
   readonly forwards: number;
+  /** Tokens that decode passes wrote over their number. */
   readonly tokensPerForward: number;
   readonly prefillMs: number;
+  /** Of decode passes, and the share of the prefill that its guesses took. */
   readonly decodeMs: number;
-  /** Decode only: tokens after the prefill's own over decodeMs. */
+  /** Tokens after the first one over decodeMs. */
   readonly tokensPerSecond: number;
   /** Tokens accepted in each decode pass, in order. */
   readonly accepted: readonly number[];

@@ -26,7 +26,7 @@ import type { Forest, Session, TokenIds } from "./session.ts";
 const CHUNK = 256;
 /** Attention takes 2 * headSize rows at a time, or fewer where they do not fit the processor's cache: 32 and more, and even. */
 const TILE = 32;
-/** Rows of a prompt's last chunk that go on to the vocabulary: as few as keep their bits. */
+/** Rows of a chunk that go on to the vocabulary, at least: as few as keep their bits. */
 const HEAD_ROWS = 2;
 /** Added to the attention scores of slots that a row must not see. */
 const HIDDEN = -1e9;
@@ -70,10 +70,13 @@ class OnnxSession implements Session {
     return next;
   }
 
-  async prefill(tokens: TokenIds): Promise<number> {
-    let next = 0;
-    for await (const { results, rows } of this.#passes(tokens, undefined, ["next"], true)) {
-      next = int64Data(results["next"]!)[Math.min(rows, HEAD_ROWS) - 1] as number;
+  async prefill(tokens: TokenIds, rows: number): Promise<TokenIds> {
+    const from = tokens.length - rows;
+    const next = new Int32Array(rows);
+    for await (const { results, rows: run, at, headFrom } of this.#passes(tokens, undefined, ["next"], from)) {
+      const first = Math.max(from, at + headFrom); // of those that the chunk has, as an index into `tokens`
+      if (first >= at + run) continue;
+      next.set(int64Data(results["next"]!).subarray(first - at - headFrom, run - headFrom), first - from);
     }
     return next;
   }
@@ -116,14 +119,15 @@ class OnnxSession implements Session {
 
   /**
    * Run the tokens in one pass, or a long chain in several, fetching `outputs`. Yields each pass's results with the
-   * number of its tokens and the index of its first. With `lastOnly`, only the last rows go on to the vocabulary.
+   * number of its tokens and the index of its first. Only tokens from index `wanted` on go on to the vocabulary, and some
+   * before them, from the pass's row `headFrom` on.
    */
   async *#passes(
     tokens: TokenIds,
     forest: Forest | undefined,
     outputs: readonly string[],
-    lastOnly = false,
-  ): AsyncGenerator<{ results: Record<string, Tensor>; rows: number; at: number }, void, void> {
+    wanted = 0,
+  ): AsyncGenerator<{ results: Record<string, Tensor>; rows: number; at: number; headFrom: number }, void, void> {
     this.#check(tokens, forest);
     this.#busy = true;
     const start = this.#length;
@@ -133,11 +137,11 @@ class OnnxSession implements Session {
         const part = tokens.subarray(at, at + chunk);
         const trunk = forest === undefined ? part.length : trunkLength(forest);
         const padded = pad(part);
-        const headFrom = lastOnly && part.length > HEAD_ROWS ? part.length - HEAD_ROWS : 0;
+        const headFrom = Math.max(0, Math.min(wanted - at, part.length - HEAD_ROWS));
         const results = await this.#program.run(this.#feeds(padded, forest, headFrom), [...outputs, "rows"]);
         this.#cache.append(float32Data(results["rows"]!), padded.length, trunk, this.#length);
         this.#length += trunk;
-        yield { results, rows: part.length, at };
+        yield { results, rows: part.length, at, headFrom };
       }
     } catch (error) {
       this.#length = start;

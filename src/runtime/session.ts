@@ -40,10 +40,10 @@ export interface Session extends AsyncDisposable {
    */
   logits(tokens: TokenIds, forest?: Forest): Promise<Float32Array>;
   /**
-   * As `forward` of a chain, but returns only the token after the last one: for prompts, so that a session can save the
-   * other rows' way to the vocabulary. Callers use `forward` where a session does not have it.
+   * As `forward` of a chain, but returns only what follows its last `rows` tokens, `(rows,)`: for prompts, so that a session
+   * can save the other rows' way to the vocabulary. Callers use `forward` where a session does not have it.
    */
-  prefill?(tokens: TokenIds): Promise<number>;
+  prefill?(tokens: TokenIds, rows: number): Promise<TokenIds>;
   /** Forget every cached token at index `length` and after. Throws `bad-input` beyond the present length. */
   truncate(length: number): void;
   dispose(): Promise<void>;

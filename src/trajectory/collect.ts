@@ -116,7 +116,7 @@ export function tokenBudget(
 async function prefillAllButLast(session: Session, prompt: TokenIds): Promise<void> {
   if (session.length >= prompt.length) session.truncate(prompt.length - 1);
   const rest = prompt.subarray(session.length, -1);
-  if (rest.length > 0) await (session.prefill?.(rest) ?? session.forward(rest));
+  if (rest.length > 0) await (session.prefill?.(rest, 1) ?? session.forward(rest));
 }
 
 /**

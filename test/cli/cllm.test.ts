@@ -220,6 +220,7 @@ const generation = z.strictObject({
     promptTokens: z.int().positive(),
     cachedTokens: z.int(),
     newTokens: z.int().positive(),
+    prefillTokens: z.int().positive(),
     forwards: z.int(),
     tokensPerForward: z.number(),
     prefillMs: z.number().positive(),

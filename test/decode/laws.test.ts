@@ -29,7 +29,9 @@ describe("every decoder", () => {
         if (held > 0) await session.forward(prompt.subarray(0, held));
         const { tokens, iterations } = await write(contender, session, prompt, options);
         expect(tokens).toEqual(expected);
-        expect(iterations[0]!.rows).toBe(Math.max(1, prompt.length - held));
+        const [first] = iterations;
+        expect(first!.rows).toBeGreaterThanOrEqual(Math.max(1, prompt.length - held));
+        expect(first!.rows).toBeLessThan(Math.max(1, prompt.length - held) + options.maxNewTokens); // with guesses
       }),
     );
   });
@@ -91,7 +93,9 @@ describe("every decoder", () => {
         const { tokens } = await write(contender, session, prompt, options);
         const longer = Int32Array.of(...prompt, ...tokens, 0, 1);
         const { iterations } = await write(contender, session, longer, options);
-        expect(iterations[0]!.rows).toBe(3); // the last token written, and the two new ones
+        const [first] = iterations;
+        expect(first!.rows).toBeGreaterThanOrEqual(3); // the last token written, and the two new ones
+        expect(first!.rows).toBeLessThan(3 + options.maxNewTokens); // and guesses
         expect(iterations.flatMap(({ accepted }) => [...accepted])).toEqual(
           await greedy({ ...model, contextLength: 200 }, longer, options),
         );

@@ -47,7 +47,9 @@ describe("seeded sampling", () => {
         expect([...before, ...(await parts.forward(prompt.subarray(split)))]).toEqual([...next]);
 
         const alone = sampled(scriptedSession(model), how);
-        const last = alone.prefill ? alone.prefill(prompt) : alone.forward(prompt).then((all) => all.at(-1));
+        const last = alone.prefill
+          ? alone.prefill(prompt, 1).then((all) => all.at(-1))
+          : alone.forward(prompt).then((all) => all.at(-1));
         expect(await last).toBe(next.at(-1));
         expect(alone.length).toBe(prompt.length);
       }),

@@ -21,7 +21,9 @@ describe("measuring", () => {
     expect(session.length).toBe(0);
     for (const size of CALIBRATED_SIZES)
       expect(session.passes.filter(({ rows }) => rows === size).length).toBeGreaterThan(1);
-    expect(2 * passes).toBe(session.passes.length - 1); // one of two is timed, and one is the context
+    const run = session.passes.length - 1; // one is the context
+    expect(run).toBeGreaterThanOrEqual(passes);
+    expect(run).toBeLessThanOrEqual(2 * passes); // one of two is timed, or each where passes are long
   });
 
   test("lets every pass look back at the same context", async () => {

@@ -26,11 +26,11 @@ describe("a session refuses, and goes on as if nothing had been asked:", () => {
   const three = Int32Array.of(1, 2, 3);
   const refusals: readonly (readonly [name: string, code: string, ask: (session: Session) => Promise<unknown>])[] = [
     ["no tokens", "bad-input", (s) => s.forward(new Int32Array(0))],
-    ["no tokens to prefill", "bad-input", (s) => s.prefill!(new Int32Array(0))],
+    ["no tokens to prefill", "bad-input", (s) => s.prefill!(new Int32Array(0), 1)],
     ["an id behind the vocabulary", "bad-input", (s) => s.forward(Int32Array.of(1, BASE.vocabSize))],
     ["a negative id", "bad-input", (s) => s.logits(Int32Array.of(-1))],
     ["more tokens than fit", "context-overflow", (s) => s.forward(new Int32Array(BASE.contextLength - 2))],
-    ["a prompt that does not fit", "context-overflow", (s) => s.prefill!(new Int32Array(5000))],
+    ["a prompt that does not fit", "context-overflow", (s) => s.prefill!(new Int32Array(5000), 1)],
     ["too few parents", "bad-input", (s) => s.forward(three, { parents: Int32Array.of(-1, 0) })],
     ["a token that is its own parent", "bad-input", (s) => s.forward(three, { parents: Int32Array.of(-1, 1, 0) })],
     ["a parent that comes later", "bad-input", (s) => s.forward(three, { parents: Int32Array.of(-1, 2, 0) })],
@@ -68,7 +68,7 @@ test("calls that overlap are refused, and the first goes its way", async () => {
   const ids = randomIds(10, BASE.vocabSize, 1);
   const first = session.logits(ids);
   await expect(session.forward(ids)).rejects.toMatchObject({ code: "bad-input" });
-  await expect(session.prefill!(ids)).rejects.toMatchObject({ code: "bad-input" });
+  await expect(session.prefill!(ids, 1)).rejects.toMatchObject({ code: "bad-input" });
   expect(() => session.truncate(0)).toThrow(expect.objectContaining({ code: "bad-input" }));
   const expected = await alone.logits(ids);
   expect(await first).toEqual(expected);
@@ -97,7 +97,7 @@ test("after its disposal a session refuses, and disposing again is nothing", asy
   await session.dispose();
   for (const ask of [() => session.forward(Int32Array.of(1)), () => session.logits(Int32Array.of(1))])
     await expect(ask()).rejects.toMatchObject({ code: "disposed" });
-  await expect(session.prefill!(Int32Array.of(1))).rejects.toMatchObject({ code: "disposed" });
+  await expect(session.prefill!(Int32Array.of(1), 1)).rejects.toMatchObject({ code: "disposed" });
   await using next = engine.session();
   expect((await next.forward(Int32Array.of(1))).length).toBe(1);
 });
@@ -224,7 +224,7 @@ describe("no memory is left behind", () => {
     const cycle = async (count: number): Promise<NodeJS.MemoryUsage> => {
       for (let i = 0; i < count; i++) {
         const session = engine.session();
-        await session.prefill!(ids);
+        await session.prefill!(ids, 1);
         await session.logits(ids);
         await session.dispose();
         held.push(session);

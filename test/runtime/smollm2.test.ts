@@ -43,7 +43,7 @@ describe.skipIf(!here)("SmolLM2", () => {
     test.each([0, 1, 2, 3])("writes PyTorch's 32 tokens after prompt %d", async (index) => {
       const { prompt_ids, greedy_ids, top2_margin } = goldens.greedy[index]!;
       await using session = engine.session();
-      let next = await session.prefill!(Int32Array.from(prompt_ids));
+      let [next = -1] = await session.prefill!(Int32Array.from(prompt_ids), 1);
       for (let i = 0; i < 32; i++) {
         if (next !== greedy_ids[i]) expect(top2_margin[i], `token ${i}`).toBeLessThanOrEqual(ROUNDING);
         next = (await session.forward(Int32Array.of(greedy_ids[i]!)))[0]!;
@@ -69,7 +69,7 @@ describe.skipIf(!here)("SmolLM2", () => {
     let [agreed, total] = [0, 0];
     for (const { prompt_ids, greedy_ids, top2_margin } of goldens.greedy.slice(0, 4)) {
       await using session = engine.session();
-      const first = await session.prefill!(Int32Array.from(prompt_ids));
+      const [first = -1] = await session.prefill!(Int32Array.from(prompt_ids), 1);
       const next = [first, ...(await session.forward(Int32Array.from(greedy_ids.slice(0, -1))))];
       for (const [i, id] of greedy_ids.entries()) {
         if (next[i] === id || top2_margin[i]! <= ROUNDING) agreed++;
