@@ -174,7 +174,7 @@ function addPoint(segments: Segment[], { example, clean, shared, point }: Flight
   const length = pointLength(example.completionIds, point);
   if (length < 2 || rightPrefix(point, example.completionIds) >= length - 1) return;
   const divergence = settings.loss === "kl";
-  const part = noisySegment(example, point, { clean, shared, divergence });
+  const part = noisySegment(example, point, { clean, shared, divergence, decay: settings.rowDecay });
   if (settings.consistency !== "local" || !("successor" in point)) {
     segments.push(part);
     return;

@@ -77,6 +77,8 @@ export interface NoisyOptions {
   readonly shared?: number;
   /** Learn the clean rows' distributions instead of the tokens. */
   readonly divergence?: boolean;
+  /** What each row that counts does against the one before it. Default: 1, as in the paper. */
+  readonly decay?: number;
 }
 
 /**
@@ -86,17 +88,19 @@ export interface NoisyOptions {
 export function noisySegment(
   { promptIds, completionIds }: Example,
   { start, guesses }: NoisyPoint,
-  { clean = 0, shared = 0, divergence = false }: NoisyOptions = {},
+  { clean = 0, shared = 0, divergence = false, decay = 1 }: NoisyOptions = {},
 ): Segment {
   const length = pointLength(completionIds, { start, guesses });
   const tokens = new Int32Array(length);
   tokens[0] = completionIds[start] as number;
   tokens.set(guesses.subarray(0, length - 1), 1);
   const targets = completionIds.slice(start + 1, start + 1 + length);
-  targets.fill(-1, 0, Math.min(length, rightPrefix({ start, guesses }, completionIds) + 1));
+  const first = Math.min(length, rightPrefix({ start, guesses }, completionIds) + 1); // row that sees a wrong guess
+  targets.fill(-1, 0, first);
+  const weights = Float32Array.from(targets, (_, i) => decay ** Math.max(0, i - first));
   const after = promptIds.length - shared + start; // of the clean segment's own tokens
   return segment(tokens, {
-    ...{ parent: clean, after, targets, term: "consistency" },
+    ...{ parent: clean, after, targets, weights, term: "consistency" },
     teacher: divergence ? { segment: clean, from: after } : null,
   });
 }

@@ -26,6 +26,7 @@ export interface TrainFields {
   readonly pointsPerExample: number;
   readonly refinements: number;
   readonly draftToken: number | undefined;
+  readonly rowDecay: number;
   readonly arWeight: number;
   readonly promptWeight: number;
   readonly labelSmoothing: number;
@@ -88,6 +89,9 @@ export const trainFields: Fields<TrainFields> = {
     .meta(
       say("fill fresh points with this token, which the model then keeps for decoding; default: prompt tokens", "id"),
     ),
+  rowDecay: share
+    .default(1)
+    .meta(say("what each row of a point counts against the one before it, from the first wrong guess on", "share")),
   arWeight: amount.default(1).meta(say("what the AR loss counts beside a consistency loss of 1")),
   promptWeight: amount.default(0).meta(say("what a prompt token counts beside one of the answer; for pre-training")),
   labelSmoothing: share.default(0).meta(say("share of the target spread over the vocabulary", "share")),
