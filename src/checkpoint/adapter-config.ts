@@ -1,5 +1,5 @@
 /**
- * `adapter_config.json` of PEFT: the one place that knows its keys. Keys that are not known may stand there as long as they
+ * `adapter_config.json` of PEFT, and the file of our own beside it: the one place that knows their keys. Keys that are not known may stand there as long as they
  * ask for nothing; what asks for more than low-rank matrices is refused by name. Reads no files.
  */
 import { z } from "zod";
@@ -67,6 +67,18 @@ export function readAdapterConfig(json: Record<string, unknown>, path: string): 
     alphaOf: (module) => alphas(module) ?? config.lora_alpha ?? 8, // PEFT's default
   };
 }
+
+const DRAFT_TOKEN = "draft_token_id";
+
+/** The token that decoders draft, from the file beside PEFT's own; undefined where it names none. Throws `bad-file`. */
+export function readDraftToken(json: Record<string, unknown>, path: string): number | undefined {
+  const value = json[DRAFT_TOKEN];
+  if (value === undefined || (typeof value === "number" && Number.isSafeInteger(value) && value >= 0)) return value;
+  const message = `${path}: ${DRAFT_TOKEN} must be a token id, not ${shorten(JSON.stringify(value))}`;
+  throw new CllmError("bad-file", `${message}. Save the adapter again.`);
+}
+
+export const draftTokenJson = (id: number): Record<string, unknown> => ({ [DRAFT_TOKEN]: id });
 
 function asksForSomething(value: unknown): boolean {
   if (typeof value === "object" && value !== null) return Object.keys(value).length > 0;

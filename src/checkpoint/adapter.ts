@@ -6,8 +6,15 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { CllmError } from "../error.ts";
+import type { ModelConfig } from "../model/config.ts";
 import type { Weights } from "../model/weights.ts";
-import { type AdapterConfig, adapterConfigJson, readAdapterConfig } from "./adapter-config.ts";
+import {
+  type AdapterConfig,
+  adapterConfigJson,
+  draftTokenJson,
+  readAdapterConfig,
+  readDraftToken,
+} from "./adapter-config.ts";
 import { openBinaryFile } from "./binary-file.ts";
 import type { FloatType } from "./encoders.ts";
 import { readJsonObject } from "./json.ts";
@@ -40,10 +47,14 @@ export interface Adapter {
   readonly rankStabilized: boolean;
   /** By the module that each belongs to: `model.layers.0.self_attn.q_proj`. */
   readonly modules: ReadonlyMap<string, LoraModule>;
+  /** What decoders draft with it, where it was trained to see that; see `ModelConfig.draftTokenId`. */
+  readonly draftTokenId?: number | undefined;
 }
 
 export const ADAPTER_CONFIG = "adapter_config.json";
 const ADAPTER_WEIGHTS = "adapter_model.safetensors";
+/** What PEFT's configuration has no key for. */
+const OWN_CONFIG = "cllm.json";
 const MAX_CONFIG_BYTES = 4 * 2 ** 20;
 const PREFIX = "base_model.model.";
 
@@ -61,10 +72,13 @@ export async function readAdapter(folder: string): Promise<Adapter> {
   const file = await openBinaryFile(join(folder, ADAPTER_WEIGHTS));
   try {
     const weights = storedWeights(await readSafetensorsHeader(file), async () => {});
-    return await gather(folder, config, weights, (name) => {
+    const adapter = await gather(folder, config, weights, (name) => {
       if (name.startsWith(PREFIX)) return name.slice(PREFIX.length);
       throw new CllmError("unsupported", `${folder}: the tensor ${shorten(name)} is not one of PEFT's ${PREFIX}... .`);
     });
+    const own = join(folder, OWN_CONFIG);
+    if (!existsSync(own)) return adapter;
+    return { ...adapter, draftTokenId: readDraftToken(await readJsonObject(own, MAX_CONFIG_BYTES), own) };
   } finally {
     await file.close();
   }
@@ -76,18 +90,19 @@ export interface AdapterContent {
   readonly rank: number;
   readonly alpha: number;
   readonly rankStabilized?: boolean;
+  readonly draftTokenId?: number | undefined;
 }
 
 /**
  * An adapter from tensors in memory, named as in `model/lora.ts`: `model.layers.0.self_attn.q_proj.lora_A.weight` and
  * `...lora_B.weight`. Throws `bad-weights` for tensors that do not fit each other.
  */
-export function adapterOf(
-  { name, baseModel = null, rank, alpha, rankStabilized = false }: AdapterContent,
+export async function adapterOf(
+  { name, baseModel = null, rank, alpha, rankStabilized = false, draftTokenId }: AdapterContent,
   tensors: Parameters<typeof sourceOf>[0],
 ): Promise<Adapter> {
   const config = { baseModel, rankStabilized, rankOf: () => rank, alphaOf: () => alpha };
-  return gather(name, config, sourceOf(tensors), (tensor) => tensor);
+  return { ...(await gather(name, config, sourceOf(tensors), (tensor) => tensor)), draftTokenId };
 }
 
 /** Pairs up the tensors. `moduleName` gives a tensor's name without the prefix of its file. */
@@ -164,6 +179,14 @@ export function withAdapter(weights: Weights, adapter: Adapter): Weights {
   };
 }
 
+/** The base's configuration, with what the adapter says beside its matrices. */
+export function adaptedConfig(config: ModelConfig, { draftTokenId }: Adapter): ModelConfig {
+  if (draftTokenId === undefined) return config;
+  if (draftTokenId < config.vocabSize) return { ...config, draftTokenId };
+  const message = `The adapter drafts token ${draftTokenId}, but the model has ${config.vocabSize}`;
+  throw new CllmError("bad-weights", `${message}. Load the model that it was trained on.`);
+}
+
 /** values += scale · B[from..] A, row by row, summed in double. */
 function addProduct(values: Float32Array, { rank, scale, a, b, inputs }: LoraModule, from: number, what: string): void {
   const sum = new Float64Array(inputs);
@@ -208,6 +231,9 @@ export async function writeAdapter(
     async (partial) => {
       await writeJson(partial, ADAPTER_CONFIG, adapterConfigJson(adapter));
       if (card !== undefined) await writeText(partial, "README.md", card);
+      if (adapter.draftTokenId !== undefined) {
+        await writeJson(partial, OWN_CONFIG, draftTokenJson(adapter.draftTokenId));
+      }
       await writeSafetensors(join(partial, ADAPTER_WEIGHTS), tensors, { dtype });
     },
     { overwrite, marker: ADAPTER_CONFIG },

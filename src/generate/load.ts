@@ -3,11 +3,10 @@
  * them together. Knows no file format and no graph.
  */
 import { createHash } from "node:crypto";
-import { readAdapter, withAdapter } from "../checkpoint/adapter.ts";
+import { adaptedConfig, readAdapter, withAdapter } from "../checkpoint/adapter.ts";
 import { describeCheckpoint } from "../checkpoint/checkpoint.ts";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/open.ts";
 import { sampled } from "../decode/sampling.ts";
-import type { Weights } from "../model/weights.ts";
 import { createEngine, defaultThreads, type Engine } from "../runtime/engine.ts";
 import { createChatTemplate } from "../text/chat.ts";
 import { createTokenizer } from "../text/tokenizer.ts";
@@ -26,11 +25,13 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
   const { precision, onProgress, signal } = settings;
   const checkpoint = await openCheckpoint(pathOrId, settings);
   try {
-    const { name, config } = checkpoint;
+    const { name } = checkpoint;
     const identity = fingerprint(checkpoint);
+    const adapter = settings.adapter === undefined ? null : await readAdapter(settings.adapter);
+    const config = adapter === null ? checkpoint.config : adaptedConfig(checkpoint.config, adapter);
     const tokenizer = createTokenizer(checkpoint.tokenizer, config.vocabSize);
     const template = createChatTemplate(checkpoint.tokenizer);
-    const weights = await adapted(checkpoint.weights, settings.adapter);
+    const weights = adapter === null ? checkpoint.weights : withAdapter(checkpoint.weights, adapter);
     const engine = await createEngine(config, weights, {
       precision,
       ...(settings.threads !== undefined && { threads: settings.threads }),
@@ -52,11 +53,6 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
   } finally {
     await checkpoint.close();
   }
-}
-
-/** The weights with the adapter of that folder merged in. */
-async function adapted(weights: Weights, folder: string | undefined): Promise<Weights> {
-  return folder === undefined ? weights : withAdapter(weights, await readAdapter(folder));
 }
 
 /** What passes cost on this engine: from the cache folder, else measured on a sequence of its own. */

@@ -2,6 +2,7 @@
  * The numbers that training changes, each tensor with the two moments that AdamW keeps of it, and those that it leaves alone.
  * Knows no graph and no file.
  */
+import { CllmError } from "../error.ts";
 import { hash } from "../hash.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { type LoraSettings, loraTensors } from "../model/lora.ts";
@@ -40,18 +41,33 @@ export async function fullParameters(config: ModelConfig, weights: Weights): Pro
   return { trained, frozen: [], count: countOf(trained) };
 }
 
-/** A model's tensors as they are, and an adapter to be trained: A random, B zero, so that nothing has changed yet. */
+/**
+ * A model's tensors as they are, and an adapter to be trained: A random, B zero, so that nothing has changed yet; or the
+ * tensors of `start`, which has just those that the settings ask for.
+ */
 export async function loraParameters(
   config: ModelConfig,
   weights: Weights,
   lora: LoraSettings,
   seed: number,
+  start: readonly NamedTensor[] | null = null,
 ): Promise<Parameters> {
   const frozen: NamedTensor[] = [];
   for (const [name, shape] of expectedTensors(config)) frozen.push({ name, shape, data: await weights.read(name) });
   const trained = allocate([...loraTensors(config, lora)]);
+  const given = new Map(start?.map((tensor) => [tensor.name, tensor.data]));
   for (const [index, { name, shape, data }] of trained.entries()) {
-    if (name.endsWith(".lora_A.weight")) fillUniform(data, Math.sqrt(3 / (shape[1] ?? 1)), seed, index);
+    if (start !== null) {
+      const values = given.get(name);
+      if (values?.length === data.length) data.set(values);
+      else
+        throw new CllmError(
+          "bad-weights",
+          `the adapter to begin with has no ${name} of [${shape}]: it is for another model`,
+        );
+    }
+    if (start === null && name.endsWith(".lora_A.weight"))
+      fillUniform(data, Math.sqrt(3 / (shape[1] ?? 1)), seed, index);
   }
   return { trained, frozen, count: countOf(trained) };
 }

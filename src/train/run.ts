@@ -33,6 +33,8 @@ export interface TrainRun {
   readonly tokenizer: HuggingFaceTokenizerSource;
   /** Begin with random weights instead of `weights`. */
   readonly fromScratch: boolean;
+  /** Begin with this adapter instead of a fresh one: its tensors, of the settings' rank, alpha and targets. */
+  readonly start?: readonly NamedTensor[] | null | undefined;
   readonly source: ExampleSource;
   readonly heldOut: readonly HeldOut[];
   readonly settings: TrainSettings;
@@ -149,9 +151,15 @@ async function keepSettings({ folder, settings, identity }: TrainRun): Promise<v
   );
 }
 
-function startingParameters({ config, weights, settings, fromScratch }: TrainRun): Promise<Parameters> | Parameters {
+function startingParameters({
+  config,
+  weights,
+  settings,
+  fromScratch,
+  start = null,
+}: TrainRun): Promise<Parameters> | Parameters {
   const { lora, seed } = settings;
-  if (lora !== null) return loraParameters(config, weights, lora, seed);
+  if (lora !== null) return loraParameters(config, weights, lora, seed, start);
   return fromScratch ? randomParameters(config, seed) : fullParameters(config, weights);
 }
 
@@ -163,12 +171,12 @@ function merged({ trained, frozen }: Parameters, { lora }: TrainSettings): Itera
 /** A model directory, or for an adapter a PEFT directory. */
 async function writeWeights(folder: string, run: TrainRun, { trained }: Parameters): Promise<void> {
   const { config, tokenizer, settings, baseModel } = run;
-  const { lora } = settings;
+  const { lora, draftToken: draftTokenId } = settings;
   if (lora === null) {
     await writeHuggingFace(folder, { config, weights: memoryWeights(trained), tokenizer }, { overwrite: true });
     return;
   }
   const { rank, alpha } = lora;
-  const adapter = await adapterOf({ name: folder, baseModel, rank, alpha }, trained);
+  const adapter = await adapterOf({ name: folder, baseModel, rank, alpha, draftTokenId }, trained);
   await writeAdapter(folder, adapter, { overwrite: true });
 }

@@ -4,7 +4,6 @@
  * beside its results.
  */
 import * as z from "zod";
-import { CllmError } from "../error.ts";
 import { check } from "../generate/check.ts";
 import type { Fields } from "../generate/options.ts";
 import type { ModelConfig } from "../model/config.ts";
@@ -41,6 +40,7 @@ export interface TrainFields {
   readonly steps: number;
   readonly sequenceLength: number;
   readonly batch: number;
+  readonly keepTogether: number;
   readonly accumulate: number;
   readonly seed: number;
   readonly evaluateEvery: number;
@@ -118,6 +118,15 @@ export const trainFields: Fields<TrainFields> = {
     .default(512)
     .meta(say("tokens of a sequence, into which examples are packed", "tokens")),
   batch: count.max(256).default(1).meta(say("sequences in a pass")),
+  keepTogether: count
+    .max(1024)
+    .default(1)
+    .meta(
+      say(
+        "examples that stay in a row when the order is drawn, so that they can share a prompt's beginning",
+        "examples",
+      ),
+    ),
   accumulate: count.max(1024).default(1).meta(say("passes before each step")),
   seed: z
     .int()
@@ -144,13 +153,6 @@ export function trainSettings(
   options: { readonly [K in keyof TrainFields]?: TrainFields[K] | undefined },
 ): TrainSettings {
   const { loraRank, loraAlpha, loraTargets, ...rest } = check(schema, options, { what: "train" }) as TrainFields;
-  if (rest.draftToken !== undefined && loraRank > 0) {
-    throw new CllmError(
-      "usage",
-      `draftToken ${rest.draftToken} would be kept in the model's configuration, which an adapter has not; ` +
-        "train all weights, or leave it away",
-    );
-  }
   const alpha = loraAlpha ?? 2 * loraRank;
   return { ...rest, lora: loraRank === 0 ? null : { rank: loraRank, alpha, targets: loraTargets } };
 }

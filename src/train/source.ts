@@ -12,14 +12,23 @@ export interface ExampleSource {
   readonly size: number | null;
 }
 
-/** A list, each time round in another order. Throws a `RangeError` for an empty one. */
-export function shuffled(examples: readonly Example[], seed: number): ExampleSource {
+/**
+ * A list, each time round in another order, in which `together` examples that follow one another go on doing so; what is left
+ * over at the list's end comes last. Throws a `RangeError` for an empty one.
+ */
+export function shuffled(examples: readonly Example[], seed: number, together = 1): ExampleSource {
   const size = examples.length;
   if (size === 0) throw new RangeError("no examples to train on");
+  const groups = Math.floor(size / together);
   return {
     size,
-    example: (index) =>
-      examples[permuted(index % size, size, mix(seed ^ mix(Math.floor(index / size) + 1)))] as Example,
+    example(index) {
+      const place = index % size;
+      const group = Math.floor(place / together);
+      if (group >= groups) return examples[place] as Example;
+      const drawn = permuted(group, groups, mix(seed ^ mix(Math.floor(index / size) + 1)));
+      return examples[drawn * together + (place % together)] as Example;
+    },
   };
 }
 

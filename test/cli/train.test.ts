@@ -123,6 +123,50 @@ test("an adapter is a PEFT directory that generate takes", () => {
   expect({ status: said.status, stderr: said.stderr }).toEqual({ status: 0, stderr: "" });
 });
 
+describe("training that goes on with an adapter", () => {
+  const weights = (folder: string) => readFileSync(join(folder, "final", "adapter_model.safetensors"));
+  const [first, still, gaps] = ["lora-1", "lora-2", "lora-3"].map((name) => join(scratch, name)) as [
+    string,
+    string,
+    string,
+  ];
+  const on = ["train", ...source, ...sizes, "--from-adapter", join(first, "final")];
+
+  test("begins with its weights, and may teach it to see gaps, which generate then drafts", () => {
+    const begin = cllm("train", ...source, ...sizes, "--steps", "3", "--lora-rank", "2", "--out", first);
+    expect(begin.status).toBe(0);
+    const same = cllm(...on, "--steps", "1", "--learning-rate", "1e-30", "--out", still);
+    expect({ status: same.status, stderr: same.stderr }).toMatchObject({ status: 0 });
+    expect(weights(still).equals(weights(first))).toBe(true);
+    const taught = cllm(...on, "--objective", "consistency", "--draft-token", "1", "--steps", "2", "--out", gaps);
+    expect({ status: taught.status, stderr: taught.stderr }).toMatchObject({ status: 0 });
+    expect(weights(gaps).equals(weights(first))).toBe(false);
+    expect(JSON.parse(readFileSync(join(gaps, "final", "cllm.json"), "utf8"))).toEqual({ draft_token_id: 1 });
+    const passes = cllm(
+      "trajectory",
+      "the sun",
+      "--raw",
+      "--adapter",
+      join(gaps, "final"),
+      "--block-size",
+      "4",
+      "--json",
+    );
+    expect(passes.status).toBe(0);
+    expect(JSON.stringify(JSON.parse(passes.stdout))).toContain(",1,1,1]");
+  });
+
+  test.each([
+    [["--lora-rank", "3"], 2, /--lora-rank is 3, but .* has 2/],
+    [["--from-scratch"], 2, /--from-adapter or --from-scratch/],
+    [["--from-adapter", "nowhere"], 1, /nowhere is no adapter/],
+  ])("refuses %j", (flags, status, message) => {
+    const refused = cllm(...on, ...flags, "--steps", "1", "--out", join(scratch, "refused"));
+    expect(refused.stderr).toMatch(message);
+    expect(refused.status).toBe(status);
+  });
+});
+
 describe("consistency training", () => {
   const trajectories = join(scratch, "faq.parquet");
   const common = ["train", "--objective", "consistency", ...sizes, "--steps", "3"];

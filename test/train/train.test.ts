@@ -259,6 +259,25 @@ describe("the training graph", () => {
   });
 });
 
+test("examples that stay together come in a row, each once a round", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 9 }), fc.nat(), (size, together, seed) => {
+      const list = Array.from({ length: size }, (_, i) => ({
+        promptIds: Int32Array.of(i),
+        completionIds: Int32Array.of(0),
+      }));
+      const source = shuffled(list, seed, together);
+      for (const round of [0, 1]) {
+        const drawn = list.map((_, i) => source.example(round * size + i).promptIds[0] as number);
+        expect(drawn.toSorted((a, b) => a - b)).toEqual(list.map((_, i) => i));
+        for (const [i, place] of drawn.entries()) {
+          if (i % together !== 0) expect(place).toBe((drawn[i - 1] as number) + 1);
+        }
+      }
+    }),
+  );
+});
+
 test("every place of a permutation comes once, and each round has an order of its own", () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 300 }), fc.nat(), (size, key) => {

@@ -4,7 +4,14 @@
  */
 import { basename, resolve } from "node:path";
 import * as z from "zod";
-import { type Adapter, checkAdapterTarget, readAdapter, withAdapter, writeAdapter } from "../../checkpoint/adapter.ts";
+import {
+  type Adapter,
+  adaptedConfig,
+  checkAdapterTarget,
+  readAdapter,
+  withAdapter,
+  writeAdapter,
+} from "../../checkpoint/adapter.ts";
 import { modelCard } from "../../checkpoint/model-card.ts";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
 import { checkGgufTarget, writeGguf } from "../../checkpoint/write-gguf.ts";
@@ -112,7 +119,8 @@ async function write(
   { to, dtype, overwrite }: ExportSettings,
   terminal: Terminal,
 ): Promise<void> {
-  const { config, name, tokenizer } = checkpoint;
+  const { name, tokenizer } = checkpoint;
+  const config = adapter === null ? checkpoint.config : adaptedConfig(checkpoint.config, adapter);
   const weights = adapter === null ? checkpoint.weights : withAdapter(checkpoint.weights, adapter);
   const onWrite = (what: string, done: number, total: number): void =>
     terminal.progress({ stage: "write", what, done, total, unit: format === "onnx" ? "layers" : "tensors" });

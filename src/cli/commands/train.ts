@@ -3,6 +3,7 @@
  * wrong with model, data and settings is found out before the first step. The work itself is in `train/`.
  */
 import * as z from "zod";
+import { adaptedConfig, readAdapter, withAdapter } from "../../checkpoint/adapter.ts";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
 import { CllmError } from "../../error.ts";
 import type { Fields } from "../../generate/options.ts";
@@ -26,12 +27,14 @@ import { type DataSettings, dataFields, datasetOptions } from "../data-fields.ts
 import { formatDuration, formatTable } from "../format.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
 import { chooseModel } from "../model.ts";
+import { startOf } from "../start-adapter.ts";
 import type { Terminal } from "../terminal.ts";
 
 interface OwnSettings {
   readonly out: string;
   readonly trajectories: string | undefined;
   readonly fromScratch: boolean;
+  readonly fromAdapter: string | undefined;
   readonly heldOut: number;
 }
 type Settings = OwnSettings & DataSettings & TrainFields;
@@ -47,6 +50,10 @@ const ownFields: Fields<OwnSettings> = {
     .boolean()
     .default(false)
     .meta({ description: "begin with random weights, of the model's sizes and tokenizer" }),
+  fromAdapter: z.string().min(1).optional().meta({
+    description: "go on with this PEFT adapter, whose rank, alpha and matrices stay as they are",
+    placeholder: "folder",
+  }),
   heldOut: z
     .int()
     .min(0)
@@ -75,7 +82,9 @@ export const trainModel: Command = defineCommand<Settings>({
     const fields = Object.fromEntries(
       Object.keys(trainFields).map((key) => [key, settings[key as keyof TrainFields]]),
     ) as Partial<TrainFields>;
-    const resolved = trainSettings(fields);
+    const start =
+      settings.fromAdapter === undefined ? null : startOf(await readAdapter(settings.fromAdapter), settings);
+    const resolved = trainSettings({ ...fields, ...start?.lora });
     const { offline, revision, cacheDir } = settings;
     const checkpoint = await openCheckpoint(chooseModel(settings.model), {
       ...{ offline, revision, cacheDir },
@@ -93,20 +102,23 @@ export const trainModel: Command = defineCommand<Settings>({
           `${lengths.tooLong} of ${found.examples.length} examples are longer than a sequence and left out`,
         );
       }
+      if (start !== null) withAdapter(checkpoint.weights, start.adapter); // throws where it is for another model
       const run: TrainRun = {
         folder: settings.out,
-        config: checkpoint.config,
+        config: start === null ? checkpoint.config : adaptedConfig(checkpoint.config, start.adapter),
         weights: checkpoint.weights,
         tokenizer:
           checkpoint.tokenizer.kind === "huggingface"
             ? checkpoint.tokenizer
             : toHuggingFaceTokenizer(checkpoint.tokenizer, checkpoint.config),
         fromScratch: settings.fromScratch,
-        source: shuffled(training, resolved.seed),
+        start: start?.tensors,
+        source: shuffled(training, resolved.seed, resolved.keepTogether),
         heldOut,
         settings: resolved,
         identity: {
           ...found.identity,
+          ...(start === null ? {} : { fromAdapter: start.adapter.name }),
           fromScratch: settings.fromScratch,
           heldOut: heldOut.length,
           model: checkpoint.name,
