@@ -104,6 +104,7 @@ export async function* auto(
   }
 
   accounts.open();
+  yield await text.prefill();
   while (text.unfinished()) {
     const most = Math.min(blockSize, text.left);
     drafts.offer(text.tokens, most - 1);
@@ -117,13 +118,15 @@ export async function* auto(
       fill(trunk, kept + 1, text.tokens);
     } else if (draft) trunk.set(draft.subarray(0, rows - 1), 1);
     const next = await text.run(trunk); // (m,) next[i] follows trunk[i]
-    const k = settledBy(trunk, next);
+    const settled = settledBy(trunk, next);
+    const iteration = text.accept(next.subarray(0, settled), rows, rows, next.subarray(settled));
 
+    const k = iteration.accepted.length; // guesses beyond the text's end are no better than wrong ones
     for (let i = 1; i <= Math.min(k, kept); i++) window?.observe(i - 1, i < k);
     drafts.learn(next.subarray(0, k), trunk.subarray(k), next.subarray(k));
     accounts.book(1 + loss[rows]!, k);
     guesses = rows - k;
     refined.set(next.subarray(k));
-    yield text.accept(next.subarray(0, k), rows, rows, next.subarray(k));
+    yield iteration;
   }
 }

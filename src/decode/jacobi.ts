@@ -2,8 +2,7 @@
  * Jacobi decoding: greedy decoding of n tokens is the triangular system y_i = argmax p(· | x, y_<i); guess all of them,
  * update all in one pass, y(j+1)_i = argmax p(· | x, y(j)_<i), and keep the guesses that the pass itself confirms
  * (arXiv:2403.00835, section 3.1). At least one token per pass is right, so it never takes more passes than
- * autoregressive decoding. Blocks follow one another as in Gauss-Seidel, or overlap in a sliding window. The first guesses
- * ride behind the prompt, so that a pass over it refines them already.
+ * autoregressive decoding. Blocks follow one another as in Gauss-Seidel, or overlap in a sliding window.
  */
 import type { Session, TokenIds } from "../runtime/session.ts";
 import { type DraftPolicy, ownDraft } from "./drafts.ts";
@@ -30,11 +29,12 @@ export async function* jacobi(
   const block = new Int32Array(blockSize);
   let size = blockSize; // tokens in flight: the last accepted one, and guesses after it
   let guesses = 0; // of them kept from the pass before
+  yield await text.prefill(); // without guesses: CLLMs learn to guess behind a token of the answer
   while (text.unfinished()) {
     const trunk = block.subarray(0, Math.min(size, text.left)); // (m,)
     trunk[0] = text.last;
     fill(trunk, Math.min(guesses + 1, trunk.length), text.tokens);
-    const next = await text.run(trunk); // (m,) next[i] follows trunk[i]; the first pass reads the prompt, too
+    const next = await text.run(trunk); // (m,) next[i] follows trunk[i]
     const k = settledBy(trunk, next);
     guesses = next.length - k;
     block.set(next.subarray(k), 1); // every guess behind the settled ones is refined

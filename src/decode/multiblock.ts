@@ -44,6 +44,7 @@ export async function* multiblock(
   let guesses = 0; // kept from the pass before
   let active = 1; // blocks in flight
   let done = 0; // settled tokens of the first of them
+  yield await text.prefill();
   while (text.unfinished()) {
     const trunk = chain.subarray(0, Math.min(active * blockSize - done, text.left)); // (m,)
     trunk[0] = text.last;
