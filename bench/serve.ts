@@ -10,10 +10,12 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { load } from "../src/generate/load.ts";
 import type { GenerateOptions } from "../src/generate/types.ts";
+import { readHeldOut } from "../src/tasks/text-to-sql/held-out.ts";
 import { flags, median, modelPath, quantile, report } from "./conditions.ts";
 
 const settings = flags({
   ...{ clients: 64, seconds: 60, prompts: 32, "max-new-tokens": 32, parallel: 4, threads: 2, decoder: "auto" },
+  ...{ batch: 0, "held-out": "" },
   ...{ pairs: 20, throughput: 40, requests: 5000, fuzz: 10_000, seed: 0 },
 });
 const HANG_MS = 30_000;
@@ -22,9 +24,10 @@ if (!existsSync(main)) throw new Error("no dist/: run npm run build first");
 
 const maxNewTokens = settings["max-new-tokens"];
 const decoder = settings.decoder as NonNullable<GenerateOptions["decoder"]>;
-/** Requests that differ; every third is sampled. */
+/** Requests that differ, those of a file of held-out questions where one is named; every third is sampled. */
+const rows = settings["held-out"] === "" ? [] : await readHeldOut(settings["held-out"]);
 const asked = Array.from({ length: settings.prompts }, (_, i) => ({
-  prompt: `Question ${i}: what are ${i} and ${7 * i + 3} together? Answer:`,
+  prompt: rows[i]?.prompt ?? `Question ${i}: what are ${i} and ${7 * i + 3} together? Answer:`,
   temperature: i % 3 === 2 ? 0.8 : 0,
   seed: settings.seed + i,
 }));
@@ -55,7 +58,8 @@ const bodies = fc.sample(
 async function start(): Promise<{ readonly url: string; readonly child: ChildProcess }> {
   const { parallel, threads } = settings;
   const numbers = ["--port", "0", "--parallel", String(parallel), "--threads", String(threads), "--max-queue", "1024"];
-  const args = [main, "serve", "--json", "--quiet", "--model", `m=${modelPath()}`, ...numbers];
+  const how = settings.batch ? ["--batch"] : [];
+  const args = [main, "serve", "--json", "--quiet", "--model", `m=${modelPath()}`, ...numbers, ...how];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   const [line] = (await once(child.stdout!, "data")) as [Buffer];
   return { url: (JSON.parse(line.toString()) as { readonly url: string }).url, child };

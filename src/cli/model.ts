@@ -29,10 +29,14 @@ export function chooseModel(given: string | undefined): string {
 }
 
 /** Loads the model that the settings name, with progress bars. */
-export async function loadModel(settings: Common, terminal: Terminal): Promise<LanguageModel> {
+export async function loadModel(
+  settings: Common,
+  terminal: Terminal,
+  { slots }: { readonly slots?: number } = {},
+): Promise<LanguageModel> {
   const { precision, threads, offline, revision, cacheDir, adapter } = settings;
   const { load } = await import("../generate/load.ts"); // with ONNX Runtime, which help and info do without
-  const options = { precision, threads, offline, revision, cacheDir, adapter };
+  const options = { precision, threads, offline, revision, cacheDir, adapter, slots };
   const model = await load(chooseModel(settings.model), {
     ...options,
     onProgress: terminal.progress,

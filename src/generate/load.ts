@@ -35,6 +35,7 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
     const engine = await createEngine(config, weights, {
       precision,
       ...(settings.threads !== undefined && { threads: settings.threads }),
+      slots: settings.slots ?? 1,
       ...(signal && { signal }),
       onProgress: (stage, what, done, total) =>
         onProgress?.({ stage, what, done, total, unit: stage === "quantize" ? "layers" : "graphs" }),

@@ -19,7 +19,7 @@ export type Request = Checked<GenerateOptions, "prompt" | "messages" | "blockSiz
 export type DecodingSettings = Omit<Request, keyof Sampling | "prompt" | "messages" | "signal">;
 export type LoadSettings = Checked<
   LoadOptions,
-  "threads" | "offline" | "revision" | "cacheDir" | "adapter" | "token" | "keep" | "onProgress" | "signal"
+  "threads" | "offline" | "revision" | "cacheDir" | "adapter" | "token" | "keep" | "slots" | "onProgress" | "signal"
 >;
 
 export const messagesSchema: z.ZodType<readonly Message[]> = z
@@ -88,7 +88,7 @@ const requestFields: Fields<Request> = {
 /** A request, checked for form. What depends on the model (ids, context length) is checked against the model. */
 export const requestSchema: z.ZodType<Request> = z.strictObject(requestFields);
 
-export const loadFields: Fields<Omit<LoadSettings, "token" | "keep" | "onProgress" | "signal">> = {
+export const loadFields: Fields<Omit<LoadSettings, "token" | "keep" | "slots" | "onProgress" | "signal">> = {
   precision: z
     .enum(PRECISIONS)
     .default("int8")
@@ -117,6 +117,7 @@ const allLoadFields: Fields<LoadSettings> = {
   ...loadFields,
   token: z.string().min(1).optional(),
   keep: z.int().min(0).max(1024).optional(),
+  slots: z.int().min(1).max(64).optional(),
   onProgress: z
     .custom<NonNullable<LoadOptions["onProgress"]>>((value) => typeof value === "function", "a function")
     .optional(),

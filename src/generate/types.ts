@@ -36,6 +36,8 @@ export interface LoadOptions {
   readonly token?: string | undefined;
   /** Sequences whose KV caches are kept after their requests, for prompts that go on from them. Default: 1. */
   readonly keep?: number | undefined;
+  /** Requests whose passes run together where they are asked for at once. With more than 1, weights are in memory twice. Default: 1. */
+  readonly slots?: number | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }

@@ -16,13 +16,19 @@ export interface Value {
 
 /** A size, or the name of one that varies from run to run. */
 export type Dimension = number | string;
-export type Attribute = number | string | readonly number[] | { readonly float: number };
+export type Attribute = number | string | readonly number[] | { readonly float: number } | { readonly graph: Subgraph };
 export type TensorData = Float32Array | Uint16Array | BigInt64Array | Int32Array | Int8Array | Uint8Array;
 
 /** Bytes of a big constant, kept outside the encoded model under `path`. */
 export interface ExternalData {
   readonly path: string;
   readonly data: Uint8Array;
+}
+
+/** Nodes that run only where a node of the graph around them says so. They read values of that graph by their names. */
+export interface Subgraph {
+  readonly nodes: readonly GraphNode[];
+  readonly outputs: readonly Value[];
 }
 
 /** A node as it was made: what it is called, what it reads and what it writes. */
@@ -46,7 +52,7 @@ const MICROSOFT_OPSET = 1;
 const EXTERNAL_FROM_BYTES = 1024;
 
 export class Graph {
-  readonly #nodes: GraphNode[] = [];
+  #nodes: GraphNode[] = [];
   readonly #initializers: Message[] = [];
   readonly #inputs: Message[] = [];
   readonly #outputs: Message[] = [];
@@ -135,6 +141,28 @@ export class Graph {
     return values;
   }
 
+  /**
+   * What one of two branches gives, by a bool scalar: only its nodes run. Both give as many values, which may be of different
+   * sizes. Inputs and constants that a branch declares belong to the graph as a whole.
+   */
+  either(condition: Value, then: () => readonly Value[], otherwise: () => readonly Value[]): Value[] {
+    const branch = (build: () => readonly Value[]): Subgraph => {
+      const around = this.#nodes;
+      this.#nodes = [];
+      try {
+        const outputs = build().map((value) => this.op("Identity", [value])); // a branch gives values of its own
+        return { nodes: this.#nodes, outputs };
+      } finally {
+        this.#nodes = around;
+      }
+    };
+    const [yes, no] = [branch(then), branch(otherwise)];
+    if (yes.outputs.length !== no.outputs.length) {
+      throw new RangeError(`one branch gives ${yes.outputs.length} values, the other ${no.outputs.length}`);
+    }
+    return this.ops("If", [condition], yes.outputs.length, { then_branch: { graph: yes }, else_branch: { graph: no } });
+  }
+
   /** The model's bytes, with the big constants beside them. The graph can be dropped afterwards. */
   encode(): EncodedModel {
     const graph = new Message().string(2, "cllm");
@@ -170,6 +198,13 @@ function encodeNode({ type, inputs, outputs, attributes }: GraphNode, index: num
   return node;
 }
 
+function encodeSubgraph(name: string, { nodes, outputs }: Subgraph): Message {
+  const graph = new Message().string(2, name);
+  for (const [index, node] of nodes.entries()) graph.message(1, encodeNode(node, index));
+  for (const output of outputs) graph.message(12, new Message().string(1, output.name)); // of the type that it comes to
+  return graph;
+}
+
 function dtypeOf(data: TensorData): DType {
   if (data instanceof Float32Array) return "float32";
   if (data instanceof BigInt64Array) return "int64";
@@ -184,6 +219,7 @@ function attributeOf(name: string, value: Attribute): Message {
   if (typeof value === "string") return message.bytes(4, new TextEncoder().encode(value)).int(20, 3);
   if (typeof value === "number") return message.int(3, value).int(20, 2);
   if ("float" in value) return message.float(2, value.float).int(20, 1);
+  if ("graph" in value) return message.message(6, encodeSubgraph(name, value.graph)).int(20, 5);
   for (const item of value) message.int(8, item);
   return message.int(20, 7);
 }

@@ -10,6 +10,10 @@
  * Outputs:
  *   next (1, H) int64 · logits (1, H, V) and, in low precisions, logit_scale (1, H, 1) to multiply them by
  *   rows (2 * layers, kvHeads, S, headSize) float32: what to append to the cache
+ *
+ * A graph of several slots runs passes of as many sequences together, or of fewer: S tokens in all, of which slot s has those from
+ * `from:s` to `to:s` (1) int64, where `used:s` () bool. It has all that is said of a sequence above for itself, bias:s, total:s and
+ * so on. Matrices see all rows at once; attention is each sequence's own. Instead of head_from there is head_rows (H) int64.
  */
 import { CllmError } from "../error.ts";
 import type { EncodedModel, Value } from "../graph/graph.ts";
@@ -23,7 +27,25 @@ import { headNorm, transformer } from "./transformer.ts";
 export interface DecodeGraphOptions {
   /** Called before each layer is built, with layers done so far. */
   readonly onLayer?: (done: number) => void;
+  /** Sequences that one pass can run together. Default: 1. */
+  readonly slots?: number;
 }
+
+/** What belongs to one sequence of a pass. */
+interface Slot {
+  /** Of a name that the slots have in common, this one's. */
+  readonly nameOf: (name: string) => string;
+  readonly bias: Value;
+  readonly lastSlot: Value;
+  readonly total: Value;
+  readonly newFrom: Value;
+  readonly newTo: Value;
+  /** Which of the pass's rows are its own; null where all are. */
+  readonly own: { readonly used: Value; readonly from: Value; readonly to: Value } | null;
+}
+
+/** What a slot's own input is called. */
+export const slotName = (name: string, slot: number): string => `${name}:${slot}`;
 
 /** Attention takes heads of a multiple of this many channels. */
 const HEAD_STEP = 16;
@@ -35,7 +57,7 @@ export async function decodeGraph(
   config: ModelConfig,
   weights: LayeredWeights,
   products: Products,
-  { onLayer }: DecodeGraphOptions = {},
+  { onLayer, slots: count = 1 }: DecodeGraphOptions = {},
 ): Promise<EncodedModel> {
   const { layers, heads, kvHeads, headSize, vocabSize, contextLength } = config;
   if (headSize % HEAD_STEP !== 0 || headSize > LARGEST_HEAD) {
@@ -45,12 +67,22 @@ export async function decodeGraph(
   const graph = products.graph;
   const ids = graph.input("ids", "int64", [1, "S"]);
   const positions = graph.input("positions", "int64", [1, "S"]);
-  const bias = graph.input("bias", "float32", [1, 1, "S", "total"]);
-  const lastSlot = graph.input("last_slot", "int32", [1]);
-  const total = graph.input("total", "int32", [1]);
-  const newFrom = graph.input("new_from", "int64", [1]);
-  const newTo = graph.input("new_to", "int64", [1]);
-  const headFrom = graph.input("head_from", "int64", [1]);
+  const slots = Array.from({ length: count }, (_, index): Slot => {
+    const nameOf = (name: string): string => (count === 1 ? name : slotName(name, index));
+    const [rows, places] = count === 1 ? ["S", "total"] : [nameOf("S"), nameOf("places")];
+    const one = (name: string, dtype: "int32" | "int64"): Value => graph.input(nameOf(name), dtype, [1]);
+    return {
+      nameOf,
+      bias: graph.input(nameOf("bias"), "float32", [1, 1, rows, places]),
+      ...{ lastSlot: one("last_slot", "int32"), total: one("total", "int32") },
+      ...{ newFrom: one("new_from", "int64"), newTo: one("new_to", "int64") },
+      own:
+        count === 1
+          ? null
+          : { used: graph.input(nameOf("used"), "bool", []), from: one("from", "int64"), to: one("to", "int64") },
+    };
+  });
+  const head = graph.input(count === 1 ? "head_from" : "head_rows", "int64", [count === 1 ? 1 : "H"]);
   const places = contextLength + 1; // one more for a row that only pads a pass
   const rope = ropeTables(config, places);
   const cos = graph.constant(rope.cos, [places, headSize / 2]);
@@ -61,10 +93,6 @@ export async function decodeGraph(
   /** Attention over cache and pass; x is normalized, `(1, S, D)`. */
   const attention = (x: Value, layer: LayerWeights, index: number): Value => {
     const qkv = products.apply(x, layer.qkv, "qkv");
-    const past = [0, 1].map((i) => graph.input(`past_${2 * index + i}`, "float32", [1, kvHeads, "C", headSize])) as [
-      Value,
-      Value,
-    ];
     let inputs: (Value | null)[] = [qkv, null, null]; // (1, S, (heads + 2 * kvHeads) * headSize)
     if (layer.queryNorm !== null && layer.keyNorm !== null) {
       const sizes = graph.integers(heads * headSize, kvHeads * headSize, kvHeads * headSize);
@@ -73,22 +101,49 @@ export async function decodeGraph(
       const keyNorm = graph.constant(layer.keyNorm, [headSize]);
       inputs = [headNorm(graph, config, q, queryNorm, heads), headNorm(graph, config, k, keyNorm, kvHeads), v];
     }
-    const [out, keys, values] = graph.ops(
-      "GroupQueryAttention",
-      [...inputs, ...past, lastSlot, total, cos, sin, positions, bias],
-      3,
-      { num_heads: heads, kv_num_heads: kvHeads, do_rotary: 1, local_window_size: window },
-    ) as [Value, Value, Value];
-    for (const cache of [keys, values]) {
-      newRows.push(graph.op("Slice", [cache, newFrom, newTo, graph.integers(2)])); // (1, kvHeads, S, headSize)
-    }
-    return products.apply(out, layer.output, "output");
+    const bySlot = slots.map((slot) => attend(inputs, slot, index)); // output, new keys, new values
+    const [out, keys, values] = count === 1 ? bySlot[0]! : ([0, 1, 2] as const).map((i) => joined(bySlot, i));
+    newRows.push(keys as Value, values as Value);
+    return products.apply(out as Value, layer.output, "output");
   };
+
+  /** Attention of one sequence to its cache and its own rows: what it gives, and the keys and values of these rows. */
+  const attend = (inputs: readonly (Value | null)[], slot: Slot, index: number): readonly Value[] => {
+    const { bias, lastSlot, total, newFrom, newTo, own, nameOf } = slot;
+    const past = [0, 1].map((i) =>
+      graph.input(nameOf(`past_${2 * index + i}`), "float32", [1, kvHeads, nameOf("C"), headSize]),
+    );
+    const ofOwn = (value: Value | null): Value | null =>
+      value === null || own === null ? value : graph.op("Slice", [value, own.from, own.to, graph.integers(1)]);
+    const run = (): readonly Value[] => {
+      const rest = [lastSlot, total, cos, sin, ofOwn(positions), bias];
+      const [out, ...caches] = graph.ops("GroupQueryAttention", [...inputs.map(ofOwn), ...past, ...rest], 3, {
+        ...{ num_heads: heads, kv_num_heads: kvHeads, do_rotary: 1, local_window_size: window },
+      }) as [Value, Value, Value];
+      const added = caches.map((cache) => graph.op("Slice", [cache, newFrom, newTo, graph.integers(2)]));
+      return [out, ...added]; // (1, S, heads * headSize), twice (1, kvHeads, S, headSize)
+    };
+    if (own === null) return run();
+    const nothing = (...shape: number[]): Value => graph.constant(new Float32Array(0), shape);
+    const none = [nothing(1, 0, heads * headSize), nothing(1, kvHeads, 0, headSize), nothing(1, kvHeads, 0, headSize)];
+    return graph.either(own.used, run, () => none);
+  };
+
+  /** One output of all slots, row by row: keys and values have their rows in the third dimension. */
+  const joined = (parts: readonly (readonly Value[])[], output: 0 | 1 | 2): Value =>
+    graph.op(
+      "Concat",
+      parts.map((part) => part[output] as Value),
+      { axis: output === 0 ? 1 : 2 },
+    );
 
   const parts = constantParts(config, weights, products, attention, onLayer);
   let x = await transformer(config, parts, products.embed(ids, await weights.embedding())); // (1, S, D)
   onLayer?.(layers);
-  x = graph.op("Slice", [x, headFrom, graph.integers(2 ** 31), graph.integers(1)]); // (1, H, D)
+  x =
+    count === 1
+      ? graph.op("Slice", [x, head, graph.integers(2 ** 31), graph.integers(1)])
+      : graph.op("Gather", [x, head], { axis: 1 }); // (1, H, D)
   const { logits, scale, next } = products.head(x, await weights.head());
   graph.output(next, "next", "int64", [1, "H"]);
   graph.output(logits, "logits", "float32", [1, "H", vocabSize]);

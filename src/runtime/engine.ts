@@ -11,7 +11,8 @@ import type { Precision } from "../model/precision.ts";
 import { productsFor, WHOLE_WEIGHTS } from "../model/products.ts";
 import type { Weights } from "../model/weights.ts";
 import { openSession } from "./onnx-session.ts";
-import { compile } from "./ort.ts";
+import { compile, type Program } from "./ort.ts";
+import { single, together } from "./pass-runner.ts";
 import { bytesSaturate } from "./saturation.ts";
 import type { Session } from "./session.ts";
 
@@ -22,6 +23,11 @@ export interface EngineOptions {
   /** Called as layers are prepared and while the engine compiles: for progress bars. */
   readonly onProgress?: (stage: "quantize" | "compile", what: string, done: number, total: number) => void;
   readonly signal?: AbortSignal;
+  /**
+   * Sequences whose passes may run together, where they are asked for in the same round of the event loop. With more than one, the
+   * weights are in memory twice. Default: 1.
+   */
+  readonly slots?: number;
   /** See `ProductOptions`. */
   readonly wholeWeights?: number;
 }
@@ -47,33 +53,47 @@ export function defaultThreads(): number {
 export async function createEngine(
   config: ModelConfig,
   weights: Weights,
-  { precision, threads = defaultThreads(), onProgress, signal, wholeWeights = WHOLE_WEIGHTS }: EngineOptions,
+  { precision, threads = defaultThreads(), onProgress, signal, slots = 1, wholeWeights = WHOLE_WEIGHTS }: EngineOptions,
 ): Promise<Engine> {
   const saturates = precision === "int8" && (await bytesSaturate());
-  const graph = new Graph();
-  const products = productsFor(precision, graph, { tiedHead: config.tiedHead, saturates, wholeWeights });
-  const encoded = await decodeGraph(config, layeredWeights(config, weights), products, {
-    onLayer(done) {
-      if (signal?.aborted) throw new CllmError("aborted", "loading the model was aborted", { cause: signal.reason });
-      onProgress?.("quantize", `layer ${done}`, done, config.layers);
-    },
-  });
-  onProgress?.("compile", "graph", 0, 1);
-  const program = await compile(encoded, { threads });
-  onProgress?.("compile", "graph", 1, 1);
+  const compiled = async (count: number): Promise<Program> => {
+    const graph = new Graph();
+    const products = productsFor(precision, graph, { tiedHead: config.tiedHead, saturates, wholeWeights });
+    const encoded = await decodeGraph(config, layeredWeights(config, weights), products, {
+      slots: count,
+      onLayer(done) {
+        if (signal?.aborted) throw new CllmError("aborted", "loading the model was aborted", { cause: signal.reason });
+        onProgress?.("quantize", `layer ${done}`, done, config.layers);
+      },
+    });
+    onProgress?.("compile", "graph", 0, 1);
+    const program = await compile(encoded, { threads });
+    onProgress?.("compile", "graph", 1, 1);
+    return program;
+  };
+  const programs = [await compiled(1)];
+  let runner = single(programs[0]!);
+  if (slots > 1) {
+    const several = await compiled(slots).catch(async (error: unknown) => {
+      await programs[0]!.release();
+      throw error;
+    });
+    programs.push(several);
+    runner = together(several, config, slots, runner);
+  }
 
   let disposed = false;
   const dispose = async (): Promise<void> => {
     if (disposed) return;
     disposed = true;
-    await program.release();
+    for (const program of programs) await program.release();
   };
   return {
     config,
     precision,
     session() {
       if (disposed) throw new CllmError("disposed", "this model was disposed: load it again");
-      return openSession(program, config);
+      return openSession(runner, config);
     },
     dispose,
     [Symbol.asyncDispose]: dispose,

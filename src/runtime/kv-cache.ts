@@ -48,12 +48,12 @@ export class KvCache {
   }
 
   /**
-   * Write the first `keep` of a pass's `count` new rows, `(2 * layers, kvHeads, count, headSize)`, at slot `at`.
+   * Write `keep` of the `count` new rows of a pass, `(2 * layers, kvHeads, count, headSize)`, from row `first` on, at slot `at`.
    */
-  append(rows: Float32Array, count: number, keep: number, at: number): void {
+  append(rows: Float32Array, count: number, first: number, keep: number, at: number): void {
     const { kvHeads, headSize } = this.#shape;
     const block = count * headSize;
-    let start = 0;
+    let start = first * headSize;
     for (const buffer of this.buffers) {
       for (let head = 0; head < kvHeads; head++, start += block) {
         buffer.set(rows.subarray(start, start + keep * headSize), (head * this.capacity + at) * headSize);

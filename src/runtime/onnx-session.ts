@@ -1,6 +1,6 @@
 /**
- * One sequence on a compiled model: turns a pass over token ids into feeds, and the results into next tokens and cache
- * rows. Knows how a decode graph is fed (see `model/decode-graph.ts`), not what it computes.
+ * One sequence on a compiled model: cuts what it is to run into passes, and turns their results into next tokens and cache
+ * rows. Knows what a pass is, and neither how it is run nor what is computed.
  *
  * Two rules keep every row bit for bit the same, whatever the other rows of its pass are:
  * - no product over a single row, because the engine's kernels for one row round differently: a pass of one token is
@@ -10,16 +10,8 @@
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { KvCache } from "./kv-cache.ts";
-import {
-  type Feeds,
-  float32Data,
-  float32Tensor,
-  int32Tensor,
-  int64Data,
-  int64Tensor,
-  type Program,
-  type Tensor,
-} from "./ort.ts";
+import { float32Tensor, type Tensor } from "./ort.ts";
+import type { Pass, PassResults, PassRunner } from "./pass-runner.ts";
 import type { Forest, Session, TokenIds } from "./session.ts";
 
 /** Rows of one run of the graph: the logits of this many are in memory at once. */
@@ -31,25 +23,25 @@ const HEAD_ROWS = 2;
 /** Added to the attention scores of slots that a row must not see. */
 const HIDDEN = -1e9;
 
-export function openSession(program: Program, config: ModelConfig): Session {
-  return new OnnxSession(program, config);
+export function openSession(runner: PassRunner, config: ModelConfig): Session {
+  return new OnnxSession(runner, config);
 }
 
 class OnnxSession implements Session {
   readonly vocabSize: number;
   readonly contextLength: number;
   readonly draftToken: number | undefined;
-  readonly #program: Program;
+  readonly #runner: PassRunner;
   readonly #config: ModelConfig;
   readonly #cache: KvCache;
-  #cacheFeeds: Feeds = {};
+  #cacheTensors: readonly Tensor[] = [];
   #zeros = new Float32Array(0); // the bias of a chain
   #length = 0;
   #busy = false;
   #disposed = false;
 
-  constructor(program: Program, config: ModelConfig) {
-    this.#program = program;
+  constructor(runner: PassRunner, config: ModelConfig) {
+    this.#runner = runner;
     this.#config = config;
     this.vocabSize = config.vocabSize;
     this.contextLength = config.contextLength;
@@ -64,8 +56,8 @@ class OnnxSession implements Session {
 
   async forward(tokens: TokenIds, forest?: Forest): Promise<TokenIds> {
     const next = new Int32Array(tokens.length);
-    for await (const { results, rows, at } of this.#passes(tokens, forest, ["next"])) {
-      next.set(int64Data(results["next"]!).subarray(0, rows), at);
+    for await (const { results, rows, at } of this.#passes(tokens, forest)) {
+      next.set(results.next.subarray(0, rows), at);
     }
     return next;
   }
@@ -73,10 +65,10 @@ class OnnxSession implements Session {
   async prefill(tokens: TokenIds, rows: number): Promise<TokenIds> {
     const from = tokens.length - rows;
     const next = new Int32Array(rows);
-    for await (const { results, rows: run, at, headFrom } of this.#passes(tokens, undefined, ["next"], from)) {
+    for await (const { results, rows: run, at, headFrom } of this.#passes(tokens, undefined, { wanted: from })) {
       const first = Math.max(from, at + headFrom); // of those that the chunk has, as an index into `tokens`
       if (first >= at + run) continue;
-      next.set(int64Data(results["next"]!).subarray(first - at - headFrom, run - headFrom), first - from);
+      next.set(results.next.subarray(first - at - headFrom, run - headFrom), first - from);
     }
     return next;
   }
@@ -84,14 +76,13 @@ class OnnxSession implements Session {
   async logits(tokens: TokenIds, forest?: Forest): Promise<Float32Array> {
     const width = this.vocabSize;
     const all = new Float32Array(tokens.length * width);
-    const outputs = this.#program.outputs.includes("logit_scale") ? ["logits", "logit_scale"] : ["logits"];
-    for await (const { results, rows, at } of this.#passes(tokens, forest, outputs)) {
+    for await (const { results, rows, at } of this.#passes(tokens, forest, { logits: true })) {
       const part = all.subarray(at * width, (at + rows) * width);
-      part.set(float32Data(results["logits"]!).subarray(0, rows * width));
-      const scales = results["logit_scale"];
-      if (scales === undefined) continue;
+      part.set((results.logits as Float32Array).subarray(0, rows * width));
+      const { scales } = results;
+      if (scales === null) continue;
       for (let row = 0; row < rows; row++) {
-        const scale = float32Data(scales)[row] as number;
+        const scale = scales[row] as number;
         for (let i = row * width; i < (row + 1) * width; i++) part[i] = (part[i] as number) * scale;
       }
     }
@@ -109,7 +100,7 @@ class OnnxSession implements Session {
   async dispose(): Promise<void> {
     this.#disposed = true;
     this.#cache.release();
-    this.#cacheFeeds = {};
+    this.#cacheTensors = [];
     this.#zeros = new Float32Array(0);
   }
 
@@ -118,16 +109,15 @@ class OnnxSession implements Session {
   }
 
   /**
-   * Run the tokens in one pass, or a long chain in several, fetching `outputs`. Yields each pass's results with the
-   * number of its tokens and the index of its first. Only tokens from index `wanted` on go on to the vocabulary, and some
+   * Run the tokens in one pass, or a long chain in several. Yields each pass's results with the number of its tokens and
+   * the index of its first. Only tokens from index `wanted` on go on to the vocabulary, and some
    * before them, from the pass's row `headFrom` on.
    */
   async *#passes(
     tokens: TokenIds,
     forest: Forest | undefined,
-    outputs: readonly string[],
-    wanted = 0,
-  ): AsyncGenerator<{ results: Record<string, Tensor>; rows: number; at: number; headFrom: number }, void, void> {
+    { wanted = 0, logits = false }: { readonly wanted?: number; readonly logits?: boolean } = {},
+  ): AsyncGenerator<{ results: PassResults; rows: number; at: number; headFrom: number }, void, void> {
     this.#check(tokens, forest);
     this.#busy = true;
     const start = this.#length;
@@ -138,8 +128,9 @@ class OnnxSession implements Session {
         const trunk = forest === undefined ? part.length : trunkLength(forest);
         const padded = pad(part);
         const headFrom = Math.max(0, Math.min(wanted - at, part.length - HEAD_ROWS));
-        const results = await this.#program.run(this.#feeds(padded, forest, headFrom), [...outputs, "rows"]);
-        this.#cache.append(float32Data(results["rows"]!), padded.length, trunk, this.#length);
+        const results = await this.#runner.run(this.#pass(padded, forest, headFrom), logits);
+        if (this.#disposed) throw disposed();
+        this.#cache.append(results.rows, results.count, results.first, trunk, this.#length);
         this.#length += trunk;
         yield { results, rows: part.length, at, headFrom };
       }
@@ -152,7 +143,7 @@ class OnnxSession implements Session {
   }
 
   #check(tokens: TokenIds, forest: Forest | undefined): void {
-    if (this.#disposed) throw new CllmError("disposed", "this session was disposed: open a new one");
+    if (this.#disposed) throw disposed();
     if (this.#busy) throw new CllmError("bad-input", "a pass is running on this session: await it before the next");
     if (tokens.length === 0) throw new CllmError("bad-input", "no tokens to run: pass at least one");
     for (const id of tokens) {
@@ -181,7 +172,7 @@ class OnnxSession implements Session {
     }
   }
 
-  #feeds(tokens: TokenIds, forest: Forest | undefined, headFrom: number): Feeds {
+  #pass(tokens: TokenIds, forest: Forest | undefined, headFrom: number): Pass {
     const past = this.#length;
     const rows = tokens.length;
     const total = past + rows;
@@ -192,17 +183,7 @@ class OnnxSession implements Session {
       const parent = forest === undefined ? i - 1 : parentOf(forest, i);
       positions[i] = parent < 0 ? past : (positions[parent] as number) + 1;
     }
-    return {
-      ...this.#cacheFeeds,
-      ids: int64Tensor(tokens, [1, rows]),
-      positions: int64Tensor(positions, [1, rows]),
-      bias: float32Tensor(this.#bias(rows, total, forest), [1, 1, rows, total]),
-      last_slot: int32Tensor(Int32Array.of(total - 1), [1]),
-      total: int32Tensor(Int32Array.of(total), [1]),
-      new_from: int64Tensor([past], [1]),
-      new_to: int64Tensor([total], [1]),
-      head_from: int64Tensor([headFrom], [1]),
-    };
+    return { ids: tokens, positions, bias: this.#bias(rows, total, forest), past, cache: this.#cacheTensors, headFrom };
   }
 
   /** What is added to the scores of each row over all slots, `(rows, total)`: a forest's rows see their ancestors only. */
@@ -224,11 +205,11 @@ class OnnxSession implements Session {
   #feedCache(): void {
     const { kvHeads, headSize } = this.#config;
     const shape = [1, kvHeads, this.#cache.capacity, headSize];
-    for (const [i, buffer] of this.#cache.buffers.entries()) {
-      this.#cacheFeeds[`past_${i}`] = float32Tensor(buffer, shape);
-    }
+    this.#cacheTensors = this.#cache.buffers.map((buffer) => float32Tensor(buffer, shape));
   }
 }
+
+const disposed = (): CllmError => new CllmError("disposed", "this session was disposed: open a new one");
 
 /** The tokens, with the last one repeated where their number is one that must not be run. */
 function pad(tokens: TokenIds): TokenIds {

@@ -82,6 +82,11 @@ export function int32Tensor(data: Int32Array, dimensions: readonly number[]): Te
   return new ort.Tensor("int32", data, dimensions);
 }
 
+/** A bool scalar. */
+export function boolTensor(value: boolean): Tensor {
+  return new ort.Tensor("bool", Uint8Array.of(Number(value)), []);
+}
+
 /** int64, which the binding takes as bigints. */
 export function int64Tensor(values: ArrayLike<number>, dimensions: readonly number[]): Tensor {
   return new ort.Tensor("int64", BigInt64Array.from(values, BigInt), dimensions);

@@ -1,6 +1,6 @@
 /**
- * The process that a model computes in. A pass blocks it, so its requests take turns, one pass each, and between two passes
- * it reads its messages: an aborted request runs no further pass. Signals are the server's business: it drains first, and
+ * The process that a model computes in. A pass blocks it, so its requests take turns, one pass each or as many as run together,
+ * and between two passes it reads its messages: an aborted request runs no further pass. Signals are the server's business: it drains first, and
  * the worker ends when the server says so or is gone. Knows no HTTP.
  */
 import { openCheckpoint } from "../checkpoint/open.ts";
@@ -13,7 +13,7 @@ import type { Failure, FromWorker, ToWorker, WorkerData } from "./wire.ts";
 
 const CACHED_TOKENS = 1024; // that the estimate of a model's memory counts in
 const { model, options } = JSON.parse(process.argv[2]!) as WorkerData;
-const turn = createTurns();
+const turn = createTurns(options.slots);
 const running = new Map<number, AbortController>();
 let backend: Backend | null = null;
 
@@ -30,7 +30,8 @@ async function estimate(): Promise<number> {
   const checkpoint = await openCheckpoint(model, options);
   await checkpoint.close();
   const { config } = checkpoint;
-  return weightBytes(config, options.precision ?? "int8") + cacheBytes(config, CACHED_TOKENS);
+  const copies = (options.slots ?? 1) > 1 ? 2 : 1;
+  return copies * weightBytes(config, options.precision ?? "int8") + cacheBytes(config, CACHED_TOKENS);
 }
 
 /** Does something about the model as a whole; where it fails, the server ends the worker. */

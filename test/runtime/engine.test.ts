@@ -14,6 +14,7 @@ import { productsFor } from "../../src/model/products.ts";
 import { createEngine, defaultThreads } from "../../src/runtime/engine.ts";
 import { openSession } from "../../src/runtime/onnx-session.ts";
 import { compile } from "../../src/runtime/ort.ts";
+import { single } from "../../src/runtime/pass-runner.ts";
 import { bytesSaturate } from "../../src/runtime/saturation.ts";
 import type { Session, TokenIds } from "../../src/runtime/session.ts";
 import { contenders } from "../decode/arbitrary.ts";
@@ -198,7 +199,7 @@ describe("products of unsigned weights, for processors whose signed ones saturat
           const weights = layeredWeights(config, randomWeights(config, { seed }));
           const program = await compile(await decodeGraph(config, weights, products), { threads: 1 });
           try {
-            await using session = openSession(program, config);
+            await using session = openSession(single(program), config);
             logits.push(await session.logits(ids));
           } finally {
             await program.release();

@@ -17,6 +17,7 @@ interface ServeSettings {
   readonly apiKey: string | undefined;
   readonly corsOrigin: readonly string[];
   readonly parallel: number;
+  readonly batch: boolean;
   readonly maxQueue: number;
   readonly maxBody: number;
   readonly timeout: number;
@@ -54,7 +55,11 @@ export const serve: Command = defineCommand<ServeSettings>({
       secret: true,
     }),
     corsOrigin: list.meta({ description: "origin whose pages may ask; may be repeated", placeholder: "origin" }),
-    parallel: z.int().min(1).max(64).default(4).meta({ description: "requests that a model runs at once, in turn" }),
+    parallel: z.int().min(1).max(64).default(4).meta({ description: "requests that a model runs at once" }),
+    batch: z
+      .boolean()
+      .default(false)
+      .meta({ description: "run the passes of a model's requests together; takes its weights' memory twice" }),
     maxQueue: z.int().min(0).default(128).meta({ description: "requests that may wait for a model" }),
     maxBody: z
       .number()
@@ -88,7 +93,15 @@ export const serve: Command = defineCommand<ServeSettings>({
     const { precision, threads, offline, revision, cacheDir, parallel: slots, maxQueue: maxWaiting } = settings;
     const served = servedModels(settings.model.length > 0 ? settings.model : [ownModel()], settings.adapter);
     await using models = createModels(
-      modelEntries(served, { precision, threads, offline, revision, cacheDir, keep: slots }),
+      modelEntries(served, {
+        precision,
+        threads,
+        offline,
+        revision,
+        cacheDir,
+        keep: slots,
+        slots: settings.batch ? slots : 1,
+      }),
       {
         slots,
         maxWaiting,

@@ -1,0 +1,216 @@
+/**
+ * Runs passes of sequences on a compiled graph: one at a time, or those of several sequences together, which share the way of
+ * the weights through the processor. A pass gets the same rows either way, bit for bit. Knows how decode graphs are fed (see
+ * `model/decode-graph.ts`), not what they compute.
+ */
+import type { ModelConfig } from "../model/config.ts";
+import { slotName } from "../model/decode-graph.ts";
+import {
+  boolTensor,
+  type Feeds,
+  float32Data,
+  float32Tensor,
+  int32Tensor,
+  int64Data,
+  int64Tensor,
+  type Program,
+  type Tensor,
+} from "./ort.ts";
+
+/** One pass of one sequence: S rows behind P cached tokens. */
+export interface Pass {
+  readonly ids: Int32Array; // (S,)
+  readonly positions: Int32Array; // (S,)
+  readonly bias: Float32Array; // (S, P + S), added to the attention scores
+  readonly past: number; // P
+  /** Keys and values of each layer in turn, `(1, kvHeads, capacity, headSize)`. */
+  readonly cache: readonly Tensor[];
+  /** The first row that goes on to the vocabulary. */
+  readonly headFrom: number;
+}
+
+export interface PassResults {
+  /** What follows each row from `headFrom` on. */
+  readonly next: Int32Array; // (H,)
+  /** Where asked for. */
+  readonly logits: Float32Array | null; // (H, V)
+  /** What each row of logits is to be multiplied by; null for 1. */
+  readonly scales: Float32Array | null; // (H,)
+  /** Keys and values of `count` rows, `(2 * layers, kvHeads, count, headSize)`; the pass's own begin with row `first`. */
+  readonly rows: Float32Array;
+  readonly count: number;
+  readonly first: number;
+}
+
+export interface PassRunner {
+  run(pass: Pass, logits: boolean): Promise<PassResults>;
+}
+
+/** Outputs to fetch. */
+function outputsFor(program: Program, logits: boolean): string[] {
+  if (!logits) return ["next", "rows"];
+  return ["logits", ...(program.outputs.includes("logit_scale") ? ["logit_scale"] : []), "next", "rows"];
+}
+
+/** The feeds of one sequence, by the names that `nameOf` gives them. */
+function sequenceFeeds({ ids, bias, past, cache }: Pass, nameOf: (name: string) => string): Feeds {
+  const rows = ids.length;
+  const total = past + rows;
+  const feeds: Feeds = {
+    [nameOf("bias")]: float32Tensor(bias, [1, 1, rows, total]),
+    [nameOf("last_slot")]: int32Tensor(Int32Array.of(total - 1), [1]),
+    [nameOf("total")]: int32Tensor(Int32Array.of(total), [1]),
+    [nameOf("new_from")]: int64Tensor([past], [1]),
+    [nameOf("new_to")]: int64Tensor([total], [1]),
+  };
+  for (const [i, tensor] of cache.entries()) feeds[nameOf(`past_${i}`)] = tensor;
+  return feeds;
+}
+
+/** Every pass by itself, on a graph of one slot. */
+export function single(program: Program): PassRunner {
+  return {
+    async run(pass, logits) {
+      const count = pass.ids.length;
+      const feeds = {
+        ...sequenceFeeds(pass, (name) => name),
+        ids: int64Tensor(pass.ids, [1, count]),
+        positions: int64Tensor(pass.positions, [1, count]),
+        head_from: int64Tensor([pass.headFrom], [1]),
+      };
+      const results = await program.run(feeds, outputsFor(program, logits));
+      const { logits: all, logit_scale: scales, next, rows } = results;
+      return {
+        next: int64Data(next!),
+        logits: all === undefined ? null : float32Data(all),
+        scales: scales === undefined ? null : float32Data(scales),
+        rows: float32Data(rows!),
+        ...{ count, first: 0 },
+      };
+    },
+  };
+}
+
+/** A pass that waits to be run with others. */
+interface Waiting {
+  readonly pass: Pass;
+  readonly logits: boolean;
+  resolve(results: PassResults): void;
+  reject(error: unknown): void;
+}
+
+/** Rows of passes that run together, at most, but for a pass that has more by itself: more would share nothing. */
+const ROWS = 256;
+
+/**
+ * Passes that are asked for in the same round of the event loop, together, up to `slots` of them; first come first served. On a
+ * graph of that many slots, and where a pass is by itself on `alone`, which spends nothing on the others.
+ */
+export function together(program: Program, config: ModelConfig, slots: number, alone: PassRunner): PassRunner {
+  const waiting: Waiting[] = [];
+  const { vocabSize, kvHeads, headSize } = config;
+  const empty = float32Tensor(new Float32Array(kvHeads * headSize), [1, kvHeads, 1, headSize]);
+  const unused: Pass = {
+    ...{ ids: Int32Array.of(0), positions: Int32Array.of(0), bias: new Float32Array(1), past: 0, headFrom: 0 },
+    cache: Array<Tensor>(2 * config.layers).fill(empty),
+  };
+  const idle = Array.from({ length: slots }, (_, slot) => ({
+    ...sequenceFeeds(unused, (name) => slotName(name, slot)),
+    ...own(slot, false, 0, 0),
+  }));
+  let busy = false;
+
+  /** The first passes that fit together. */
+  function take(): Waiting[] {
+    let rows = 0;
+    let count = 0;
+    for (const { pass } of waiting.slice(0, slots)) {
+      rows += pass.ids.length;
+      if (count > 0 && rows > ROWS) break;
+      count++;
+    }
+    return waiting.splice(0, count);
+  }
+
+  async function flush(): Promise<void> {
+    const passes = take();
+    try {
+      const [first] = passes as [Waiting];
+      const results = passes.length > 1 ? await runTogether(passes) : [await alone.run(first.pass, first.logits)];
+      for (const [i, { resolve }] of passes.entries()) resolve(results[i] as PassResults);
+    } catch (error) {
+      for (const { reject } of passes) reject(error);
+    }
+    if (waiting.length > 0) setImmediate(flush);
+    else busy = false;
+  }
+
+  async function runTogether(passes: readonly Waiting[]): Promise<PassResults[]> {
+    const logits = passes.some((each) => each.logits);
+    const ids: number[] = [];
+    const positions: number[] = [];
+    const heads: number[] = [];
+    let feeds: Feeds = {};
+    for (const [slot, quiet] of idle.entries()) {
+      const pass = passes[slot]?.pass;
+      if (pass === undefined) {
+        feeds = Object.assign(feeds, quiet);
+        continue;
+      }
+      const from = ids.length;
+      ids.push(...pass.ids);
+      positions.push(...pass.positions);
+      for (let row = from + pass.headFrom; row < ids.length; row++) heads.push(row);
+      Object.assign(
+        feeds,
+        sequenceFeeds(pass, (name) => slotName(name, slot)),
+        own(slot, true, from, ids.length),
+      );
+    }
+    const count = ids.length;
+    const results = await program.run(
+      {
+        ...feeds,
+        ids: int64Tensor(ids, [1, count]),
+        positions: int64Tensor(positions, [1, count]),
+        head_rows: int64Tensor(heads, [heads.length]),
+      },
+      outputsFor(program, logits),
+    );
+    const next = int64Data(results["next"]!);
+    const rows = float32Data(results["rows"]!);
+    const all = results["logits"] === undefined ? null : float32Data(results["logits"]);
+    const scales = results["logit_scale"] === undefined ? null : float32Data(results["logit_scale"]);
+    let [first, head] = [0, 0];
+    return passes.map(({ pass, logits: wanted }) => {
+      const [from, to] = [head, head + pass.ids.length - pass.headFrom];
+      const result = {
+        next: next.subarray(from, to),
+        logits: wanted && all !== null ? all.subarray(from * vocabSize, to * vocabSize) : null,
+        scales: scales?.subarray(from, to) ?? null,
+        ...{ rows, count, first },
+      };
+      first += pass.ids.length;
+      head = to;
+      return result;
+    });
+  }
+
+  return {
+    run(pass, logits) {
+      return new Promise((resolve, reject) => {
+        waiting.push({ pass, logits, resolve, reject });
+        if (busy) return;
+        busy = true;
+        setImmediate(flush);
+      });
+    },
+  };
+}
+
+/** Which rows of a pass a slot has. */
+const own = (slot: number, used: boolean, from: number, to: number): Feeds => ({
+  [slotName("used", slot)]: boolTensor(used),
+  [slotName("from", slot)]: int64Tensor([from], [1]),
+  [slotName("to", slot)]: int64Tensor([to], [1]),
+});
