@@ -22,6 +22,8 @@ export interface CollectOptions {
   readonly seed?: number;
   /** Asked after each block; a completion that is not worth more work ends there. Default: never. */
   readonly abandon?: (completionIds: TokenIds) => boolean;
+  /** Prompts in flight, each on a session of its own; pays where the engine runs passes together. Default: 1. */
+  readonly parallel?: number;
   /** Looked at between passes; the error is `aborted`. */
   readonly signal?: AbortSignal;
 }
@@ -29,7 +31,7 @@ export interface CollectOptions {
 const DEFAULT_NEW_TOKENS = 256;
 
 /**
- * Collects prompt after prompt on one session of its own, which keeps what a prompt shares with the one before it.
+ * Collects prompts, in their order. Sessions of its own keep what a prompt shares with the one before it on the same session.
  * Throws `bad-input` and `context-overflow` for a prompt that does not fit, with its id.
  */
 export async function* collect(
@@ -37,14 +39,38 @@ export async function* collect(
   prompts: Iterable<CollectionPrompt> | AsyncIterable<CollectionPrompt>,
   options: CollectOptions = {},
 ): AsyncGenerator<CollectedCompletion, void, void> {
-  await using session = openSession();
-  let held: TokenIds = new Int32Array(0); // what the session may hold a prefix of
-  for await (const prompt of prompts) {
-    session.truncate(Math.min(session.length, sharedLength(held, prompt.promptIds)));
-    const completion = await collectOne(session, prompt, options);
-    yield completion;
-    held = prompt.promptIds;
+  const { parallel = 1 } = options;
+  requireInteger("parallel", parallel, 1);
+  const lanes: Lane[] = [];
+  const inFlight: Promise<CollectedCompletion>[] = [];
+  try {
+    let lane = 0;
+    for await (const prompt of prompts) {
+      if (inFlight.length === parallel) yield await (inFlight.shift() as Promise<CollectedCompletion>);
+      lanes[lane] ??= { session: openSession(), held: new Int32Array(0) };
+      const completion = collectOn(lanes[lane] as Lane, prompt, options);
+      completion.catch(() => {}); // it is awaited in its turn
+      inFlight.push(completion);
+      lane = (lane + 1) % parallel;
+    }
+    for (const completion of inFlight) yield await completion;
+  } finally {
+    await Promise.allSettled(inFlight);
+    for (const { session } of lanes) await session.dispose();
   }
+}
+
+/** A session, and what it may hold a prefix of. */
+interface Lane {
+  readonly session: Session;
+  held: TokenIds;
+}
+
+function collectOn(lane: Lane, prompt: CollectionPrompt, options: CollectOptions): Promise<CollectedCompletion> {
+  const { session, held } = lane;
+  session.truncate(Math.min(session.length, sharedLength(held, prompt.promptIds)));
+  lane.held = prompt.promptIds;
+  return collectOne(session, prompt, options);
 }
 
 /**

@@ -29,7 +29,9 @@ export interface RunOptions {
   readonly output: string;
   readonly format: TrajectoryFormat;
   readonly info: CollectionInfo;
-  readonly signal?: AbortSignal;
+  /** See `CollectOptions`. The file is the same. */
+  readonly parallel?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** After each prompt, and once before the first. */
@@ -85,7 +87,7 @@ export function checkPrompts(
 export async function* runCollection(
   openSession: () => Session,
   candidates: readonly Candidate[],
-  { output, format, info, signal }: RunOptions,
+  { output, format, info, signal, parallel }: RunOptions,
 ): AsyncGenerator<RunProgress, CollectionReport, void> {
   if (candidates.length === 0)
     throw new CllmError("bad-input", "there are no prompts to collect for: give at least one");
@@ -94,7 +96,7 @@ export async function* runCollection(
   const finished = await finishedReport(output, format, info);
   if (finished !== null) return finished;
   await using journal = await openJournal(output, info);
-  yield* collectInto(journal, openSession, candidates, info, signal);
+  yield* collectInto(journal, openSession, candidates, info, { signal, parallel });
   const tally = createTally(info);
   const completions = kept(journal, tally);
   if (format === "parquet") await writeTrajectories(output, info, completions, tally.report);
@@ -143,7 +145,7 @@ async function* collectInto(
   openSession: () => Session,
   candidates: readonly Candidate[],
   { settings }: CollectionInfo,
-  signal: AbortSignal | undefined,
+  { signal, parallel = 1 }: Pick<RunOptions, "signal" | "parallel">,
 ): AsyncGenerator<RunProgress, void, void> {
   const cleaner = createCleaner(cleanOptions({ settings }));
   const resumed = journal.length;
@@ -151,13 +153,16 @@ async function* collectInto(
   let tokens = 0;
   yield { done: resumed, total, resumed, tokens };
 
-  /** Prompts that are run; those that are not are entered as they are passed. */
-  async function* worthRunning(): AsyncGenerator<CollectionPrompt, void, void> {
-    while (journal.length < total) {
-      const candidate = candidates[journal.length]!;
-      const reason: DropReason | null = "unusable" in candidate ? "bad-row" : cleaner.refuse(candidate);
-      if (reason === null) yield candidate as CollectionPrompt;
-      else await journal.append({ kind: "dropped", dataId: candidate.dataId, reason });
+  const refusal = (candidate: Candidate): DropReason | null =>
+    "unusable" in candidate ? "bad-row" : cleaner.refuse(candidate);
+
+  /** Enters candidates that are not run, up to the next one that is. */
+  async function passOver(): Promise<void> {
+    for (;;) {
+      const candidate = candidates[journal.length];
+      const reason = candidate === undefined ? null : refusal(candidate);
+      if (candidate === undefined || reason === null) return;
+      await journal.append({ kind: "dropped", dataId: candidate.dataId, reason });
     }
   }
 
@@ -166,11 +171,15 @@ async function* collectInto(
     ...{ blockSize, seed, stopIds: new Set(settings.stopIds), abandon: cleaner.abandon },
     ...(settings.maxNewTokens !== null && { maxNewTokens: settings.maxNewTokens }),
     ...(signal && { signal }),
+    parallel,
   };
-  for await (const completion of collect(openSession, worthRunning(), options)) {
+  const worthRunning = candidates.slice(resumed).filter((each) => refusal(each) === null) as CollectionPrompt[];
+  await passOver();
+  for await (const completion of collect(openSession, worthRunning, options)) {
     const { dataId } = completion;
     const reason = cleaner.drop(completion);
     await journal.append(reason === null ? { kind: "kept", completion } : { kind: "dropped", dataId, reason });
+    await passOver();
     tokens += completion.completionIds.length;
     yield { done: journal.length, total, resumed, tokens };
   }

@@ -97,22 +97,53 @@ describe("on scripted models", () => {
   test("the passes are those of Jacobi decoding block by block, from the same drafts", async () => {
     await fc.assert(
       fc.asyncProperty(models, blockSizes, fc.nat(99), async (model, blockSize, seed) => {
-        const promptIds = Int32Array.of(0, 1, 1);
+        const [last = 0] = await greedy(model, Int32Array.of(0, 1, 1), { maxNewTokens: 1 });
+        const promptIds = Int32Array.of(0, 1, 1, last);
         const maxNewTokens = 3 * blockSize;
         const one = { dataId: "a", promptIds, labelIds: null };
         const [found] = await collectAll(() => scriptedSession(model), [one], { maxNewTokens, blockSize, seed });
         const guesses = draftOf(promptIds, seed, "a");
         const passes: number[] = [];
-        const decoder = jacobi(scriptedSession(model), promptIds, {
-          ...{ maxNewTokens, blockSize, form: "block" },
+        // A decoder's first pass is the prompt's and settles a token, which is the last one of the collected prompt.
+        await using session = scriptedSession(model);
+        await session.forward(promptIds.subarray(0, -1));
+        const decoder = jacobi(session, promptIds.subarray(0, -1), {
+          ...{ maxNewTokens: maxNewTokens + 1, blockSize, form: "block" },
           draft: () => (block, from, text) => {
             const at = text.length - promptIds.length; // new tokens before the block
             for (let i = from; i < block.length; i++) block[i] = guesses(Math.floor(at / blockSize), i - 1);
           },
         });
+        expect((await decoder.next()).value).toMatchObject({ prefill: true });
         for await (const { accepted } of decoder) passes.push(accepted.length);
         expect(found!.blocks.flatMap(acceptedPerIteration)).toEqual(passes);
       }),
+      { numRuns: 60 },
+    );
+  });
+
+  test("prompts in flight together give the same, in their order", async () => {
+    const ids = fc.array(fc.integer({ min: 0, max: 1 }), { minLength: 1, maxLength: 6 });
+    await fc.assert(
+      fc.asyncProperty(
+        models,
+        fc.array(ids, { maxLength: 7 }),
+        fc.integer({ min: 2, max: 4 }),
+        async (model, prompts, parallel) => {
+          const all = prompts.map((promptIds, i) => ({
+            ...{ dataId: String(i), promptIds: Int32Array.from(promptIds), labelIds: null },
+          }));
+          let opened = 0;
+          const open = () => {
+            opened++;
+            return scriptedSession(model);
+          };
+          const options = { maxNewTokens: 12, blockSize: 4 };
+          const found = await collectAll(open, all, { ...options, parallel });
+          expect(opened).toBe(Math.min(parallel, prompts.length));
+          expect(found).toEqual(await collectAll(() => scriptedSession(model), all, options));
+        },
+      ),
       { numRuns: 60 },
     );
   });

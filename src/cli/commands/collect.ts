@@ -35,6 +35,7 @@ interface CollectSettings extends DataSettings {
   readonly blockSize: number;
   readonly maxNewTokens: number | undefined;
   readonly seed: number;
+  readonly parallel: number;
   readonly augment: boolean;
   readonly clean: boolean;
   readonly requireEnd: boolean;
@@ -77,6 +78,10 @@ export const collect: Command = defineCommand<CollectSettings>({
       .max(2 ** 32 - 1)
       .default(0)
       .meta({ description: "of drafts and augmentation" }),
+    parallel: z.int().min(1).max(64).default(1).meta({
+      description: "prompts in flight, whose passes run together; more take the weights' memory twice",
+      placeholder: "prompts",
+    }),
     augment: z.boolean().default(true).meta({ description: "leave points as Jacobi decoding visits them" }),
     clean: z.boolean().default(true).meta({ description: "keep empty completions and those that repeat themselves" }),
     requireEnd: z.boolean().default(false).meta({ description: "drop completions that --max-new-tokens ended" }),
@@ -95,7 +100,7 @@ export const collect: Command = defineCommand<CollectSettings>({
     const begin = performance.now();
     const dataset = await readDataset(settings.data, datasetOptions(settings));
     await (await acquireLock(settings.out)).release(); // another run, or a folder that cannot be written to
-    await using model = await loadModel(settings, terminal);
+    await using model = await loadModel(settings, terminal, { slots: settings.parallel });
     const { defaultThreads } = await import("../../runtime/engine.ts"); // with ONNX Runtime, which the help does without
     const chat = model.hasChatTemplate && !settings.raw;
     const candidates = toCandidates(model, dataset.examples, { chat });
@@ -113,7 +118,9 @@ export const collect: Command = defineCommand<CollectSettings>({
     };
     checkPrompts(candidates, info, model.config);
     const { out: output, format } = settings;
-    const run = runCollection(() => model.session(), candidates, { output, format, info, signal: terminal.signal });
+    const run = runCollection(() => model.session(), candidates, {
+      ...{ output, format, info, parallel: settings.parallel, signal: terminal.signal },
+    });
     const report = await follow(run, output, terminal);
     const seconds = (performance.now() - begin) / 1000;
     if (!terminal.json) terminal.write(collectionText(report, info, output, model.tokenizer, terminal.colors));
