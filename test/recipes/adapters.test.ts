@@ -1,0 +1,46 @@
+/** The recipes of the adapters, a few steps of each stage on a tiny checkpoint: every command takes what the one before it made. */
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { builtCommand } from "../cli/command.ts";
+import { writeTinyCheckpoint } from "../generate/tiny-checkpoint.ts";
+import { hasSharedData, SHARED_DATA, skipNote } from "../tasks/shared-data.ts";
+
+const { scratch, env } = builtCommand();
+const script = fileURLToPath(new URL("../../scripts/recipe.mjs", import.meta.url));
+const model = writeTinyCheckpoint(join(scratch, "base"), { contextLength: 2048 });
+const recipe = (...args: string[]) => spawnSync(process.execPath, [script, ...args], { encoding: "utf8", env });
+
+describe("a recipe", () => {
+  test.skipIf(!hasSharedData).each(["spider", "gsm8k"])(
+    `goes from data to a page, and no further: %s ${skipNote}`,
+    { timeout: 240_000 },
+    (name) => {
+      const out = join(scratch, name);
+      const flags = [name, "--model", model, "--data-dir", SHARED_DATA, "--out", out, "--small"];
+      const { status, stderr } = recipe(...flags);
+      expect({ status, stderr }).toMatchObject({ status: 0 });
+      for (const file of ["target/curves.svg", "trajectories.parquet", "cllm/log.jsonl", "cllm-f16/cllm.json"]) {
+        expect(existsSync(join(out, file)), file).toBe(true);
+      }
+      const report = JSON.parse(readFileSync(join(out, "evaluation/report.json"), "utf8"));
+      expect(report).toMatchObject({ task: name, questions: 2, target: "base, ar" });
+      for (const { differing } of report.contenders) expect(differing).toBe(0);
+      const again = recipe(...flags);
+      expect(again.status).toBe(0);
+      expect(again.stderr.match(/: done, /g)).toHaveLength(7);
+    },
+  );
+
+  test.each([
+    [["spidr"], /no recipe "spidr". There are: gsm8k, spider/],
+    [["spider", "--data-dir", "nowhere"], /no folder nowhere/],
+    [["spider", "--modle", "x"], /--modle/],
+  ])("refuses %j", (args, message) => {
+    const { status, stderr } = recipe(...args);
+    expect(stderr).toMatch(message);
+    expect(status).toBe(2);
+  });
+});
