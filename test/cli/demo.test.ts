@@ -34,13 +34,13 @@ describe("the model that ships", () => {
     const shown = command.run(
       "demo",
       "--question",
-      "How many gigs are there?",
+      "How many concerts are there?",
       "--question",
-      "List the name of all stages.",
+      "List the name of all clubs.",
     );
     expect(shown.status).toBe(0);
-    expect(shown.stdout.match(/^> .*/gm)).toEqual(["> How many gigs are there?", "> List the name of all stages."]);
-    expect(shown.stdout).toMatch(/^ {2}AR {4}SELECT COUNT\(\*\) FROM gig {2}\d+ passes/m);
+    expect(shown.stdout.match(/^> .*/gm)).toEqual(["> How many concerts are there?", "> List the name of all clubs."]);
+    expect(shown.stdout).toMatch(/^ {2}AR {4}SELECT COUNT\(\*\) FROM concert {2}\d+ passes/m);
     expect(shown.stdout).toMatch(/^ {2}CLLM {2}SELECT.* {2}\d+ passes, .*x$/m);
     expect(shown.stdout).toMatch(/^ {8}COUNT\(\*\)\n {8}12$/m);
     expect(shown.stdout).toContain("bars: between passes");

@@ -19,7 +19,6 @@ const TINY: TextToSqlScale = {
     sequenceLength: 512,
     pointsPerExample: 2,
   },
-  settle: { ...SMALL.settle, steps: 2 },
 };
 
 const scratch = mkdtempSync(join(tmpdir(), "cllm-recipe-"));
@@ -33,16 +32,7 @@ afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 test("goes through its stages, and the model that comes out answers", async () => {
   const stages = records.filter((record) => record.type === "stage");
   expect(stages.map(({ stage, done }) => `${stage} ${done}`)).toEqual([
-    ...[
-      "tokenizer false",
-      "tokenizer true",
-      "ar false",
-      "ar true",
-      "consistency false",
-      "consistency true",
-      "settle false",
-      "settle true",
-    ],
+    ...["tokenizer false", "tokenizer true", "ar false", "ar true", "consistency false", "consistency true"],
   ]);
   const noisy = records.filter((record) => record.type === "step" && record.stage === "consistency");
   expect(noisy).toHaveLength(3);

@@ -94,22 +94,22 @@ test("one SELECT gives its rows; whatever else a model writes is said to be wron
     expect([sql, response.status]).toEqual([sql, 200]);
     return response.json();
   };
-  expect(await ask(" SELECT name, fee FROM performer ORDER BY fee DESC LIMIT 1\nand more")).toEqual({
-    sql: "SELECT name, fee FROM performer ORDER BY fee DESC LIMIT 1",
+  expect(await ask(" SELECT name, fee FROM band ORDER BY fee DESC LIMIT 1\nand more")).toEqual({
+    sql: "SELECT name, fee FROM band ORDER BY fee DESC LIMIT 1",
     ...{ ok: true, columns: ["name", "fee"], rows: [["Red Harbor", 3100]] },
   });
   expect(await ask("SELECT x'00ff', NULL, 9e999")).toMatchObject({ rows: [["x'00ff'", null, "Infinity"]] });
   for (const [sql, failure] of [
     ["", "empty"],
     ["SELEC", "error"],
-    ["DELETE FROM performer", "refused"],
+    ["DELETE FROM band", "refused"],
     ["ATTACH '/tmp/x' AS x", "refused"],
-    ["SELECT 1; DROP TABLE performer", "refused"],
-    ["SELECT * FROM gig a, gig b, gig c", "limit"],
+    ["SELECT 1; DROP TABLE band", "refused"],
+    ["SELECT * FROM concert a, concert b, concert c", "limit"],
     ["WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT MAX(n) FROM t", null],
   ] as const)
     expect(await ask(sql)).toMatchObject({ ok: false, failure: failure ?? expect.stringMatching(/refused|timeout/) });
-  expect(await ask("SELECT COUNT(*) FROM performer")).toMatchObject({ rows: [[10]] });
+  expect(await ask("SELECT COUNT(*) FROM band")).toMatchObject({ rows: [[10]] });
 });
 
 test("a request that is none is refused, and so are too many at once", async () => {

@@ -1,6 +1,6 @@
 /**
- * Which columns a thing can have: names that suit its kind, what their values are, and which are kept for the held-out
- * split. Draws single values; knows nothing of tables and rows.
+ * Which columns a thing can have: names that suit its kind, what their values are, and which are kept for the split
+ * of new words. Draws single values; knows nothing of tables and rows.
  */
 import type { Random } from "./random.ts";
 import type { NounKind } from "./topics.ts";
@@ -19,7 +19,7 @@ export type Values = readonly [WordKind] | readonly [WordKind, WordKind] | "date
 export interface ColumnChoice {
   readonly name: string;
   readonly values: Values;
-  /** For the held-out split only. */
+  /** For the split of new words only. */
   readonly reserved: boolean;
 }
 

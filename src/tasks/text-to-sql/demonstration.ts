@@ -1,7 +1,7 @@
 /**
- * A database for showing the task: a small music festival, made by hand, with questions and their queries. Its tables
- * are none that training has. Questions about it can be drawn without end, for a model that knows this database only.
- * Knows no model.
+ * A database for showing the task: clubs and the bands that play there, made by hand, with questions and their queries.
+ * Training has no schema of these tables. Questions about it can be drawn without end, for a model that knows this
+ * database only. Knows no model.
  */
 import { hashOfText } from "../../hash.ts";
 import { drawQuestion, type TextToSqlQuestion } from "./example.ts";
@@ -14,7 +14,7 @@ const id: Column = { name: "id", role: "key" };
 export const DEMONSTRATION: Database = {
   tables: [
     {
-      name: "performer",
+      name: "band",
       columns: [
         id,
         { name: "name", role: "label" },
@@ -36,7 +36,7 @@ export const DEMONSTRATION: Database = {
       ],
     },
     {
-      name: "stage",
+      name: "club",
       columns: [
         id,
         { name: "name", role: "label" },
@@ -51,13 +51,13 @@ export const DEMONSTRATION: Database = {
       ],
     },
     {
-      name: "gig",
+      name: "concert",
       columns: [
         id,
         { name: "weekday", role: "category" },
         { name: "attendance", role: "number" },
-        { name: "performer_id", role: "foreign", references: "performer" },
-        { name: "stage_id", role: "foreign", references: "stage" },
+        { name: "band_id", role: "foreign", references: "band" },
+        { name: "club_id", role: "foreign", references: "club" },
       ],
       rows: [
         [1, "Friday", 2100, 3, 1],
@@ -83,34 +83,28 @@ export interface DemonstrationQuestion {
   readonly sql: string;
 }
 
-const JOINED = "FROM gig JOIN performer ON gig.performer_id = performer.id";
+const JOINED = "FROM concert JOIN band ON concert.band_id = band.id";
 
 export const DEMONSTRATION_QUESTIONS: readonly DemonstrationQuestion[] = [
+  ask("What are the names of the bands whose country is Ireland?", "SELECT name FROM band WHERE country = 'Ireland'"),
+  ask("What is the name of the band with the highest fee?", "SELECT name FROM band ORDER BY fee DESC LIMIT 1"),
+  ask("What is the average fee of bands for each genre?", "SELECT genre, AVG(fee) FROM band GROUP BY genre"),
+  ask("How many concerts are there with attendance over 1000?", "SELECT COUNT(*) FROM concert WHERE attendance > 1000"),
   ask(
-    "What are the names of the performers whose country is Ireland?",
-    "SELECT name FROM performer WHERE country = 'Ireland'",
+    "For each band, show the name and the number of concerts.",
+    `SELECT band.name, COUNT(*) ${JOINED} GROUP BY band.id`,
   ),
   ask(
-    "What is the name of the performer with the highest fee?",
-    "SELECT name FROM performer ORDER BY fee DESC LIMIT 1",
-  ),
-  ask("What is the average fee of performers for each genre?", "SELECT genre, AVG(fee) FROM performer GROUP BY genre"),
-  ask("How many gigs are there with attendance over 1000?", "SELECT COUNT(*) FROM gig WHERE attendance > 1000"),
-  ask(
-    "For each performer, show the name and the number of gigs.",
-    `SELECT performer.name, COUNT(*) ${JOINED} GROUP BY performer.id`,
+    "What is the total attendance of concerts whose band has genre Jazz?",
+    `SELECT SUM(concert.attendance) ${JOINED} WHERE band.genre = 'Jazz'`,
   ),
   ask(
-    "What is the total attendance of gigs whose performer has genre Jazz?",
-    `SELECT SUM(gig.attendance) ${JOINED} WHERE performer.genre = 'Jazz'`,
+    "List the weekday of all concerts whose club has the name Lake View.",
+    "SELECT concert.weekday FROM concert JOIN club ON concert.club_id = club.id WHERE club.name = 'Lake View'",
   ),
   ask(
-    "List the weekday of all gigs whose stage has the name Lake View.",
-    "SELECT gig.weekday FROM gig JOIN stage ON gig.stage_id = stage.id WHERE stage.name = 'Lake View'",
-  ),
-  ask(
-    "Which performers have no gigs? Show the name.",
-    "SELECT name FROM performer WHERE id NOT IN (SELECT performer_id FROM gig)",
+    "Which bands have no concerts? Show the name.",
+    "SELECT name FROM band WHERE id NOT IN (SELECT band_id FROM concert)",
   ),
 ];
 

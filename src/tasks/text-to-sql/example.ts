@@ -31,16 +31,18 @@ export const QUESTION_KINDS: readonly QuestionKind[] = [...ONE_TABLE_KINDS, ...T
 
 const TOTAL_WEIGHT = QUESTION_KINDS.reduce((sum, { weight }) => sum + weight, 0);
 
-/** The example of a seed. The splits share neither table nouns nor schemas. */
+/** The example of a seed. The splits share no schema. */
 export function textToSqlExample(seed: number, split: Split): TextToSqlExample {
   return textToSqlExamples(seed, split, 1)[0]!;
 }
+
+const STREAMS: Readonly<Record<Split, number>> = { train: 1, "new-words": 2, "held-out": 3 };
 
 /** Several questions about the database of one seed, so that a trainer can share the prompt's first lines. */
 export function textToSqlExamples(seed: number, split: Split, count: number): TextToSqlExample[] {
   checkWhole("seed", seed);
   checkWhole("count", count);
-  const random = new Random(seed, split === "train" ? 1 : 2);
+  const random = new Random(seed, STREAMS[split]);
   const database = drawDatabase(random.split(1), drawSchema(random.split(0), split), split);
   return Array.from({ length: count }, (_, i) => {
     const drawn = drawQuestion(random.split(2 + i), database);

@@ -1,12 +1,12 @@
 /**
- * The held-out questions as a file of JSON lines: schemas, nouns and part of the words are none of training's. Writes
- * and reads it; runs no query and no model.
+ * Questions that training never saw as a file of JSON lines. Writes and reads it; runs no query and no model.
  */
 import { parseJson, readText } from "../../checkpoint/json.ts";
 import { writeWhole } from "../../checkpoint/write-whole.ts";
 import { CllmError } from "../../error.ts";
 import { textToSqlExample } from "./example.ts";
 import { databaseScript } from "./schema.ts";
+import type { Split } from "./words.ts";
 
 export interface HeldOutRow {
   /** What the model reads. */
@@ -24,14 +24,16 @@ export interface HeldOutOptions {
   readonly count?: number;
   /** Other seeds give other questions. Default: 0. */
   readonly seed?: number;
+  /** Schemas of words that training knows, or of words that it never saw. Default: `held-out`. */
+  readonly split?: Exclude<Split, "train">;
 }
 
 const FIELDS = ["prompt", "sql", "database", "kind"] as const;
 const MAX_BYTES = 256 << 20;
 
-export function heldOutRows({ count = 400, seed = 0 }: HeldOutOptions = {}): HeldOutRow[] {
+export function heldOutRows({ count = 400, seed = 0, split = "held-out" }: HeldOutOptions = {}): HeldOutRow[] {
   return Array.from({ length: count }, (_, i) => {
-    const { prompt, sql, database, kind } = textToSqlExample(seed + i, "held-out");
+    const { prompt, sql, database, kind } = textToSqlExample(seed + i, split);
     return { prompt, sql, database: databaseScript(database), kind };
   });
 }

@@ -2,10 +2,9 @@
  * Databases of the task: their form, the draw of a schema for a split, how a prompt shows it, and the script that makes
  * it in SQLite. Knows no questions.
  */
+import { hashOfText } from "../../hash.ts";
 import { COLUMNS, type ColumnChoice, type Values } from "./columns.ts";
-import { inventing, type Rename } from "./invented.ts";
 import type { Random } from "./random.ts";
-import { RARE_CATEGORIES, RARE_NUMBERS } from "./rare-columns.ts";
 import { CHILDREN, type Noun, OFF_TOPIC, OTHER_NOUNS, TOPICS } from "./topics.ts";
 import type { Split } from "./words.ts";
 
@@ -42,8 +41,29 @@ export interface DrawnTable {
   readonly columns: readonly DrawnColumn[];
 }
 
+/** A schema in this many is held out, by its tables. */
+const HELD_OUT = 16;
+
+/** Whether training never sees a schema of just these tables, whatever their order and columns. */
+export function isHeldOut(tables: readonly { readonly name: string }[]): boolean {
+  const names = tables.map(({ name }) => name).sort();
+  return hashOfText(names.join()) % HELD_OUT === 0;
+}
+
 /** Two or three tables of a split, with one foreign key for each that belongs to another. */
 export function drawSchema(random: Random, split: Split): DrawnTable[] {
+  for (;;) {
+    const links = drawLinks(random, split);
+    const nouns = [...new Set(links.flat())];
+    if (split === "new-words" || isHeldOut(nouns) === (split === "held-out"))
+      return drawTables(random, split, nouns, links);
+  }
+}
+
+type Link = readonly [child: Noun, parent: Noun];
+
+/** Which nouns a schema is about, and which of them belong to which. */
+function drawLinks(random: Random, split: Split): Link[] {
   const topic = random.pick(TOPICS[split]);
   const draw = (taken: readonly Noun[], fits: (noun: Noun) => boolean): Noun => {
     const other = unlike(taken);
@@ -57,18 +77,18 @@ export function drawSchema(random: Random, split: Split): DrawnTable[] {
 
   const parent = draw([], (noun) => CHILDREN[noun.kind].length > 0);
   const child = childOf(parent, [parent]);
-  const links: [child: Noun, parent: Noun][] = [[child, parent]];
+  const links: Link[] = [[child, parent]];
   const shape = random.below(20);
   if (shape >= 16) links.push([childOf(parent, [parent, child]), parent]);
   else if (shape >= 14 && CHILDREN[child.kind].length > 0) links.push([childOf(child, [parent, child]), child]);
   else if (shape >= 9) links.push([child, draw([parent, child], (noun) => CHILDREN[noun.kind].includes(child.kind))]);
+  return links;
+}
 
-  const nouns = [...new Set(links.flat())];
-  const rename: Rename = split === "train" ? inventing(random.split(0)) : (name) => name;
-  const called = new Map(nouns.map((noun) => [noun, rename(noun.name)]));
+function drawTables(random: Random, split: Split, nouns: readonly Noun[], links: readonly Link[]): DrawnTable[] {
   return random.sample(nouns, nouns.length).map((noun) => {
-    const references = links.filter(([from]) => from === noun).map(([, to]) => called.get(to)!);
-    return drawTable(random, split, noun, { name: called.get(noun)!, references, rename }, nouns);
+    const references = links.filter(([from]) => from === noun).map(([, to]) => to.name);
+    return drawTable(random, split, noun, references, nouns);
   });
 }
 
@@ -93,11 +113,7 @@ function drawTable(
   random: Random,
   split: Split,
   noun: Noun,
-  {
-    name,
-    references,
-    rename,
-  }: { readonly name: string; readonly references: readonly string[]; readonly rename: Rename },
+  references: readonly string[],
   nouns: readonly Noun[],
 ): DrawnTable {
   const { labels, categories, numbers, dates } = COLUMNS[noun.kind];
@@ -105,26 +121,24 @@ function drawTable(
   const chosen: { readonly name: string }[] = [];
   const add = (role: Role, list: readonly ColumnChoice[]) => {
     const free = list.filter(unlike([...chosen, ...nouns]));
-    const reserved = split === "held-out" && random.chance(0.4) ? free.filter((choice) => choice.reserved) : [];
+    const reserved = split === "new-words" && random.chance(0.4) ? free.filter((choice) => choice.reserved) : [];
     const pool = reserved.length > 0 ? reserved : free.filter((choice) => !choice.reserved);
     if (pool.length === 0) return;
     const { name, values } = random.pick(pool);
     chosen.push({ name });
-    columns.push({ name: rename(name), role, values });
+    columns.push({ name, role, values });
   };
-  const orRare = (own: readonly ColumnChoice[], rare: readonly ColumnChoice[]) =>
-    split === "train" && random.chance(0.4) ? rare : own;
   const small = nouns.length === 2;
   add("label", labels);
-  add("category", orRare(categories, RARE_CATEGORIES));
-  if (random.chance(small ? 0.6 : 0.4)) add("category", orRare(categories, RARE_CATEGORIES));
-  add("number", orRare(numbers, RARE_NUMBERS));
-  if (random.chance(small ? 0.6 : 0.3)) add("number", orRare(numbers, RARE_NUMBERS));
+  add("category", categories);
+  if (random.chance(small ? 0.6 : 0.4)) add("category", categories);
+  add("number", numbers);
+  if (random.chance(small ? 0.6 : 0.3)) add("number", numbers);
   if (random.chance(0.2)) add("date", dates);
   const label = columns.filter((column) => column.role === "label");
   const rest = columns.filter((column) => column.role !== "label");
   return {
-    name,
+    name: noun.name,
     columns: [
       { name: "id", role: "key", values: null },
       ...label,

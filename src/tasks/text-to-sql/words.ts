@@ -1,12 +1,14 @@
 /**
- * The words that values are made of: names, places, kinds of things. Those after the bar are kept for the held-out
- * split, so that a model can only have copied them. Knows nothing of tables.
+ * The words that values are made of: names, places, kinds of things. Those after the bar are kept for the split of new
+ * words, so that a model can only have copied them. Knows nothing of tables.
  */
 import type { Random } from "./random.ts";
-import { splice } from "./splice.ts";
 
-/** Schemas, nouns, columns and words of one split are those that the other never sees. */
-export type Split = "train" | "held-out";
+/**
+ * What training sees; schemas of the same words that it never sees; and schemas whose nouns and part of whose columns and
+ * values are words that it never sees.
+ */
+export type Split = "train" | "held-out" | "new-words";
 
 export interface WordList {
   readonly train: readonly string[];
@@ -147,21 +149,12 @@ function inventName(random: Random, ends: string): string {
   return [STARTS, MIDDLES, ends].map((syllables) => random.pick(syllables.split(" "))).join("");
 }
 
-const RESERVED = new Set(Object.values(WORDS).flatMap(({ reserved }) => reserved.flatMap((word) => word.split(" "))));
-const SINGLE = new Map(
-  Object.entries(WORDS).map(([kind, { train }]) => [kind, train.filter((word) => !/ /.test(word))]),
-);
-
 /**
- * A word of one split: only train's in training, some of them spliced, reserved and other ones in equal parts where held out.
+ * A word of one split: reserved and other ones in equal parts among new words, elsewhere none that is reserved.
  */
 export function drawWord(random: Random, kind: WordKind, split: Split): string {
   const ends = ENDS[kind];
-  if (ends !== undefined && random.chance(0.25)) return inventName(random, ends);
+  if (ends !== undefined && random.chance(0.1)) return inventName(random, ends);
   const { train, reserved } = WORDS[kind];
-  if (split === "train" && random.chance(0.2)) {
-    const spliced = splice(random, SINGLE.get(kind)!, (word) => RESERVED.has(word));
-    if (spliced !== null) return spliced;
-  }
-  return random.pick(split === "held-out" && reserved.length > 0 && random.chance(0.5) ? reserved : train);
+  return random.pick(split === "new-words" && reserved.length > 0 && random.chance(0.5) ? reserved : train);
 }
