@@ -50,11 +50,13 @@ export const ONE_DATABASE: OneDatabaseScale = {
     ...{ sequenceLength: 256, batch: 4, weightDecay: 0.05, evaluateEvery: 0, checkpointEvery: 200 },
   },
   consistency: {
-    ...{ objective: "consistency", steps: 700, learningRate: 2e-3, warmupSteps: 20, finalShare: 0.02 },
+    ...{ objective: "consistency", steps: 1000, learningRate: 2e-3, warmupSteps: 20, finalShare: 0.02 },
     ...{
       blockSize: BLOCK_SIZE,
       pointsPerExample: 3,
-      refinements: 2,
+      refinements: 1,
+      rowDecay: 0.8,
+      arWeight: 4,
       draftToken: PAD,
       weightDecay: 0.05,
       sequenceLength: 256,

@@ -64,7 +64,7 @@ export async function demonstrateTraining(
   }
   terminal.write(`made in ${formatDuration(made)}\n\n${resultTable(results, count, terminal)}\n`);
   terminal.write(
-    `cllm generate --raw --model ${join(folder, "cllm")} $'question: How many gigs are there?\\nsql:' --color-passes\n`,
+    `cllm generate --raw --model ${join(folder, "cllm")} $'question: How many concerts are there?\\nsql:' --color-passes\n`,
   );
 }
 
