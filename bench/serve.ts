@@ -91,7 +91,10 @@ async function throughput(clients: number, total: number): Promise<number> {
   let next = 0;
   let tokens = 0;
   const client = async (): Promise<void> => {
-    while (next < total) tokens += (await ask(next++)).usage.completion_tokens;
+    while (next < total) {
+      const { usage } = await ask(next++); // before the sum is read: others add to it meanwhile
+      tokens += usage.completion_tokens;
+    }
   };
   await Promise.all(Array.from({ length: clients }, client));
   return tokens / ((performance.now() - since) / 1000);
