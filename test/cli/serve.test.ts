@@ -73,6 +73,22 @@ test("answers what the library writes, and ends when asked to", async () => {
   expect(served.log()).not.toMatch(/sesame/);
 });
 
+test("with --batch answers many at once as one by one", async () => {
+  const served = await serve(["--batch", "--parallel", "3"]);
+  const asked = Array.from({ length: 8 }, (_, i) => ({
+    ...{ messages: [{ role: "user", content: `the ${i} and the ${i * i}` }], max_tokens: 5 + 3 * i },
+    ...{ decoder: ["ar", "jacobi", "auto", "lookahead"][i % 4], temperature: i % 2, seed: i },
+  }));
+  const text = async (body: object): Promise<string> => {
+    const { choices } = (await (await served.post(body)).json()) as { choices: { message: { content: string } }[] };
+    return choices[0]!.message.content;
+  };
+  const together = await Promise.all(asked.map(text));
+  const alone: string[] = [];
+  for (const body of asked) alone.push(await text(body));
+  expect(together).toEqual(alone);
+});
+
 test("models by other names, and adapters as model:name", async () => {
   const other = writeTinyCheckpoint(join(cllm.scratch, "other"), { seed: 2 });
   const args = ["--model", `a=${cllm.model}`, "-m", other, "--adapter", `a:b=${other}`];
