@@ -134,8 +134,22 @@ const stallMs = 1000 * Number(/^cllm_event_loop_stall_seconds (\S+)$/m.exec(metr
 console.log(`${settings.clients} clients, ${settings.seconds} s: ${JSON.stringify(load1)}`);
 console.log(`  longest stall of the event loop: ${stallMs.toFixed(1)} ms`);
 
-// A streamed request beside the library, in turn.
+/** Processor milliseconds that the server took so far, its workers apart; NaN where the system does not say. */
+function serverMs(): number {
+  try {
+    const fields = readFileSync(`/proc/${child.pid}/stat`, "utf8")
+      .replace(/^.*\) /, "")
+      .split(" ");
+    return (Number(fields[11]) + Number(fields[12])) * 10; // ticks of the clock, 100 a second
+  } catch {
+    return Number.NaN;
+  }
+}
+
+// A streamed request beside the library, in turn: as its client sees it, its own work for HTTP included, and what the server took.
 const ratios: number[] = [];
+const library: number[] = [];
+let serverTook = 0;
 const timed = async (run: () => Promise<unknown>): Promise<number> => {
   const since = performance.now();
   await run();
@@ -145,12 +159,24 @@ for (let i = 0; i < settings.pairs; i++) {
   const streamed = (): Promise<unknown> => post(bodyOf(i, { stream: true })).then((response) => response.text());
   const alone = (): Promise<unknown> => model.generate({ ...asked[i % asked.length]!, maxNewTokens, decoder });
   const serverFirst = i % 2 === 0;
-  const first = await timed(serverFirst ? streamed : alone);
-  const second = await timed(serverFirst ? alone : streamed);
-  ratios.push(serverFirst ? first / second : second / first);
+  let ofServer = 0;
+  let ofLibrary = 0;
+  for (const run of serverFirst ? [streamed, alone] : [alone, streamed]) {
+    const before = serverMs();
+    const ms = await timed(run);
+    if (run === alone) ofLibrary = ms;
+    else {
+      ofServer = ms;
+      serverTook += serverMs() - before;
+    }
+  }
+  ratios.push(ofServer / ofLibrary);
+  library.push(ofLibrary);
 }
+const serverShare = serverTook / library.reduce((sum, ms) => sum + ms, 0);
 const spread = { median: median(ratios), q1: quantile(ratios, 0.25), q3: quantile(ratios, 0.75) };
 console.log(`streamed request / library: ${JSON.stringify(spread)}`);
+console.log(`  the server's processor time / the library's time: ${(100 * serverShare).toFixed(1)} %`);
 
 const one = await throughput(1, settings.throughput);
 const eight = await throughput(8, settings.throughput);
@@ -182,6 +208,14 @@ console.log(`malformed bodies: ${JSON.stringify(fuzz)}`);
 child.kill("SIGTERM");
 await once(child, "exit");
 await model.dispose();
-const figures = { load: load1, stallMs, streamedToLibrary: spread, tokensPerSecond: { one, eight }, growth, fuzz };
+const figures = {
+  load: load1,
+  stallMs,
+  streamedToLibrary: spread,
+  serverShare,
+  tokensPerSecond: { one, eight },
+  growth,
+  fuzz,
+};
 report("serve", settings, figures);
 if (load1.lost + load1.different + fuzz.failures + fuzz.hangs > 0) process.exitCode = 1;
