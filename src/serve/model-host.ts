@@ -92,10 +92,10 @@ export async function startModel({ model, options, workerFile, admit, onEnd }: H
       else signal.addEventListener("abort", abort, { once: true });
       for (;;) {
         const message = await inbox.take();
-        over = message.type !== "passes";
-        if (message.type === "failed") throw revive(message.failure);
-        yield* message.events;
-        if (message.type === "done") return message.generation;
+        over = message.type !== "pass";
+        if (message.type === "pass") yield message.event;
+        else if (message.type === "done") return message.generation;
+        else throw revive(message.failure);
       }
     } finally {
       signal.removeEventListener("abort", abort);
@@ -103,7 +103,7 @@ export async function startModel({ model, options, workerFile, admit, onEnd }: H
         abort(); // the reader stopped: the worker's slot is free once it says so
         while (!over)
           over = await inbox.take().then(
-            ({ type }) => type !== "passes",
+            ({ type }) => type !== "pass",
             () => true,
           );
       }

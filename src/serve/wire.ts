@@ -22,15 +22,10 @@ export interface Failure {
   readonly message: string;
 }
 
-/** About one request, its passes in order, some at a time; `done` and `failed` end it. */
+/** About one request; `done` and `failed` end it. */
 export type RunMessage =
-  | { readonly type: "passes"; readonly id: number; readonly events: readonly PassEvent[] }
-  | {
-      readonly type: "done";
-      readonly id: number;
-      readonly events: readonly PassEvent[];
-      readonly generation: ServedGeneration;
-    }
+  | { readonly type: "pass"; readonly id: number; readonly event: PassEvent }
+  | { readonly type: "done"; readonly id: number; readonly generation: ServedGeneration }
   | { readonly type: "failed"; readonly id: number; readonly failure: Failure };
 
 export type FromWorker =

@@ -7,13 +7,11 @@ import { openCheckpoint } from "../checkpoint/open.ts";
 import { CllmError } from "../error.ts";
 import { load } from "../generate/load.ts";
 import { cacheBytes, weightBytes } from "../model/memory.ts";
-import { type Backend, inThisProcess, type PassEvent, type ServedRequest } from "./backend.ts";
+import { type Backend, inThisProcess, type ServedRequest } from "./backend.ts";
 import { createTurns } from "./turns.ts";
 import type { Failure, FromWorker, ToWorker, WorkerData } from "./wire.ts";
 
 const CACHED_TOKENS = 1024; // that the estimate of a model's memory counts in
-/** Passes that are faster than this are told together: each message takes the server time that the next pass needs. */
-const TOLD_EVERY_MS = 10;
 const { model, options } = JSON.parse(process.argv[2]!) as WorkerData;
 const turn = createTurns(options.slots);
 const running = new Map<number, AbortController>();
@@ -55,16 +53,11 @@ async function run(id: number, request: ServedRequest): Promise<void> {
   running.set(id, cancel);
   try {
     const passes = backend!.run(request, cancel.signal);
-    let events: PassEvent[] = [];
-    let told = performance.now();
     for (;;) {
       await turn();
       const { done, value } = await passes.next();
-      if (done) return post({ type: "done", id, events, generation: value });
-      events.push(value);
-      if (performance.now() - told < TOLD_EVERY_MS) continue;
-      post({ type: "passes", id, events });
-      [events, told] = [[], performance.now()];
+      if (done) return post({ type: "done", id, generation: value });
+      post({ type: "pass", id, event: value });
     }
   } catch (error) {
     post({ type: "failed", id, failure: failureOf(error) });
