@@ -6,6 +6,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
+import { Agent, request } from "node:http";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { load } from "../src/generate/load.ts";
@@ -114,7 +115,7 @@ function residentMegabytes(): number {
 
 const model = await load(modelPath(), { threads: settings.threads });
 const expected: string[] = [];
-for (const request of asked) expected.push((await model.generate({ ...request, maxNewTokens, decoder })).text);
+for (const each of asked) expected.push((await model.generate({ ...each, maxNewTokens, decoder })).text);
 for (let i = 0; i < asked.length; i++) await ask(i); // loads the model and warms it up
 
 // Many clients at once.
@@ -146,6 +147,23 @@ function serverMs(): number {
   }
 }
 
+const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+
+/** A request by Node's plain client over one connection: `fetch` takes some milliseconds of its own, which are not the server's. */
+function streamedText(body: object): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const headers = { "content-type": "application/json" };
+    const sent = request(`${url}/v1/completions`, { agent, method: "POST", headers }, (response) => {
+      let text = "";
+      response.setEncoding("utf8").on("data", (part: string) => {
+        text += part;
+      });
+      response.once("end", () => (response.statusCode === 200 ? resolve(text) : reject(new Error(text))));
+    });
+    sent.once("error", reject).end(JSON.stringify(body));
+  });
+}
+
 // A streamed request beside the library, in turn: as its client sees it, its own work for HTTP included, and what the server took.
 const ratios: number[] = [];
 const library: number[] = [];
@@ -156,7 +174,7 @@ const timed = async (run: () => Promise<unknown>): Promise<number> => {
   return performance.now() - since;
 };
 for (let i = 0; i < settings.pairs; i++) {
-  const streamed = (): Promise<unknown> => post(bodyOf(i, { stream: true })).then((response) => response.text());
+  const streamed = (): Promise<unknown> => streamedText(bodyOf(i, { stream: true }));
   const alone = (): Promise<unknown> => model.generate({ ...asked[i % asked.length]!, maxNewTokens, decoder });
   const serverFirst = i % 2 === 0;
   let ofServer = 0;
@@ -205,6 +223,7 @@ for (const body of bodies) {
 }
 console.log(`malformed bodies: ${JSON.stringify(fuzz)}`);
 
+agent.destroy();
 child.kill("SIGTERM");
 await once(child, "exit");
 await model.dispose();

@@ -5,7 +5,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -94,7 +94,8 @@ export function adapterRecipe({ task, asking, writeData, scale, answerTokens, ke
       ? { ...scale, target: 2, cllm: 2, collected: 4, asked: 2 }
       : scale;
     const data = at("train.jsonl");
-    const fields = ["--data", data, "--prompt-field", "prompt", "--answer-field", "answer", "--id-field", "id", "--raw"];
+    const questions = at("questions.jsonl");
+    const fields = ["--prompt-field", "prompt", "--answer-field", "answer", "--id-field", "id", "--raw"];
     const packs = ["--sequence-length", String(sequence), "--keep-together", String(keepTogether)];
     const pace = ["--held-out", small ? "2" : "32", "--evaluate-every", small ? "2" : "250", "--checkpoint-every", "50"];
     const adapters = [["target", at("target/final")] as const, ["cllm", at("cllm/final")] as const];
@@ -104,16 +105,17 @@ export function adapterRecipe({ task, asking, writeData, scale, answerTokens, ke
         name: "target",
         makes: at("target/final"),
         run: [
-          ...["train", "--model", model, ...fields, ...packs, ...pace, "--objective", "ar", "--out", at("target")],
-          ...["--lora-rank", "32", "--learning-rate", "1e-3", "--warmup-steps", "30", "--steps", String(target)],
+          ...["train", "--model", model, "--data", data, ...fields, ...packs, ...pace, "--objective", "ar", "--out", at("target")],
+          ...["--lora-rank", "32", "--learning-rate", "4e-4", "--warmup-steps", "30", "--steps", String(target)],
         ],
       },
+      { name: "questions", makes: questions, run: () => writeShare(data, questions, keepTogether, collected) },
       {
         name: "trajectories",
         makes: at("trajectories.parquet"),
         run: [
-          ...["collect", "--model", model, "--adapter", at("target/final"), ...fields, "--limit", String(collected)],
-          ...["--max-sequence-tokens", String(sequence), "--max-new-tokens", String(answerTokens)],
+          ...["collect", "--model", model, "--adapter", at("target/final"), "--data", questions, ...fields],
+          ...["--parallel", "4", "--max-sequence-tokens", String(sequence), "--max-new-tokens", String(answerTokens)],
           ...(small ? ["--no-clean"] : ["--require-end"]),
           ...["--out", at("trajectories.parquet")],
         ],
@@ -124,8 +126,8 @@ export function adapterRecipe({ task, asking, writeData, scale, answerTokens, ke
         run: [
           ...["train", "--model", model, "--from-adapter", at("target/final"), ...packs, ...pace, "--out", at("cllm")],
           ...["--trajectories", at("trajectories.parquet"), "--objective", "consistency", "--steps", String(cllm)],
-          ...["--learning-rate", "6e-4", "--warmup-steps", "30", "--ar-weight", "4", "--row-decay", "0.8"],
-          ...["--points-per-example", "6", "--refinements", "1", "--draft-token", String(GAP)],
+          ...["--learning-rate", "1e-3", "--warmup-steps", "30", "--ar-weight", "1", "--row-decay", "0.8"],
+          ...["--block-size", "8", "--points-per-example", "8", "--refinements", "1", "--draft-token", String(GAP)],
         ],
       },
       ...adapters.map(([name, from]) => ({
@@ -149,6 +151,14 @@ export function adapterRecipe({ task, asking, writeData, scale, answerTokens, ke
       },
     ];
   };
+}
+
+/** About `count` rows of a file, in groups of `group` neighbours from all over it. */
+async function writeShare(from: string, to: string, group: number, count: number): Promise<void> {
+  const rows = (await readFile(from, "utf8")).trimEnd().split("\n");
+  const every = Math.max(1, Math.floor(rows.length / count));
+  const share = rows.filter((_, index) => Math.floor(index / group) % every === 0).slice(0, count);
+  await writeFile(to, share.map((row) => `${row}\n`).join(""));
 }
 
 /** JSON Lines, whole or not at all. */

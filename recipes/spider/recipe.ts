@@ -1,24 +1,73 @@
 /** SmolLM2-135M as a CLLM for Spider: `npm run recipe -- spider`. Sees the training split only. */
-import { writeFile } from "node:fs/promises";
-import { spider } from "../../src/tasks/spider/spider.ts";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { hash } from "../../src/hash.ts";
+import { readSchemas, type SpiderSchema } from "../../src/tasks/spider/schema.ts";
+import { type SpiderExample, spider, spiderPrompt } from "../../src/tasks/spider/spider.ts";
+import { openSqlite, type Sqlite } from "../../src/tasks/sqlite.ts";
 import { adapterRecipe, asLines, type Recipe } from "../steps.ts";
+import { canonicalSql } from "./canonical-sql.ts";
 
-/** Questions of one database follow one another, so that they can share its schema in a pack. */
+const limits = { timeoutMs: 20_000 };
+/** Neighbouring questions that are trained beside each other, behind one schema. */
+const GROUP = 8;
+/** Letters of a schema from which on tables that no question of the group needs are left out: some 200 tokens. */
+const SCHEMA_LETTERS = 600;
+
+/** Prompts with the group's own cut of the schema, and answers in canonical form. */
 async function writeData(dataDir: string, path: string): Promise<void> {
   await using task = await spider({ dataDir, split: "train" });
-  const rows = task.examples.map(({ id, input, reference }) => ({
-    id,
-    prompt: input([]).prompt,
-    answer: ` ${reference.replaceAll(/\s+/g, " ").trim()}`,
-  }));
+  const schemas = await readSchemas(join(dataDir, "spider/tables.json"));
+  const rows: object[] = [];
+  for (let from = 0, to: number; from < task.examples.length; from = to) {
+    const name = task.examples[from]?.database as string;
+    to = from + 1;
+    while (task.examples[to]?.database === name) to++;
+    using database = await openSqlite(await readFile(join(dataDir, `spider/database/${name}/${name}.sqlite`)));
+    const schema = schemas.get(name) as SpiderSchema;
+    for (let at = from; at < to; at = Math.min(to, at + GROUP - (at % GROUP))) {
+      const group = task.examples.slice(at, Math.min(to, at + GROUP - (at % GROUP)));
+      const shown = cut(schema, group, at);
+      for (const { id, reference, question } of group) {
+        const answer = await canonical(database, reference, schema);
+        rows.push({ id, prompt: spiderPrompt("default", shown, question), answer: ` ${answer}` });
+      }
+    }
+  }
   await writeFile(path, asLines(rows));
+}
+
+/** The tables that a group's queries name, and others, drawn by its place, while there is room. */
+function cut({ tables, foreignKeys }: SpiderSchema, group: readonly SpiderExample[], place: number): SpiderSchema {
+  const words = new Set(group.flatMap(({ reference }) => reference.toLowerCase().match(/\w+/g) ?? []));
+  const kept = new Set(tables.filter(({ name }) => words.has(name.toLowerCase())));
+  const letters = (): number => Array.from(kept, (table) => JSON.stringify(table).length).reduce((a, b) => a + b, 0);
+  const others = tables
+    .map((table, index) => ({ table, order: hash(place, index) }))
+    .sort((a, b) => a.order - b.order);
+  for (const { table } of others) if (letters() + JSON.stringify(table).length <= SCHEMA_LETTERS) kept.add(table);
+  const has = (column: string): boolean => Array.from(kept).some(({ name }) => column.startsWith(`${name}.`));
+  return {
+    tables: tables.filter((table) => kept.has(table)),
+    foreignKeys: foreignKeys.filter(([from, to]) => has(from) && has(to)),
+  };
+}
+
+/** The query in canonical form, or as it is where that gives other rows or cannot be made. */
+async function canonical(database: Sqlite, query: string, schema: SpiderSchema): Promise<string> {
+  const written = canonicalSql(query, schema);
+  if (written !== null) {
+    const [one, other] = [await database.query(query, limits), await database.query(written, limits)];
+    if (one.ok && other.ok && JSON.stringify(one.rows) === JSON.stringify(other.rows)) return written;
+  }
+  return query.replaceAll(/\s+/g, " ").trim();
 }
 
 export const recipe: Recipe = adapterRecipe({
   task: "spider",
   asking: [],
   writeData,
-  scale: { target: 1500, cllm: 2000, collected: 3000, asked: null, sequence: 1024 },
+  scale: { target: 1200, cllm: 2400, collected: 1500, asked: null, sequence: 512 },
   answerTokens: 128,
-  keepTogether: 8,
+  keepTogether: GROUP,
 });

@@ -20,6 +20,7 @@ import type { FloatType } from "./encoders.ts";
 import { readJsonObject } from "./json.ts";
 import { shorten } from "./near-miss.ts";
 import { readSafetensorsHeader } from "./safetensors.ts";
+import { adapterFolder, shippedAdapters } from "./shipped-adapters.ts";
 import { storedWeights } from "./stored-weights.ts";
 import { sourceOf, type TensorSource } from "./tensor-source.ts";
 import { writeJson } from "./write-huggingface.ts";
@@ -59,12 +60,15 @@ const MAX_CONFIG_BYTES = 4 * 2 ** 20;
 const PREFIX = "base_model.model.";
 
 /**
- * Read a PEFT directory. Throws `not-found`, `bad-file` for a damaged one, `bad-weights` for tensors that do not fit each
- * other, and `unsupported` naming what is more than low-rank matrices.
+ * Read a PEFT directory, or by its name an adapter that comes with the package. Throws `not-found`, `bad-file` for a damaged
+ * one, `bad-weights` for tensors that do not fit each other, and `unsupported` naming what is more than low-rank matrices.
  */
-export async function readAdapter(folder: string): Promise<Adapter> {
+export async function readAdapter(pathOrName: string): Promise<Adapter> {
+  const folder = adapterFolder(pathOrName);
   if (!existsSync(join(folder, ADAPTER_CONFIG))) {
-    const next = `Name a directory with ${ADAPTER_CONFIG} and ${ADAPTER_WEIGHTS}, as PEFT saves them.`;
+    const shipped = shippedAdapters();
+    const names = shipped.length === 0 ? "" : `, or one of those that come with cllm: ${shipped.join(", ")}`;
+    const next = `Name a directory with ${ADAPTER_CONFIG} and ${ADAPTER_WEIGHTS}, as PEFT saves them${names}.`;
     throw new CllmError("not-found", `${folder} is no adapter: it has no ${ADAPTER_CONFIG}. ${next}`);
   }
   const path = join(folder, ADAPTER_CONFIG);

@@ -106,11 +106,11 @@ export const loadFields: Fields<Omit<LoadSettings, "token" | "keep" | "slots" | 
     .min(1)
     .optional()
     .meta({ description: "where downloads and calibrations are kept", placeholder: "folder" }),
-  adapter: z
-    .string()
-    .min(1)
-    .optional()
-    .meta({ description: "PEFT directory of a low-rank adapter to merge into the model", placeholder: "folder" }),
+  adapter: z.string().min(1).optional().meta({
+    description:
+      "PEFT directory of a low-rank adapter to merge into the model, or the name of one that comes with cllm",
+    placeholder: "folder",
+  }),
 };
 
 const allLoadFields: Fields<LoadSettings> = {

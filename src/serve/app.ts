@@ -3,6 +3,7 @@
  * and answers next door. Listens on nothing, so tests call it without a port.
  */
 import type { ServerResponse } from "node:http";
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
@@ -17,7 +18,7 @@ import { createMetrics } from "./metrics.ts";
 import type { Models } from "./models.ts";
 import { DATABASE_PATH, isTextToSql, mountDatabase, mountPage, PAGE_FILES, SQL_PATH } from "./playground.ts";
 import { type AskDatabase, demonstrationDatabase } from "./query.ts";
-import { eventStream } from "./sse.ts";
+import { eventStream, writeEvents } from "./sse.ts";
 
 export interface AppOptions {
   readonly models: Models;
@@ -153,9 +154,16 @@ export function createApp(options: AppOptions): Hono {
       return c.json(shapes.whole(generations));
     }
     const first = await events.next(); // so that what fails before it is an answer with a status
-    const stream = eventStream(lines(first, events, asked, shapes), (error) => failure(error).body);
-    hangUpAfter(c, since + timeoutMs + HANG_UP_MS);
-    return stream;
+    const source = { objects: lines(first, events, asked, shapes), describe: (error: unknown) => failure(error).body };
+    const { outgoing } = (c.env ?? {}) as { readonly outgoing?: ServerResponse };
+    if (outgoing === undefined) return eventStream(source); // a test without a connection
+    hangUpAfter(outgoing, since + timeoutMs + HANG_UP_MS);
+    const headers = corsOrigins.length === 0 ? {} : Object.fromEntries(c.res.headers);
+    writeEvents(outgoing, headers, source).catch((error: unknown) => {
+      reportError(error);
+      outgoing.destroy();
+    });
+    return RESPONSE_ALREADY_SENT;
   };
   app.post("/v1/chat/completions", (c) => answer(c, "chat", readChatBody));
   app.post("/v1/completions", (c) => answer(c, "completion", readCompletionBody));
@@ -193,9 +201,7 @@ async function* lines(
 }
 
 /** Ends the connection of a client that has not read its answer by then. */
-function hangUpAfter(c: Context, time: number): void {
-  const { outgoing } = (c.env ?? {}) as { readonly outgoing?: ServerResponse };
-  if (outgoing === undefined) return; // a test without a connection
+function hangUpAfter(outgoing: ServerResponse, time: number): void {
   const timer = setTimeout(() => outgoing.destroy(), time - performance.now());
   outgoing.once("close", () => clearTimeout(timer));
 }

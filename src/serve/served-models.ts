@@ -5,6 +5,7 @@
 import { existsSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { parseHubId } from "../checkpoint/hub.ts";
+import { adapterFolder, shippedAdapters } from "../checkpoint/shipped-adapters.ts";
 import { CllmError } from "../error.ts";
 import { type HostOptions, startModel } from "./model-host.ts";
 import type { ModelEntry } from "./models.ts";
@@ -28,10 +29,13 @@ export function servedModels(models: readonly string[], adapters: readonly strin
     return { name: name ?? nameOf(value), model: value };
   });
   const adapted = adapters.map((given): ServedModel => {
-    const { name, value: adapter } = split(given);
+    const { name: said, value: adapter } = split(given);
+    const folder = adapterFolder(adapter);
+    const name = said ?? (folder === adapter ? null : adapter); // one that comes with cllm has a name
     if (name === null) throw new CllmError("usage", `--adapter ${given}: give it a name, as in name=${given}`);
-    if (!existsSync(adapter)) {
-      throw new CllmError("not-found", `--adapter ${given}: ${adapter} does not exist; give the folder of an adapter`);
+    if (!existsSync(folder)) {
+      const next = ["give the folder of an adapter", ...shippedAdapters()].join(", or ");
+      throw new CllmError("not-found", `--adapter ${given}: ${adapter} does not exist; ${next}`);
     }
     const owner = bases.find((base) => name.startsWith(`${base.name}:`));
     if (owner !== undefined) return { name, model: owner.model, adapter };

@@ -62,10 +62,12 @@ export async function makeBatch(
   const { batch, sequenceLength, objective, promptWeight } = settings;
   const bins = Array.from({ length: batch }, (): Bin => ({ segments: [], used: 0, root: null }));
   const flights: Flight[] = [];
+  // All points of a batch are refined equally often, so that a batch of fresh ones costs no pass but its own.
+  const refinements = hash(settings.seed, from, 3) % (settings.refinements + 1);
   let [place, skipped] = [from, 0];
   for (; ; place++) {
     const example = source.example(place);
-    const points = objective === "ar" ? [] : drawPoints(example, place, settings);
+    const points = objective === "ar" ? [] : drawPoints(example, place, refinements, settings);
     const noisy = points.reduce((sum, { point }) => sum + noisyLength(example, point), 0);
     const size = example.promptIds.length + example.completionIds.length - 1 + noisy;
     if (size > sequenceLength) {
@@ -119,9 +121,10 @@ const noisyLength = ({ completionIds }: Example, point: NoisyPoint | StoredPoint
 function drawPoints(
   example: Example,
   place: number,
+  refinements: number,
   settings: TrainSettings,
 ): Pick<Flight, "point" | "refinements" | "seed">[] {
-  const { pointsPerExample, refinements, blockSize, points, draftToken, seed } = settings;
+  const { pointsPerExample, blockSize, points, draftToken, seed } = settings;
   if (points === "stored") {
     return storedPoints(example, place, settings).map((point) => ({ point, refinements: 0, seed: [] }));
   }
@@ -132,7 +135,7 @@ function drawPoints(
     const start = hash(...own, 1) % starts;
     return {
       point: { start, guesses: freshGuesses(example, blockSize - 1, draftToken, ...own, 2) },
-      refinements: hash(...own, 3) % (refinements + 1),
+      refinements,
       seed: own,
     };
   });

@@ -184,7 +184,9 @@ describe("prompts", () => {
         "explanation in the answer. The SQL database has table named item with columns ['id', 'name', 'price'], table " +
         "named sale with columns ['item id', \"it's\"], Question: Which?\n### Response:\n",
     });
-    expect(schemaSentence([{ name: "t", columns: ["a'\"\\"] }])).toContain("['a\\'\"\\\\']");
+    expect(schemaSentence({ tables: [{ name: "t", columns: ["a'\"\\"] }], foreignKeys: [] })).toContain(
+      "['a\\'\"\\\\']",
+    );
   });
 
   test("by default are those that `spider` trains with", async () => {

@@ -34,6 +34,7 @@ export interface SpiderOptions extends TaskOptions {
 
 export interface SpiderExample extends TaskExample {
   readonly database: string;
+  readonly question: string;
   /** The gold query. */
   readonly reference: string;
 }
@@ -87,6 +88,7 @@ function toExample(row: DataRow, format: PromptFormat, schema: SpiderSchema, dat
     where: row.where,
     category: database,
     database,
+    question: textField(row, "question"),
     ...oneTurn(format, spiderPrompt(format, schema, textField(row, "question"))),
     reference: textField(row, "query"),
     stop: format === "chat" ? CHAT_STOP : STOP,
