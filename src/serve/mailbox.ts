@@ -48,14 +48,16 @@ export async function* eager<T, R>(source: AsyncGenerator<T, R, void>, stop: () 
     }
   };
   const pumped = pump();
+  let over = false;
   try {
     for (;;) {
       const { done, value } = await box.take();
+      over = done === true;
       if (done) return value;
       yield value;
     }
   } finally {
-    stop();
+    if (!over) stop();
     await pumped;
   }
 }
