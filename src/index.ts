@@ -38,6 +38,16 @@ export { type SamplingOptions, sampled } from "./decode/sampling.ts";
 export { type Trajectory, type TrajectoryOptions, trajectory } from "./decode/trajectory.ts";
 export type { DecodeOptions, Decoder, Iteration } from "./decode/types.ts";
 export { CllmError, type ErrorCode } from "./error.ts";
+export {
+  type BootstrapOptions,
+  bootstrap,
+  type Estimate,
+  type Interval,
+  mcNemarExact,
+  pairedDifference,
+  pairedRatio,
+  wilsonInterval,
+} from "./eval/statistics.ts";
 export { measurePassCosts } from "./generate/calibrate.ts";
 export { load } from "./generate/load.ts";
 export {
@@ -67,6 +77,15 @@ export {
   scriptedSession,
 } from "./runtime/scripted.ts";
 export type { Forest, Session, TokenIds } from "./runtime/session.ts";
+export {
+  createJudge,
+  type Judge,
+  type JudgedConversation,
+  type Judgement,
+  type JudgeOptions,
+} from "./tasks/mt-bench/judge.ts";
+export { type OpenTaskOptions, openTask, TASKS, type TaskName } from "./tasks/open-task.ts";
+export type { PromptFormat, Task, TaskExample, Verdict, VerdictName } from "./tasks/task.ts";
 export type { DecodeOptions as TextOptions, EncodeOptions, Tokenizer } from "./text/tokenizer.ts";
 export { type Evaluation, evaluate, type HeldOut } from "./train/evaluate.ts";
 export type { Example } from "./train/objectives.ts";
