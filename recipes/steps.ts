@@ -127,7 +127,8 @@ export function adapterRecipe({ task, asking, writeData, scale, answerTokens, ke
           ...["train", "--model", model, "--from-adapter", at("target/final"), ...packs, ...pace, "--out", at("cllm")],
           ...["--trajectories", at("trajectories.parquet"), "--objective", "consistency", "--steps", String(cllm)],
           ...["--learning-rate", "1e-3", "--warmup-steps", "30", "--ar-weight", "1", "--row-decay", "0.8"],
-          ...["--block-size", "8", "--points-per-example", "8", "--refinements", "1", "--draft-token", String(GAP)],
+          ...["--block-size", "8", "--points-per-example", "8", "--refinements", "1", "--leading-points", "1"],
+          ...["--draft-token", String(GAP)],
         ],
       },
       ...adapters.map(([name, from]) => ({
@@ -142,9 +143,9 @@ export function adapterRecipe({ task, asking, writeData, scale, answerTokens, ke
         name: "evaluation",
         makes: at("evaluation/report.html"),
         run: [
-          ...["eval", task, ...asking, "--data-dir", dataDir, "--model", `base=${model}`, "--precision", "int8"],
+          ...["eval", task, ...asking, "--data-dir", dataDir, "--model", `base=${model}`, "--target", "base:target"],
           ...adapters.flatMap(([name]) => ["--adapter", `${name}=${at(`${name}-f16`)}`]),
-          ...["--decoders", "ar,jacobi,lookahead,prompt-lookup,auto", "--trajectories", "20"],
+          ...["--precision", "int8", "--decoders", "ar,jacobi,lookahead,prompt-lookup,auto", "--trajectories", "20"],
           ...["--max-new-tokens", String(answerTokens), ...(asked === null ? [] : ["--limit", String(asked)])],
           ...["--out", at("evaluation")],
         ],

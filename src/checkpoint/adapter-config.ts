@@ -69,16 +69,30 @@ export function readAdapterConfig(json: Record<string, unknown>, path: string): 
 }
 
 const DRAFT_TOKEN = "draft_token_id";
+const LEADING_DRAFT = "leading_draft";
 
-/** The token that decoders draft, from the file beside PEFT's own; undefined where it names none. Throws `bad-file`. */
-export function readDraftToken(json: Record<string, unknown>, path: string): number | undefined {
-  const value = json[DRAFT_TOKEN];
-  if (value === undefined || (typeof value === "number" && Number.isSafeInteger(value) && value >= 0)) return value;
-  const message = `${path}: ${DRAFT_TOKEN} must be a token id, not ${shorten(JSON.stringify(value))}`;
-  throw new CllmError("bad-file", `${message}. Save the adapter again.`);
+export interface DraftConfig {
+  readonly draftTokenId: number | undefined;
+  readonly leadingDraft: boolean | undefined;
 }
 
-export const draftTokenJson = (id: number): Record<string, unknown> => ({ [DRAFT_TOKEN]: id });
+/** What decoders draft and where, from the file beside PEFT's own; undefined where it does not say. Throws `bad-file`. */
+export function readDraftConfig(json: Record<string, unknown>, path: string): DraftConfig {
+  const bad = (key: string, what: string): CllmError => {
+    const message = `${path}: ${key} must be ${what}, not ${shorten(JSON.stringify(json[key]))}`;
+    return new CllmError("bad-file", `${message}. Save the adapter again.`);
+  };
+  const { [DRAFT_TOKEN]: id, [LEADING_DRAFT]: leading } = json;
+  if (id !== undefined && !(typeof id === "number" && Number.isSafeInteger(id) && id >= 0))
+    throw bad(DRAFT_TOKEN, "a token id");
+  if (leading !== undefined && typeof leading !== "boolean") throw bad(LEADING_DRAFT, "true or false");
+  return { draftTokenId: id, leadingDraft: leading };
+}
+
+export const draftConfigJson = (id: number, leading = false): Record<string, unknown> => ({
+  [DRAFT_TOKEN]: id,
+  ...(leading && { [LEADING_DRAFT]: true }),
+});
 
 function asksForSomething(value: unknown): boolean {
   if (typeof value === "object" && value !== null) return Object.keys(value).length > 0;

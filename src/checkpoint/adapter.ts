@@ -11,9 +11,9 @@ import type { Weights } from "../model/weights.ts";
 import {
   type AdapterConfig,
   adapterConfigJson,
-  draftTokenJson,
+  draftConfigJson,
   readAdapterConfig,
-  readDraftToken,
+  readDraftConfig,
 } from "./adapter-config.ts";
 import { openBinaryFile } from "./binary-file.ts";
 import type { FloatType } from "./encoders.ts";
@@ -50,6 +50,8 @@ export interface Adapter {
   readonly modules: ReadonlyMap<string, LoraModule>;
   /** What decoders draft with it, where it was trained to see that; see `ModelConfig.draftTokenId`. */
   readonly draftTokenId?: number | undefined;
+  /** See `ModelConfig.leadingDraft`. */
+  readonly leadingDraft?: boolean | undefined;
 }
 
 export const ADAPTER_CONFIG = "adapter_config.json";
@@ -82,7 +84,7 @@ export async function readAdapter(pathOrName: string): Promise<Adapter> {
     });
     const own = join(folder, OWN_CONFIG);
     if (!existsSync(own)) return adapter;
-    return { ...adapter, draftTokenId: readDraftToken(await readJsonObject(own, MAX_CONFIG_BYTES), own) };
+    return { ...adapter, ...readDraftConfig(await readJsonObject(own, MAX_CONFIG_BYTES), own) };
   } finally {
     await file.close();
   }
@@ -95,6 +97,7 @@ export interface AdapterContent {
   readonly alpha: number;
   readonly rankStabilized?: boolean;
   readonly draftTokenId?: number | undefined;
+  readonly leadingDraft?: boolean | undefined;
 }
 
 /**
@@ -102,11 +105,11 @@ export interface AdapterContent {
  * `...lora_B.weight`. Throws `bad-weights` for tensors that do not fit each other.
  */
 export async function adapterOf(
-  { name, baseModel = null, rank, alpha, rankStabilized = false, draftTokenId }: AdapterContent,
+  { name, baseModel = null, rank, alpha, rankStabilized = false, draftTokenId, leadingDraft }: AdapterContent,
   tensors: Parameters<typeof sourceOf>[0],
 ): Promise<Adapter> {
   const config = { baseModel, rankStabilized, rankOf: () => rank, alphaOf: () => alpha };
-  return { ...(await gather(name, config, sourceOf(tensors), (tensor) => tensor)), draftTokenId };
+  return { ...(await gather(name, config, sourceOf(tensors), (tensor) => tensor)), draftTokenId, leadingDraft };
 }
 
 /** Pairs up the tensors. `moduleName` gives a tensor's name without the prefix of its file. */
@@ -184,9 +187,9 @@ export function withAdapter(weights: Weights, adapter: Adapter): Weights {
 }
 
 /** The base's configuration, with what the adapter says beside its matrices. */
-export function adaptedConfig(config: ModelConfig, { draftTokenId }: Adapter): ModelConfig {
+export function adaptedConfig(config: ModelConfig, { draftTokenId, leadingDraft = false }: Adapter): ModelConfig {
   if (draftTokenId === undefined) return config;
-  if (draftTokenId < config.vocabSize) return { ...config, draftTokenId };
+  if (draftTokenId < config.vocabSize) return { ...config, draftTokenId, ...(leadingDraft && { leadingDraft }) };
   const message = `The adapter drafts token ${draftTokenId}, but the model has ${config.vocabSize}`;
   throw new CllmError("bad-weights", `${message}. Load the model that it was trained on.`);
 }
@@ -236,7 +239,7 @@ export async function writeAdapter(
       await writeJson(partial, ADAPTER_CONFIG, adapterConfigJson(adapter));
       if (card !== undefined) await writeText(partial, "README.md", card);
       if (adapter.draftTokenId !== undefined) {
-        await writeJson(partial, OWN_CONFIG, draftTokenJson(adapter.draftTokenId));
+        await writeJson(partial, OWN_CONFIG, draftConfigJson(adapter.draftTokenId, adapter.leadingDraft));
       }
       await writeSafetensors(join(partial, ADAPTER_WEIGHTS), tensors, { dtype });
     },

@@ -142,6 +142,7 @@ export function readGgufConfig(metadata: Metadata, facts: GgufFacts): ModelConfi
       bosTokenId: bos,
       eosTokenIds: readEndIds(metadata, path),
       ...(draft !== null && { draftTokenId: draft }),
+      ...(metadata.get("cllm.leading_draft") === true && { leadingDraft: true }),
     },
     path,
   );

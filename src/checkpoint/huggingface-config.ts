@@ -53,6 +53,7 @@ const configSchema = z.looseObject({
   bos_token_id: tokenId.nullish(),
   eos_token_id: z.union([tokenId, z.array(tokenId)]).nullish(),
   cllm_draft_token_id: tokenId.nullish(),
+  cllm_leading_draft: z.boolean().nullish(),
 });
 type Config = z.infer<typeof configSchema>;
 
@@ -108,6 +109,7 @@ export function readHuggingFaceConfig({ config, generation, hasHead, path }: Hug
       bosTokenId: raw.bos_token_id ?? fromGeneration.bos_token_id ?? null,
       eosTokenIds: [...new Set(Array.isArray(eos) ? eos : [eos])],
       ...(typeof raw.cllm_draft_token_id === "number" && { draftTokenId: raw.cllm_draft_token_id }),
+      ...(raw.cllm_leading_draft && { leadingDraft: true }),
     },
     file,
   );

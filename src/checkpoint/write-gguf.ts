@@ -203,6 +203,7 @@ function modelMetadata({ name, config }: GgufContent, dtype: GgufType): Metadata
     ...(config.draftTokenId === undefined
       ? []
       : ([["cllm.draft_token_id", { u32: config.draftTokenId }]] satisfies Metadata)),
+    ...(config.leadingDraft ? ([["cllm.leading_draft", { bool: true }]] satisfies Metadata) : []),
   ];
 }
 

@@ -53,6 +53,7 @@ export function toHuggingFaceConfig(given: ModelConfig, dtype: FloatType): Huggi
     use_cache: true,
     ...ids,
     ...(config.draftTokenId !== undefined && { cllm_draft_token_id: config.draftTokenId }),
+    ...(config.leadingDraft && { cllm_leading_draft: true }),
     torch_dtype: TORCH_TYPES[dtype],
   };
   const generation = Object.fromEntries(Object.entries(ids).filter(([, value]) => value !== null));

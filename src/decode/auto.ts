@@ -33,6 +33,7 @@ export class AutoMemory {
 }
 
 const WIDE = 4; // tokens of the shortest wide window
+const LEADING = 8; // tokens of a window that rides in the prompt's pass
 const UNKNOWN = 0.05; // how often a refined guess is thought to be right before any was seen
 
 // Wide windows show their worth only over several passes, so a model is tried with some in a row.
@@ -104,7 +105,17 @@ export async function* auto(
   }
 
   accounts.open();
-  yield await text.prefill();
+  if (session.leadingDraft) {
+    text.unfinished();
+    const trunk = block.subarray(0, Math.min(LEADING, blockSize, text.left));
+    trunk[0] = text.last;
+    fill(trunk, 1, text.tokens);
+    const next = await text.run(trunk);
+    const settled = settledBy(trunk, next);
+    guesses = trunk.length - settled;
+    refined.set(next.subarray(settled));
+    yield text.accept(next.subarray(0, settled), trunk.length, trunk.length, next.subarray(settled));
+  } else yield await text.prefill();
   while (text.unfinished()) {
     const most = Math.min(blockSize, text.left);
     drafts.offer(text.tokens, most - 1);

@@ -29,7 +29,8 @@ export async function* jacobi(
   const block = new Int32Array(blockSize);
   let size = blockSize; // tokens in flight: the last accepted one, and guesses after it
   let guesses = 0; // of them kept from the pass before
-  yield await text.prefill(); // without guesses: CLLMs learn to guess behind a token of the answer
+  const leads = session.leadingDraft === true && form === "window"; // the model knows guesses right behind a prompt
+  if (!leads) yield await text.prefill();
   while (text.unfinished()) {
     const trunk = block.subarray(0, Math.min(size, text.left)); // (m,)
     trunk[0] = text.last;

@@ -43,6 +43,7 @@ export function sampled(session: Session, options: SamplingOptions): Session {
     vocabSize: session.vocabSize,
     contextLength: session.contextLength,
     draftToken: session.draftToken,
+    leadingDraft: session.leadingDraft,
     get length() {
       return session.length;
     },

@@ -56,4 +56,6 @@ export interface ModelConfig {
    * whose drafts are tokens of the prompt.
    */
   readonly draftTokenId?: number;
+  /** It was also trained to see that right behind a prompt, so that a first draft can ride in the prompt's own pass. */
+  readonly leadingDraft?: boolean;
 }

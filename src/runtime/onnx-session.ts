@@ -31,6 +31,7 @@ class OnnxSession implements Session {
   readonly vocabSize: number;
   readonly contextLength: number;
   readonly draftToken: number | undefined;
+  readonly leadingDraft: boolean;
   readonly #runner: PassRunner;
   readonly #config: ModelConfig;
   readonly #cache: KvCache;
@@ -46,6 +47,7 @@ class OnnxSession implements Session {
     this.vocabSize = config.vocabSize;
     this.contextLength = config.contextLength;
     this.draftToken = config.draftTokenId;
+    this.leadingDraft = config.leadingDraft === true;
     this.#cache = new KvCache(config);
     this.#feedCache();
   }

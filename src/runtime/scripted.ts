@@ -17,6 +17,8 @@ export type ScriptedModel = {
    * rule of `Forest`, then differs from autoregressive decoding at once instead of once in a million tokens. Default: 0.
    */
   readonly sideError?: number;
+  /** As `Session` has it. Default: false. */
+  readonly leadingDraft?: boolean;
 } & (
   | { readonly next: (context: TokenIds) => number } // the likeliest next token; logits are made up around it
   | { readonly logits: (context: TokenIds) => Float32Array } // (V,)
@@ -31,7 +33,7 @@ export interface ScriptedSession extends Session {
 
 /** Opens an empty sequence on a scripted model. Breaking the protocol throws a plain `Error`. */
 export function scriptedSession(model: ScriptedModel): ScriptedSession {
-  const { vocabSize, contextLength = 4096, sideError = 0 } = model;
+  const { vocabSize, contextLength = 4096, sideError = 0, leadingDraft = false } = model;
   const context = new Int32Array(contextLength);
   const passes: { trunk: number; rows: number }[] = [];
   let length = 0;
@@ -86,6 +88,7 @@ export function scriptedSession(model: ScriptedModel): ScriptedSession {
   return {
     vocabSize,
     contextLength,
+    leadingDraft,
     passes,
     get length() {
       return length;

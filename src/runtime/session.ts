@@ -27,6 +27,8 @@ export interface Session extends AsyncDisposable {
   readonly contextLength: number;
   /** What the model was trained to see where nothing is guessed yet; decoders draft it. Undefined: tokens of the prompt. */
   readonly draftToken?: number | undefined;
+  /** It was also trained to see that right behind a prompt: decoders let a first draft ride in the prompt's pass. */
+  readonly leadingDraft?: boolean | undefined;
   /** Tokens now in the KV cache. */
   readonly length: number;
   /**

@@ -9,6 +9,7 @@ import {
   cleanSegment,
   type Example,
   freshGuesses,
+  LEADING,
   type NoisyPoint,
   noisySegment,
   pointLength,
@@ -124,7 +125,7 @@ function drawPoints(
   refinements: number,
   settings: TrainSettings,
 ): Pick<Flight, "point" | "refinements" | "seed">[] {
-  const { pointsPerExample, blockSize, points, draftToken, seed } = settings;
+  const { pointsPerExample, leadingPoints, blockSize, points, draftToken, seed } = settings;
   if (points === "stored") {
     return storedPoints(example, place, settings).map((point) => ({ point, refinements: 0, seed: [] }));
   }
@@ -132,7 +133,7 @@ function drawPoints(
   if (starts < 1) return [];
   return Array.from({ length: pointsPerExample }, (_, i) => {
     const own = [seed, place, i];
-    const start = hash(...own, 1) % starts;
+    const start = i < leadingPoints ? LEADING : hash(...own, 1) % starts;
     return {
       point: { start, guesses: freshGuesses(example, blockSize - 1, draftToken, ...own, 2) },
       refinements,

@@ -52,8 +52,12 @@ export function cleanSegment(
   });
 }
 
+/** Where a block starts whose first token is the prompt's last one. */
+export const LEADING = -1;
+
 /** A block in flight: the true token at `start` of the completion, and guesses for those after it. */
 export interface NoisyPoint {
+  /** `LEADING` or an index into the completion. */
   readonly start: number;
   readonly guesses: Int32Array; // (blockSize - 1,) or fewer
 }
@@ -92,7 +96,7 @@ export function noisySegment(
 ): Segment {
   const length = pointLength(completionIds, { start, guesses });
   const tokens = new Int32Array(length);
-  tokens[0] = completionIds[start] as number;
+  tokens[0] = (start === LEADING ? promptIds.at(-1) : completionIds[start]) as number;
   tokens.set(guesses.subarray(0, length - 1), 1);
   const targets = completionIds.slice(start + 1, start + 1 + length);
   const first = Math.min(length, rightPrefix({ start, guesses }, completionIds) + 1); // row that sees a wrong guess

@@ -171,12 +171,14 @@ function merged({ trained, frozen }: Parameters, { lora }: TrainSettings): Itera
 /** A model directory, or for an adapter a PEFT directory. */
 async function writeWeights(folder: string, run: TrainRun, { trained }: Parameters): Promise<void> {
   const { config, tokenizer, settings, baseModel } = run;
-  const { lora, draftToken: draftTokenId } = settings;
+  const { lora } = settings;
   if (lora === null) {
     await writeHuggingFace(folder, { config, weights: memoryWeights(trained), tokenizer }, { overwrite: true });
     return;
   }
   const { rank, alpha } = lora;
-  const adapter = await adapterOf({ name: folder, baseModel, rank, alpha, draftTokenId }, trained);
+  const { draftTokenId, leadingDraft } = config;
+  const content = { name: folder, baseModel, rank, alpha, draftTokenId, leadingDraft };
+  const adapter = await adapterOf(content, trained);
   await writeAdapter(folder, adapter, { overwrite: true });
 }

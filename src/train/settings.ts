@@ -25,6 +25,7 @@ export interface TrainFields {
   readonly pointsPerExample: number;
   readonly refinements: number;
   readonly draftToken: number | undefined;
+  readonly leadingPoints: number;
   readonly rowDecay: number;
   readonly arWeight: number;
   readonly promptWeight: number;
@@ -76,6 +77,14 @@ export const trainFields: Fields<TrainFields> = {
     .max(256)
     .default(4)
     .meta(say("noisy points for each example and step; more teach more per clean token")),
+  leadingPoints: z
+    .int()
+    .min(0)
+    .max(256)
+    .default(0)
+    .meta(
+      say("of these, so many begin right behind the prompt; decoders then let a first draft ride in the prompt's pass"),
+    ),
   refinements: z
     .int()
     .min(0)
@@ -141,9 +150,16 @@ export const trainFields: Fields<TrainFields> = {
     .meta(say("accuracy lost against the best, while tokens per forward rise, that stops the run", "share")),
 };
 
-/** The model as it comes out of training: one whose fresh points were a token drafts that token. */
-export function trainedConfig(config: ModelConfig, { draftToken }: Pick<TrainSettings, "draftToken">): ModelConfig {
-  return draftToken === undefined ? config : { ...config, draftTokenId: draftToken };
+/** The model as it comes out of training: one whose fresh points were a token drafts that token, where it saw it. */
+export function trainedConfig(
+  config: ModelConfig,
+  settings: Pick<TrainSettings, "draftToken" | "leadingPoints" | "objective">,
+): ModelConfig {
+  const { draftToken: draftTokenId, leadingPoints, objective } = settings;
+  if (draftTokenId === undefined) return config;
+  const { leadingDraft = false, ...rest } = config;
+  const leads = objective === "ar" ? leadingDraft : leadingPoints > 0;
+  return { ...rest, draftTokenId, ...(leads && { leadingDraft: true }) };
 }
 
 const schema = z.strictObject(trainFields);

@@ -39,7 +39,7 @@ const models: fc.Arbitrary<ModelConfig> = fc
   .tuple(fc.constantFrom(...FAMILIES).chain(configs), fc.constantFrom(0, 5), fc.boolean())
   .map(([config, more, several]) => {
     const eosTokenIds = several ? [vocabSize - 1, vocabSize - 3] : [vocabSize - 1];
-    const drafts = more > 0 ? { draftTokenId: vocabSize - 2 } : {};
+    const drafts = more > 0 ? { draftTokenId: vocabSize - 2, ...(several && { leadingDraft: true }) } : {};
     return { ...config, ...ids, eosTokenIds, ...drafts, vocabSize: vocabSize + more };
   });
 const TEXTS = ["and the thing in\n\nthe  ring", " <|im_start|>user\nnaïve 日本<|im_end|>", ""];

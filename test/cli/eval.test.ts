@@ -61,6 +61,19 @@ describe("an evaluation", () => {
     }
   });
 
+  test("of a sample is compared with the target that is named", () => {
+    const sampled = join(scratch, "runs/sample");
+    const flags = ["--sample", "2", "--target", "cllm", "--out", sampled, "--json"];
+    const { status, stdout } = evaluate(...task, ...models, ...flags);
+    expect(status).toBe(0);
+    const report = JSON.parse(stdout);
+    expect(report).toMatchObject({ questions: 2, target: "cllm, ar", settings: { sample: 2 } });
+    expect(evaluate(...task, ...models, "--target", "clm", "--out", sampled)).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/this evaluation has no model clm; did you mean cllm\?/),
+    });
+  });
+
   test("with other settings is refused in the same folder", () => {
     const { status, stderr } = evaluate(...task, ...models, "--out", out, "--limit", "2");
     expect(status).toBe(2);

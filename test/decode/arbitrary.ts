@@ -38,12 +38,16 @@ export const models: fc.Arbitrary<ScriptedModel> = fc
     seed: fc.nat(),
     sideError: fc.constantFrom(0, 0.2, 1),
     slack: fc.integer({ min: 0, max: 40 }),
+    leadingDraft: fc.boolean(),
   })
-  .map(({ vocabSize, kind, degree, seed, sideError, slack }) => ({
+  .map(({ vocabSize, kind, degree, seed, slack, ...how }) => ({
     ...kind(vocabSize, degree, seed),
-    sideError,
+    ...how,
     contextLength: 64 + slack, // requests below take 64 tokens at most
   }));
+
+/** Those whose first pass carries no guesses. */
+export const plainModels: fc.Arbitrary<ScriptedModel> = models.map((model) => ({ ...model, leadingDraft: false }));
 
 /** A prompt for any of `models`, and limits. */
 export const requests: fc.Arbitrary<{ prompt: TokenIds; options: DecodeOptions }> = fc

@@ -8,7 +8,7 @@ import { multiblock } from "../../src/decode/multiblock.ts";
 import { trajectory } from "../../src/decode/trajectory.ts";
 import type { Iteration } from "../../src/decode/types.ts";
 import { chaoticModel, consistentModel, ngramModel, scriptedSession } from "../../src/runtime/scripted.ts";
-import { drafts, greedy, models } from "./arbitrary.ts";
+import { drafts, greedy, plainModels } from "./arbitrary.ts";
 
 const prompts = fc.array(fc.constantFrom(0, 1), { minLength: 1, maxLength: 12 }).map((ids) => Int32Array.from(ids));
 const sizes = fc.integer({ min: 1, max: 16 });
@@ -22,7 +22,7 @@ async function passes(iterations: AsyncIterable<Iteration>): Promise<Iteration[]
 describe("jacobi", () => {
   test("in block form reaches the fixed point of each block in at most n passes", async () => {
     await fc.assert(
-      fc.asyncProperty(models, prompts, sizes, drafts, async (model, prompt, blockSize, draft) => {
+      fc.asyncProperty(plainModels, prompts, sizes, drafts, async (model, prompt, blockSize, draft) => {
         const session = scriptedSession(model);
         let inBlock = 0;
         let left = blockSize;
@@ -65,7 +65,7 @@ describe("jacobi", () => {
   test("with the true completion as its draft takes ceil(n / blockSize) passes, in either form", async () => {
     await fc.assert(
       fc.asyncProperty(
-        models,
+        plainModels,
         prompts,
         sizes,
         fc.integer({ min: 1, max: 40 }),
@@ -83,7 +83,7 @@ describe("jacobi", () => {
 
   test("as a window keeps blockSize tokens in flight, and every refined guess", async () => {
     await fc.assert(
-      fc.asyncProperty(models, prompts, sizes, async (model, prompt, blockSize) => {
+      fc.asyncProperty(plainModels, prompts, sizes, async (model, prompt, blockSize) => {
         const run = await passes(jacobi(scriptedSession(model), prompt, { blockSize, maxNewTokens: 40 }));
         let left = 39;
         for (const { trunk, accepted, draft } of run) {
@@ -100,7 +100,7 @@ describe("jacobi", () => {
 describe("a trajectory", () => {
   test("is the fixed point iteration, from the draft to the greedy completion", async () => {
     await fc.assert(
-      fc.asyncProperty(models, prompts, sizes, drafts, async (model, prompt, blockSize, draft) => {
+      fc.asyncProperty(plainModels, prompts, sizes, drafts, async (model, prompt, blockSize, draft) => {
         const { points, settled, forwards } = await trajectory(scriptedSession(model), prompt, { blockSize, draft });
         const completion = await greedy(model, prompt, { maxNewTokens: blockSize });
         expect([...points.at(-1)!]).toEqual(completion);
@@ -136,7 +136,7 @@ describe("a trajectory", () => {
 describe("multiblock", () => {
   test("with one block and no pool is jacobi in block form, pass by pass", async () => {
     await fc.assert(
-      fc.asyncProperty(models, prompts, sizes, drafts, async (model, prompt, blockSize, draft) => {
+      fc.asyncProperty(plainModels, prompts, sizes, drafts, async (model, prompt, blockSize, draft) => {
         const shared = { blockSize, draft, maxNewTokens: 40 };
         const plain = await passes(jacobi(scriptedSession(model), prompt, { ...shared, form: "block" }));
         const multi = await passes(multiblock(scriptedSession(model), prompt, { ...shared, blocks: 1, poolSize: 0 }));
@@ -221,7 +221,7 @@ describe("lookahead", () => {
   test("fills its window level by level, and carries no more rows than W (N-1) + G (N-1) + 1", async () => {
     await fc.assert(
       fc.asyncProperty(
-        models,
+        plainModels,
         prompts,
         fc.integer({ min: 1, max: 5 }),
         fc.integer({ min: 2, max: 4 }),

@@ -26,7 +26,7 @@ describe("a recipe", () => {
         expect(existsSync(join(out, file)), file).toBe(true);
       }
       const report = JSON.parse(readFileSync(join(out, "evaluation/report.json"), "utf8"));
-      expect(report).toMatchObject({ task: name, questions: 2, target: "base, ar" });
+      expect(report).toMatchObject({ task: name, questions: 2, target: "base:target, ar" });
       for (const { differing } of report.contenders) expect(differing).toBe(0);
       const again = recipe(...flags);
       expect(again.status).toBe(0);

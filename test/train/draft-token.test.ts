@@ -1,12 +1,15 @@
 /** Points that begin with gaps: one token in the place of every guess, in training as in decoding. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { auto } from "../../src/decode/auto.ts";
 import { constant } from "../../src/decode/drafts.ts";
+import { jacobi } from "../../src/decode/jacobi.ts";
 import { sampled } from "../../src/decode/sampling.ts";
 import { trajectory } from "../../src/decode/trajectory.ts";
-import { chaoticModel, scriptedSession } from "../../src/runtime/scripted.ts";
+import type { Decoder, Iteration } from "../../src/decode/types.ts";
+import { chaoticModel, consistentModel, scriptedSession } from "../../src/runtime/scripted.ts";
 import type { Session } from "../../src/runtime/session.ts";
-import { advance, type Example, freshGuesses } from "../../src/train/objectives.ts";
+import { advance, type Example, freshGuesses, LEADING, noisySegment } from "../../src/train/objectives.ts";
 import { trainedConfig, trainSettings } from "../../src/train/settings.ts";
 import { collectOne } from "../../src/trajectory/collect.ts";
 import { BASE } from "../model/random-model.ts";
@@ -44,6 +47,55 @@ test("gaps come in behind what a pass refined", () => {
       expect([...fewer!.guesses]).toEqual(Array.from({ length: count }, (_, i) => (i === 0 ? 1 : 0)));
     }),
   );
+});
+
+test("a leading point is the prompt's last token and what the completion begins with", () => {
+  fc.assert(
+    fc.property(examples, fc.integer({ min: 1, max: 12 }), fc.nat(), (example, count, seed) => {
+      const { promptIds, completionIds } = example;
+      const point = { start: LEADING, guesses: freshGuesses(example, count, 0) };
+      const { tokens, targets, after } = noisySegment(example, point);
+      const length = Math.min(count + 1, completionIds.length);
+      expect(tokens).toHaveLength(length);
+      expect(tokens[0]).toBe(promptIds.at(-1));
+      expect(after).toBe(promptIds.length - 1); // it sees the prompt but for that token
+      for (let i = 0; i < length; i++) expect([-1, completionIds[i]]).toContain(targets[i]);
+      expect(targets[0]).toBe(-1); // which is for the clean text to learn
+      const moved = advance(example, point, completionIds.slice(0, length), 0, seed);
+      if (moved !== null) expect(moved.start).toBeGreaterThanOrEqual(0);
+    }),
+  );
+});
+
+test("a model that was taught leading points drafts in its prompt's pass, with the text that it had", async () => {
+  const model = { ...consistentModel(12, 1, 5), contextLength: 64 };
+  const prompt = Int32Array.of(3, 4, 5);
+  const options = {
+    maxNewTokens: 8,
+    costs: new Map([
+      [1, 1],
+      [16, 1.2],
+    ]),
+  };
+  const passes = async (leadingDraft: boolean, decoder: Decoder): Promise<Iteration[]> => {
+    const session = scriptedSession({ ...model, leadingDraft });
+    const iterations: Iteration[] = [];
+    for await (const iteration of decoder(session, prompt, options)) iterations.push(iteration);
+    return iterations;
+  };
+  const textOf = (iterations: readonly Iteration[]) => iterations.flatMap(({ accepted }) => [...accepted]);
+  for (const decoder of [jacobi, auto] as Decoder[]) {
+    const [plain, leading] = [await passes(false, decoder), await passes(true, decoder)];
+    expect(textOf(leading)).toEqual(textOf(plain));
+    expect([plain[0]!.trunk, leading[0]!.trunk]).toEqual([3, 10]); // 8 of the block, the first of them the prompt's last
+    expect(leading.length).toBeLessThan(plain.length);
+  }
+  const settings = trainSettings({ objective: "consistency", draftToken: 7, leadingPoints: 1 });
+  expect(trainedConfig(BASE, settings)).toMatchObject({ draftTokenId: 7, leadingDraft: true });
+  const without = trainSettings({ objective: "consistency", draftToken: 7 });
+  expect(trainedConfig({ ...BASE, leadingDraft: true }, without).leadingDraft).toBeUndefined();
+  const fineTuned = trainSettings({ objective: "ar", draftToken: 7 });
+  expect(trainedConfig({ ...BASE, leadingDraft: true }, fineTuned).leadingDraft).toBe(true);
 });
 
 test("every decoder drafts what its session says, and samples keep it", async () => {

@@ -14,13 +14,15 @@ import { publishedRows } from "../../eval/published.ts";
 import { reportHtml } from "../../eval/report-html.ts";
 import { ANSWERS, type Evaluation, type EvaluationProgress, runEvaluation, type Subject } from "../../eval/run.ts";
 import { summarizeEvaluation, type TokenText } from "../../eval/summary.ts";
+import { unknownName } from "../../generate/check.ts";
 import { decodingFields } from "../../generate/options.ts";
 import { DECODERS, type DecoderName, type LanguageModel } from "../../generate/types.ts";
-import { servedModels } from "../../serve/served-models.ts";
+import { type ServedModel, servedModels } from "../../serve/served-models.ts";
 import { GRADERS, type GraderName } from "../../tasks/custom/custom.ts";
 import { createJudge, type Judge } from "../../tasks/mt-bench/judge.ts";
 import { writeAnswers } from "../../tasks/mt-bench/mt-bench.ts";
 import { type OpenTaskOptions, openTask, TASKS } from "../../tasks/open-task.ts";
+import { sampleOf } from "../../tasks/sample.ts";
 import type { PromptFormat } from "../../tasks/task.ts";
 import { identify } from "../../trajectory/identity.ts";
 import { type Command, type Common, defineCommand } from "../command.ts";
@@ -43,6 +45,8 @@ interface EvalSettings {
   readonly dataDir: string | undefined;
   readonly split: string | undefined;
   readonly limit: number | undefined;
+  readonly sample: number | undefined;
+  readonly target: string | undefined;
   readonly maxNewTokens: number | undefined;
   readonly promptFormat: PromptFormat | undefined;
   readonly shots: number | undefined;
@@ -82,6 +86,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
       description: "PEFT directory, as name=folder, that takes part as one more model; may be repeated",
       placeholder: "name=folder",
     }),
+    target: text("the model that the others are compared with; default: the first one", "name"),
     decoders: z
       .array(z.enum(DECODERS))
       .min(1)
@@ -101,6 +106,11 @@ export const evaluate: Command = defineCommand<EvalSettings>({
     dataDir: text("folder of the tasks' data; default: CLLM_DATA", "folder"),
     split: text("which part of the data; default: the task's own, never one for training", "name"),
     limit: z.int().min(1).optional().meta({ description: "only the first questions", placeholder: "questions" }),
+    sample: z
+      .int()
+      .min(1)
+      .optional()
+      .meta({ description: "so many questions from all over, always the same ones", placeholder: "questions" }),
     maxNewTokens: z
       .int()
       .min(1)
@@ -143,10 +153,11 @@ export const evaluate: Command = defineCommand<EvalSettings>({
   ],
   async run(settings, terminal) {
     const given = settings.model.length > 0 ? settings.model : [defaultModel()];
-    const entrants = servedModels(given, settings.adapter);
+    const entrants = targetFirst(servedModels(given, settings.adapter), settings.target);
     const names = entrants.map(({ name }) => name);
     const contenders = contendersOf(names, settings.decoders, settings.blockSizes);
-    await using task = await openTask(settings.task, taskOptions(settings));
+    await using whole = await openTask(settings.task, taskOptions(settings));
+    const task = settings.sample === undefined ? whole : sampleOf(whole, settings.sample);
     const models = new Map<string, LanguageModel>();
     try {
       const subjects: Subject[] = [];
@@ -171,6 +182,14 @@ export const evaluate: Command = defineCommand<EvalSettings>({
     }
   },
 });
+
+function targetFirst(entrants: readonly ServedModel[], target: string | undefined): readonly ServedModel[] {
+  if (target === undefined) return entrants;
+  const first = entrants.find(({ name }) => name === target);
+  const names = entrants.map(({ name }) => name);
+  if (first === undefined) throw new CllmError("usage", unknownName("this evaluation", `model ${target}`, names));
+  return [first, ...entrants.filter((entrant) => entrant !== first)];
+}
 
 /** Of a folder with one GGUF file that file, whose name says more in a report. */
 function defaultModel(): string {
