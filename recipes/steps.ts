@@ -97,7 +97,14 @@ export function adapterRecipe({ task, asking, writeData, scale, answerTokens, ke
     const questions = at("questions.jsonl");
     const fields = ["--prompt-field", "prompt", "--answer-field", "answer", "--id-field", "id", "--raw"];
     const packs = ["--sequence-length", String(sequence), "--keep-together", String(keepTogether)];
-    const pace = ["--held-out", small ? "2" : "32", "--evaluate-every", small ? "2" : "250", "--checkpoint-every", "50"];
+    const pace = [
+      "--held-out",
+      small ? "2" : "32",
+      "--evaluate-every",
+      small ? "2" : "250",
+      "--checkpoint-every",
+      "50",
+    ];
     const adapters = [["target", at("target/final")] as const, ["cllm", at("cllm/final")] as const];
     return [
       { name: "data", makes: data, run: () => writeData(dataDir, data) },
@@ -105,7 +112,20 @@ export function adapterRecipe({ task, asking, writeData, scale, answerTokens, ke
         name: "target",
         makes: at("target/final"),
         run: [
-          ...["train", "--model", model, "--data", data, ...fields, ...packs, ...pace, "--objective", "ar", "--out", at("target")],
+          ...[
+            "train",
+            "--model",
+            model,
+            "--data",
+            data,
+            ...fields,
+            ...packs,
+            ...pace,
+            "--objective",
+            "ar",
+            "--out",
+            at("target"),
+          ],
           ...["--lora-rank", "32", "--learning-rate", "4e-4", "--warmup-steps", "30", "--steps", String(target)],
         ],
       },

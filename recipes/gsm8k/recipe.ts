@@ -5,7 +5,11 @@ import { adapterRecipe, asLines, type Recipe } from "../steps.ts";
 
 async function writeData(dataDir: string, path: string): Promise<void> {
   await using task = await gsm8k({ dataDir, split: "train", shots: 0 });
-  const rows = task.examples.map(({ id, input, reference }) => ({ id, prompt: input([]).prompt, answer: ` ${reference}` }));
+  const rows = task.examples.map(({ id, input, reference }) => ({
+    id,
+    prompt: input([]).prompt,
+    answer: ` ${reference}`,
+  }));
   await writeFile(path, asLines(rows));
 }
 

@@ -10,7 +10,8 @@ const KEYWORDS = new Set(
   `select distinct from where group by having order limit join on as and or not in like between union intersect except asc desc
    left right outer inner is null exists all case when then else end cast`.split(/\s+/),
 );
-const TOKEN = /\s*(?:('(?:[^']|'')*'|"[^"]*"|`[^`]*`)|(\d+(?:\.\d+)?(?!\w)|\.\d+)|(\w+)|(<=|>=|!=|<>|==|[<>!]\s=|[^\s\w]))/y;
+const TOKEN =
+  /\s*(?:('(?:[^']|'')*'|"[^"]*"|`[^`]*`)|(\d+(?:\.\d+)?(?!\w)|\.\d+)|(\w+)|(<=|>=|!=|<>|==|[<>!]\s=|[^\s\w]))/y;
 
 interface Token {
   readonly kind: "string" | "number" | "word" | "mark";
@@ -114,7 +115,8 @@ function rename(tokens: readonly Token[]): Token[] | null {
       i += 2;
     } else if (isKeyword(token)) {
       const aliased = is(token, "as") && scope.sources.some(({ alias }) => alias === next?.text);
-      if (aliased && sourceAt(scope, next?.text ?? "", twice) === false) i++; // the alias that is not needed goes
+      if (aliased && sourceAt(scope, next?.text ?? "", twice) === false)
+        i++; // the alias that is not needed goes
       else push(token, text.toUpperCase());
     } else if (is(next, "(")) push(token, small(text));
     else if (is(before, "as") || scope.given.has(small(text))) push(token, text);

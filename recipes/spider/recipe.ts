@@ -42,9 +42,7 @@ function cut({ tables, foreignKeys }: SpiderSchema, group: readonly SpiderExampl
   const words = new Set(group.flatMap(({ reference }) => reference.toLowerCase().match(/\w+/g) ?? []));
   const kept = new Set(tables.filter(({ name }) => words.has(name.toLowerCase())));
   const letters = (): number => Array.from(kept, (table) => JSON.stringify(table).length).reduce((a, b) => a + b, 0);
-  const others = tables
-    .map((table, index) => ({ table, order: hash(place, index) }))
-    .sort((a, b) => a.order - b.order);
+  const others = tables.map((table, index) => ({ table, order: hash(place, index) })).sort((a, b) => a.order - b.order);
   for (const { table } of others) if (letters() + JSON.stringify(table).length <= SCHEMA_LETTERS) kept.add(table);
   const has = (column: string): boolean => Array.from(kept).some(({ name }) => column.startsWith(`${name}.`));
   return {
