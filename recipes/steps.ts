@@ -80,6 +80,8 @@ export interface AdapterRecipe {
   readonly keepTogether: number;
 }
 
+/** What the adapters are for, wherever the file of it came from. */
+const baseModel = "HuggingFaceTB/SmolLM2-135M-Instruct";
 /** A token of SmolLM2 that no text has: guesses that are not there yet. */
 const GAP = 16; // <empty_output>
 
@@ -156,7 +158,7 @@ export function adapterRecipe({ task, asking, writeData, scale, answerTokens, ke
         makes: at(`${name}-f16`),
         run: [
           ...["export", "--model", model, "--adapter", from, "--format", "adapter", "--dtype", "f16"],
-          ...["--to", at(`${name}-f16`)],
+          ...["--base-model", baseModel, "--to", at(`${name}-f16`)],
         ],
       })),
       {

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { adapterOf, writeAdapter } from "../../src/checkpoint/adapter.ts";
+import { adapterOf, readAdapter, writeAdapter } from "../../src/checkpoint/adapter.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { exportModel } from "../../src/cli/commands/export.ts";
 import { runProgram } from "../../src/cli/program.ts";
@@ -68,6 +68,9 @@ describe("a model and its exports", () => {
     await run({ to: join(scratch, "merged"), adapter: lora });
     await run({ to: join(scratch, "merged.gguf"), adapter: lora });
     await run({ to: join(scratch, "lora-again"), adapter: lora, format: "adapter" });
+    await run({ to: join(scratch, "lora-named"), adapter: lora, format: "adapter", baseModel: "owner/base" });
+    expect((await readAdapter(join(scratch, "lora-again"))).baseModel).toBe("tiny");
+    expect((await readAdapter(join(scratch, "lora-named"))).baseModel).toBe("owner/base");
     expect(await tokensOf(join(scratch, "merged"))).toEqual(expected);
     expect(await tokensOf(join(scratch, "merged.gguf"))).toEqual(expected);
     expect(await tokensOf(tiny, join(scratch, "lora-again"))).toEqual(expected);
@@ -85,6 +88,7 @@ describe("what cannot be is one error before any work", () => {
     [{ to: scratch, overwrite: true }, "usage", /holds no config\.json/],
     [{ to: join(scratch, "new"), dtype: "q8_0" }, "usage", /q8_0 is one of gguf/],
     [{ to: join(scratch, "new"), format: "adapter" }, "usage", /--adapter/],
+    [{ to: join(scratch, "new"), baseModel: "owner/base" }, "usage", /--base-model is for --format adapter/],
     [{ to: join(scratch, "new"), adapter: join(scratch, "none") }, "not-found", /adapter_config\.json/],
     [{ to: join(scratch, "new"), model: join(scratch, "none.gguf") }, "not-found", /none\.gguf/],
   ])("%j", async (settings, code, message) => {

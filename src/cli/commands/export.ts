@@ -43,6 +43,7 @@ interface ExportSettings {
   readonly to: string;
   readonly format: Format | undefined;
   readonly dtype: Type;
+  readonly baseModel: string | undefined;
   readonly overwrite: boolean;
 }
 
@@ -60,6 +61,14 @@ export const exportModel: Command = defineCommand<ExportSettings>({
       .optional()
       .meta({ description: "what to write; default: gguf for names that end so, else huggingface" }),
     dtype: z.enum(TYPES).default("f32").meta({ description: "element type of matrices; f32 loses nothing" }),
+    baseModel: z
+      .string()
+      .min(1)
+      .optional()
+      .meta({
+        description: "what an adapter says it is for; default: what it says now, or the model",
+        placeholder: "id",
+      }),
     overwrite: z.boolean().default(false).meta({ description: "replace what an earlier export has written there" }),
   },
   examples: [
@@ -74,6 +83,9 @@ export const exportModel: Command = defineCommand<ExportSettings>({
     checkType(format, dtype);
     if (format === "adapter" && settings.adapter === undefined) {
       throw new CllmError("usage", "--format adapter needs the --adapter to write");
+    }
+    if (format !== "adapter" && settings.baseModel !== undefined) {
+      throw new CllmError("usage", `--base-model is for --format adapter; ${format} has the base in it`);
     }
     await checkTarget(format, to, overwrite);
     const { offline, revision, cacheDir, adapter: adapterFolder } = settings;
@@ -116,7 +128,7 @@ async function write(
   format: Format,
   checkpoint: Checkpoint,
   adapter: Adapter | null,
-  { to, dtype, overwrite }: ExportSettings,
+  { to, dtype, baseModel, overwrite }: ExportSettings,
   terminal: Terminal,
 ): Promise<void> {
   const { name, tokenizer } = checkpoint;
@@ -132,7 +144,7 @@ async function write(
   }
   const title = basename(resolve(to));
   if (format === "adapter") {
-    const named = { ...adapter!, baseModel: adapter!.baseModel ?? name };
+    const named = { ...adapter!, baseModel: baseModel ?? adapter!.baseModel ?? name };
     return writeAdapter(to, named, { dtype: type, overwrite });
   }
   const card = modelCard({ title, base: name, adapter: adapter?.name ?? null, format, dtype, family: config.family });

@@ -1,0 +1,35 @@
+/** The adapters that ship: each is small, says on its card what it is for and what it saw, and drafts what it was taught. */
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { readAdapter } from "../../src/checkpoint/adapter.ts";
+import { shippedAdapters } from "../../src/checkpoint/shipped-adapters.ts";
+import { servedModels } from "../../src/serve/served-models.ts";
+
+const folder = fileURLToPath(new URL("../../adapters", import.meta.url));
+const MOST_BYTES = 20e6;
+const SMOLLM2_GAP = 16;
+
+test.each(shippedAdapters())("%s", async (name) => {
+  const at = join(folder, name);
+  const bytes = readdirSync(at).reduce((sum, file) => sum + statSync(join(at, file)).size, 0);
+  expect(bytes).toBeLessThanOrEqual(MOST_BYTES);
+
+  const { baseModel, modules, draftTokenId } = await readAdapter(name); // by its name
+  expect(baseModel).toBe("HuggingFaceTB/SmolLM2-135M-Instruct");
+  expect(modules.size).toBe(7 * 30);
+  if (!name.endsWith("-target")) expect(draftTokenId).toBe(SMOLLM2_GAP);
+
+  const card = readFileSync(join(at, "README.md"), "utf8");
+  for (const said of ["base_model: HuggingFaceTB/SmolLM2-135M-Instruct", "Q4_1", "training split"]) {
+    expect(card).toContain(said);
+  }
+});
+
+test("is served under its own name", () => {
+  const [first] = shippedAdapters();
+  if (first === undefined) return;
+  const served = servedModels(["base=owner/model"], [first]);
+  expect(served.at(-1)).toEqual({ name: `base:${first}`, model: "owner/model", adapter: first });
+});
