@@ -68,6 +68,10 @@ describe("an evaluation", () => {
     expect(status).toBe(0);
     const report = JSON.parse(stdout);
     expect(report).toMatchObject({ questions: 2, target: "cllm, ar", settings: { sample: 2 } });
+    expect(evaluate(...task, ...models, "--only-adapters", "--out", sampled)).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/--only-adapters without an --adapter leaves nobody/),
+    });
     expect(evaluate(...task, ...models, "--target", "clm", "--out", sampled)).toMatchObject({
       status: 2,
       stderr: expect.stringMatching(/this evaluation has no model clm; did you mean cllm\?/),

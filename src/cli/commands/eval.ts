@@ -47,6 +47,7 @@ interface EvalSettings {
   readonly limit: number | undefined;
   readonly sample: number | undefined;
   readonly target: string | undefined;
+  readonly onlyAdapters: boolean;
   readonly maxNewTokens: number | undefined;
   readonly promptFormat: PromptFormat | undefined;
   readonly shots: number | undefined;
@@ -86,6 +87,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
       description: "PEFT directory, as name=folder, that takes part as one more model; may be repeated",
       placeholder: "name=folder",
     }),
+    onlyAdapters: z.boolean().default(false).meta({ description: "leave out the models that the adapters are for" }),
     target: text("the model that the others are compared with; default: the first one", "name"),
     decoders: z
       .array(z.enum(DECODERS))
@@ -153,7 +155,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
   ],
   async run(settings, terminal) {
     const given = settings.model.length > 0 ? settings.model : [defaultModel()];
-    const entrants = targetFirst(servedModels(given, settings.adapter), settings.target);
+    const entrants = entrantsOf(servedModels(given, settings.adapter), settings);
     const names = entrants.map(({ name }) => name);
     const contenders = contendersOf(names, settings.decoders, settings.blockSizes);
     await using whole = await openTask(settings.task, taskOptions(settings));
@@ -183,7 +185,13 @@ export const evaluate: Command = defineCommand<EvalSettings>({
   },
 });
 
-function targetFirst(entrants: readonly ServedModel[], target: string | undefined): readonly ServedModel[] {
+/** Who takes part, the target first. */
+function entrantsOf(
+  served: readonly ServedModel[],
+  { target, onlyAdapters }: Pick<EvalSettings, "target" | "onlyAdapters">,
+): readonly ServedModel[] {
+  const entrants = served.filter(({ adapter }) => adapter !== undefined || !onlyAdapters);
+  if (entrants.length === 0) throw new CllmError("usage", "--only-adapters without an --adapter leaves nobody");
   if (target === undefined) return entrants;
   const first = entrants.find(({ name }) => name === target);
   const names = entrants.map(({ name }) => name);

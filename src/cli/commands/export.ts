@@ -61,14 +61,10 @@ export const exportModel: Command = defineCommand<ExportSettings>({
       .optional()
       .meta({ description: "what to write; default: gguf for names that end so, else huggingface" }),
     dtype: z.enum(TYPES).default("f32").meta({ description: "element type of matrices; f32 loses nothing" }),
-    baseModel: z
-      .string()
-      .min(1)
-      .optional()
-      .meta({
-        description: "what an adapter says it is for; default: what it says now, or the model",
-        placeholder: "id",
-      }),
+    baseModel: z.string().min(1).optional().meta({
+      description: "what an adapter says it is for; default: what it says now, or the model",
+      placeholder: "id",
+    }),
     overwrite: z.boolean().default(false).meta({ description: "replace what an earlier export has written there" }),
   },
   examples: [
