@@ -67,7 +67,7 @@ describe("an evaluation", () => {
     const { status, stdout } = evaluate(...task, ...models, ...flags);
     expect(status).toBe(0);
     const report = JSON.parse(stdout);
-    expect(report).toMatchObject({ questions: 2, target: "cllm, ar", settings: { sample: 2 } });
+    expect(report).toMatchObject({ questions: 2, target: "cllm, ar", settings: { task: { sample: 2 } } });
     expect(evaluate(...task, ...models, "--only-adapters", "--out", sampled)).toMatchObject({
       status: 2,
       stderr: expect.stringMatching(/--only-adapters without an --adapter leaves nobody/),
