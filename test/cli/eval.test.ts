@@ -74,7 +74,7 @@ describe("an evaluation", () => {
     });
     expect(evaluate(...task, ...models, "--target", "clm", "--out", sampled)).toMatchObject({
       status: 2,
-      stderr: expect.stringMatching(/this evaluation has no model clm; did you mean cllm\?/),
+      stderr: expect.stringMatching(/this evaluation has no model clm; there are target, cllm/),
     });
   });
 
