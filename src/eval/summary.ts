@@ -175,9 +175,9 @@ function averages(answers: readonly Answer[]): Readonly<Record<string, number>> 
   return Object.fromEntries([...values].map(([name, all]) => [name, sum(all) / all.length]));
 }
 
-/** Tokens that decode passes wrote, the prefill's own apart, and what they took. */
+/** Tokens that decode passes wrote, those of the prompt's pass apart, and what they took. */
 function workOf({ turns }: Answer): { readonly tokens: number; readonly ms: number } {
-  const tokens = sum(turns.map((turn) => Math.max(0, turn.tokens.length - 1)));
+  const tokens = sum(turns.map(({ tokens: { length }, accepted }) => Math.max(0, Math.min(length - 1, sum(accepted)))));
   return { tokens, ms: sum(turns.map(({ decodeMs }) => decodeMs)) };
 }
 
