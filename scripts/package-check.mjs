@@ -67,7 +67,7 @@ try {
     tarball = join(folder, packed.filename);
     const stray = packed.files
       .map(({ path }) => path)
-      .filter((path) => !/^(dist\/|models\/|web\/|README|LICENSE|package\.json)/.test(path));
+      .filter((path) => !/^(adapters\/|dist\/|models\/|web\/|README|LICENSE|package\.json)/.test(path));
     expect(stray.length === 0, `the package holds files that it should not: ${stray.join(", ")}`);
     process.stdout.write(`  ${packed.files.length} files, ${Math.round(packed.size / 1000)} kB\n`);
   });
