@@ -114,8 +114,7 @@ function rename(tokens: readonly Token[]): Token[] | null {
       else push(token, `${source.table.name}.${name}`);
       i += 2;
     } else if (isKeyword(token)) {
-      const aliased = is(token, "as") && scope.sources.some(({ alias }) => alias === next?.text);
-      if (aliased && sourceAt(scope, next?.text ?? "", twice) === false)
+      if (is(token, "as") && needsAlias(scope, next?.text) === false)
         i++; // the alias that is not needed goes
       else push(token, text.toUpperCase());
     } else if (is(next, "(")) push(token, small(text));
@@ -129,10 +128,10 @@ function rename(tokens: readonly Token[]): Token[] | null {
   return written;
 }
 
-/** Whether `test` says so of the table that an alias of the SELECT stands for; null for no such alias. */
-function sourceAt(scope: Scope, alias: string, test: (scope: Scope, table: SpiderTable) => boolean): boolean | null {
-  const source = scope.sources.find((each) => each.alias === alias);
-  return source === undefined ? null : test(scope, source.table);
+/** Whether the SELECT needs an alias of its own; null where it has no such one. */
+function needsAlias(scope: Scope, alias: string | undefined): boolean | null {
+  const source = alias === undefined ? undefined : scope.sources.find((each) => each.alias === alias);
+  return source === undefined ? null : twice(scope, source.table);
 }
 
 /** What stands for a word that is neither keyword nor function: empty for an alias without AS that is not needed. */
@@ -144,7 +143,7 @@ function tableOrColumn(tokens: readonly Token[], i: number): string | null {
     const column = scope.sources.some(({ table }) => columnOf(table, text) !== null);
     if (!is(before, ",") || !column) return isSource.table.name;
   }
-  const needed = before?.kind === "word" && !isKeyword(before) ? sourceAt(scope, text, twice) : null;
+  const needed = before?.kind === "word" && !isKeyword(before) ? needsAlias(scope, text) : null;
   if (needed !== null) return needed ? text : "";
   for (let at: Scope | null = scope; at !== null; at = at.outer) {
     const having = at.sources.filter(({ table }) => columnOf(table, text) !== null);

@@ -25,8 +25,9 @@ async function writeData(dataDir: string, path: string): Promise<void> {
     while (task.examples[to]?.database === name) to++;
     using database = await openSqlite(await readFile(join(dataDir, `spider/database/${name}/${name}.sqlite`)));
     const schema = schemas.get(name) as SpiderSchema;
-    for (let at = from; at < to; at = Math.min(to, at + GROUP - (at % GROUP))) {
-      const group = task.examples.slice(at, Math.min(to, at + GROUP - (at % GROUP)));
+    for (let at = from, end: number; at < to; at = end) {
+      end = Math.min(to, at + GROUP - (at % GROUP));
+      const group = task.examples.slice(at, end);
       const shown = cut(schema, group, at);
       for (const { id, reference, question } of group) {
         const answer = await canonical(database, reference, schema);
