@@ -28,36 +28,37 @@ const runs = [
 const figures: { precision: string; run: string; prompts: number; tokens: number; differing: number }[] = [];
 for (const precision of settings.precisions.split(",") as Precision[]) {
   await using model = await load(modelPath(), { precision });
-  for (const { name, temperature, seed, limit } of runs) {
-    const prompts = mixedPrompts(limit);
-    let [differing, tokens] = [0, 0];
-    for (const [index, input] of prompts.entries()) {
+  const totals = runs.map((run) => ({ ...run, prompts: 0, tokens: 0, differing: 0 }));
+  // Prompt by prompt, so that its KV cache serves all runs.
+  const prompts = mixedPrompts(Math.max(...runs.map(({ limit }) => limit)));
+  for (const [index, input] of prompts.entries()) {
+    for (const total of totals.filter(({ limit }) => index < limit)) {
       const shared = {
         ...input,
-        temperature,
-        seed,
+        temperature: total.temperature,
+        seed: total.seed,
         maxNewTokens: settings["max-new-tokens"],
         blockSize: settings["block-size"],
       };
       const expected = (await model.generate({ ...shared, decoder: "ar" })).tokens;
-      tokens += expected.length;
       const wrong: string[] = [];
       for (const decoder of others) {
         const { tokens: got } = await model.generate({ ...shared, decoder });
         if (got.join() !== expected.join()) wrong.push(decoder);
       }
-      if (wrong.length > 0) {
-        differing++;
-        console.log(`prompt ${index}, ${precision}, ${name}: ${wrong.join(", ")} differ`);
-      }
-      if (process.stderr.isTTY) process.stderr.write(`\r${precision} ${name}: ${index + 1}/${prompts.length} `);
+      total.prompts++;
+      total.tokens += expected.length;
+      if (wrong.length === 0) continue;
+      total.differing++;
+      console.log(`prompt ${index}, ${precision}, ${total.name}: ${wrong.join(", ")} differ`);
     }
-    if (prompts.length > 0) {
-      console.log(
-        `${precision}, ${name}: ${differing} of ${prompts.length} prompts differ in any decoder (${tokens} tokens each)`,
-      );
-      figures.push({ precision, run: name, prompts: prompts.length, tokens, differing });
-    }
+    if (process.stderr.isTTY) process.stderr.write(`\r${precision}: ${index + 1}/${prompts.length} `);
+  }
+  for (const { name, prompts: asked, tokens, differing } of totals.filter(({ prompts }) => prompts > 0)) {
+    console.log(
+      `${precision}, ${name}: ${differing} of ${asked} prompts differ in any decoder (${tokens} tokens each)`,
+    );
+    figures.push({ precision, run: name, prompts: asked, tokens, differing });
   }
 }
 report("exactness", settings, { decoders: others, runs: figures });
