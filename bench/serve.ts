@@ -16,7 +16,7 @@ import { flags, median, modelPath, quantile, report } from "./conditions.ts";
 
 const settings = flags({
   ...{ clients: 64, seconds: 60, prompts: 32, "max-new-tokens": 32, parallel: 4, threads: 2, decoder: "auto" },
-  ...{ batch: 0, "held-out": "" },
+  ...{ batch: 0, "held-out": "", adapter: "" },
   ...{ pairs: 20, throughput: 40, requests: 5000, fuzz: 10_000, seed: 0 },
 });
 const HANG_MS = 30_000;
@@ -33,7 +33,7 @@ const asked = Array.from({ length: settings.prompts }, (_, i) => ({
   seed: settings.seed + i,
 }));
 const bodyOf = (i: number, more: object = {}): object => ({
-  ...{ model: "m", max_tokens: maxNewTokens, decoder },
+  ...{ model: settings.adapter === "" ? "m" : "m:a", max_tokens: maxNewTokens, decoder },
   ...asked[i % asked.length],
   ...more,
 });
@@ -60,6 +60,7 @@ async function start(): Promise<{ readonly url: string; readonly child: ChildPro
   const { parallel, threads } = settings;
   const numbers = ["--port", "0", "--parallel", String(parallel), "--threads", String(threads), "--max-queue", "1024"];
   const how = settings.batch ? ["--batch"] : [];
+  if (settings.adapter !== "") how.push("--adapter", `a=${settings.adapter}`);
   const args = [main, "serve", "--json", "--quiet", "--model", `m=${modelPath()}`, ...numbers, ...how];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   const [line] = (await once(child.stdout!, "data")) as [Buffer];
@@ -113,7 +114,10 @@ function residentMegabytes(): number {
   }
 }
 
-const model = await load(modelPath(), { threads: settings.threads });
+const model = await load(modelPath(), {
+  threads: settings.threads,
+  ...(settings.adapter && { adapter: settings.adapter }),
+});
 const expected: string[] = [];
 for (const each of asked) expected.push((await model.generate({ ...each, maxNewTokens, decoder })).text);
 for (let i = 0; i < asked.length; i++) await ask(i); // loads the model and warms it up
