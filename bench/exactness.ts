@@ -13,6 +13,7 @@ const settings = flags({
   seeds: 5,
   "sampled-limit": 200,
   "block-size": 16,
+  threads: 2,
 });
 const others = DECODERS.filter((name) => name !== "ar");
 const runs = [
@@ -27,7 +28,7 @@ const runs = [
 
 const figures: { precision: string; run: string; prompts: number; tokens: number; differing: number }[] = [];
 for (const precision of settings.precisions.split(",") as Precision[]) {
-  await using model = await load(modelPath(), { precision });
+  await using model = await load(modelPath(), { precision, threads: settings.threads });
   const totals = runs.map((run) => ({ ...run, prompts: 0, tokens: 0, differing: 0 }));
   // Prompt by prompt, so that its KV cache serves all runs.
   const prompts = mixedPrompts(Math.max(...runs.map(({ limit }) => limit)));

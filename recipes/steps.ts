@@ -67,6 +67,8 @@ export interface Scale {
   readonly asked: number | null;
   /** Tokens of a sequence. */
   readonly sequence: number;
+  /** Places of an answer that consistency training guesses on from, each time that it sees it. */
+  readonly points: number;
 }
 
 export interface AdapterRecipe {
@@ -92,7 +94,7 @@ const GAP = 16; // <empty_output>
 export function adapterRecipe({ task, asking, writeData, scale, answerTokens, keepTogether }: AdapterRecipe): Recipe {
   return ({ model, dataDir, out, small }) => {
     const at = (...path: string[]): string => join(out, ...path);
-    const { target, cllm, collected, asked, sequence } = small
+    const { target, cllm, collected, asked, sequence, points } = small
       ? { ...scale, target: 2, cllm: 2, collected: 4, asked: 2 }
       : scale;
     const data = at("train.jsonl");
@@ -137,7 +139,17 @@ export function adapterRecipe({ task, asking, writeData, scale, answerTokens, ke
         makes: at("trajectories.parquet"),
         run: [
           ...["collect", "--model", model, "--adapter", at("target/final"), "--data", questions, ...fields],
-          ...["--parallel", "4", "--max-sequence-tokens", String(sequence), "--max-new-tokens", String(answerTokens)],
+          // Training makes its points itself and needs the answers only: in blocks of one token they come fastest.
+          ...[
+            "--parallel",
+            "8",
+            "--block-size",
+            "1",
+            "--max-sequence-tokens",
+            String(sequence),
+            "--max-new-tokens",
+            String(answerTokens),
+          ],
           ...(small ? ["--no-clean"] : ["--require-end"]),
           ...["--out", at("trajectories.parquet")],
         ],
@@ -149,7 +161,16 @@ export function adapterRecipe({ task, asking, writeData, scale, answerTokens, ke
           ...["train", "--model", model, "--from-adapter", at("target/final"), ...packs, ...pace, "--out", at("cllm")],
           ...["--trajectories", at("trajectories.parquet"), "--objective", "consistency", "--steps", String(cllm)],
           ...["--learning-rate", "1e-3", "--warmup-steps", "30", "--ar-weight", "1", "--row-decay", "0.8"],
-          ...["--block-size", "8", "--points-per-example", "8", "--refinements", "1", "--leading-points", "1"],
+          ...[
+            "--block-size",
+            "8",
+            "--points-per-example",
+            String(points),
+            "--refinements",
+            "1",
+            "--leading-points",
+            "1",
+          ],
           ...["--draft-token", String(GAP)],
         ],
       },

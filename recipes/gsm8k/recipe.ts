@@ -17,7 +17,7 @@ export const recipe: Recipe = adapterRecipe({
   task: "gsm8k",
   asking: ["--shots", "0", "--extraction", "strict"],
   writeData,
-  scale: { target: 1500, cllm: 2000, collected: 1500, asked: null, sequence: 768 },
+  scale: { target: 900, cllm: 900, collected: 900, asked: null, sequence: 512, points: 12 },
   answerTokens: 256,
   keepTogether: 1,
 });

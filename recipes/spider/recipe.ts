@@ -66,7 +66,7 @@ export const recipe: Recipe = adapterRecipe({
   task: "spider",
   asking: [],
   writeData,
-  scale: { target: 1200, cllm: 2400, collected: 1200, asked: null, sequence: 512 },
+  scale: { target: 1200, cllm: 2400, collected: 1200, asked: null, sequence: 512, points: 8 },
   answerTokens: 128,
   keepTogether: GROUP,
 });
