@@ -10,7 +10,8 @@ const LONGEST_TOKEN = 24;
 const COLLOCATIONS = 5;
 
 export function evaluationText(summary: EvaluationSummary, colors: Colors): string {
-  const tables = [contenderTable(summary, colors), verdictTable(summary, colors), traceTable(summary, colors)];
+  const answers = [contenderTable(summary, colors), endedTable(summary, colors), verdictTable(summary, colors)];
+  const tables = [...answers, traceTable(summary, colors)];
   return tables.filter((table) => table !== "").join("\n");
 }
 
@@ -35,6 +36,19 @@ function contenderTable({ contenders }: EvaluationSummary, colors: Colors): stri
   });
   const head = ["contender", rated ? "rating" : "score, %", "over the target", "p", "tokens/s", "quartiles"];
   return formatTable([...head, "speed-up", "tokens/pass", "unlike ar"], rows, colors);
+}
+
+/** Where the budget ended answers: how many, and what the figures are without them. */
+function endedTable({ contenders, endedQuestions }: EvaluationSummary, colors: Colors): string {
+  if (contenders.every(({ cutOff }) => cutOff === 0)) return "";
+  const rows = contenders.map(({ name, cutOff, ended }) => [
+    name,
+    String(cutOff),
+    withInterval(ended.speedup, 2),
+    fixed(ended.tokensPerForward, 2),
+  ]);
+  const which = `on the ${endedQuestions} that all end`;
+  return formatTable([which, "cut off", "speed-up", "tokens/pass"], rows, colors);
 }
 
 function verdictTable({ contenders }: EvaluationSummary, colors: Colors): string {

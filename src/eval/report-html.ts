@@ -35,6 +35,7 @@ export function reportHtml(input: ReportInput): string {
     ...publishedTable(input.published),
     ...chartSections(summary),
     ...traceSections(input),
+    ...endedTable(summary),
     ...verdictTable(summary),
     "<h2>Settings</h2>",
     `<pre>${escaped(JSON.stringify(input.settings, null, 2))}</pre>`,
@@ -89,6 +90,20 @@ questions anew, in pairs. p is McNemar's exact test. Tokens per second: decoding
 
 function speedCell({ tokensPerSecond: speed }: ContenderSummary): string {
   return speed === null ? DASH : stacked(fixed(speed.median, 1), fixed(speed.q1, 1), fixed(speed.q3, 1));
+}
+
+/** Where the budget ended answers: how many, and what the figures are without them. */
+function endedTable({ contenders, endedQuestions }: EvaluationSummary): readonly string[] {
+  if (contenders.every(({ cutOff }) => cutOff === 0)) return [];
+  const rows = contenders.map(({ name, cutOff, ended }) =>
+    row(name, [String(cutOff), stackedInterval(ended.speedup, 2), fixed(ended.tokensPerForward, 2)]),
+  );
+  return [
+    "<h2>Answers that end by themselves</h2>",
+    table(["contender", "answers that the budget ended", "speed-up over the target", "tokens per forward"], rows),
+    `<p class="note">Many answers that never end go round in circles, which is quickly written. The last two columns are over the
+${endedQuestions} questions that all contenders' answers end on by themselves.</p>`,
+  ];
 }
 
 function verdictTable({ contenders }: EvaluationSummary): readonly string[] {

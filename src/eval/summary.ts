@@ -55,6 +55,10 @@ export interface ContenderSummary extends Contender {
   /** Tokens per second over those of the target, and over those of its own model, one token at a time. */
   readonly speedup: Estimate | null;
   readonly speedupOverAr: Estimate | null;
+  /** Answers that the budget of tokens ended: many of them go round in circles, which is quickly written. */
+  readonly cutOff: number;
+  /** Both over the questions that all contenders' answers end on by themselves. */
+  readonly ended: Pick<ContenderSummary, "tokensPerForward" | "speedup">;
   /** Questions whose tokens are not those of its own model one token at a time: 0, or something is broken. */
   readonly differing: number;
   /** null for the one that it would be compared with. */
@@ -87,6 +91,8 @@ export interface TraceSummary {
 export interface EvaluationSummary {
   /** Questions that every contender has answered: all figures are over these. */
   readonly questions: number;
+  /** Those that all contenders' answers end on by themselves. */
+  readonly endedQuestions: number;
   /** The contender that speed-ups and scores are compared with. */
   readonly target: string;
   readonly contenders: readonly ContenderSummary[];
@@ -103,9 +109,17 @@ export function summarizeEvaluation(
 ): EvaluationSummary {
   const common = questions.filter((id) => contenders.every(({ name }) => answers.get(name)?.has(id)));
   const answersOf = ({ name }: Contender): readonly Answer[] => common.map((id) => answers.get(name)!.get(id)!);
+  const ended = common.map((id) =>
+    contenders.every(({ name }) => {
+      const answer = answers.get(name)!.get(id)!;
+      return answer.turns.length > 0 && !isCutOff(answer);
+    }),
+  );
+  const thoseEnded = (all: readonly Answer[]): readonly Answer[] => all.filter((_, i) => ended[i]);
   const target = contenders[0]!;
   return {
     questions: common.length,
+    endedQuestions: thoseEnded(answersOf(target)).length,
     target: target.name,
     contenders: contenders.map((contender) => {
       const ar = baselineOf(contenders, contender);
@@ -114,6 +128,11 @@ export function summarizeEvaluation(
         ...summarizeAnswers(contender, own),
         speedup: speedup(own, ofTarget),
         speedupOverAr: speedup(own, ofAr),
+        cutOff: own.filter(isCutOff).length,
+        ended: {
+          tokensPerForward: tokensPerForward(thoseEnded(own)),
+          speedup: speedup(thoseEnded(own), thoseEnded(ofTarget)),
+        },
         differing: own.filter((answer, i) => !sameTokens(answer, ofAr[i]!)).length,
         againstAr: contender === ar ? null : compare(own, ofAr, ar.name),
         againstTarget: contender === target ? null : compare(own, ofTarget, target.name),
@@ -123,7 +142,10 @@ export function summarizeEvaluation(
   };
 }
 
-type OwnFigures = Omit<ContenderSummary, "speedup" | "speedupOverAr" | "differing" | "againstAr" | "againstTarget">;
+type OwnFigures = Omit<
+  ContenderSummary,
+  "speedup" | "speedupOverAr" | "cutOff" | "ended" | "differing" | "againstAr" | "againstTarget"
+>;
 
 function summarizeAnswers(contender: Contender, answers: readonly Answer[]): OwnFigures {
   const verdicts: Partial<Record<VerdictName, number>> = {};
@@ -132,7 +154,6 @@ function summarizeAnswers(contender: Contender, answers: readonly Answer[]): Own
   const accepted = answers.flatMap(({ turns }) => turns.flatMap((turn) => turn.accepted));
   const histogram = Array<number>(accepted.reduce((most, k) => Math.max(most, k), 0)).fill(0);
   for (const k of accepted) histogram[k - 1]!++;
-  const decoded = sum(answers.map((answer) => workOf(answer).tokens));
   return {
     ...contender,
     questions: answers.length,
@@ -142,7 +163,7 @@ function summarizeAnswers(contender: Contender, answers: readonly Answer[]): Own
     measures: averages(answers),
     newTokens: sum(answers.flatMap(({ turns }) => turns.map(({ tokens }) => tokens.length))),
     tokensPerSecond: spread(speeds.map(({ tokens, ms }) => (tokens / ms) * 1000)),
-    tokensPerForward: accepted.length === 0 ? null : decoded / accepted.length,
+    tokensPerForward: tokensPerForward(answers),
     acceptedPerPass: histogram,
   };
 }
@@ -179,6 +200,14 @@ function averages(answers: readonly Answer[]): Readonly<Record<string, number>> 
 function workOf({ turns }: Answer): { readonly tokens: number; readonly ms: number } {
   const tokens = sum(turns.map(({ tokens: { length }, accepted }) => Math.max(0, Math.min(length - 1, sum(accepted)))));
   return { tokens, ms: sum(turns.map(({ decodeMs }) => decodeMs)) };
+}
+
+/** Whether the budget ended a turn of it. */
+const isCutOff = ({ turns }: Answer): boolean => turns.some(({ finishReason }) => finishReason === "length");
+
+function tokensPerForward(answers: readonly Answer[]): number | null {
+  const passes = sum(answers.flatMap(({ turns }) => turns.map(({ accepted }) => accepted.length)));
+  return passes === 0 ? null : sum(answers.map((answer) => workOf(answer).tokens)) / passes;
 }
 
 /** Tokens per second, all questions together, over those of the other; questions that no decode pass was needed for say nothing. */

@@ -2,6 +2,7 @@
 import type { Contender } from "../../src/eval/contenders.ts";
 import type { Answer, Trace } from "../../src/eval/records.ts";
 import type { Evaluation } from "../../src/eval/run.ts";
+import type { FinishReason } from "../../src/generate/types.ts";
 import type { VerdictName } from "../../src/tasks/task.ts";
 
 export interface MadeUpAnswer {
@@ -13,6 +14,8 @@ export interface MadeUpAnswer {
   readonly ms?: number;
   /** Of every token. */
   readonly token?: number;
+  /** The budget ended it. */
+  readonly cutOff?: boolean;
 }
 
 /** Each contender's answers, question by question. */
@@ -30,13 +33,15 @@ export function madeUpEvaluation(
 }
 
 function answerOf(contender: string, question: string, given: MadeUpAnswer): Answer {
-  const { verdict, measures = {}, accepted, ms = 10, token = 7 } = given;
+  const { verdict, measures = {}, accepted, ms = 10, token = 7, cutOff = false } = given;
   const shared = { kind: "answer", contender, question, verdict, detail: "made up", measures } as const;
   if (accepted === undefined) return { ...shared, turns: [] };
   const count = accepted.reduce((sum, k) => sum + k, 1);
   const turn = {
-    ...{ text: "made up", tokens: Array<number>(count).fill(token), finishReason: "stop" as const },
+    ...{ text: "made up", tokens: Array<number>(count).fill(token), finishReason: finishReasonOf(cutOff) },
     ...{ promptTokens: 3, prefillMs: 5, decodeMs: ms * accepted.length, accepted },
   };
   return { ...shared, turns: [turn] };
 }
+
+const finishReasonOf = (cutOff: boolean): FinishReason => (cutOff ? "length" : "stop");

@@ -69,6 +69,25 @@ function pageOf(
   });
 }
 
+test("says what is left without answers that the budget ended, where there are such", () => {
+  const contenders = contendersOf(["target", "cllm"], [], []);
+  const page = (cutOff: boolean): string => {
+    const answer: MadeUpAnswer = { verdict: "right", accepted: [1, 1] };
+    const evaluation = madeUpEvaluation(contenders, [
+      [answer, answer],
+      [answer, { ...answer, cutOff }],
+    ]);
+    const tokenText = String;
+    const summary = summarizeEvaluation(evaluation, tokenText);
+    return reportHtml({
+      ...{ task: "gsm8k", summary, settings: {}, traces: [] },
+      ...{ tokenText, published: [], made: "now" },
+    });
+  };
+  expect(page(false)).not.toContain("Answers that end by themselves");
+  expect(page(true)).toMatch(/Answers that end by themselves[^]*over the\n1 questions/);
+});
+
 const TAG = /^<(\/?)([a-z0-9]+)((?:\s+[a-zA-Z][\w-]*(?:="[^"<>]*")?)*)\s*(\/?)>/;
 const VOID = ["meta", "input"];
 

@@ -41,6 +41,24 @@ test("scores, speeds and comparisons of a run that was reckoned by hand", () => 
   expect(found[3]!.againstTarget!.difference.estimate).toBeCloseTo(-0.1, 12);
 });
 
+test("answers that the budget ended are counted, and there are figures without them", () => {
+  const short: MadeUpAnswer = { verdict: "right", accepted: [1, 1] };
+  const slow: MadeUpAnswer[] = [short, { ...short, cutOff: true }, { verdict: "too-long" }];
+  const fast: MadeUpAnswer[] = [
+    { ...short, accepted: [2] },
+    { verdict: "wrong", accepted: [8, 8], cutOff: true }, // round and round
+    { verdict: "too-long" },
+  ];
+  const { contenders: found, endedQuestions } = summarize(slow, slow, fast, fast);
+  expect(endedQuestions).toBe(1);
+  expect(found.map(({ cutOff }) => cutOff)).toEqual([1, 1, 1, 1]);
+  expect(found[3]).toMatchObject({ tokensPerForward: 6, ended: { tokensPerForward: 2, speedup: { estimate: 2 } } });
+  const never = slow.map((answer) => ({ ...answer, cutOff: true }));
+  const alone = summarize(never, never, fast, fast);
+  expect(alone.endedQuestions).toBe(0);
+  expect(alone.contenders[3]!.ended).toEqual({ tokensPerForward: null, speedup: null });
+});
+
 test("an answer that is not that of one token at a time is counted", () => {
   const plain: MadeUpAnswer[] = times(3, () => ({ verdict: "right", accepted: [1] }));
   const other = plain.map((answer, i) => (i === 1 ? { ...answer, token: 9 } : answer));
