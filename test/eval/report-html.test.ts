@@ -85,7 +85,7 @@ test("says what is left without answers that the budget ended, where there are s
     });
   };
   expect(page(false)).not.toContain("Answers that end by themselves");
-  expect(page(true)).toMatch(/Answers that end by themselves[^]*over the\n1 questions/);
+  expect(page(true)).toMatch(/Answers that end by themselves[\s\S]*over the\n1 questions/);
 });
 
 const TAG = /^<(\/?)([a-z0-9]+)((?:\s+[a-zA-Z][\w-]*(?:="[^"<>]*")?)*)\s*(\/?)>/;
