@@ -21,6 +21,8 @@ export interface Evaluation {
   readonly accuracy: number;
   /** Tokens / passes, prefill apart. */
   readonly tokensPerForward: number;
+  /** Answers that the budget ended: where they go round in circles, they make a model look fast. */
+  readonly cutOff: number;
 }
 
 export interface EvaluateOptions {
@@ -44,7 +46,7 @@ export async function evaluate(
     ...(threads === undefined ? {} : { threads }),
   });
   await using session = engine.session();
-  let [right, tokens, passes] = [0, 0, 0];
+  let [right, tokens, passes, cutOff] = [0, 0, 0, 0];
   for (const example of examples) {
     const { promptIds, completionIds } = example;
     const budget = Math.min(maxNewTokens, config.contextLength - promptIds.length);
@@ -59,11 +61,13 @@ export async function evaluate(
       tokens += accepted.length;
     }
     const ids = Int32Array.from(answer);
+    cutOff += Number(!stopIds.has(answer.at(-1)!));
     right += Number(await (example.isRight?.(ids) ?? ids.join() === completionIds.join()));
   }
   return {
     examples: examples.length,
     accuracy: examples.length === 0 ? 0 : right / examples.length,
     tokensPerForward: passes === 0 ? 1 : tokens / passes,
+    cutOff,
   };
 }

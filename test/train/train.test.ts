@@ -149,9 +149,9 @@ describe("a run", () => {
   test("stops a collapse: more tokens per forward, fewer right answers", async () => {
     await using trainer = await Trainer.create(config, randomParameters(config, 1), { batch: 1, threads: 1 });
     const found = [
-      { examples: 9, accuracy: 0.9, tokensPerForward: 1.1 },
-      { examples: 9, accuracy: 0.85, tokensPerForward: 1.9 },
-      { examples: 9, accuracy: 0.65, tokensPerForward: 8 }, // so much faster that it would count as the best
+      { examples: 9, accuracy: 0.9, tokensPerForward: 1.1, cutOff: 0 },
+      { examples: 9, accuracy: 0.85, tokensPerForward: 1.9, cutOff: 0 },
+      { examples: 9, accuracy: 0.65, tokensPerForward: 8, cutOff: 5 }, // so much faster that it would count as the best
     ];
     const best: number[] = [];
     const generator = train(trainer, shuffled(examples, 0), settingsOf({ evaluateEvery: 1 }), {
@@ -204,6 +204,9 @@ test("consistency training settles more tokens per forward than fine-tuning, and
   expect(ar.accuracy).toBeGreaterThan(0.8);
   expect(cllm.accuracy).toBeGreaterThan(0.8);
   expect(cllm.tokensPerForward).toBeGreaterThan(1.3 * ar.tokensPerForward);
+  expect([ar.cutOff, cllm.cutOff].every((count) => count <= 0.2 * examples.length)).toBe(true); // what is right has ended
+  const endless = { blockSize: 8, stopIds: new Set<number>(), maxNewTokens: 16 };
+  expect((await evaluate(config, parameters.trained, examples, endless)).cutOff).toBe(examples.length);
 });
 
 describe("the training graph", () => {

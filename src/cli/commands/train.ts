@@ -242,10 +242,13 @@ function evaluationLine({
   step,
   accuracy,
   tokensPerForward,
+  examples,
+  cutOff,
   best,
 }: Extract<TrainRecord, { type: "evaluation" }>): string {
+  const endless = cutOff > 0 ? `, ${cutOff} of ${examples} without an end` : "";
   const kept = best ? ", the best so far" : "";
-  return `step ${step}: ${percent(accuracy)} as expected, ${tokensPerForward.toFixed(2)} tokens per forward${kept}`;
+  return `step ${step}: ${percent(accuracy)} as expected, ${tokensPerForward.toFixed(2)} tokens per forward${endless}${kept}`;
 }
 
 function report(result: RunResult, { folder, settings, identity }: TrainRun, terminal: Terminal): void {
