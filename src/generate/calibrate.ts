@@ -32,8 +32,9 @@ export interface CalibrateOptions {
 }
 
 /**
- * Median milliseconds of a pass by its number of tokens, in rounds through all sizes so that a slow moment touches all of
- * them alike. Sizes that the context has no room for are left out. The session must be empty; it is left empty.
+ * Milliseconds of a pass by its number of tokens: the shortest of several rounds through all sizes. What other programs
+ * and first runs add is never less than nothing, and medians of so few rounds were up to twice too long at single sizes.
+ * Sizes that the context has no room for are left out. The session must be empty; it is left empty.
  */
 export async function measurePassCosts(
   session: Session,
@@ -42,7 +43,7 @@ export async function measurePassCosts(
   const ids = Int32Array.from({ length: CONTEXT }, (_, i) => hash(i) % session.vocabSize);
   const context = ids.subarray(0, Math.min(CONTEXT, Math.floor(session.contextLength / 2)));
   const sizes = CALIBRATED_SIZES.filter((size) => context.length + size <= session.contextLength);
-  const times = new Map(sizes.map((size) => [size, [] as number[]]));
+  const times = new Map(sizes.map((size) => [size, Number.POSITIVE_INFINITY]));
   const pass = async (size: number): Promise<number> => {
     if (signal?.aborted) throw new CllmError("aborted", "the calibration was aborted", { cause: signal.reason });
     const start = performance.now();
@@ -58,20 +59,14 @@ export async function measurePassCosts(
     for (const [index, size] of sizes.entries()) {
       if (last < LONG_PASS_MS) await pass(size); // what ran before it still fills the processor's caches
       last = await pass(size);
-      times.get(size)!.push(last);
+      times.set(size, Math.min(last, times.get(size)!));
       onPass?.(round * sizes.length + index + 1, ROUNDS * sizes.length);
     }
     const elapsed = performance.now() - begin;
     if (elapsed > LONGEST_MS || (round + 1 >= ENOUGH_ROUNDS && elapsed > BUDGET_MS)) break;
   }
   session.truncate(0);
-  return new Map([...times].map(([size, measured]) => [size, median(measured)]));
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+  return times;
 }
 
 const packageFile = new URL("../../package.json", import.meta.url);

@@ -2,7 +2,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { CllmError } from "../../src/error.ts";
 import { CALIBRATED_SIZES, cachedPassCosts, measuredOnce, measurePassCosts } from "../../src/generate/calibrate.ts";
 import type { PassCosts } from "../../src/generate/types.ts";
@@ -37,6 +37,20 @@ describe("measuring", () => {
     await measurePassCosts(session);
     expect(lengths[0]).toBe(0);
     for (const length of lengths.slice(1)) expect(length).toBe(64);
+  });
+
+  test("does not take a slow moment for what a pass costs", async () => {
+    const session = scriptedSession(chaoticModel(100));
+    const forward = session.forward.bind(session);
+    let [clock, passes] = [0, 0];
+    vi.spyOn(performance, "now").mockImplementation(() => clock);
+    session.forward = (tokens) => {
+      const slow = passes++ <= 2 * (2 * CALIBRATED_SIZES.length); // the context and two rounds, by another program
+      clock += 10 + tokens.length + (slow ? 15 + (passes % 7) : 0);
+      return forward(tokens);
+    };
+    const costs = await measurePassCosts(session).finally(() => vi.restoreAllMocks());
+    expect(costs).toEqual(new Map(CALIBRATED_SIZES.map((size) => [size, 10 + size])));
   });
 
   test("leaves out what a small context has no room for", async () => {
