@@ -35,7 +35,7 @@ export interface ModelParts {
 
 const DEFAULT_NEW_TOKENS = 256;
 
-/** A sequence and the tokens in its KV cache. */
+/** A sequence, and the tokens in its KV cache as far as that goes: all of them, or while it is in use those of its prompt. */
 interface Sequence {
   readonly session: Session;
   tokens: TokenIds;
@@ -63,21 +63,21 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
 
   /**
    * The kept sequence that shares most with the prompt, cut back to that; else a new one. While there is room to keep more, a
-   * sequence that would lose most of what it holds stays as it is: it is another conversation's.
+   * sequence that would lose most of what it holds stays as it is: it is another conversation's. Where yet another one shares
+   * more, be it in use, that much is copied from it.
    */
   function acquire(prompt: TokenIds): Running {
-    let best: Sequence | null = null;
-    let shared = 0;
-    for (const sequence of kept) {
-      const length = sharedLength(sequence.tokens, prompt);
-      if (best === null || length > shared) [best, shared] = [sequence, length];
-    }
-    if (best !== null && kept.length < keep && 2 * shared < best.tokens.length) best = null;
+    let best = closest(kept, prompt);
+    if (best !== null && kept.length < keep && 2 * sharedBy(best, prompt) < best.tokens.length) best = null;
     const sequence = best ?? { session: parts.session(), tokens: new Int32Array(0) };
-    if (best !== null) {
-      kept.splice(kept.indexOf(best), 1);
-      best.session.truncate(shared);
-    }
+    if (best !== null) kept.splice(kept.indexOf(best), 1);
+    const shared = sharedBy(sequence, prompt);
+    const donor = closest([...kept, ...[...running].map((request) => request.sequence)], prompt);
+    const { session } = sequence;
+    if (donor !== null && session.copyFrom && sharedBy(donor, prompt) > shared)
+      session.copyFrom(donor.session, sharedBy(donor, prompt));
+    else session.truncate(shared);
+    sequence.tokens = prompt; // as far as the session has come
     const request = { sequence, pass: null };
     running.add(request);
     return request;
@@ -200,12 +200,20 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
   };
 }
 
-/** How many of its first tokens a prompt need not run: its last one is always run, for what follows it. */
-function sharedLength(cached: TokenIds, prompt: TokenIds): number {
-  const most = Math.min(cached.length, prompt.length - 1);
+/** How many of its first tokens a prompt need not run beside a sequence: its last one is always run, for what follows it. */
+function sharedBy({ session, tokens }: Sequence, prompt: TokenIds): number {
+  const most = Math.min(session.length, tokens.length, prompt.length - 1);
   let shared = 0;
-  while (shared < most && cached[shared] === prompt[shared]) shared++;
+  while (shared < most && tokens[shared] === prompt[shared]) shared++;
   return shared;
+}
+
+/** The sequence that shares most with a prompt, the first of several; null of none. */
+function closest(sequences: readonly Sequence[], prompt: TokenIds): Sequence | null {
+  let best: Sequence | null = null;
+  for (const sequence of sequences)
+    if (best === null || sharedBy(sequence, prompt) > sharedBy(best, prompt)) best = sequence;
+  return best;
 }
 
 /** How many tokens to write. Throws `context-overflow` before any work, with how many tokens are too many. */

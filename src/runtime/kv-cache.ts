@@ -61,6 +61,18 @@ export class KvCache {
     }
   }
 
+  /** Overwrite the first `length` slots, for which there must be room, with another cache's of the same shape. */
+  copy(donor: KvCache, length: number): void {
+    const { kvHeads, headSize } = this.#shape;
+    for (const [i, buffer] of this.buffers.entries()) {
+      for (let head = 0; head < kvHeads; head++) {
+        const start = head * donor.capacity * headSize;
+        const slots = donor.buffers[i]!.subarray(start, start + length * headSize);
+        buffer.set(slots, head * this.capacity * headSize);
+      }
+    }
+  }
+
   /** Give the memory back. */
   release(): void {
     this.buffers = [];

@@ -99,6 +99,23 @@ class OnnxSession implements Session {
     this.#length = length;
   }
 
+  copyFrom(donor: Session, length: number): void {
+    if (this.#disposed) throw disposed();
+    if (this.#busy)
+      throw new CllmError("bad-input", "a pass is running on this session: await it before copying to it");
+    if (!(donor instanceof OnnxSession) || donor.#config !== this.#config) {
+      throw new CllmError("bad-input", "the sequence to copy from is another model's: run its tokens instead");
+    }
+    if (donor.#disposed) throw disposed();
+    if (!Number.isInteger(length) || length < 0 || length > donor.#length) {
+      throw new CllmError("bad-input", `cannot copy ${length} tokens: the sequence has ${donor.#length}`);
+    }
+    if (donor === this) return this.truncate(length);
+    if (this.#cache.reserve(length, 0)) this.#feedCache();
+    this.#cache.copy(donor.#cache, length);
+    this.#length = length;
+  }
+
   async dispose(): Promise<void> {
     this.#disposed = true;
     this.#cache.release();

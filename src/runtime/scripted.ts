@@ -118,6 +118,15 @@ export function scriptedSession(model: ScriptedModel): ScriptedSession {
         throw new CllmError("bad-input", `cannot truncate to ${to}: the cache holds ${length} tokens`);
       length = to;
     },
+    copyFrom(donor, count) {
+      if (busy) throw new Error("scripted session: copied to during a pass");
+      if (disposed) throw new CllmError("disposed", "the session was disposed of: open a new one");
+      const { cached } = donor as ScriptedSession;
+      if (!Number.isInteger(count) || count < 0 || count > cached.length)
+        throw new CllmError("bad-input", `cannot copy ${count} tokens: the cache holds ${cached.length}`);
+      context.set(cached.subarray(0, count));
+      length = count;
+    },
     dispose,
     [Symbol.asyncDispose]: dispose,
   };

@@ -48,5 +48,11 @@ export interface Session extends AsyncDisposable {
   prefill?(tokens: TokenIds, rows: number): Promise<TokenIds>;
   /** Forget every cached token at index `length` and after. Throws `bad-input` beyond the present length. */
   truncate(length: number): void;
+  /**
+   * Hold the first `length` cached tokens of another sequence of the same model instead of one's own: a copy of memory, in less
+   * than a hundredth of the time that running them takes, to the same bits. The donor may be in a pass. Throws `bad-input` beyond the donor's
+   * length or for another model's, `disposed`. Callers run the tokens where a session does not have it.
+   */
+  copyFrom?(donor: Session, length: number): void;
   dispose(): Promise<void>;
 }

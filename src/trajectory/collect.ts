@@ -31,7 +31,8 @@ export interface CollectOptions {
 const DEFAULT_NEW_TOKENS = 256;
 
 /**
- * Collects prompts, in their order. Sessions of its own keep what a prompt shares with the one before it on the same session.
+ * Collects prompts, in their order, on sessions of its own. What a prompt shares with one that was run before it, on the same
+ * session or on another one, is not run again.
  * Throws `bad-input` and `context-overflow` for a prompt that does not fit, with its id.
  */
 export async function* collect(
@@ -48,7 +49,7 @@ export async function* collect(
     for await (const prompt of prompts) {
       if (inFlight.length === parallel) yield await (inFlight.shift() as Promise<CollectedCompletion>);
       lanes[lane] ??= { session: openSession(), held: new Int32Array(0) };
-      const completion = collectOn(lanes[lane] as Lane, prompt, options);
+      const completion = collectOn(lanes[lane] as Lane, lanes, prompt, options);
       completion.catch(() => {}); // it is awaited in its turn
       inFlight.push(completion);
       lane = (lane + 1) % parallel;
@@ -66,11 +67,18 @@ interface Lane {
   held: TokenIds;
 }
 
-function collectOn(lane: Lane, prompt: CollectionPrompt, options: CollectOptions): Promise<CollectedCompletion> {
-  const { session, held } = lane;
-  session.truncate(Math.min(session.length, sharedLength(held, prompt.promptIds)));
+function collectOn(
+  lane: Lane,
+  lanes: readonly Lane[],
+  prompt: CollectionPrompt,
+  options: CollectOptions,
+): Promise<CollectedCompletion> {
+  const known = ({ session, held }: Lane): number => Math.min(session.length, sharedLength(held, prompt.promptIds));
+  const donor = lanes.reduce((best, other) => (known(other) > known(best) ? other : best), lane);
+  if (donor !== lane && lane.session.copyFrom) lane.session.copyFrom(donor.session, known(donor));
+  else lane.session.truncate(known(lane));
   lane.held = prompt.promptIds;
-  return collectOne(session, prompt, options);
+  return collectOne(lane.session, prompt, options);
 }
 
 /**

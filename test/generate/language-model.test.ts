@@ -247,6 +247,41 @@ describe("a conversation", () => {
     );
   });
 
+  test("begins with what another one has in common with it, be that one still running", async () => {
+    const model = scriptedLanguageModel();
+    const wanted = (content: string): GenerateOptions => ({ prompt: `the same long instructions; ${content}` });
+    const running = model.stream({ ...wanted("one"), ignoreEos: true });
+    await running.next();
+    const { stats, ...other } = await model.generate({ ...wanted("two"), maxNewTokens: 9 });
+    expect(stats.cachedTokens).toBeGreaterThanOrEqual(
+      model.promptIds({ prompt: "the same long instructions" }).length - 1,
+    );
+    const alone = await scriptedLanguageModel().generate({ ...wanted("two"), maxNewTokens: 9 });
+    expect(essence({ ...other, stats })).toEqual(essence(alone));
+    await running.return({} as Generation);
+  });
+
+  test("is answered the same, whichever others run beside it", async () => {
+    const texts = fc.array(fc.array(fc.constantFrom("one ", "two "), { minLength: 1, maxLength: 12 }), {
+      minLength: 2,
+      maxLength: 6,
+    });
+    await fc.assert(
+      fc.asyncProperty(texts, fc.nat({ max: 2 }), decoder, async (all, keep, name) => {
+        const model = scriptedLanguageModel({ keep });
+        const requests = all.map((words, i) => ({ prompt: words.join(""), maxNewTokens: 4 + 3 * i, decoder: name }));
+        const apart = requests.map(async (request, i) => {
+          for (let ticks = 0; ticks < 5 * i; ticks++) await null; // so that they begin while others are at any point
+          return essence(await model.generate(request));
+        });
+        const alone = await Promise.all(requests.map((request) => scriptedLanguageModel().generate(request)));
+        expect(await Promise.all(apart)).toEqual(alone.map(essence));
+        expect(model.alive()).toBeLessThanOrEqual(keep);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
   test("is the template's text", () => {
     const model = scriptedLanguageModel();
     const ids = model.promptIds({ messages: [{ role: "user", content: "hello" }] });

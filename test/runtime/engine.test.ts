@@ -40,6 +40,18 @@ describe("a session refuses, and goes on as if nothing had been asked:", () => {
     ["to truncate to less than nothing", "bad-input", async (s) => s.truncate(-1)],
     ["to truncate to a fraction", "bad-input", async (s) => s.truncate(1.5)],
     ["to truncate to no number", "bad-input", async (s) => s.truncate(Number.NaN)],
+    ["to copy more than there is", "bad-input", async (s) => s.copyFrom!(s, 4)],
+    ["to copy a fraction", "bad-input", async (s) => s.copyFrom!(s, 1.5)],
+    [
+      "to copy from another model",
+      "bad-input",
+      async (s) => {
+        await using other = await engineOf({ ...BASE });
+        await using session = other.session();
+        await session.forward(three);
+        s.copyFrom!(session, 2);
+      },
+    ],
   ];
   test.each(refusals)("%s", async (_, code, ask) => {
     await using engine = await engineOf(BASE);
@@ -71,6 +83,7 @@ test("calls that overlap are refused, and the first goes its way", async () => {
   await expect(session.forward(ids)).rejects.toMatchObject({ code: "bad-input" });
   await expect(session.prefill!(ids, 1)).rejects.toMatchObject({ code: "bad-input" });
   expect(() => session.truncate(0)).toThrow(expect.objectContaining({ code: "bad-input" }));
+  expect(() => session.copyFrom!(alone, 0)).toThrow(expect.objectContaining({ code: "bad-input" }));
   const expected = await alone.logits(ids);
   expect(await first).toEqual(expected);
   expect(session.length).toBe(10);
@@ -101,6 +114,8 @@ test("after its disposal a session refuses, and disposing again is nothing", asy
   await expect(session.prefill!(Int32Array.of(1), 1)).rejects.toMatchObject({ code: "disposed" });
   await using next = engine.session();
   expect((await next.forward(Int32Array.of(1))).length).toBe(1);
+  expect(() => next.copyFrom!(session, 1)).toThrow(expect.objectContaining({ code: "disposed" }));
+  expect(() => session.copyFrom!(next, 1)).toThrow(expect.objectContaining({ code: "disposed" }));
 });
 
 test("after its disposal an engine refuses, and so do its sessions", async () => {

@@ -162,6 +162,26 @@ describe.each(settings)("$model in $kind with $threads threads", ({ model, kind:
     );
   });
 
+  test("a beginning that is copied from another sequence has the bits of one that was run", async () => {
+    await fc.assert(
+      fc.asyncProperty(counts, counts, cuts, fc.nat(99), fc.boolean(), async (run, count, sizes, seed, passing) => {
+        const copied = Math.min(run, count, 99);
+        await using donor = engine.session();
+        await using session = engine.session();
+        await inPasses(donor, ids.subarray(0, run), sizes);
+        await session.forward(randomIds(1 + 4 * seed, width, seed)); // what it held before, perhaps in larger buffers
+        const pass = passing ? donor.forward(randomIds(30, width, 5)) : null;
+        session.copyFrom!(donor, copied);
+        expect(session.length).toBe(copied);
+        await pass;
+        donor.truncate(0);
+        await donor.forward(randomIds(40, width, 6)); // the copy is the session's own
+        expectSameBits(await session.logits(ids.subarray(copied, 100)), whole.subarray(copied * width), width);
+      }),
+      { numRuns: 8 },
+    );
+  });
+
   test("a zero vector among the rows has finite logits and leaves the others as they are", async () => {
     await using session = engine.session();
     const logits = await session.logits(Int32Array.of(ZERO_ID, ZERO_ID, 1, ZERO_ID, 2));

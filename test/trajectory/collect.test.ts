@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { jacobi } from "../../src/decode/jacobi.ts";
 import { createEngine, type Engine } from "../../src/runtime/engine.ts";
-import { scriptedSession } from "../../src/runtime/scripted.ts";
+import { chaoticModel, type ScriptedSession, scriptedSession } from "../../src/runtime/scripted.ts";
 import type { Session, TokenIds } from "../../src/runtime/session.ts";
 import { type CollectOptions, collect, draftOf } from "../../src/trajectory/collect.ts";
 import { acceptedPerIteration } from "../../src/trajectory/measure.ts";
@@ -146,6 +146,26 @@ describe("on scripted models", () => {
       ),
       { numRuns: 60 },
     );
+  });
+
+  test("what prompts in flight have in common is run once where it can be copied", async () => {
+    const beginning = (group: number) => Array.from({ length: 40 }, (_, i) => (i * (group + 3)) % 9);
+    const all = Array.from({ length: 24 }, (_, i) => ({
+      ...{ dataId: String(i), promptIds: Int32Array.of(...beginning(Math.floor(i / 8)), i % 8, 1), labelIds: null },
+    }));
+    const rowsOf = async (copies: boolean) => {
+      const sessions: ScriptedSession[] = [];
+      const open = (): Session => {
+        const session = scriptedSession(chaoticModel(9));
+        sessions.push(session);
+        return copies ? session : Object.create(session, { copyFrom: { value: undefined } });
+      };
+      const found = await collectAll(open, all, { maxNewTokens: 9, parallel: 4 });
+      return { found, rows: sessions.flatMap(({ passes }) => passes).reduce((sum, { rows }) => sum + rows, 0) };
+    };
+    const [plain, copied] = [await rowsOf(false), await rowsOf(true)];
+    expect(copied.found).toEqual(plain.found);
+    expect(copied.rows).toBeLessThan(plain.rows - 4 * 40); // four or more of the twelve beginnings
   });
 
   test("it stops where the caller sees no worth in going on", async () => {
