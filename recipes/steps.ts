@@ -69,6 +69,8 @@ export interface Scale {
   readonly sequence: number;
   /** Places of an answer that consistency training guesses on from, each time that it sees it. */
   readonly points: number;
+  /** What the AR loss counts in consistency training. */
+  readonly arWeight: number;
 }
 
 export interface AdapterRecipe {
@@ -94,7 +96,7 @@ const GAP = 16; // <empty_output>
 export function adapterRecipe({ task, asking, writeData, scale, answerTokens, keepTogether }: AdapterRecipe): Recipe {
   return ({ model, dataDir, out, small }) => {
     const at = (...path: string[]): string => join(out, ...path);
-    const { target, cllm, collected, asked, sequence, points } = small
+    const { target, cllm, collected, asked, sequence, points, arWeight } = small
       ? { ...scale, target: 2, cllm: 2, collected: 4, asked: 2 }
       : scale;
     const data = at("train.jsonl");
@@ -152,8 +154,8 @@ export function adapterRecipe({ task, asking, writeData, scale, answerTokens, ke
         run: [
           ...["train", "--model", model, "--from-adapter", at("target/final"), ...packs, ...pace, "--out", at("cllm")],
           ...["--trajectories", at("trajectories.parquet"), "--objective", "consistency", "--steps", String(cllm)],
-          ...["--learning-rate", "1e-3", "--warmup-steps", "30", "--ar-weight", "1", "--row-decay", "0.8"],
-          ...["--block-size", "8", "--points-per-example", String(points), "--refinements", "1"],
+          ...["--learning-rate", "1e-3", "--warmup-steps", "30", "--ar-weight", String(arWeight)],
+          ...["--block-size", "8", "--row-decay", "0.8", "--points-per-example", String(points), "--refinements", "1"],
           ...["--leading-points", "1"],
           ...["--draft-token", String(GAP)],
         ],

@@ -66,7 +66,7 @@ export const recipe: Recipe = adapterRecipe({
   task: "spider",
   asking: [],
   writeData,
-  scale: { target: 1200, cllm: 2400, collected: 1200, asked: null, sequence: 512, points: 8 },
+  scale: { target: 2100, cllm: 2700, collected: 2400, asked: null, sequence: 512, points: 8, arWeight: 2 },
   answerTokens: 128,
   keepTogether: GROUP,
 });
