@@ -110,7 +110,6 @@ class OnnxSession implements Session {
     if (!Number.isInteger(length) || length < 0 || length > donor.#length) {
       throw new CllmError("bad-input", `cannot copy ${length} tokens: the sequence has ${donor.#length}`);
     }
-    if (donor === this) return this.truncate(length);
     if (this.#cache.reserve(length, 0)) this.#feedCache();
     this.#cache.copy(donor.#cache, length);
     this.#length = length;
