@@ -59,9 +59,10 @@ export async function runSteps(steps: readonly Step[], say: (line: string) => vo
 const quoted = (argument: string): string => (/^[\w./:=,@-]+$/.test(argument) ? argument : JSON.stringify(argument));
 
 export interface Scale {
-  /** Steps of fine-tuning and of consistency training. */
+  /** Steps of fine-tuning, of consistency training on the target's own answers, and then on the data's answers. */
   readonly target: number;
-  readonly cllm: number;
+  readonly own: number;
+  readonly gold: number;
   /** Training prompts whose answers are collected, and questions of the evaluation. */
   readonly collected: number;
   readonly asked: number | null;
@@ -90,14 +91,14 @@ const baseModel = "HuggingFaceTB/SmolLM2-135M-Instruct";
 const GAP = 16; // <empty_output>
 
 /**
- * Fine-tune an adapter on the task, collect its own answers, teach it consistency on those, and ask both with all decoders.
- * Both adapters are for the base as it is in its file.
+ * Fine-tune an adapter on the task, collect its own answers, teach it consistency on those and, where `gold` steps are asked for,
+ * on the data's answers, and ask both with all decoders. Both adapters are for the base as it is in its file.
  */
 export function adapterRecipe({ task, asking, writeData, scale, answerTokens, keepTogether }: AdapterRecipe): Recipe {
   return ({ model, dataDir, out, small }) => {
     const at = (...path: string[]): string => join(out, ...path);
-    const { target, cllm, collected, asked, sequence, points, arWeight } = small
-      ? { ...scale, target: 2, cllm: 2, collected: 4, asked: 2 }
+    const { target, own, gold, collected, asked, sequence, points, arWeight } = small
+      ? { ...scale, target: 2, own: 2, gold: Math.min(2, scale.gold), collected: 4, asked: 2 }
       : scale;
     const data = at("train.jsonl");
     const questions = at("questions.jsonl");
@@ -111,7 +112,20 @@ export function adapterRecipe({ task, asking, writeData, scale, answerTokens, ke
       "--checkpoint-every",
       "50",
     ];
-    const adapters = [["target", at("target/final")] as const, ["cllm", at("cllm/final")] as const];
+    /** Consistency training, from where the stage before it ended. */
+    const stage = (name: string, from: string, source: readonly string[], steps: number, rate: string): Step => ({
+      name: `consistency, ${name} answers`,
+      makes: at(name, "final"),
+      run: [
+        ...["train", "--model", model, "--from-adapter", at(from, "final"), ...packs, ...pace, "--out", at(name)],
+        ...[...source, "--objective", "consistency", "--steps", String(steps)],
+        ...["--learning-rate", rate, "--warmup-steps", "30", "--ar-weight", String(arWeight), "--block-size", "8"],
+        ...["--row-decay", "0.8", "--points-per-example", String(points), "--refinements", "1"],
+        ...["--leading-points", "1", "--draft-token", String(GAP)],
+      ],
+    });
+    const cllm = at(gold === 0 ? "own" : "gold", "final");
+    const adapters = [["target", at("target/final")] as const, ["cllm", cllm] as const];
     return [
       { name: "data", makes: data, run: () => writeData(dataDir, data) },
       {
@@ -148,18 +162,8 @@ export function adapterRecipe({ task, asking, writeData, scale, answerTokens, ke
           ...["--out", at("trajectories.parquet")],
         ],
       },
-      {
-        name: "cllm",
-        makes: at("cllm/final"),
-        run: [
-          ...["train", "--model", model, "--from-adapter", at("target/final"), ...packs, ...pace, "--out", at("cllm")],
-          ...["--trajectories", at("trajectories.parquet"), "--objective", "consistency", "--steps", String(cllm)],
-          ...["--learning-rate", "1e-3", "--warmup-steps", "30", "--ar-weight", String(arWeight)],
-          ...["--block-size", "8", "--row-decay", "0.8", "--points-per-example", String(points), "--refinements", "1"],
-          ...["--leading-points", "1"],
-          ...["--draft-token", String(GAP)],
-        ],
-      },
+      stage("own", "target", ["--trajectories", at("trajectories.parquet")], own, "1e-3"),
+      ...(gold === 0 ? [] : [stage("gold", "own", ["--data", data, ...fields], gold, "6e-4")]),
       ...adapters.map(([name, from]) => ({
         name: `${name} as it ships`,
         makes: at(`${name}-f16`),

@@ -66,7 +66,7 @@ export const recipe: Recipe = adapterRecipe({
   task: "spider",
   asking: [],
   writeData,
-  scale: { target: 2100, cllm: 2700, collected: 2400, asked: null, sequence: 512, points: 8, arWeight: 2 },
+  scale: { target: 2100, own: 2700, gold: 2500, collected: 2400, asked: null, sequence: 512, points: 8, arWeight: 2 },
   answerTokens: 128,
   keepTogether: GROUP,
 });

@@ -74,7 +74,8 @@ async function* measurePrompt(
 ): AsyncGenerator<MeasureEvent, void, void> {
   const generations = new Map<DecoderName, Generation>();
   for (const decoder of decoders) {
-    generations.set(decoder, await model.generate({ ...shared, ...input, decoder }));
+    // Each runs the prompt itself, which the next one would find in the cache.
+    generations.set(decoder, await model.generate({ ...shared, ...input, decoder, cachePrompt: false }));
     yield { kind: "generated", prompt, decoder };
   }
   const baseline = generations.get("ar")!;

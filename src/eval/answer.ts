@@ -38,7 +38,10 @@ export async function answerTurns(
     if (maxNewTokens < 1) break;
     const size = blockSize === null ? {} : { blockSize };
     const { stop } = example;
-    const generation = await model.generate({ ...input, decoder, ...size, jacobiForm, maxNewTokens, stop, signal });
+    // Every contender runs the question itself: the next one would find it in the cache. A conversation goes on with its own.
+    const cachePrompt = turns.length > 0;
+    const request = { ...input, decoder, ...size, jacobiForm, maxNewTokens, stop, cachePrompt, signal };
+    const generation = await model.generate(request);
     const { prefillMs, decodeMs, accepted } = generation.stats;
     const { text, finishReason } = generation;
     turns.push({ text, tokens: [...generation.tokens], finishReason, promptTokens, prefillMs, decodeMs, accepted });

@@ -106,6 +106,7 @@ function settingsOf({
     models: subjects.map(({ name, model, identity }) => ({ name, precision: model.precision, ...identity })),
     contenders: contenders.map(({ name }) => name),
     jacobiForm,
+    prompts: "run by every contender", // and not taken from the cache
     ...conditions,
   };
 }

@@ -64,15 +64,15 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
   /**
    * The kept sequence that shares most with the prompt, cut back to that; else a new one. While there is room to keep more, a
    * sequence that would lose most of what it holds stays as it is: it is another conversation's. Where yet another one shares
-   * more, be it in use, that much is copied from it.
+   * more, be it in use, that much is copied from it. Without `cached` always a new one.
    */
-  function acquire(prompt: TokenIds): Running {
-    let best = closest(kept, prompt);
+  function acquire(prompt: TokenIds, cached: boolean): Running {
+    let best = cached ? closest(kept, prompt) : null;
     if (best !== null && kept.length < keep && 2 * sharedBy(best, prompt) < best.tokens.length) best = null;
     const sequence = best ?? { session: parts.session(), tokens: new Int32Array(0) };
     if (best !== null) kept.splice(kept.indexOf(best), 1);
     const shared = sharedBy(sequence, prompt);
-    const donor = closest([...kept, ...[...running].map((request) => request.sequence)], prompt);
+    const donor = cached ? closest([...kept, ...[...running].map((request) => request.sequence)], prompt) : null;
     const { session } = sequence;
     if (donor !== null && session.copyFrom && sharedBy(donor, prompt) > shared)
       session.copyFrom(donor.session, sharedBy(donor, prompt));
@@ -110,7 +110,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     const knowledge = await knowledgeFor(request);
     requireAlive();
 
-    const own = acquire(prompt);
+    const own = acquire(prompt, request.cachePrompt);
     const { session } = own.sequence;
     const cachedTokens = session.length;
     const known = new Int32Array(prompt.length + maxNewTokens); // the prompt and every accepted token

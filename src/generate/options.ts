@@ -16,7 +16,7 @@ type Checked<T, Open extends keyof T = never> = {
 
 export type SamplingSettings = Checked<Sampling>;
 export type Request = Checked<GenerateOptions, "prompt" | "messages" | "blockSize" | "maxNewTokens" | "signal">;
-export type DecodingSettings = Omit<Request, keyof Sampling | "prompt" | "messages" | "signal">;
+export type DecodingSettings = Omit<Request, keyof Sampling | "prompt" | "messages" | "cachePrompt" | "signal">;
 export type LoadSettings = Checked<
   LoadOptions,
   "threads" | "offline" | "revision" | "cacheDir" | "adapter" | "token" | "keep" | "slots" | "onProgress" | "signal"
@@ -82,6 +82,7 @@ const requestFields: Fields<Request> = {
   messages: messagesSchema.optional(),
   ...decodingFields,
   ...samplingFields,
+  cachePrompt: z.boolean().default(true),
   signal: z.instanceof(AbortSignal).optional(),
 };
 

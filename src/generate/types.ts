@@ -82,6 +82,11 @@ export interface GenerateOptions extends PromptInput, Sampling {
   readonly stopIds?: readonly number[] | undefined;
   /** Write on past the model's end-of-sequence ids. Default: false. */
   readonly ignoreEos?: boolean | undefined;
+  /**
+   * Whether the cache may begin with what the prompt has in common with earlier requests. Default: true; without it the whole
+   * prompt runs, so that timings of the same prompt compare.
+   */
+  readonly cachePrompt?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

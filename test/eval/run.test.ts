@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
+import { answerTurns, type EvaluatedModel } from "../../src/eval/answer.ts";
 import { contendersOf } from "../../src/eval/contenders.ts";
 import { ANSWERS, type Evaluation, type EvaluationOptions, runEvaluation, type Subject } from "../../src/eval/run.ts";
 import { summarizeEvaluation } from "../../src/eval/summary.ts";
@@ -120,6 +121,25 @@ describe("a run", () => {
     expect(own.get("d")!.turns[0]!.tokens.length).toBe(5);
     expect(own.get("e")).toMatchObject({ verdict: "ungraded", detail: "the grader failed: no way" });
     expect(own.get("b")!.turns.length).toBe(2);
+  });
+
+  test("has every contender run the question, and go on with its own conversation", async () => {
+    const model = scriptedLanguageModel({ predictability: 0.9 });
+    const cached: number[] = [];
+    const watched: EvaluatedModel = {
+      ...model,
+      async generate(request) {
+        const generation = await model.generate(request);
+        cached.push(generation.stats.cachedTokens);
+        return generation;
+      },
+    };
+    for (const name of ["ar", "jacobi", "auto"] as const) {
+      const turns = await answerTurns(watched, examples[1]!, { decoder: name, blockSize: null });
+      const [first, second] = cached.splice(0);
+      expect(first).toBe(0);
+      expect(second).toBeGreaterThanOrEqual(turns[0]!.promptTokens);
+    }
   });
 
   test("grades the same answer once", async () => {

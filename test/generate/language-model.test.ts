@@ -261,6 +261,33 @@ describe("a conversation", () => {
     await running.return({} as Generation);
   });
 
+  test("runs the whole prompt where that is asked for, whatever the cache has, and writes the same", async () => {
+    const shared: fc.Arbitrary<ScriptedOptions> = fc.record({
+      keep: fc.nat({ max: 2 }),
+      predictability: fc.constant(0.9),
+    });
+    await fc.assert(
+      fc.asyncProperty(shared, prompt, decoder, async (parts, text, name) => {
+        const model = scriptedLanguageModel(parts);
+        const wanted: GenerateOptions = { prompt: `instructions; ${text}`, decoder: name, maxNewTokens: 9 };
+        const running = model.stream({ ...wanted, ignoreEos: true });
+        await running.next();
+        const first = await model.generate(wanted);
+        const anew = await model.generate({ ...wanted, cachePrompt: false });
+        expect(anew.stats.cachedTokens).toBe(0);
+        expect(anew.stats.promptTokens).toBeGreaterThan(1);
+        expect(essence(anew)).toEqual(essence(first));
+        const again = await model.generate(wanted);
+        expect(again.stats.cachedTokens).toBeGreaterThan(0);
+        expect(essence(again)).toEqual(essence(first));
+        await running.return({} as Generation);
+        await model.dispose();
+        expect(model.alive()).toBe(0);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
   test("is answered the same, whichever others run beside it", async () => {
     const texts = fc.array(fc.array(fc.constantFrom("one ", "two "), { minLength: 1, maxLength: 12 }), {
       minLength: 2,

@@ -14,25 +14,24 @@ const model = writeTinyCheckpoint(join(scratch, "base"), { contextLength: 2048 }
 const recipe = (...args: string[]) => spawnSync(process.execPath, [script, ...args], { encoding: "utf8", env });
 
 describe("a recipe", () => {
-  test.skipIf(!hasSharedData).each(["spider", "gsm8k"])(
-    `goes from data to a page, and no further: %s ${skipNote}`,
-    { timeout: 240_000 },
-    (name) => {
-      const out = join(scratch, name);
-      const flags = [name, "--model", model, "--data-dir", SHARED_DATA, "--out", out, "--small"];
-      const { status, stderr } = recipe(...flags);
-      expect({ status, stderr }).toMatchObject({ status: 0 });
-      for (const file of ["target/curves.svg", "trajectories.parquet", "cllm/log.jsonl", "cllm-f16/cllm.json"]) {
-        expect(existsSync(join(out, file)), file).toBe(true);
-      }
-      const report = JSON.parse(readFileSync(join(out, "evaluation/report.json"), "utf8"));
-      expect(report).toMatchObject({ task: name, questions: 2, target: "base:target, ar" });
-      for (const { differing } of report.contenders) expect(differing).toBe(0);
-      const again = recipe(...flags);
-      expect(again.status).toBe(0);
-      expect(again.stderr.match(/: done, /g)).toHaveLength(8);
-    },
-  );
+  test.skipIf(!hasSharedData).each([
+    ["spider", "gold", 9],
+    ["gsm8k", "own", 8],
+  ] as const)(`goes from data to a page, and no further: %s ${skipNote}`, { timeout: 240_000 }, (name, last, steps) => {
+    const out = join(scratch, name);
+    const flags = [name, "--model", model, "--data-dir", SHARED_DATA, "--out", out, "--small"];
+    const { status, stderr } = recipe(...flags);
+    expect({ status, stderr }).toMatchObject({ status: 0 });
+    for (const file of ["target/curves.svg", "trajectories.parquet", `${last}/log.jsonl`, "cllm-f16/cllm.json"]) {
+      expect(existsSync(join(out, file)), file).toBe(true);
+    }
+    const report = JSON.parse(readFileSync(join(out, "evaluation/report.json"), "utf8"));
+    expect(report).toMatchObject({ task: name, questions: 2, target: "base:target, ar" });
+    for (const { differing } of report.contenders) expect(differing).toBe(0);
+    const again = recipe(...flags);
+    expect(again.status).toBe(0);
+    expect(again.stderr.match(/: done, /g)).toHaveLength(steps);
+  });
 
   test.each([
     [["spidr"], /no recipe "spidr". There are: gsm8k, spider/],

@@ -29,7 +29,7 @@ export async function demonstrateDecoders(
   const inputs = PROMPTS.map((prompt) =>
     model.hasChatTemplate ? { messages: [{ role: "user" as const, content: prompt }] } : { prompt },
   );
-  const shared = { maxNewTokens, signal: terminal.signal };
+  const shared = { maxNewTokens, cachePrompt: false, signal: terminal.signal };
   const { colors } = terminal;
   const say = (text: string): void => {
     if (!terminal.json) terminal.write(text);
