@@ -1,5 +1,5 @@
 /**
- * What a pass of m tokens costs here, for `auto`: measured in under a second on a small model, then kept in the cache
+ * What a pass of m tokens costs here, for `auto`: measured in a second or two on a small model, then kept in the cache
  * folder under everything that it depends on. A cache that is damaged or cannot be written is no error; it is measured
  * again. Knows a `Session` and nothing of what is inside.
  */
@@ -19,8 +19,8 @@ export const CALIBRATED_SIZES: readonly number[] = [1, 2, 4, 8, 16, 32];
 
 const CONTEXT = 64; // tokens that every measured pass looks back at
 const ROUNDS = 9;
-const ENOUGH_ROUNDS = 3;
-const BUDGET_MS = 700;
+const ENOUGH_ROUNDS = 5;
+const BUDGET_MS = 1500;
 const LONGEST_MS = 4000; // big models: one round must do
 const LONG_PASS_MS = 200; // and caches hold nothing of them anyway
 const MAX_AGE_MS = 7 * 24 * 3600 * 1000; // machines change: other programs, drivers, power settings
@@ -32,8 +32,9 @@ export interface CalibrateOptions {
 }
 
 /**
- * Milliseconds of a pass by its number of tokens: the shortest of several rounds through all sizes. What other programs
- * and first runs add is never less than nothing, and medians of so few rounds were up to twice too long at single sizes.
+ * Milliseconds of a pass by its number of tokens. What decisions need is how they compare, on this machine as it is: each
+ * size's cost is the median, over rounds through all sizes, of what it took beside the first one in the same round. The
+ * shortest pass of each size told of different moments, and on a busy machine nothing of what wide passes suffer there.
  * Sizes that the context has no room for are left out. The session must be empty; it is left empty.
  */
 export async function measurePassCosts(
@@ -43,7 +44,7 @@ export async function measurePassCosts(
   const ids = Int32Array.from({ length: CONTEXT }, (_, i) => hash(i) % session.vocabSize);
   const context = ids.subarray(0, Math.min(CONTEXT, Math.floor(session.contextLength / 2)));
   const sizes = CALIBRATED_SIZES.filter((size) => context.length + size <= session.contextLength);
-  const times = new Map(sizes.map((size) => [size, Number.POSITIVE_INFINITY]));
+  const rounds: number[][] = []; // [round][size]: milliseconds
   const pass = async (size: number): Promise<number> => {
     if (signal?.aborted) throw new CllmError("aborted", "the calibration was aborted", { cause: signal.reason });
     const start = performance.now();
@@ -56,18 +57,24 @@ export async function measurePassCosts(
   const begin = performance.now();
   let last = 0;
   for (let round = 0; round < ROUNDS; round++) {
+    const times: number[] = [];
     for (const [index, size] of sizes.entries()) {
       if (last < LONG_PASS_MS) await pass(size); // what ran before it still fills the processor's caches
       last = await pass(size);
-      times.set(size, Math.min(last, times.get(size)!));
+      times.push(last);
       onPass?.(round * sizes.length + index + 1, ROUNDS * sizes.length);
     }
+    rounds.push(times);
     const elapsed = performance.now() - begin;
     if (elapsed > LONGEST_MS || (round + 1 >= ENOUGH_ROUNDS && elapsed > BUDGET_MS)) break;
   }
   session.truncate(0);
-  return times;
+  const first = median(rounds.map(([ms]) => ms!));
+  return new Map(sizes.map((size, i) => [size, first * median(rounds.map((times) => times[i]! / times[0]!))]));
 }
+
+/** The middle one, or the lower of the two. */
+const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[(values.length - 1) >> 1]!;
 
 const packageFile = new URL("../../package.json", import.meta.url);
 const { version } = JSON.parse(readFileSync(packageFile, "utf8")) as { readonly version: string };

@@ -39,18 +39,31 @@ describe("measuring", () => {
     for (const length of lengths.slice(1)) expect(length).toBe(64);
   });
 
-  test("does not take a slow moment for what a pass costs", async () => {
+  /** The costs where the n-th pass of so many tokens takes so long. */
+  async function measureWith(msOf: (rows: number, pass: number) => number): Promise<PassCosts> {
     const session = scriptedSession(chaoticModel(100));
     const forward = session.forward.bind(session);
     let [clock, passes] = [0, 0];
     vi.spyOn(performance, "now").mockImplementation(() => clock);
     session.forward = (tokens) => {
-      const slow = passes++ <= 2 * (2 * CALIBRATED_SIZES.length); // the context and two rounds, by another program
-      clock += 10 + tokens.length + (slow ? 15 + (passes % 7) : 0);
+      clock += msOf(tokens.length, passes++);
       return forward(tokens);
     };
-    const costs = await measurePassCosts(session).finally(() => vi.restoreAllMocks());
-    expect(costs).toEqual(new Map(CALIBRATED_SIZES.map((size) => [size, 10 + size])));
+    return await measurePassCosts(session).finally(() => vi.restoreAllMocks());
+  }
+  const round = 2 * CALIBRATED_SIZES.length; // passes
+
+  test("does not take a slow moment for what a pass costs", async () => {
+    // The context and two rounds are slowed by another program.
+    const costs = await measureWith((rows, pass) => 10 + rows + (pass <= 2 * round ? 15 + (pass % 7) : 0));
+    for (const size of CALIBRATED_SIZES) expect(costs.get(size)).toBeCloseTo(10 + size);
+  });
+
+  test("compares sizes within a round, whatever the machine's pace is in it", async () => {
+    const costs = await measureWith(
+      (rows, pass) => (10 + rows) * [1, 3, 1.5, 2][Math.floor(Math.max(0, pass - 1) / round) % 4]!,
+    );
+    for (const size of CALIBRATED_SIZES) expect(costs.get(size)! / costs.get(1)!).toBeCloseTo((10 + size) / 11);
   });
 
   test("leaves out what a small context has no room for", async () => {
