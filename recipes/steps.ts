@@ -8,6 +8,10 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { openCheckpoint } from "../src/checkpoint/open.ts";
+import { createTokenizer } from "../src/text/tokenizer.ts";
+import { openTrajectories } from "../src/trajectory/open.ts";
+import { astrayPrompts, mixed, type Prompt, type Row } from "./astray.ts";
 
 export interface Step {
   readonly name: string;
@@ -59,12 +63,17 @@ export async function runSteps(steps: readonly Step[], say: (line: string) => vo
 const quoted = (argument: string): string => (/^[\w./:=,@-]+$/.test(argument) ? argument : JSON.stringify(argument));
 
 export interface Scale {
-  /** Steps of fine-tuning, of consistency training on the target's own answers, and then on the data's answers. */
+  /**
+   * Steps of fine-tuning, of consistency training on the target's own answers, then on the data's answers, and at last on those
+   * and what the target writes behind mistakes of the CLLM. 0 leaves a stage out; the last two come together.
+   */
   readonly target: number;
   readonly own: number;
   readonly gold: number;
-  /** Training prompts whose answers are collected, and questions of the evaluation. */
+  readonly mixed: number;
+  /** Training prompts whose answers are collected of the target, and of the CLLM; and questions of the evaluation. */
   readonly collected: number;
+  readonly retried: number;
   readonly asked: number | null;
   /** Tokens of a sequence. */
   readonly sequence: number;
@@ -97,12 +106,19 @@ const GAP = 16; // <empty_output>
 export function adapterRecipe({ task, asking, writeData, scale, answerTokens, keepTogether }: AdapterRecipe): Recipe {
   return ({ model, dataDir, out, small }) => {
     const at = (...path: string[]): string => join(out, ...path);
-    const { target, own, gold, collected, asked, sequence, points, arWeight } = small
-      ? { ...scale, target: 2, own: 2, gold: Math.min(2, scale.gold), collected: 4, asked: 2 }
+    const { target, own, gold, collected, retried, asked, sequence, points, arWeight, ...scaled } = small
+      ? {
+          ...{ ...scale, target: 2, own: 2, gold: Math.min(2, scale.gold), mixed: Math.min(2, scale.mixed) },
+          // A tiny vocabulary makes many tokens of a text.
+          ...{ collected: 4, retried: keepTogether, asked: 2, sequence: 2 * scale.sequence },
+        }
       : scale;
     const data = at("train.jsonl");
     const questions = at("questions.jsonl");
-    const fields = ["--prompt-field", "prompt", "--answer-field", "answer", "--id-field", "id", "--raw"];
+    const [retry, astray, mix] = [at("retry/questions.jsonl"), at("retry/astray.jsonl"), at("retry/mixed.jsonl")];
+    const [tried, ways] = [at("retry/own.parquet"), at("retry/ways.parquet")];
+    const prompted = ["--prompt-field", "prompt", "--id-field", "id", "--raw"];
+    const fields = [...prompted, "--answer-field", "answer"];
     const packs = ["--sequence-length", String(sequence), "--keep-together", String(keepTogether)];
     const pace = [
       "--held-out",
@@ -124,7 +140,24 @@ export function adapterRecipe({ task, asking, writeData, scale, answerTokens, ke
         ...["--leading-points", "1", "--draft-token", String(GAP)],
       ],
     });
-    const cllm = at(gold === 0 ? "own" : "gold", "final");
+    /** The greedy answers of an adapter, which training makes its own points of: in blocks of one token they come fastest. */
+    const collect = (
+      name: string,
+      from: string,
+      prompts: readonly string[],
+      rest: readonly string[],
+      makes: string,
+    ) => ({
+      name,
+      makes,
+      run: [
+        ...["collect", "--model", model, "--adapter", at(from, "final"), "--data", ...prompts],
+        ...["--parallel", "8", "--block-size", "1", "--max-sequence-tokens", String(sequence), ...rest, "--out", makes],
+      ],
+    });
+    const budget = (share = 1): string[] => ["--max-new-tokens", String(answerTokens * share)];
+    const ended = [...budget(), small ? "--no-clean" : "--require-end"];
+    const cllm = at(scaled.mixed > 0 ? "mixed" : gold > 0 ? "gold" : "own", "final");
     const adapters = [["target", at("target/final")] as const, ["cllm", cllm] as const];
     return [
       { name: "data", makes: data, run: () => writeData(dataDir, data) },
@@ -150,20 +183,24 @@ export function adapterRecipe({ task, asking, writeData, scale, answerTokens, ke
         ],
       },
       { name: "questions", makes: questions, run: () => writeShare(data, questions, keepTogether, collected) },
-      {
-        name: "trajectories",
-        makes: at("trajectories.parquet"),
-        run: [
-          ...["collect", "--model", model, "--adapter", at("target/final"), "--data", questions, ...fields],
-          // Training makes its points itself and needs the answers only: in blocks of one token they come fastest.
-          ...["--parallel", "8", "--block-size", "1"],
-          ...["--max-sequence-tokens", String(sequence), "--max-new-tokens", String(answerTokens)],
-          ...(small ? ["--no-clean"] : ["--require-end"]),
-          ...["--out", at("trajectories.parquet")],
-        ],
-      },
+      collect("trajectories", "target", [questions, ...fields], ended, at("trajectories.parquet")),
       stage("own", "target", ["--trajectories", at("trajectories.parquet")], own, "1e-3"),
       ...(gold === 0 ? [] : [stage("gold", "own", ["--data", data, ...fields], gold, "6e-4")]),
+      ...(scaled.mixed === 0
+        ? []
+        : [
+            { name: "questions again", makes: retry, run: () => writeGroups(data, retry, keepTogether, retried) },
+            // Answers that go round in circles are what is looked for; that they do shows well before the budget ends.
+            collect("the CLLM's answers", "gold", [retry, ...fields], ["--no-clean", ...budget(0.75)], tried),
+            { name: "astray", makes: astray, run: async () => writeAstray(retry, await answers(tried, model), astray) },
+            collect("ways on", "target", [astray, ...prompted], ended, ways),
+            {
+              name: "mixed",
+              makes: mix,
+              run: async () => writeMixed(retry, astray, await answers(ways, model), mix, keepTogether),
+            },
+            stage("mixed", "gold", ["--data", mix, ...fields], scaled.mixed, "4e-4"),
+          ]),
       ...adapters.map(([name, from]) => ({
         name: `${name} as it ships`,
         makes: at(`${name}-f16`),
@@ -202,6 +239,48 @@ async function writeShare(from: string, to: string, group: number, count: number
   const every = Math.max(1, Math.floor(rows.length / count));
   const share = rows.filter((_, index) => Math.floor(index / group) % every === 0).slice(0, count);
   await writeFile(to, share.map((row) => `${row}\n`).join(""));
+}
+
+/** As many whole groups as `count` rows make, from all over a file. */
+async function writeGroups(from: string, to: string, group: number, count: number): Promise<void> {
+  const rows = await readRows(from);
+  const [there, wanted] = [Math.floor(rows.length / group), Math.floor(count / group)];
+  const drawn = Array.from({ length: Math.min(there, wanted) }, (_, i) => Math.floor(((i + 0.5) * there) / wanted));
+  await writeFile(to, asLines(drawn.flatMap((place) => rows.slice(place * group, (place + 1) * group))));
+}
+
+async function writeAstray(questions: string, own: ReadonlyMap<string, string>, to: string): Promise<void> {
+  await writeFile(to, asLines(astrayPrompts(await readRows(questions), own)));
+}
+
+async function writeMixed(
+  questions: string,
+  astray: string,
+  ways: ReadonlyMap<string, string>,
+  to: string,
+  group: number,
+) {
+  await writeFile(to, asLines(mixed(await readRows(questions), await readRows<Prompt>(astray), ways, group)));
+}
+
+async function readRows<R extends Prompt = Row>(path: string): Promise<R[]> {
+  return (await readFile(path, "utf8"))
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as R);
+}
+
+/** The collected answers as text, by id. */
+async function answers(path: string, model: string): Promise<Map<string, string>> {
+  const checkpoint = await openCheckpoint(model);
+  try {
+    const tokenizer = createTokenizer(checkpoint.tokenizer, checkpoint.config.vocabSize);
+    const { completions } = await openTrajectories(path);
+    const text = (ids: Int32Array): string => tokenizer.decode(ids, { skipSpecialTokens: true });
+    return new Map(completions.map(({ dataId, completionIds }) => [dataId, text(completionIds)]));
+  } finally {
+    await checkpoint.close();
+  }
 }
 
 /** JSON Lines, whole or not at all. */

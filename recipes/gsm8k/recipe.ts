@@ -17,7 +17,10 @@ export const recipe: Recipe = adapterRecipe({
   task: "gsm8k",
   asking: ["--shots", "0", "--extraction", "strict"],
   writeData,
-  scale: { target: 900, own: 800, gold: 0, collected: 450, asked: null, sequence: 512, points: 12, arWeight: 1 },
+  scale: {
+    ...{ target: 900, own: 800, gold: 0, mixed: 0, collected: 450, retried: 0, asked: null },
+    ...{ sequence: 512, points: 12, arWeight: 1 },
+  },
   answerTokens: 256,
   keepTogether: 1,
 });
