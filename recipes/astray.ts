@@ -5,15 +5,7 @@
  * Knows rows of prompts and answers, and no task.
  */
 import { GPT2_WORDS } from "../src/text/pre-tokenizers.ts";
-
-export interface Prompt {
-  readonly id: string;
-  readonly prompt: string;
-}
-
-export interface Row extends Prompt {
-  readonly answer: string;
-}
+import type { Prompt, Row } from "./rows.ts";
 
 /** An answer of so many words more than the data's has lost its way, and is left again so many words behind the first wrong one. */
 const LOST = 20;

@@ -1,25 +1,25 @@
 /** SmolLM2-135M as a CLLM for GSM8K: `npm run recipe -- gsm8k`. Sees the training split only. */
-import { writeFile } from "node:fs/promises";
 import { gsm8k } from "../../src/tasks/gsm8k.ts";
-import { adapterRecipe, asLines, type Recipe } from "../steps.ts";
+import { adapterRecipe } from "../adapter.ts";
+import type { Row } from "../rows.ts";
+import type { Recipe } from "../steps.ts";
 
-async function writeData(dataDir: string, path: string): Promise<void> {
+async function readData(dataDir: string): Promise<Row[]> {
   await using task = await gsm8k({ dataDir, split: "train", shots: 0 });
-  const rows = task.examples.map(({ id, input, reference }) => ({
+  return task.examples.map(({ id, input, reference }) => ({
     id,
-    prompt: input([]).prompt,
+    prompt: input([]).prompt as string, // without shots it is a text
     answer: ` ${reference}`,
   }));
-  await writeFile(path, asLines(rows));
 }
 
 export const recipe: Recipe = adapterRecipe({
   task: "gsm8k",
   asking: ["--shots", "0", "--extraction", "strict"],
-  writeData,
+  readData,
   scale: {
-    ...{ target: 900, own: 800, gold: 0, mixed: 0, collected: 450, retried: 0, asked: null },
-    ...{ sequence: 512, points: 12, arWeight: 1 },
+    steps: { target: 900, own: 800, gold: 0, mixed: 0 },
+    ...{ collected: 450, retried: 0, asked: null, sequence: 512, points: 12, arWeight: 1 },
   },
   answerTokens: 256,
   keepTogether: 1,

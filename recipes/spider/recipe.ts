@@ -1,11 +1,13 @@
 /** SmolLM2-135M as a CLLM for Spider: `npm run recipe -- spider`. Sees the training split only. */
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { hash } from "../../src/hash.ts";
 import { readSchemas, type SpiderSchema } from "../../src/tasks/spider/schema.ts";
 import { type SpiderExample, spider, spiderPrompt } from "../../src/tasks/spider/spider.ts";
 import { openSqlite, type Sqlite } from "../../src/tasks/sqlite.ts";
-import { adapterRecipe, asLines, type Recipe } from "../steps.ts";
+import { adapterRecipe } from "../adapter.ts";
+import type { Row } from "../rows.ts";
+import type { Recipe } from "../steps.ts";
 import { canonicalSql } from "./canonical-sql.ts";
 
 const limits = { timeoutMs: 20_000 };
@@ -15,10 +17,10 @@ const GROUP = 8;
 const SCHEMA_LETTERS = 600;
 
 /** Prompts with the group's own cut of the schema, and answers in canonical form. */
-async function writeData(dataDir: string, path: string): Promise<void> {
+async function readData(dataDir: string): Promise<Row[]> {
   await using task = await spider({ dataDir, split: "train" });
   const schemas = await readSchemas(join(dataDir, "spider/tables.json"));
-  const rows: object[] = [];
+  const rows: Row[] = [];
   for (let from = 0, to: number; from < task.examples.length; from = to) {
     const name = task.examples[from]?.database as string;
     to = from + 1;
@@ -35,7 +37,7 @@ async function writeData(dataDir: string, path: string): Promise<void> {
       }
     }
   }
-  await writeFile(path, asLines(rows));
+  return rows;
 }
 
 /** The tables that a group's queries name, and others, drawn by its place, while there is room. */
@@ -65,10 +67,10 @@ async function canonical(database: Sqlite, query: string, schema: SpiderSchema):
 export const recipe: Recipe = adapterRecipe({
   task: "spider",
   asking: [],
-  writeData,
+  readData,
   scale: {
-    ...{ target: 2100, own: 2700, gold: 2500, mixed: 1500, collected: 2400, retried: 2800, asked: null },
-    ...{ sequence: 512, points: 8, arWeight: 2 },
+    steps: { target: 2100, own: 2700, gold: 2500, mixed: 1400 },
+    ...{ collected: 2400, retried: 2800, asked: null, sequence: 512, points: 8, arWeight: 2 },
   },
   answerTokens: 128,
   keepTogether: GROUP,

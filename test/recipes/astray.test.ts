@@ -1,6 +1,7 @@
 /** Where a model's answers leave the data's, and how what is written from there is mixed with the data's answers. */
 import { describe, expect, test } from "vitest";
-import { astrayPrompts, mixed, openings, type Row } from "../../recipes/astray.ts";
+import { astrayPrompts, mixed, openings } from "../../recipes/astray.ts";
+import { drawGroups, type Row } from "../../recipes/rows.ts";
 
 describe("openings", () => {
   const gold = " SELECT Name FROM singer WHERE Age > 20";
@@ -55,4 +56,10 @@ describe("mixed", () => {
       expect(half.filter(({ answer }) => answer === " c")).toHaveLength(5);
     }
   });
+});
+
+test("groups are drawn whole, from all over, and none twice", () => {
+  const rows = Array.from({ length: 35 }, (_, i) => i);
+  expect(drawGroups(rows, 4, 9)).toEqual([8, 9, 10, 11, 24, 25, 26, 27]);
+  expect(drawGroups(rows, 8, 100)).toEqual(rows.slice(0, 32));
 });
