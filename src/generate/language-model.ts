@@ -64,14 +64,16 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
   /**
    * The kept sequence that shares most with the prompt, cut back to that; else a new one. While there is room to keep more, a
    * sequence that would lose most of what it holds stays as it is: it is another conversation's. Where yet another one shares
-   * more, be it in use, that much is copied from it. Without `cached` always a new one.
+   * more, be it in use, that much is copied from it. Without `cached` nothing of it stays but its memory, and only of the one
+   * that would go next: a new one's is slow until every page of it was written to.
    */
   function acquire(prompt: TokenIds, cached: boolean): Running {
-    let best = cached ? closest(kept, prompt) : null;
-    if (best !== null && kept.length < keep && 2 * sharedBy(best, prompt) < best.tokens.length) best = null;
+    const full = kept.length >= keep;
+    let best = cached ? closest(kept, prompt) : full ? (kept[0] ?? null) : null;
+    if (cached && best !== null && !full && 2 * sharedBy(best, prompt) < best.tokens.length) best = null;
     const sequence = best ?? { session: parts.session(), tokens: new Int32Array(0) };
     if (best !== null) kept.splice(kept.indexOf(best), 1);
-    const shared = sharedBy(sequence, prompt);
+    const shared = cached ? sharedBy(sequence, prompt) : 0;
     const donor = cached ? closest([...kept, ...[...running].map((request) => request.sequence)], prompt) : null;
     const { session } = sequence;
     if (donor !== null && session.copyFrom && sharedBy(donor, prompt) > shared)
