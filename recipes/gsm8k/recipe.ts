@@ -18,8 +18,8 @@ export const recipe: Recipe = adapterRecipe({
   asking: ["--shots", "0", "--extraction", "strict"],
   readData,
   scale: {
-    steps: { target: 900, own: 800, gold: 0, mixed: 0 },
-    ...{ collected: 450, retried: 0, asked: null, sequence: 512, points: 12, arWeight: 1 },
+    steps: { target: 900, own: 800, gold: 0 },
+    ...{ collected: 450, asked: null, sequence: 512, points: 12, arWeight: 1 },
   },
   answerTokens: 256,
   keepTogether: 1,

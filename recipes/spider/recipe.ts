@@ -69,8 +69,8 @@ export const recipe: Recipe = adapterRecipe({
   asking: [],
   readData,
   scale: {
-    steps: { target: 2100, own: 2700, gold: 2500, mixed: 1400 },
-    ...{ collected: 2400, retried: 2800, asked: null, sequence: 512, points: 8, arWeight: 2 },
+    steps: { target: 2100, own: 2700, gold: 2500 },
+    ...{ collected: 2400, asked: null, sequence: 512, points: 8, arWeight: 2 },
   },
   answerTokens: 128,
   keepTogether: GROUP,

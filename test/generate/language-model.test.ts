@@ -288,6 +288,17 @@ describe("a conversation", () => {
     );
   });
 
+  test("without the cache takes over the memory of the sequence that would go next, and nothing it holds", async () => {
+    const model = scriptedLanguageModel({ keep: 2 });
+    const uncached: GenerateOptions = { prompt: "one two", cachePrompt: false, maxNewTokens: 5 };
+    for (const opened of [1, 2, 2, 2]) {
+      const { stats } = await model.generate(uncached);
+      expect(stats.cachedTokens).toBe(0);
+      expect(model.opened.length).toBe(opened);
+    }
+    expect(model.alive()).toBe(2);
+  });
+
   test("is answered the same, whichever others run beside it", async () => {
     const texts = fc.array(fc.array(fc.constantFrom("one ", "two "), { minLength: 1, maxLength: 12 }), {
       minLength: 2,

@@ -15,7 +15,7 @@ const recipe = (...args: string[]) => spawnSync(process.execPath, [script, ...ar
 
 describe("a recipe", () => {
   test.skipIf(!hasSharedData).each([
-    ["spider", "mixed", 15],
+    ["spider", "gold", 9],
     ["gsm8k", "own", 8],
   ] as const)(`goes from data to a page, and no further: %s ${skipNote}`, { timeout: 240_000 }, (name, last, steps) => {
     const out = join(scratch, name);
