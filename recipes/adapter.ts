@@ -27,7 +27,9 @@ export interface AdapterRecipe {
   /** Training's prompts and answers. */
   readonly readData: (dataDir: string) => Promise<readonly Row[]>;
   readonly scale: Scale;
+  /** Most tokens of an answer, collected or graded. */
   readonly answerTokens: number;
+  /** Rows in a row that are trained beside each other, because their prompts begin alike. */
   readonly keepTogether: number;
 }
 

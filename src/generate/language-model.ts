@@ -62,15 +62,24 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
   }
 
   /**
-   * The kept sequence that shares most with the prompt, cut back to that; else a new one. While there is room to keep more, a
-   * sequence that would lose most of what it holds stays as it is: it is another conversation's. Where yet another one shares
-   * more, be it in use, that much is copied from it. Without `cached` nothing of it stays but its memory, and only of the one
-   * that would go next: a new one's is slow until every page of it was written to.
+   * The kept sequence to go on with, if any: the one that shares most with the prompt. While there is room to keep more, one that
+   * would lose most of what it holds stays as it is: it is another conversation's. Without `cached`, the one that would go
+   * next, for its memory alone: a new one's is slow until every page of it was written to.
+   */
+  function reusable(prompt: TokenIds, cached: boolean): Sequence | null {
+    const full = kept.length >= keep;
+    if (!cached) return full ? (kept[0] ?? null) : null;
+    const best = closest(kept, prompt);
+    const losing = best !== null && 2 * sharedBy(best, prompt) < best.tokens.length;
+    return losing && !full ? null : best;
+  }
+
+  /**
+   * The reusable sequence, cut back to what it shares with the prompt, or a new one. Where yet another one shares more, be it in
+   * use, that much is copied from it. Without `cached` nothing of the prompt is there.
    */
   function acquire(prompt: TokenIds, cached: boolean): Running {
-    const full = kept.length >= keep;
-    let best = cached ? closest(kept, prompt) : full ? (kept[0] ?? null) : null;
-    if (cached && best !== null && !full && 2 * sharedBy(best, prompt) < best.tokens.length) best = null;
+    const best = reusable(prompt, cached);
     const sequence = best ?? { session: parts.session(), tokens: new Int32Array(0) };
     if (best !== null) kept.splice(kept.indexOf(best), 1);
     const shared = cached ? sharedBy(sequence, prompt) : 0;
