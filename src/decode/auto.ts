@@ -13,7 +13,7 @@ import { requireInteger, settledBy, Transcript } from "./transcript.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
 
 export interface AutoOptions extends DecodeOptions {
-  /** Milliseconds of a pass by its number of tokens, measured on this model and machine, such as of 2, 4, 8, 16, 32. */
+  /** Milliseconds of a pass by its number of tokens, measured on this model and machine, such as of 2, 4, 6, 8, 16, 32. */
   readonly costs: ReadonlyMap<number, number>;
   /** Most tokens of a pass. Default: 32. */
   readonly blockSize?: number;
@@ -28,12 +28,13 @@ export class AutoMemory {
   readonly free: FreeRecords = freeRecords();
   /** Jacobi's guesses in windows that cost next to nothing, and in wide ones. */
   readonly narrow: Acceptance = new Acceptance(0.95);
-  readonly wide: Acceptance = new Acceptance(0.9);
+  readonly wide: Acceptance = new Acceptance(0.98);
   readonly accounts: Accounts = new Accounts();
 }
 
 const WIDE = 4; // tokens of the shortest wide window
 const LEADING = 8; // tokens of a window that rides in the prompt's pass
+const STAY = 1.06; // how much more another width must promise: each change costs guesses, or a pass that makes new ones
 const UNKNOWN = 0.05; // how often a refined guess is thought to be right before any was seen
 
 // Wide windows show their worth only over several passes, so a model is tried with some in a row.
@@ -66,19 +67,21 @@ export async function* auto(
   const block = new Int32Array(blockSize);
   const refined = new Int32Array(blockSize); // what the last pass wrote behind the settled tokens...
   let guesses = 0; // ...so many of them
+  let lastWidth = 0; // tokens of the last wide window
   let probing = 0; // passes left of a probe
   const expected = new Float64Array(blockSize + 1); // [m]: tokens that a pass of m is expected to accept
 
   /** The pass of at most `most` tokens that promises the most tokens per time among those that may fail. */
   function choose(most: number): Plan {
     let plan: Plan = { rows: 1, draft: null, window: null };
-    let best = 1; // tokens in the time of a pass of one: the promise of autoregressive decoding
+    let best = 1; // tokens in the time of a pass of one, which is what autoregressive decoding promises
     const consider = (from: number, to: number, draft: TokenIds | null, window: Acceptance | null) => {
       for (let m = from; m <= to; m++) {
         const promise = expected[m]! / (1 + loss[m]!);
+        const worth = window === wide && m === lastWidth ? promise * STAY : promise;
         const fresh = window === wide && 2 * guesses < m; // then only the pass after it brings something in
-        if (promise <= best || !accounts.affords(fresh ? 2 * loss[m]! : loss[m]!)) continue;
-        best = promise;
+        if (promise <= 1 || worth <= best || !accounts.affords(fresh ? 2 * loss[m]! : loss[m]!)) continue;
+        best = worth;
         plan = { rows: m, draft, window };
       }
     };
@@ -120,6 +123,7 @@ export async function* auto(
     const most = Math.min(blockSize, text.left);
     drafts.offer(text.tokens, most - 1);
     const { rows, draft, window } = probe(choose(most), most);
+    if (window === wide) lastWidth = rows;
 
     const trunk = block.subarray(0, rows); // (m,)
     const kept = window ? Math.min(guesses, rows - 1) : 0;

@@ -14,13 +14,16 @@ import { hash } from "../hash.ts";
 import type { Session } from "../runtime/session.ts";
 import type { PassCosts } from "./types.ts";
 
-/** Tokens in a pass that are measured. One is run as two, but needs only one choice where tokens are sampled. */
-export const CALIBRATED_SIZES: readonly number[] = [1, 2, 4, 8, 16, 32];
+/**
+ * Tokens in a pass that are measured, all up to 8: there the engine's tiles make steps that straight lines would miss. One is
+ * run as two, but needs only one choice where tokens are sampled.
+ */
+export const CALIBRATED_SIZES: readonly number[] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32];
 
 const CONTEXT = 64; // tokens that every measured pass looks back at
 const ROUNDS = 9;
 const ENOUGH_ROUNDS = 5;
-const BUDGET_MS = 1500;
+const BUDGET_MS = 2000;
 const LONGEST_MS = 4000; // big models: one round must do
 const LONG_PASS_MS = 200; // and caches hold nothing of them anyway
 const MAX_AGE_MS = 7 * 24 * 3600 * 1000; // machines change: other programs, drivers, power settings
@@ -33,7 +36,7 @@ export interface CalibrateOptions {
 
 /**
  * Milliseconds of a pass by its number of tokens. What decisions need is how they compare, on this machine as it is: each
- * size's cost is the median, over rounds through all sizes, of what it took beside the first one in the same round. The
+ * size's cost is the median, over rounds through all sizes, of what it took beside the geometric mean of the same round. The
  * shortest pass of each size told of different moments, and on a busy machine nothing of what wide passes suffer there.
  * Sizes that the context has no room for are left out. The session must be empty; it is left empty.
  */
@@ -58,8 +61,8 @@ export async function measurePassCosts(
   let last = 0;
   for (let round = 0; round < ROUNDS; round++) {
     const times: number[] = [];
+    if (last < LONG_PASS_MS) await pass(sizes[0]!); // what a wide pass left in the processor's caches
     for (const [index, size] of sizes.entries()) {
-      if (last < LONG_PASS_MS) await pass(size); // what ran before it still fills the processor's caches
       last = await pass(size);
       times.push(last);
       onPass?.(round * sizes.length + index + 1, ROUNDS * sizes.length);
@@ -69,9 +72,13 @@ export async function measurePassCosts(
     if (elapsed > LONGEST_MS || (round + 1 >= ENOUGH_ROUNDS && elapsed > BUDGET_MS)) break;
   }
   session.truncate(0);
-  const first = median(rounds.map(([ms]) => ms!));
-  return new Map(sizes.map((size, i) => [size, first * median(rounds.map((times) => times[i]! / times[0]!))]));
+  const paces = rounds.map(geometricMean);
+  const pace = median(paces);
+  return new Map(sizes.map((size, i) => [size, pace * median(rounds.map((times, r) => times[i]! / paces[r]!))]));
 }
+
+const geometricMean = (values: readonly number[]): number =>
+  Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 
 /** The middle one, or the lower of the two. */
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[(values.length - 1) >> 1]!;
@@ -95,7 +102,8 @@ export async function cachedPassCosts(
   key: readonly (string | number)[],
   measure: () => Promise<PassCosts>,
 ): Promise<PassCosts> {
-  const whole = JSON.stringify([...key, version, cpus().length, cpus()[0]?.model, platform(), process.versions.node]);
+  const machine = [cpus().length, cpus()[0]?.model, platform(), process.versions.node];
+  const whole = JSON.stringify([...key, CALIBRATED_SIZES, version, ...machine]);
   const name = createHash("sha256").update(whole).digest("hex").slice(0, 24);
   const file = join(folder, "calibration", `${name}.json`);
   try {
