@@ -139,6 +139,32 @@ describe("auto", () => {
     }
   });
 
+  test("stays with a width where others promise hardly more, and comes close to the best fixed one", async () => {
+    for (const measured of [FLAT, STEEP])
+      for (const consistency of [0.5, 0.6, 0.7]) {
+        const model = consistentModel(1000, consistency);
+        const memory = new AutoMemory();
+        await simulate(model, withAuto(measured, memory), measured, 99, 512); // it gets to know the model
+        let [time, tokens, changes, passes] = [0, 0, 0, 0];
+        const fixed = new Map<number, number>(); // time by block size
+        for (let seed = 0; seed < 4; seed++) {
+          const run = await simulate(model, withAuto(measured, memory), measured, seed, 256);
+          time += run.time;
+          tokens += run.tokens;
+          passes += run.rows.length;
+          changes += run.rows.filter((rows, i) => i > 0 && rows !== run.rows[i - 1]).length;
+          for (const blockSize of [2, 4, 6, 8, 10, 12, 16]) {
+            const decode: Decoder = (session, prompt, options) => jacobi(session, prompt, { ...options, blockSize });
+            const other = await simulate(model, decode, measured, seed, 256);
+            fixed.set(blockSize, (fixed.get(blockSize) ?? 0) + other.time / other.tokens);
+          }
+        }
+        const best = 4 / Math.min(...fixed.values()); // tokens in the time of one pass
+        expect(tokens / time).toBeGreaterThan(0.93 * best);
+        expect(changes / passes).toBeLessThan(0.2);
+      }
+  });
+
   test("widens within a few passes on a consistent model, and at once on the next request", async () => {
     const memory = new AutoMemory();
     const model = consistentModel(1000, 0.95);
