@@ -15,6 +15,11 @@ if (absent.length > 0) console.warn(`skipped: PyTorch's training steps; there is
 
 /** Relative: float32 sums in another order than PyTorch's. */
 const TOLERANCE = 1e-4;
+/**
+ * Of gradient norms after a step of AdamW, whose first ones move each weight by about the learning rate whatever the size of its
+ * gradient: where that is no more than rounding, its sign is the processor's, and gradients then differ (Zen 4 up to 3.9e-5, Zen 3 3.5e-4).
+ */
+const AFTER_STEPS = 1e-3;
 
 interface Golden {
   input_ids: number[];
@@ -35,15 +40,16 @@ test.skipIf(absent.length > 0)(
     const weights = new Float32Array(targets.length).fill(1 / targets.length);
     const pack = { segments: [segment(Int32Array.from(training.input_ids), { targets, weights })] };
     const off = (actual: number, expected: number): number => Math.abs(actual - expected) / Math.abs(expected);
-    for (const { loss, grad_norm, grad_norms } of training.steps) {
+    for (const [step, { loss, grad_norm, grad_norms }] of training.steps.entries()) {
+      const tolerance = step === 0 ? TOLERANCE : AFTER_STEPS;
       const gradients = await trainer.gradients([pack]);
       expect(off(gradients.loss, loss)).toBeLessThan(TOLERANCE);
       for (const [index, { name }] of parameters.trained.entries()) {
         const expected = grad_norms[name];
-        if (expected !== undefined) expect(off(Math.sqrt(gradients.squares[index]!), expected)).toBeLessThan(TOLERANCE);
+        if (expected !== undefined) expect(off(Math.sqrt(gradients.squares[index]!), expected)).toBeLessThan(tolerance);
       }
       const settings = { learningRate: 1e-4, weightDecay: 0.01, clipNorm: 0, decayAll: true };
-      expect(off(trainer.step(gradients, settings), grad_norm)).toBeLessThan(TOLERANCE);
+      expect(off(trainer.step(gradients, settings), grad_norm)).toBeLessThan(tolerance);
     }
   },
   120_000,

@@ -123,6 +123,9 @@ export const bench: Command = defineCommand<BenchSettings>({
   },
 });
 
+/** Tokens of the passes whose cost is shown. One of one token is run as one of two. */
+const SHOWN_SIZES: ReadonlySet<number> = new Set([2, 4, 8, 16, 32]);
+
 /** Measured in this run: what the cache holds may be of another day. */
 async function freshCosts(model: LanguageModel, { signal, progress, endProgress }: Terminal): Promise<PassCosts> {
   await using session = model.session();
@@ -130,7 +133,7 @@ async function freshCosts(model: LanguageModel, { signal, progress, endProgress 
     progress({ stage: "calibrate", what: "cost of a pass", done, total, unit: "passes" });
   const costs = await measurePassCosts(session, { signal, onPass });
   endProgress();
-  return new Map([...costs].filter(([tokens]) => tokens > 1)); // a pass of one token is run as one of two
+  return new Map([...costs].filter(([tokens]) => SHOWN_SIZES.has(tokens)));
 }
 
 async function measureAll(
