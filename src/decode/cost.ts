@@ -10,7 +10,8 @@ export type CostModel = (tokens: number) => number;
 /**
  * Makes a cost model of measured points, tokens to milliseconds; at least one. Between points it is linear, below the
  * first it is flat, since the runtime pads a single token to two, and beyond the last it goes on as between the last
- * two. More tokens never cost less: a point below the ones before it is noise and is lifted.
+ * two. More tokens never cost less: neighbours that say so are noise, and are given their mean (isotonic regression), so that
+ * one point that is far too high does not lift all behind it.
  */
 export function costModel(measured: ReadonlyMap<number, number>): CostModel {
   const points = [...measured].sort(([a], [b]) => a - b);
@@ -18,7 +19,17 @@ export function costModel(measured: ReadonlyMap<number, number>): CostModel {
     if (!(Number.isInteger(tokens) && tokens > 0 && ms > 0 && Number.isFinite(ms)))
       throw new CllmError("usage", `the cost of ${tokens} tokens is ${ms} ms: both must be over 0`);
   if (points.length === 0) throw new CllmError("usage", "no costs of a pass are given: measure some");
-  for (let i = 1; i < points.length; i++) points[i] = [points[i]![0], Math.max(points[i]![1], points[i - 1]![1])];
+  const levels: { mean: number; count: number }[] = []; // runs of neighbours that share a mean
+  for (const [, ms] of points) {
+    levels.push({ mean: ms, count: 1 });
+    for (let last = levels.length - 1; last > 0 && levels[last]!.mean < levels[last - 1]!.mean; last--) {
+      const [a, b] = levels.splice(last - 1) as [{ mean: number; count: number }, { mean: number; count: number }];
+      const count = a.count + b.count;
+      levels.push({ mean: (a.mean * a.count + b.mean * b.count) / count, count });
+    }
+  }
+  const means = levels.flatMap(({ mean, count }) => Array<number>(count).fill(mean));
+  for (const [i, mean] of means.entries()) points[i] = [points[i]![0], mean];
 
   return (tokens) => {
     const after = points.findIndex(([m]) => m >= tokens);

@@ -21,7 +21,7 @@ import type { PassCosts } from "./types.ts";
 export const CALIBRATED_SIZES: readonly number[] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32];
 
 const CONTEXT = 64; // tokens that every measured pass looks back at
-const ROUNDS = 9;
+const ROUNDS = 25; // of a small model
 const ENOUGH_ROUNDS = 5;
 const BUDGET_MS = 2000;
 const LONGEST_MS = 4000; // big models: one round must do
