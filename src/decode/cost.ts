@@ -7,6 +7,12 @@ import { CllmError } from "../error.ts";
 /** Milliseconds of a pass of so many tokens. */
 export type CostModel = (tokens: number) => number;
 
+/** Neighbouring points that share a mean, in milliseconds. */
+interface Level {
+  readonly mean: number;
+  readonly count: number;
+}
+
 /**
  * Makes a cost model of measured points, tokens to milliseconds; at least one. Between points it is linear, below the
  * first it is flat, since the runtime pads a single token to two, and beyond the last it goes on as between the last
@@ -19,11 +25,11 @@ export function costModel(measured: ReadonlyMap<number, number>): CostModel {
     if (!(Number.isInteger(tokens) && tokens > 0 && ms > 0 && Number.isFinite(ms)))
       throw new CllmError("usage", `the cost of ${tokens} tokens is ${ms} ms: both must be over 0`);
   if (points.length === 0) throw new CllmError("usage", "no costs of a pass are given: measure some");
-  const levels: { mean: number; count: number }[] = []; // runs of neighbours that share a mean
+  const levels: Level[] = [];
   for (const [, ms] of points) {
     levels.push({ mean: ms, count: 1 });
     for (let last = levels.length - 1; last > 0 && levels[last]!.mean < levels[last - 1]!.mean; last--) {
-      const [a, b] = levels.splice(last - 1) as [{ mean: number; count: number }, { mean: number; count: number }];
+      const [a, b] = levels.splice(last - 1) as [Level, Level];
       const count = a.count + b.count;
       levels.push({ mean: (a.mean * a.count + b.mean * b.count) / count, count });
     }

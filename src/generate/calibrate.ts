@@ -15,7 +15,7 @@ import type { Session } from "../runtime/session.ts";
 import type { PassCosts } from "./types.ts";
 
 /**
- * Tokens in a pass that are measured, all up to 8: there the engine's tiles make steps that straight lines would miss. One is
+ * Tokens in a pass that are measured, all up to 8: costs rise in steps there, which straight lines would miss. One is
  * run as two, but needs only one choice where tokens are sampled.
  */
 export const CALIBRATED_SIZES: readonly number[] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32];

@@ -17,7 +17,8 @@ if (absent.length > 0) console.warn(`skipped: PyTorch's training steps; there is
 const TOLERANCE = 1e-4;
 /**
  * Of gradient norms after a step of AdamW, whose first ones move each weight by about the learning rate whatever the size of its
- * gradient: where that is no more than rounding, its sign is the processor's, and gradients then differ (Zen 4 up to 3.9e-5, Zen 3 3.5e-4).
+ * gradient: where that is no more than rounding, the processor decides on its sign. Measured: Zen 4 up to 3.9e-5, Zen 3 3.5e-4 in the
+ * fourth step and 4.1e-5 in the first. That the signs are the cause is thought, not shown.
  */
 const AFTER_STEPS = 1e-3;
 
