@@ -113,6 +113,24 @@ test("killed at any moment, the same command goes on to the same answers, none o
   expect(readdirSync(out).sort()).toEqual(["answers.jsonl", "report.html", "report.json"]);
 }, 120_000);
 
+test("Ctrl-C says what is there, and that the same command goes on", async () => {
+  const out = join(scratch, "interrupted");
+  const child = spawn(process.execPath, [main, "eval", ...task, "--out", out], { env, cwd: scratch });
+  let stderr = "";
+  child.stderr.on("data", (chunk) => {
+    stderr += chunk;
+  });
+  const exit = once(child, "exit");
+  while (child.exitCode === null && !existsSync(join(out, "answers.jsonl"))) {
+    await new Promise((done) => setTimeout(done, 2));
+  }
+  child.kill("SIGINT"); // most often while it warms up
+  expect(await exit).toEqual([130, null]);
+  expect(stderr).toMatch(
+    /^stopped: (no question was asked yet|\d+ (of \d+ )?answers are in .*answers\.jsonl); run the same command again to go on\n$/,
+  );
+}, 60_000);
+
 describe("wrong input is one error before any work", () => {
   const nowhere = join(scratch, "nowhere");
   test.each<[args: string[], status: number, message: RegExp]>([

@@ -298,15 +298,25 @@ async function follow(
     }
   } catch (error) {
     terminal.endProgress();
-    if (progress?.stage === "answer") {
-      const all = progress.total + progress.resumed;
-      const there = `${progress.done + progress.resumed} of ${all} answers are in ${path}`;
-      terminal.note(`stopped: ${there}; run the same command again to go on`);
+    if (progress !== null || terminal.signal.aborted) {
+      terminal.note(`stopped: ${keptAnswers(progress, path)}; run the same command again to go on`);
     }
     throw error;
   } finally {
     terminal.endProgress();
   }
+}
+
+/** What an evaluation that was stopped leaves behind. */
+function keptAnswers(progress: EvaluationProgress | null, path: string): string {
+  if (progress?.stage === "trace") return `all answers are in ${path}`;
+  if (progress?.stage === "answer") {
+    const { done, total, resumed } = progress;
+    return `${done + resumed} of ${total + resumed} answers are in ${path}`;
+  }
+  return progress === null || progress.resumed === 0
+    ? "no question was asked yet"
+    : `${progress.resumed} answers are in ${path}`;
 }
 
 const [JSON_FILE, HTML] = ["report.json", "report.html"];
