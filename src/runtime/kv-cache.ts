@@ -1,10 +1,17 @@
 /**
  * The keys and values of one sequence, in buffers of our own that every pass reads and appends to. ONNX Runtime's binding
- * copies each fetched output in full, so the graph returns only the new rows and they are written here. Grows by
- * doubling. Knows nothing about graphs or passes.
+ * copies each fetched output in full, so the graph returns only the new rows and they are written here. Knows nothing about
+ * graphs or passes.
+ *
+ * In each pass the engine's attention clears and copies every slot that it is given, used or not. So it is given few more than
+ * are used: `capacity` follows the sequence in steps of `STEP`, within memory that grows by doubling and is kept.
  */
 
-const FIRST_CAPACITY = 256;
+const FIRST_MEMORY = 256;
+/** Slots: a respacing costs what its tokens take to copy, a slot too many what it takes to clear, in every pass. */
+const STEP = 64;
+/** Slots too many that are worth a respacing: more than a wide pass leaves behind when its guesses are dropped. */
+const SLACK = 4 * STEP;
 
 export interface KvShape {
   readonly layers: number;
@@ -15,33 +22,50 @@ export interface KvShape {
 }
 
 export class KvCache {
-  /** Keys and values of each layer in turn, `2 * layers` buffers of `(kvHeads, capacity, headSize)`. */
-  buffers: Float32Array[];
-  capacity: number;
+  /** Keys and values of each layer in turn, `2 * layers` views of `(kvHeads, capacity, headSize)`. */
+  buffers: readonly Float32Array[] = [];
+  /** Tokens that the buffers have room for. */
+  capacity = 0;
+  /** What the buffers are views of, with room for so many tokens. */
+  #memory: Float32Array[];
+  #allocated: number;
   readonly #shape: KvShape;
 
   constructor(shape: KvShape) {
     this.#shape = shape;
-    this.capacity = Math.min(FIRST_CAPACITY, shape.contextLength);
-    this.buffers = this.#allocate();
+    this.#allocated = Math.min(FIRST_MEMORY, shape.contextLength);
+    this.#memory = this.#allocate();
+    this.#view(Math.min(STEP, this.#allocated));
   }
 
   #allocate(): Float32Array[] {
     const { layers, kvHeads, headSize } = this.#shape;
-    return Array.from({ length: 2 * layers }, () => new Float32Array(kvHeads * this.capacity * headSize));
+    return Array.from({ length: 2 * layers }, () => new Float32Array(kvHeads * this.#allocated * headSize));
   }
 
-  /** Make room for `tokens`, keeping the first `length`. Returns whether the buffers are new ones. */
+  #view(capacity: number): void {
+    const { kvHeads, headSize } = this.#shape;
+    this.capacity = capacity;
+    this.buffers = this.#memory.map((memory) => memory.subarray(0, kvHeads * capacity * headSize));
+  }
+
+  /** Make room for `tokens` and few more, keeping the first `length`. Returns whether the buffers are others now. */
   reserve(tokens: number, length: number): boolean {
-    if (tokens <= this.capacity) return false;
     const { kvHeads, headSize, contextLength } = this.#shape;
-    const [old, oldCapacity] = [this.buffers, this.capacity];
-    this.capacity = Math.min(Math.max(tokens, 2 * oldCapacity), contextLength);
-    this.buffers = this.#allocate();
+    const wanted = Math.min(Math.ceil(tokens / STEP) * STEP, contextLength);
+    if (tokens <= this.capacity && this.capacity - wanted < SLACK) return false;
+    const [old, oldCapacity] = [this.#memory, this.capacity];
+    if (wanted > this.#allocated) {
+      this.#allocated = Math.min(Math.max(wanted, 2 * this.#allocated), contextLength);
+      this.#memory = this.#allocate();
+    }
+    this.#view(wanted);
     for (const [i, from] of old.entries()) {
-      for (let head = 0; head < kvHeads; head++) {
+      const to = this.#memory[i] as Float32Array;
+      for (let at = 0; at < kvHeads; at++) {
+        const head = wanted > oldCapacity ? kvHeads - 1 - at : at; // in one memory no head may overwrite one that is still to move
         const start = head * oldCapacity * headSize;
-        this.buffers[i]?.set(from.subarray(start, start + length * headSize), head * this.capacity * headSize);
+        to.set(from.subarray(start, start + length * headSize), head * wanted * headSize);
       }
     }
     return true;
@@ -75,6 +99,8 @@ export class KvCache {
 
   /** Give the memory back. */
   release(): void {
+    this.#memory = [];
+    this.#allocated = 0;
     this.buffers = [];
     this.capacity = 0;
   }
