@@ -3,20 +3,34 @@
  * its data comes from and how much of everything it takes.
  */
 import { join } from "node:path";
+import { writeMean } from "./mean.ts";
 import { drawGroups, type Row, readRows, writeRows } from "./rows.ts";
 import type { Recipe, Step } from "./steps.ts";
 
 export interface Scale {
-  /** Steps of fine-tuning, of consistency training on the target's own answers, and then on the data's answers; 0 for no such. */
-  readonly steps: { readonly target: number; readonly own: number; readonly gold: number };
-  /** Training prompts whose answers are collected, and questions of the evaluation. */
+  /** Steps of fine-tuning. */
+  readonly target: number;
+  /** Consistency training on the target's own answers. */
+  readonly own: Stage;
+  /** And then on the data's answers. */
+  readonly gold: Stage;
+  /** What the CLLM's weights count in a mean with the target's: 1 for the CLLM as it was trained. */
+  readonly mean: number;
+  /** Training prompts whose answers are collected. */
   readonly collected: number;
+  /** Questions of the evaluation, a sample of them; null for all. */
   readonly asked: number | null;
   /** Tokens of a sequence. */
   readonly sequence: number;
-  /** Places of an answer that consistency training guesses on from, each time that it sees it. */
+}
+
+/** A run of consistency training. */
+export interface Stage {
+  readonly steps: number;
+  readonly learningRate: string;
+  /** Places of an answer that are guessed on from, each time that it is seen. */
   readonly points: number;
-  /** What the AR loss counts in consistency training. */
+  /** What the AR loss counts. */
   readonly arWeight: number;
 }
 
@@ -39,13 +53,13 @@ const baseModel = "HuggingFaceTB/SmolLM2-135M-Instruct";
 const GAP = 16; // <empty_output>
 
 /**
- * Fine-tune an adapter on the task, collect its own answers, teach it consistency on those and, where steps are given for it, on the
- * data's answers, and ask both with all decoders. Both adapters are for the base as it is in its file.
+ * Fine-tune an adapter on the task, collect its own answers, teach it consistency on those and then on the data's answers, take a
+ * mean with the target where that is asked for, and ask both with all decoders. Both adapters are for the base as it is in its file.
  */
 export function adapterRecipe({ task, asking, readData, scale, answerTokens, keepTogether }: AdapterRecipe): Recipe {
   return ({ model, dataDir, out, small }) => {
     const at = (...path: string[]): string => join(out, ...path);
-    const { steps, collected, asked, sequence, points, arWeight } = small ? smallest(scale, keepTogether) : scale;
+    const { target, own, gold, mean, collected, asked, sequence } = small ? smallest(scale, keepTogether) : scale;
     const data = at("train.jsonl");
     const [questions, trajectories] = [at("questions.jsonl"), at("trajectories.parquet")];
     const fields = ["--prompt-field", "prompt", "--answer-field", "answer", "--id-field", "id", "--raw"];
@@ -53,18 +67,19 @@ export function adapterRecipe({ task, asking, readData, scale, answerTokens, kee
     const [heldOut, evaluateEvery] = small ? ["2", "2"] : ["32", "250"];
     const pace = ["--held-out", heldOut, "--evaluate-every", evaluateEvery, "--checkpoint-every", "50"];
     /** Consistency training, from where the stage before it ended. */
-    const stage = (name: string, from: string, source: readonly string[], count: number, rate: string): Step => ({
+    const consistency = (name: string, from: string, source: readonly string[], stage: Stage): Step => ({
       name: `consistency, ${name} answers`,
       makes: at(name, "final"),
       run: [
         ...["train", "--model", model, "--from-adapter", at(from, "final"), ...packs, ...pace, "--out", at(name)],
-        ...[...source, "--objective", "consistency", "--steps", String(count)],
-        ...["--learning-rate", rate, "--warmup-steps", "30", "--ar-weight", String(arWeight), "--block-size", "8"],
-        ...["--row-decay", "0.8", "--points-per-example", String(points), "--refinements", "1"],
+        ...[...source, "--objective", "consistency", "--steps", String(stage.steps)],
+        ...["--learning-rate", stage.learningRate, "--warmup-steps", "30", "--ar-weight", String(stage.arWeight)],
+        ...["--block-size", "8", "--row-decay", "0.8", "--refinements", "1"],
+        ...["--points-per-example", String(stage.points)],
         ...["--leading-points", "1", "--draft-token", String(GAP)],
       ],
     });
-    const cllm = at(steps.gold > 0 ? "gold" : "own", "final");
+    const cllm = mean === 1 ? at("gold/final") : at("mean");
     const adapters = [["target", at("target/final")] as const, ["cllm", cllm] as const];
     return [
       { name: "data", makes: data, run: async () => writeRows(data, await readData(dataDir)) },
@@ -74,7 +89,7 @@ export function adapterRecipe({ task, asking, readData, scale, answerTokens, kee
         run: [
           ...["train", "--model", model, "--data", data, ...fields, ...packs, ...pace],
           ...["--objective", "ar", "--out", at("target")],
-          ...["--lora-rank", "32", "--learning-rate", "4e-4", "--warmup-steps", "30", "--steps", String(steps.target)],
+          ...["--lora-rank", "32", "--learning-rate", "4e-4", "--warmup-steps", "30", "--steps", String(target)],
         ],
       },
       {
@@ -94,8 +109,11 @@ export function adapterRecipe({ task, asking, readData, scale, answerTokens, kee
           ...["--out", trajectories],
         ],
       },
-      stage("own", "target", ["--trajectories", trajectories], steps.own, "1e-3"),
-      ...(steps.gold === 0 ? [] : [stage("gold", "own", ["--data", data, ...fields], steps.gold, "6e-4")]),
+      consistency("own", "target", ["--trajectories", trajectories], own),
+      consistency("gold", "own", ["--data", data, ...fields], gold),
+      ...(mean === 1
+        ? []
+        : [{ name: "mean", makes: cllm, run: () => writeMean(cllm, at("target/final"), at("gold/final"), mean) }]),
       ...adapters.map(([name, from]) => ({
         name: `${name} as it ships`,
         makes: at(`${name}-f16`),
@@ -112,7 +130,7 @@ export function adapterRecipe({ task, asking, readData, scale, answerTokens, kee
           ...adapters.flatMap(([name]) => ["--adapter", `${name}=${at(`${name}-f16`)}`]),
           ...["--target", "base:target", "--precision", "int8", "--trajectories", "20"],
           ...["--decoders", "ar,jacobi,lookahead,prompt-lookup,auto"],
-          ...["--max-new-tokens", String(answerTokens), ...(asked === null ? [] : ["--limit", String(asked)])],
+          ...["--max-new-tokens", String(answerTokens), ...(asked === null ? [] : ["--sample", String(asked)])],
           ...["--out", at("evaluation")],
         ],
       },
@@ -122,6 +140,6 @@ export function adapterRecipe({ task, asking, readData, scale, answerTokens, kee
 
 /** A few steps of everything. A tiny vocabulary makes many tokens of a text. */
 const smallest = (scale: Scale, group: number): Scale => ({
-  ...{ ...scale, collected: Math.max(4, group), asked: 2, sequence: 2 * scale.sequence },
-  steps: { target: 2, own: 2, gold: Math.min(2, scale.steps.gold) },
+  ...{ ...scale, collected: Math.max(4, group), asked: 2, sequence: 2 * scale.sequence, target: 2 },
+  ...{ own: { ...scale.own, steps: 2 }, gold: { ...scale.gold, steps: 2 } },
 });

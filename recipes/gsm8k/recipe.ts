@@ -18,8 +18,10 @@ export const recipe: Recipe = adapterRecipe({
   asking: ["--shots", "0", "--extraction", "strict"],
   readData,
   scale: {
-    steps: { target: 900, own: 800, gold: 0 },
-    ...{ collected: 450, asked: null, sequence: 512, points: 12, arWeight: 1 },
+    target: 900,
+    own: { steps: 800, learningRate: "1e-3", points: 12, arWeight: 1 },
+    gold: { steps: 900, learningRate: "8e-4", points: 8, arWeight: 2 },
+    ...{ mean: 0.92, collected: 450, asked: 100, sequence: 512 },
   },
   answerTokens: 256,
   keepTogether: 1,

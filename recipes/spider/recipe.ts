@@ -69,8 +69,10 @@ export const recipe: Recipe = adapterRecipe({
   asking: [],
   readData,
   scale: {
-    steps: { target: 2100, own: 2700, gold: 2500 },
-    ...{ collected: 2400, asked: null, sequence: 512, points: 8, arWeight: 2 },
+    target: 2100,
+    own: { steps: 2700, learningRate: "1e-3", points: 8, arWeight: 2 },
+    gold: { steps: 2500, learningRate: "6e-4", points: 8, arWeight: 2 },
+    ...{ mean: 1, collected: 2400, asked: null, sequence: 512 },
   },
   answerTokens: 128,
   keepTogether: GROUP,

@@ -16,7 +16,7 @@ const recipe = (...args: string[]) => spawnSync(process.execPath, [script, ...ar
 describe("a recipe", () => {
   test.skipIf(!hasSharedData).each([
     ["spider", "gold", 9],
-    ["gsm8k", "own", 8],
+    ["gsm8k", "gold", 10],
   ] as const)(`goes from data to a page, and no further: %s ${skipNote}`, { timeout: 240_000 }, (name, last, steps) => {
     const out = join(scratch, name);
     const flags = [name, "--model", model, "--data-dir", SHARED_DATA, "--out", out, "--small"];
