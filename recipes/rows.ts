@@ -1,6 +1,6 @@
 /** The files between the steps of a recipe: rows of prompts and answers as JSON Lines. Knows no task. */
 import { readFile } from "node:fs/promises";
-import { writeWhole } from "../src/checkpoint/write-whole.ts";
+import { writeWhole } from "../src/files/write-whole.ts";
 
 export interface Row {
   readonly id: string;

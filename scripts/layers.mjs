@@ -11,6 +11,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 const ROOMS = [
   "error",
   "hash",
+  "files",
   "graph",
   "model",
   "checkpoint",

@@ -2,6 +2,13 @@
  * What a user of the library imports: `load` and its types, the decoders over `Session` for people who bring their own
  * model, and what makes, trains and writes models.
  */
+
+export { type GgufContent, type WriteGgufOptions, writeGguf } from "./checkpoint/gguf/write.ts";
+export {
+  type HuggingFaceContent,
+  type WriteHuggingFaceOptions,
+  writeHuggingFace,
+} from "./checkpoint/huggingface/write.ts";
 export {
   type Adapter,
   type AdapterContent,
@@ -10,13 +17,7 @@ export {
   type WriteAdapterOptions,
   withAdapter,
   writeAdapter,
-} from "./checkpoint/adapter.ts";
-export { type GgufContent, type WriteGgufOptions, writeGguf } from "./checkpoint/write-gguf.ts";
-export {
-  type HuggingFaceContent,
-  type WriteHuggingFaceOptions,
-  writeHuggingFace,
-} from "./checkpoint/write-huggingface.ts";
+} from "./checkpoint/peft/adapter.ts";
 export { writeOnnx } from "./checkpoint/write-onnx.ts";
 export { ar } from "./decode/ar.ts";
 export { AutoMemory, type AutoOptions, auto } from "./decode/auto.ts";

@@ -3,9 +3,9 @@
  * type, and none left over that the graph would silently ignore. Knows Hugging Face's names, no file format.
  */
 import { CllmError } from "../error.ts";
+import { nearMisses, shorten } from "../files/near-miss.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { expectedTensors } from "../model/tensors.ts";
-import { nearMisses, shorten } from "./near-miss.ts";
 import type { StoredTensor } from "./stored-weights.ts";
 import { unsupportedType } from "./stored-weights.ts";
 

@@ -3,7 +3,7 @@
  * Face directory's configuration, tokenizer and safetensors. Knows no contents, disk or network.
  */
 import { CllmError } from "../error.ts";
-import { nearMisses } from "./near-miss.ts";
+import { nearMisses } from "../files/near-miss.ts";
 
 export const CONFIG = "config.json";
 export const WEIGHTS = "model.safetensors";

@@ -3,10 +3,10 @@
  * so that no tensor is in memory twice. Knows codecs and rows, not how a file describes its tensors.
  */
 import { CllmError } from "../error.ts";
+import type { BinaryFile } from "../files/binary-file.ts";
+import { nearMisses } from "../files/near-miss.ts";
 import type { Weights } from "../model/weights.ts";
-import type { BinaryFile } from "./binary-file.ts";
 import type { Codec } from "./codecs.ts";
-import { nearMisses } from "./near-miss.ts";
 
 /** Where a tensor lies. The reader of the file has checked that shape, type, offset and file size agree. */
 export interface StoredTensor {

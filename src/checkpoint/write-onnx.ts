@@ -5,6 +5,7 @@
  */
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
+import { checkAborted, checkFolderFree, writeText, writeWhole, writeWholeFolder } from "../files/write-whole.ts";
 import { Graph } from "../graph/graph.ts";
 import { inOneFile } from "../graph/one-file.ts";
 import type { ModelConfig } from "../model/config.ts";
@@ -13,12 +14,11 @@ import { layeredWeights } from "../model/layered-weights.ts";
 import type { Precision } from "../model/precision.ts";
 import { productsFor } from "../model/products.ts";
 import type { Weights } from "../model/weights.ts";
+import { writeJson, writeTokenizer } from "./huggingface/write.ts";
+import { toHuggingFaceConfig } from "./huggingface/write-config.ts";
 import { CONFIG, GENERATION_CONFIG } from "./select-files.ts";
 import type { OnWrite } from "./tensor-source.ts";
 import type { HuggingFaceTokenizerSource } from "./tokenizer-source.ts";
-import { writeJson, writeTokenizer } from "./write-huggingface.ts";
-import { toHuggingFaceConfig } from "./write-huggingface-config.ts";
-import { checkAborted, checkFolderFree, writeText, writeWhole, writeWholeFolder } from "./write-whole.ts";
 
 export const ONNX_MODEL = "model.onnx";
 const ONNX_DATA = "model.onnx_data";

@@ -3,8 +3,8 @@
  * items end and leaves the rest to `JSON.parse`. Knows nothing of what is in them.
  */
 import { createReadStream } from "node:fs";
-import { readError } from "../checkpoint/file-error.ts";
 import { CllmError } from "../error.ts";
+import { readError } from "../files/file-error.ts";
 
 const MAX_ITEM_BYTES = 256 * 2 ** 20;
 

@@ -15,9 +15,9 @@ import {
   type RowGroup,
   type SchemaTree,
 } from "hyparquet";
-import { openBinaryFile } from "../checkpoint/binary-file.ts";
-import { readError } from "../checkpoint/file-error.ts";
 import { CllmError } from "../error.ts";
+import { openBinaryFile } from "../files/binary-file.ts";
+import { readError } from "../files/file-error.ts";
 import { jsonItems } from "./json-items.ts";
 
 export interface DataRow {

@@ -5,10 +5,10 @@
  */
 import { type FileHandle, mkdir, open, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { readError, writeError } from "../checkpoint/file-error.ts";
-import { parseJson } from "../checkpoint/json.ts";
-import { shorten } from "../checkpoint/near-miss.ts";
 import { CllmError } from "../error.ts";
+import { readError, writeError } from "../files/file-error.ts";
+import { parseJson } from "../files/json.ts";
+import { shorten } from "../files/near-miss.ts";
 import { decodeRecord, type EvaluationRecord, encodeRecord } from "./records.ts";
 
 type Value = string | number | boolean | null | undefined | readonly Value[] | { readonly [key: string]: Value };

@@ -5,11 +5,11 @@
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { shorten } from "../checkpoint/near-miss.ts";
 import { CllmError } from "../error.ts";
+import { acquireLock } from "../files/lock.ts";
+import { shorten } from "../files/near-miss.ts";
 import type { Task, TaskExample, Verdict } from "../tasks/task.ts";
 import { collectOne } from "../trajectory/collect.ts";
-import { acquireLock } from "../trajectory/lock.ts";
 import { answerTurns, type EvaluatedModel, gradeTurns } from "./answer.ts";
 import { type AnswersFile, keyOf, openAnswersFile, type StoredSettings } from "./answers-file.ts";
 import { baselineOf, type Contender } from "./contenders.ts";

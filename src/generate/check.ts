@@ -3,8 +3,8 @@
  * the value, the limit and, for a name that does not exist, the near miss. Knows no particular option.
  */
 import * as z from "zod";
-import { nearMisses } from "../checkpoint/near-miss.ts";
 import { CllmError, type ErrorCode } from "../error.ts";
+import { nearMisses } from "../files/near-miss.ts";
 
 /** How a check reports: the command names its flags, the library its options. */
 export interface CheckOptions {

@@ -3,9 +3,9 @@
  * them together. Knows no file format and no graph.
  */
 import { createHash } from "node:crypto";
-import { adaptedConfig, readAdapter, withAdapter } from "../checkpoint/adapter.ts";
 import { describeCheckpoint } from "../checkpoint/checkpoint.ts";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/open.ts";
+import { adaptedConfig, readAdapter, withAdapter } from "../checkpoint/peft/adapter.ts";
 import { sampled } from "../decode/sampling.ts";
 import { createEngine, defaultThreads, type Engine } from "../runtime/engine.ts";
 import { createChatTemplate } from "../text/chat.ts";

@@ -5,10 +5,10 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { writeHuggingFace } from "../checkpoint/huggingface/write.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import type { HuggingFaceTokenizerSource } from "../checkpoint/tokenizer-source.ts";
-import { writeHuggingFace } from "../checkpoint/write-huggingface.ts";
-import { writeWhole } from "../checkpoint/write-whole.ts";
+import { writeWhole } from "../files/write-whole.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { memoryWeights } from "../model/memory-weights.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";

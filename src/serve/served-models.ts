@@ -4,8 +4,8 @@
  */
 import { existsSync } from "node:fs";
 import { basename, resolve } from "node:path";
-import { parseHubId } from "../checkpoint/hub.ts";
-import { adapterFolder, shippedAdapters } from "../checkpoint/shipped-adapters.ts";
+import { parseHubId } from "../checkpoint/hub/hub.ts";
+import { adapterFolder, shippedAdapters } from "../checkpoint/peft/shipped.ts";
 import { CllmError } from "../error.ts";
 import { type HostOptions, startModel } from "./model-host.ts";
 import type { ModelEntry } from "./models.ts";

@@ -2,8 +2,9 @@
  * Tasks by their names, with all that can be asked of them in one set of options; an option that a task does not know is
  * an error. For commands, which read names and flags. Knows no model.
  */
-import { nearMisses } from "../checkpoint/near-miss.ts";
+
 import { CllmError } from "../error.ts";
+import { nearMisses } from "../files/near-miss.ts";
 import { type CustomOptions, custom } from "./custom/custom.ts";
 import { type Gsm8kOptions, gsm8k } from "./gsm8k.ts";
 import { type HumanEvalOptions, humaneval } from "./humaneval/humaneval.ts";

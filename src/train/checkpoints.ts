@@ -5,14 +5,14 @@
 import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
-import { openBinaryFile } from "../checkpoint/binary-file.ts";
-import { writeError } from "../checkpoint/file-error.ts";
-import { parseJson } from "../checkpoint/json.ts";
-import { readSafetensorsHeader } from "../checkpoint/safetensors.ts";
+import { readSafetensorsHeader } from "../checkpoint/huggingface/safetensors.ts";
+import { writeSafetensors } from "../checkpoint/huggingface/write-safetensors.ts";
 import { storedWeights } from "../checkpoint/stored-weights.ts";
-import { writeSafetensors } from "../checkpoint/write-safetensors.ts";
-import { writeWhole } from "../checkpoint/write-whole.ts";
 import { CllmError } from "../error.ts";
+import { openBinaryFile } from "../files/binary-file.ts";
+import { writeError } from "../files/file-error.ts";
+import { parseJson } from "../files/json.ts";
+import { writeWhole } from "../files/write-whole.ts";
 import type { Parameters } from "./parameters.ts";
 
 /** Where a run is. */

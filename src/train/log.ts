@@ -3,7 +3,7 @@
  * because those steps are done again. Knows nothing of what is in a record but its step.
  */
 import { appendFile, readFile } from "node:fs/promises";
-import { writeWhole } from "../checkpoint/write-whole.ts";
+import { writeWhole } from "../files/write-whole.ts";
 import type { TrainRecord } from "./train.ts";
 
 export interface TrainLog {

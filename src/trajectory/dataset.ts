@@ -4,9 +4,9 @@
  */
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
-import { shorten } from "../checkpoint/near-miss.ts";
 import { type DataRow, readRows } from "../data/rows.ts";
 import { CllmError } from "../error.ts";
+import { shorten } from "../files/near-miss.ts";
 import { unknownName } from "../generate/check.ts";
 import type { Message, PromptInput } from "../generate/types.ts";
 import { type FieldMapping, namedData } from "./known-datasets.ts";

@@ -4,9 +4,9 @@
  * `humaneval/HumanEval.jsonl`, `mt_bench/question.jsonl`. Knows no tokens.
  */
 import { join } from "node:path";
-import { nearMisses } from "../checkpoint/near-miss.ts";
 import { type DataRow, readRows } from "../data/rows.ts";
 import { CllmError } from "../error.ts";
+import { nearMisses } from "../files/near-miss.ts";
 import { readSchemas, schemaLines } from "../tasks/spider/schema.ts";
 
 /** How rows become prompts; see `DatasetOptions`. */

@@ -2,8 +2,9 @@
  * A trajectory file of any form, for whoever trains on it: ours, or the JSON of the original CLLM code, told apart by how
  * they begin. Knows no more of either than that.
  */
-import { openBinaryFile } from "../checkpoint/binary-file.ts";
+
 import { CllmError } from "../error.ts";
+import { openBinaryFile } from "../files/binary-file.ts";
 import type { ExpectedIdentity } from "./identity.ts";
 import type { CollectionInfo } from "./info.ts";
 import { readOriginalJson } from "./original-json.ts";

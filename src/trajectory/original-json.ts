@@ -5,9 +5,9 @@
  * block's prompt. Model and settings have no place in it. Knows no tokenizer.
  */
 import * as z from "zod";
-import { writeWhole } from "../checkpoint/write-whole.ts";
 import { jsonItems } from "../data/json-items.ts";
 import { CllmError } from "../error.ts";
+import { writeWhole } from "../files/write-whole.ts";
 import { check } from "../generate/check.ts";
 import { sharedLength } from "./collect.ts";
 import { contradiction } from "./store.ts";

@@ -5,7 +5,7 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
-import { readError } from "../checkpoint/file-error.ts";
+import { readError } from "../files/file-error.ts";
 
 const SEAL_BYTES = 32;
 const TAIL_BYTES = 8; // the footer's length and PAR1

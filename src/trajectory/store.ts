@@ -4,8 +4,8 @@
  */
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
 import { ByteWriter, ParquetWriter } from "hyparquet-writer";
-import { writeWhole } from "../checkpoint/write-whole.ts";
 import { CllmError } from "../error.ts";
+import { writeWhole } from "../files/write-whole.ts";
 import { type ExpectedIdentity, requireIdentity } from "./identity.ts";
 import {
   type CollectionInfo,

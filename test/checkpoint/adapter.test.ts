@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
-import { type Adapter, adapterOf, readAdapter, withAdapter, writeAdapter } from "../../src/checkpoint/adapter.ts";
+import { type Adapter, adapterOf, readAdapter, withAdapter, writeAdapter } from "../../src/checkpoint/peft/adapter.ts";
 import { LORA_TARGETS, type LoraTarget, loraTensors } from "../../src/model/lora.ts";
 import type { NamedTensor } from "../../src/model/memory-weights.ts";
 import { BASE, gaussian, randomWeights } from "../model/random-model.ts";

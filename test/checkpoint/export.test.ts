@@ -6,12 +6,12 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { writeGguf } from "../../src/checkpoint/gguf/write.ts";
+import { writeHuggingFace } from "../../src/checkpoint/huggingface/write.ts";
+import { writeSafetensors } from "../../src/checkpoint/huggingface/write-safetensors.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { namedScaling, ropeDivisors } from "../../src/checkpoint/rope-divisors.ts";
 import type { TokenizerSource } from "../../src/checkpoint/tokenizer-source.ts";
-import { writeGguf } from "../../src/checkpoint/write-gguf.ts";
-import { writeHuggingFace } from "../../src/checkpoint/write-huggingface.ts";
-import { writeSafetensors } from "../../src/checkpoint/write-safetensors.ts";
 import { FAMILIES, type ModelConfig } from "../../src/model/config.ts";
 import { ropeFrequencies } from "../../src/model/rope.ts";
 import { expectedTensors } from "../../src/model/tensors.ts";

@@ -15,8 +15,8 @@ import {
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { DownloadProgress } from "../../src/checkpoint/download.ts";
-import { parseHubId } from "../../src/checkpoint/hub.ts";
+import type { DownloadProgress } from "../../src/checkpoint/hub/download.ts";
+import { parseHubId } from "../../src/checkpoint/hub/hub.ts";
 import type { OpenOptions } from "../../src/checkpoint/open.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import {

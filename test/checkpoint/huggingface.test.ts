@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { readHuggingFaceConfig } from "../../src/checkpoint/huggingface-config.ts";
+import { readHuggingFaceConfig } from "../../src/checkpoint/huggingface/config.ts";
 import type { Checkpoint } from "../../src/checkpoint/open.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import {

@@ -2,10 +2,10 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { openBinaryFile } from "../../src/checkpoint/binary-file.ts";
-import { readSafetensorsHeader } from "../../src/checkpoint/safetensors.ts";
+import { readSafetensorsHeader } from "../../src/checkpoint/huggingface/safetensors.ts";
+import { writeSafetensors } from "../../src/checkpoint/huggingface/write-safetensors.ts";
 import type { StoredTensor } from "../../src/checkpoint/stored-weights.ts";
-import { writeSafetensors } from "../../src/checkpoint/write-safetensors.ts";
+import { openBinaryFile } from "../../src/files/binary-file.ts";
 import { encodeSafetensors, safetensorsBytes, TINY, temporaryFolder, tinyTensors } from "./files.ts";
 
 const folder = temporaryFolder();

@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { readAdapter } from "../../src/checkpoint/adapter.ts";
-import { adapterFolder, shippedAdapters } from "../../src/checkpoint/shipped-adapters.ts";
+import { readAdapter } from "../../src/checkpoint/peft/adapter.ts";
+import { adapterFolder, shippedAdapters } from "../../src/checkpoint/peft/shipped.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cllm-adapters-"));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -3,14 +3,14 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
-import { openBinaryFile } from "../../src/checkpoint/binary-file.ts";
 import { describeCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { CODECS } from "../../src/checkpoint/codecs.ts";
+import { readSafetensorsHeader } from "../../src/checkpoint/huggingface/safetensors.ts";
+import { writeSafetensors } from "../../src/checkpoint/huggingface/write-safetensors.ts";
 import type { Checkpoint } from "../../src/checkpoint/open.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
-import { readSafetensorsHeader } from "../../src/checkpoint/safetensors.ts";
 import { storedWeights } from "../../src/checkpoint/stored-weights.ts";
-import { writeSafetensors } from "../../src/checkpoint/write-safetensors.ts";
+import { openBinaryFile } from "../../src/files/binary-file.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import type { Tensor } from "./files.ts";
 import {

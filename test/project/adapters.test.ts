@@ -3,8 +3,8 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { readAdapter } from "../../src/checkpoint/adapter.ts";
-import { shippedAdapters } from "../../src/checkpoint/shipped-adapters.ts";
+import { readAdapter } from "../../src/checkpoint/peft/adapter.ts";
+import { shippedAdapters } from "../../src/checkpoint/peft/shipped.ts";
 import { servedModels } from "../../src/serve/served-models.ts";
 
 const folder = fileURLToPath(new URL("../../adapters", import.meta.url));

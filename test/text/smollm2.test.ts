@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
-import { openGguf } from "../../src/checkpoint/gguf.ts";
+import { openGguf } from "../../src/checkpoint/gguf/open.ts";
 import type { TokenizerSource } from "../../src/checkpoint/tokenizer-source.ts";
 import { createChatTemplate } from "../../src/text/chat.ts";
 import { createDetokenizer } from "../../src/text/stream.ts";

@@ -4,15 +4,15 @@
  * `trajectory/`.
  */
 import * as z from "zod";
-import { readAdapter, withAdapter } from "../../checkpoint/adapter.ts";
 import { openCheckpoint } from "../../checkpoint/open.ts";
+import { readAdapter, withAdapter } from "../../checkpoint/peft/adapter.ts";
+import { acquireLock } from "../../files/lock.ts";
 import type { LanguageModel } from "../../generate/types.ts";
 import { toCandidates } from "../../trajectory/candidates.ts";
 import { readDataset } from "../../trajectory/dataset.ts";
 import { identify, type ModelIdentity } from "../../trajectory/identity.ts";
 import type { CollectionInfo, CollectionReport } from "../../trajectory/info.ts";
 import { KNOWN_DATASETS } from "../../trajectory/known-datasets.ts";
-import { acquireLock } from "../../trajectory/lock.ts";
 import {
   checkPrompts,
   fingerprintPrompts,

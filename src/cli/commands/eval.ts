@@ -5,15 +5,15 @@
 import { readdirSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import * as z from "zod";
-import { readAdapter, withAdapter } from "../../checkpoint/adapter.ts";
 import { openCheckpoint } from "../../checkpoint/open.ts";
-import { writeWhole } from "../../checkpoint/write-whole.ts";
+import { readAdapter, withAdapter } from "../../checkpoint/peft/adapter.ts";
 import { CllmError } from "../../error.ts";
 import { contendersOf } from "../../eval/contenders.ts";
 import { publishedRows } from "../../eval/published.ts";
 import { reportHtml } from "../../eval/report-html.ts";
 import { ANSWERS, type Evaluation, type EvaluationProgress, runEvaluation, type Subject } from "../../eval/run.ts";
 import { summarizeEvaluation, type TokenText } from "../../eval/summary.ts";
+import { writeWhole } from "../../files/write-whole.ts";
 import { unknownName } from "../../generate/check.ts";
 import { decodingFields } from "../../generate/options.ts";
 import { DECODERS, type DecoderName, type LanguageModel } from "../../generate/types.ts";

@@ -4,6 +4,10 @@
  */
 import { basename, resolve } from "node:path";
 import * as z from "zod";
+import { checkGgufTarget, writeGguf } from "../../checkpoint/gguf/write.ts";
+import { modelCard } from "../../checkpoint/huggingface/model-card.ts";
+import { checkHuggingFaceTarget, writeHuggingFace } from "../../checkpoint/huggingface/write.ts";
+import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
 import {
   type Adapter,
   adaptedConfig,
@@ -11,11 +15,7 @@ import {
   readAdapter,
   withAdapter,
   writeAdapter,
-} from "../../checkpoint/adapter.ts";
-import { modelCard } from "../../checkpoint/model-card.ts";
-import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
-import { checkGgufTarget, writeGguf } from "../../checkpoint/write-gguf.ts";
-import { checkHuggingFaceTarget, writeHuggingFace } from "../../checkpoint/write-huggingface.ts";
+} from "../../checkpoint/peft/adapter.ts";
 import { checkOnnxTarget, writeOnnx } from "../../checkpoint/write-onnx.ts";
 import { CllmError } from "../../error.ts";
 import { toGgufTokenizer } from "../../text/to-gguf.ts";

@@ -1,9 +1,10 @@
 /**
  * `cllm info`: what a checkpoint is and what it would take to run it, from its headers alone. Reads no weights.
  */
-import { type Adapter, readAdapter, withAdapter } from "../../checkpoint/adapter.ts";
+
 import { type CheckpointFacts, describeCheckpoint } from "../../checkpoint/checkpoint.ts";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
+import { type Adapter, readAdapter, withAdapter } from "../../checkpoint/peft/adapter.ts";
 import type { ModelConfig } from "../../model/config.ts";
 import { cacheBytes, weightBytes } from "../../model/memory.ts";
 import { PRECISIONS, type Precision } from "../../model/precision.ts";

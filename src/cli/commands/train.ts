@@ -3,8 +3,8 @@
  * wrong with model, data and settings is found out before the first step. The work itself is in `train/`.
  */
 import * as z from "zod";
-import { adaptedConfig, readAdapter, withAdapter } from "../../checkpoint/adapter.ts";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
+import { adaptedConfig, readAdapter, withAdapter } from "../../checkpoint/peft/adapter.ts";
 import { CllmError } from "../../error.ts";
 import type { Fields } from "../../generate/options.ts";
 import { encodePrompt } from "../../generate/prompt.ts";

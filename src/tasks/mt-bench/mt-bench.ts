@@ -4,9 +4,9 @@
  * Knows no model.
  */
 import { randomUUID } from "node:crypto";
-import { writeWhole } from "../../checkpoint/write-whole.ts";
 import type { DataRow } from "../../data/rows.ts";
 import { CllmError } from "../../error.ts";
+import { writeWhole } from "../../files/write-whole.ts";
 import type { Message, PromptInput } from "../../generate/types.ts";
 import {
   type PromptFormat,

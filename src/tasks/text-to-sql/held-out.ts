@@ -1,9 +1,10 @@
 /**
  * Questions that training never saw as a file of JSON lines. Writes and reads it; runs no query and no model.
  */
-import { parseJson, readText } from "../../checkpoint/json.ts";
-import { writeWhole } from "../../checkpoint/write-whole.ts";
+
 import { CllmError } from "../../error.ts";
+import { parseJson, readText } from "../../files/json.ts";
+import { writeWhole } from "../../files/write-whole.ts";
 import { textToSqlExample } from "./example.ts";
 import { databaseScript } from "./schema.ts";
 import type { Split } from "./words.ts";

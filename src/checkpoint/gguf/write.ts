@@ -1,19 +1,19 @@
 /**
- * Writing a GGUF file, the inverse of `gguf.ts`: metadata, tokenizer and tensors as llama.cpp reads them, matrices in F32,
+ * Writing a GGUF file, the inverse of `open.ts`: metadata, tokenizer and tensors as llama.cpp reads them, matrices in F32,
  * F16, BF16 or Q8_0. Vectors stay F32, and query and key rows of the Llama family are interleaved as its rotation wants
  * them. The file appears whole or not at all. Builds no tokenizer.
  */
 import { existsSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
-import { CllmError } from "../error.ts";
-import type { ModelConfig } from "../model/config.ts";
-import { ENCODERS, type Encoder, type FloatType } from "./encoders.ts";
-import { ALIGNMENT, ggufHeader, type MetadataValue, paddingAfter, type TensorEntry } from "./gguf-bytes.ts";
-import { ropeDivisors } from "./rope-divisors.ts";
-import { chunksOf, elementsOf, type OnWrite, type TensorSource } from "./tensor-source.ts";
-import type { GgufTokenizerSource } from "./tokenizer-source.ts";
-import { modelTensors } from "./write-huggingface.ts";
-import { checkAborted, writeWhole } from "./write-whole.ts";
+import { CllmError } from "../../error.ts";
+import { checkAborted, writeWhole } from "../../files/write-whole.ts";
+import type { ModelConfig } from "../../model/config.ts";
+import { ENCODERS, type Encoder, type FloatType } from "../encoders.ts";
+import { modelTensors } from "../huggingface/write.ts";
+import { ropeDivisors } from "../rope-divisors.ts";
+import { chunksOf, elementsOf, type OnWrite, type TensorSource } from "../tensor-source.ts";
+import type { GgufTokenizerSource } from "../tokenizer-source.ts";
+import { ALIGNMENT, ggufHeader, type MetadataValue, paddingAfter, type TensorEntry } from "./bytes.ts";
 
 export type GgufType = FloatType | "Q8_0";
 

@@ -3,18 +3,18 @@
  * query and key rows of the Llama family back in Hugging Face's order. Knows no metadata keys but those of splits.
  */
 import { basename } from "node:path";
-import { CllmError } from "../error.ts";
-import type { Family } from "../model/config.ts";
-import type { BinaryFile } from "./binary-file.ts";
-import { openBinaryFile } from "./binary-file.ts";
-import type { Checkpoint } from "./checkpoint.ts";
-import { selectTensors } from "./expected-tensors.ts";
-import { readArchitecture, readGgufConfig, readGgufTokenizer, readHeads } from "./gguf-config.ts";
-import type { GgufHeader } from "./gguf-header.ts";
-import { readGgufHeader } from "./gguf-header.ts";
-import { partsOf, withoutPart } from "./select-files.ts";
-import type { StoredTensor } from "./stored-weights.ts";
-import { storedWeights } from "./stored-weights.ts";
+import { CllmError } from "../../error.ts";
+import type { BinaryFile } from "../../files/binary-file.ts";
+import { openBinaryFile } from "../../files/binary-file.ts";
+import type { Family } from "../../model/config.ts";
+import type { Checkpoint } from "../checkpoint.ts";
+import { selectTensors } from "../expected-tensors.ts";
+import { partsOf, withoutPart } from "../select-files.ts";
+import type { StoredTensor } from "../stored-weights.ts";
+import { storedWeights } from "../stored-weights.ts";
+import { readArchitecture, readGgufConfig, readGgufTokenizer, readHeads } from "./config.ts";
+import type { GgufHeader } from "./header.ts";
+import { readGgufHeader } from "./header.ts";
 
 /** Open a GGUF file, or all parts of its set. Errors as those of `openCheckpoint`. */
 export async function openGguf(path: string, name?: string): Promise<Checkpoint> {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** Where they are, in a checkout as in an installed package. */
-const FOLDER = fileURLToPath(new URL("../../adapters", import.meta.url));
+const FOLDER = fileURLToPath(new URL("../../../adapters", import.meta.url));
 
 /** Names of those that are there, in order. */
 export function shippedAdapters(folder: string = FOLDER): string[] {

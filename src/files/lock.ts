@@ -8,8 +8,8 @@ import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import * as z from "zod";
-import { writeError } from "../checkpoint/file-error.ts";
 import { CllmError } from "../error.ts";
+import { writeError } from "./file-error.ts";
 
 const holderSchema = z.strictObject({
   pid: z.int().min(1),

@@ -1,12 +1,12 @@
 /**
- * A `ModelConfig` as `config.json` and `generation_config.json`, the inverse of `huggingface-config.ts`: in the words of
+ * A `ModelConfig` as `config.json` and `generation_config.json`, the inverse of `config.ts`: in the words of
  * transformers 4, which 5 and other readers take too. Writes no files.
  */
-import { CllmError } from "../error.ts";
-import type { Family, ModelConfig } from "../model/config.ts";
-import type { FloatType } from "./encoders.ts";
-import { readHuggingFaceConfig } from "./huggingface-config.ts";
-import { namedScaling } from "./rope-divisors.ts";
+import { CllmError } from "../../error.ts";
+import type { Family, ModelConfig } from "../../model/config.ts";
+import type { FloatType } from "../encoders.ts";
+import { namedScaling } from "../rope-divisors.ts";
+import { readHuggingFaceConfig } from "./config.ts";
 
 export interface HuggingFaceConfig {
   /** What a reader of the directory will find: the configuration in Hugging Face's words. */

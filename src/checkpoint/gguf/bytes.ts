@@ -1,5 +1,5 @@
 /**
- * The bytes of a GGUF header, version 3: the writing twin of `gguf-header.ts`. Knows no model and no tokenizer.
+ * The bytes of a GGUF header, version 3: the writing twin of `header.ts`. Knows no model and no tokenizer.
  */
 
 /** A metadata value with the type it is written in. */

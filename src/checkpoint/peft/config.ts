@@ -3,9 +3,9 @@
  * ask for nothing; what asks for more than low-rank matrices is refused by name. Reads no files.
  */
 import { z } from "zod";
-import { CllmError } from "../error.ts";
+import { CllmError } from "../../error.ts";
+import { shorten } from "../../files/near-miss.ts";
 import type { Adapter } from "./adapter.ts";
-import { shorten } from "./near-miss.ts";
 
 export interface AdapterConfig {
   readonly baseModel: string | null;

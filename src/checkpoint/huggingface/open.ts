@@ -5,15 +5,13 @@
 import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
-import { CllmError } from "../error.ts";
-import type { BinaryFile } from "./binary-file.ts";
-import { openBinaryFile } from "./binary-file.ts";
-import type { Checkpoint } from "./checkpoint.ts";
-import { selectTensors } from "./expected-tensors.ts";
-import { readHuggingFaceConfig } from "./huggingface-config.ts";
-import { readJsonObject, readText } from "./json.ts";
-import { shorten } from "./near-miss.ts";
-import { readSafetensorsHeader } from "./safetensors.ts";
+import { CllmError } from "../../error.ts";
+import type { BinaryFile } from "../../files/binary-file.ts";
+import { openBinaryFile } from "../../files/binary-file.ts";
+import { readJsonObject, readText } from "../../files/json.ts";
+import { shorten } from "../../files/near-miss.ts";
+import type { Checkpoint } from "../checkpoint.ts";
+import { selectTensors } from "../expected-tensors.ts";
 import {
   CONFIG,
   GENERATION_CONFIG,
@@ -23,10 +21,12 @@ import {
   TOKENIZER_CONFIG,
   WEIGHTS,
   WEIGHTS_INDEX,
-} from "./select-files.ts";
-import type { StoredTensor } from "./stored-weights.ts";
-import { storedWeights } from "./stored-weights.ts";
-import type { HuggingFaceTokenizerSource } from "./tokenizer-source.ts";
+} from "../select-files.ts";
+import type { StoredTensor } from "../stored-weights.ts";
+import { storedWeights } from "../stored-weights.ts";
+import type { HuggingFaceTokenizerSource } from "../tokenizer-source.ts";
+import { readHuggingFaceConfig } from "./config.ts";
+import { readSafetensorsHeader } from "./safetensors.ts";
 
 const MAX_CONFIG_BYTES = 4 * 2 ** 20;
 const MAX_TOKENIZER_BYTES = 128 * 2 ** 20;

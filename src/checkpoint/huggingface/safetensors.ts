@@ -4,12 +4,12 @@
  * written by `write-safetensors.ts`. Knows no model.
  */
 import { z } from "zod";
-import { CllmError } from "../error.ts";
-import type { BinaryFile } from "./binary-file.ts";
-import { CODECS } from "./codecs.ts";
-import { parseJson } from "./json.ts";
-import { shorten } from "./near-miss.ts";
-import type { StoredTensor } from "./stored-weights.ts";
+import { CllmError } from "../../error.ts";
+import type { BinaryFile } from "../../files/binary-file.ts";
+import { parseJson } from "../../files/json.ts";
+import { shorten } from "../../files/near-miss.ts";
+import { CODECS } from "../codecs.ts";
+import type { StoredTensor } from "../stored-weights.ts";
 
 /** Longest header taken: the largest sharded models stay under a megabyte. */
 const MAX_HEADER_BYTES = 32 << 20;

@@ -3,11 +3,11 @@
  * read from its source, a few megabytes in memory at a time. Knows no model.
  */
 import type { FileHandle } from "node:fs/promises";
-import { CllmError } from "../error.ts";
-import type { NamedTensor } from "../model/memory-weights.ts";
-import { ENCODERS, type FloatType } from "./encoders.ts";
-import { chunksOf, elementsOf, type OnWrite, sourceOf, type TensorSource } from "./tensor-source.ts";
-import { checkAborted, writeWhole } from "./write-whole.ts";
+import { CllmError } from "../../error.ts";
+import { checkAborted, writeWhole } from "../../files/write-whole.ts";
+import type { NamedTensor } from "../../model/memory-weights.ts";
+import { ENCODERS, type FloatType } from "../encoders.ts";
+import { chunksOf, elementsOf, type OnWrite, sourceOf, type TensorSource } from "../tensor-source.ts";
 
 export interface WriteSafetensorsOptions {
   /** The element type of all tensors. Default: F32, which loses nothing. */

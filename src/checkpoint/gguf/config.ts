@@ -2,11 +2,11 @@
  * GGUF metadata into a `ModelConfig` and a tokenizer source: the one place that knows its keys
  * (`llama.attention.head_count`, `tokenizer.ggml.tokens`, ...). Reads no file.
  */
-import { CllmError } from "../error.ts";
-import type { Family, ModelConfig, RopeScaling } from "../model/config.ts";
-import { checkModelConfig, LIMITS, unsupportedFamily } from "./config-limits.ts";
-import type { GgufHeader, GgufValue } from "./gguf-header.ts";
-import type { GgufTokenizerSource } from "./tokenizer-source.ts";
+import { CllmError } from "../../error.ts";
+import type { Family, ModelConfig, RopeScaling } from "../../model/config.ts";
+import { checkModelConfig, LIMITS, unsupportedFamily } from "../config-limits.ts";
+import type { GgufTokenizerSource } from "../tokenizer-source.ts";
+import type { GgufHeader, GgufValue } from "./header.ts";
 
 type Metadata = GgufHeader["metadata"];
 

@@ -2,8 +2,8 @@
  * What goes wrong between us and the hub, as errors that say what to do about it. Knows no repository and no file.
  */
 import { HubApiError, InvalidApiResponseFormatError } from "@huggingface/hub";
-import { CllmError } from "../error.ts";
-import { writeError } from "./file-error.ts";
+import { CllmError } from "../../error.ts";
+import { writeError } from "../../files/file-error.ts";
 
 interface Circumstances {
   readonly endpoint: string;

@@ -3,10 +3,11 @@
  * and llama.cpp's converter read them. The folder appears whole or not at all. Knows no other format.
  */
 import { join } from "node:path";
-import { CllmError } from "../error.ts";
-import type { ModelConfig } from "../model/config.ts";
-import { expectedTensors } from "../model/tensors.ts";
-import type { FloatType } from "./encoders.ts";
+import { CllmError } from "../../error.ts";
+import { checkFolderFree, type WriteFolderOptions, writeText, writeWholeFolder } from "../../files/write-whole.ts";
+import type { ModelConfig } from "../../model/config.ts";
+import { expectedTensors } from "../../model/tensors.ts";
+import type { FloatType } from "../encoders.ts";
 import {
   CONFIG,
   GENERATION_CONFIG,
@@ -16,12 +17,11 @@ import {
   TOKENIZER_CONFIG,
   WEIGHTS,
   WEIGHTS_INDEX,
-} from "./select-files.ts";
-import type { OnWrite, TensorSource } from "./tensor-source.ts";
-import type { HuggingFaceTokenizerSource } from "./tokenizer-source.ts";
-import { toHuggingFaceConfig } from "./write-huggingface-config.ts";
+} from "../select-files.ts";
+import type { OnWrite, TensorSource } from "../tensor-source.ts";
+import type { HuggingFaceTokenizerSource } from "../tokenizer-source.ts";
+import { toHuggingFaceConfig } from "./write-config.ts";
 import { writeSafetensors } from "./write-safetensors.ts";
-import { checkFolderFree, type WriteFolderOptions, writeText, writeWholeFolder } from "./write-whole.ts";
 
 export interface HuggingFaceContent {
   readonly config: ModelConfig;

@@ -5,27 +5,27 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { CllmError } from "../error.ts";
-import type { ModelConfig } from "../model/config.ts";
-import type { Weights } from "../model/weights.ts";
+import { CllmError } from "../../error.ts";
+import { openBinaryFile } from "../../files/binary-file.ts";
+import { readJsonObject } from "../../files/json.ts";
+import { shorten } from "../../files/near-miss.ts";
+import { checkFolderFree, writeText, writeWholeFolder } from "../../files/write-whole.ts";
+import type { ModelConfig } from "../../model/config.ts";
+import type { Weights } from "../../model/weights.ts";
+import type { FloatType } from "../encoders.ts";
+import { readSafetensorsHeader } from "../huggingface/safetensors.ts";
+import { writeJson } from "../huggingface/write.ts";
+import { writeSafetensors } from "../huggingface/write-safetensors.ts";
+import { storedWeights } from "../stored-weights.ts";
+import { sourceOf, type TensorSource } from "../tensor-source.ts";
 import {
   type AdapterConfig,
   adapterConfigJson,
   draftConfigJson,
   readAdapterConfig,
   readDraftConfig,
-} from "./adapter-config.ts";
-import { openBinaryFile } from "./binary-file.ts";
-import type { FloatType } from "./encoders.ts";
-import { readJsonObject } from "./json.ts";
-import { shorten } from "./near-miss.ts";
-import { readSafetensorsHeader } from "./safetensors.ts";
-import { adapterFolder, shippedAdapters } from "./shipped-adapters.ts";
-import { storedWeights } from "./stored-weights.ts";
-import { sourceOf, type TensorSource } from "./tensor-source.ts";
-import { writeJson } from "./write-huggingface.ts";
-import { writeSafetensors } from "./write-safetensors.ts";
-import { checkFolderFree, writeText, writeWholeFolder } from "./write-whole.ts";
+} from "./config.ts";
+import { adapterFolder, shippedAdapters } from "./shipped.ts";
 
 /** The adapter of one matrix. */
 export interface LoraModule {

@@ -10,9 +10,9 @@ import type { FileHandle } from "node:fs/promises";
 import { link, mkdir, open, rename, rm, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { CllmError } from "../error.ts";
-import { writeError } from "./file-error.ts";
-import { HttpStatusError, statusOf } from "./hub-error.ts";
+import { CllmError } from "../../error.ts";
+import { writeError } from "../../files/file-error.ts";
+import { HttpStatusError, statusOf } from "./error.ts";
 
 export interface DownloadProgress {
   readonly stage: "download";

@@ -4,10 +4,10 @@
  * that is not built are `unsupported`. Reads no files.
  */
 import { z } from "zod";
-import { CllmError } from "../error.ts";
-import type { Family, ModelConfig, RopeScaling } from "../model/config.ts";
-import { FAMILIES } from "../model/config.ts";
-import { checkModelConfig, LIMITS, unsupportedFamily } from "./config-limits.ts";
+import { CllmError } from "../../error.ts";
+import type { Family, ModelConfig, RopeScaling } from "../../model/config.ts";
+import { FAMILIES } from "../../model/config.ts";
+import { checkModelConfig, LIMITS, unsupportedFamily } from "../config-limits.ts";
 
 const count = (max: number): z.ZodNumber => z.number().int().min(1).max(max);
 const tokenId = z.number().int().nonnegative();

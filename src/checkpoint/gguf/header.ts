@@ -3,11 +3,11 @@
  * (github.com/ggml-org/ggml/blob/master/docs/gguf.md). Every count, length and offset is held against the file's size
  * before anything is allocated for it. Knows no model and no tokenizer.
  */
-import { CllmError } from "../error.ts";
-import type { BinaryFile } from "./binary-file.ts";
-import { CODECS } from "./codecs.ts";
-import { shorten } from "./near-miss.ts";
-import type { StoredTensor } from "./stored-weights.ts";
+import { CllmError } from "../../error.ts";
+import type { BinaryFile } from "../../files/binary-file.ts";
+import { shorten } from "../../files/near-miss.ts";
+import { CODECS } from "../codecs.ts";
+import type { StoredTensor } from "../stored-weights.ts";
 
 export type GgufValue =
   | string

@@ -7,15 +7,15 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, symlink, unlink } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { getHFHubCachePath, HUB_URL, modelInfo, pathsInfo } from "@huggingface/hub";
-import { CllmError } from "../error.ts";
+import { CllmError } from "../../error.ts";
+import { writeError } from "../../files/file-error.ts";
+import { writeWhole } from "../../files/write-whole.ts";
+import { readShardMap } from "../huggingface/open.ts";
+import type { Selection } from "../select-files.ts";
+import { selectFiles, WEIGHTS_INDEX } from "../select-files.ts";
 import type { DownloadProgress } from "./download.ts";
 import { downloadBlob, withRetries } from "./download.ts";
-import { writeError } from "./file-error.ts";
-import { hubError } from "./hub-error.ts";
-import { readShardMap } from "./huggingface.ts";
-import type { Selection } from "./select-files.ts";
-import { selectFiles, WEIGHTS_INDEX } from "./select-files.ts";
-import { writeWhole } from "./write-whole.ts";
+import { hubError } from "./error.ts";
 
 /** A repository, and one GGUF file of it or null. */
 export interface HubId {
