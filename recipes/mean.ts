@@ -1,5 +1,6 @@
 /** A mean of two adapters' weights, for a CLLM between its target and itself. Trains nothing. */
-import { type Adapter, type LoraModule, readAdapter, writeAdapter } from "../src/checkpoint/peft/adapter.ts";
+import { readAdapter, writeAdapter } from "../src/checkpoint/peft/adapter.ts";
+import type { Adapter, LoraModule } from "../src/checkpoint/peft/types.ts";
 
 /**
  * Write an adapter whose factors are `weight` times `cllm`'s plus the rest of `target`'s: one that was trained on from the other, so

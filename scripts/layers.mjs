@@ -1,7 +1,8 @@
 /**
- * The rule of the rooms: imports in `src/` go downward only. Reads every import of every file and reports those that
- * climb, and files in rooms that it does not know.
- * Run alone it prints the violations and fails if there are any; `layerViolations(folder)` is for tests.
+ * The rule of the rooms: imports in `src/` go downward only, and no files import each other in a circle, types included.
+ * Reads every import of every file and reports those that climb, circles, and files in rooms that it does not know.
+ * Run alone it prints the violations and fails if there are any; `layerViolations(folder)` and `importCircles(folder)`
+ * are for tests.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
@@ -65,8 +66,36 @@ export function layerViolations(folder) {
   return violations;
 }
 
+/**
+ * One line per circle: `a.ts > b.ts > a.ts`. Biome's `noImportCycles` does not see those that types alone make, and they
+ * tie files together all the same: neither can be read, moved or tested without the other.
+ */
+export function importCircles(folder) {
+  const src = resolve(folder);
+  const imports = new Map();
+  for (const file of sources(src)) {
+    const targets = [...readFileSync(file, "utf8").matchAll(IMPORT)].map((match) => resolve(dirname(file), match[2]));
+    imports.set(file, new Set(targets));
+  }
+  const circles = [];
+  const done = new Set();
+  const path = [];
+  const visit = (file) => {
+    const start = path.indexOf(file);
+    if (start >= 0) circles.push([...path.slice(start), file]);
+    if (start >= 0 || done.has(file)) return;
+    path.push(file);
+    for (const target of imports.get(file)) if (imports.has(target)) visit(target);
+    path.pop();
+    done.add(file);
+  };
+  for (const file of imports.keys()) visit(file);
+  return circles.map((files) => files.map((file) => relative(src, file).replaceAll(sep, "/")).join(" > "));
+}
+
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const violations = layerViolations(fileURLToPath(new URL("../src", import.meta.url)));
+  const src = fileURLToPath(new URL("../src", import.meta.url));
+  const violations = [...layerViolations(src), ...importCircles(src).map((circle) => `circle of imports: ${circle}`)];
   for (const violation of violations) console.error(violation);
   process.exitCode = violations.length === 0 ? 0 : 1;
 }

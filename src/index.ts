@@ -10,7 +10,6 @@ export {
   writeHuggingFace,
 } from "./checkpoint/huggingface/write.ts";
 export {
-  type Adapter,
   type AdapterContent,
   adapterOf,
   readAdapter,
@@ -18,6 +17,7 @@ export {
   withAdapter,
   writeAdapter,
 } from "./checkpoint/peft/adapter.ts";
+export type { Adapter } from "./checkpoint/peft/types.ts";
 export { writeOnnx } from "./checkpoint/write-onnx.ts";
 export { ar } from "./decode/ar.ts";
 export { AutoMemory, type AutoOptions, auto } from "./decode/auto.ts";
@@ -81,10 +81,10 @@ export type { Forest, Session, TokenIds } from "./runtime/session.ts";
 export {
   createJudge,
   type Judge,
-  type JudgedConversation,
   type Judgement,
   type JudgeOptions,
 } from "./tasks/mt-bench/judge.ts";
+export type { JudgedConversation } from "./tasks/mt-bench/judge-prompts.ts";
 export { type OpenTaskOptions, openTask, TASKS, type TaskName } from "./tasks/open-task.ts";
 export type { PromptFormat, Task, TaskExample, Verdict, VerdictName } from "./tasks/task.ts";
 export type { DecodeOptions as TextOptions, EncodeOptions, Tokenizer } from "./text/tokenizer.ts";

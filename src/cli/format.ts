@@ -1,6 +1,10 @@
 /** Numbers and tables for people. Knows nothing of what they are about. */
 import Table from "cli-table3";
-import type { Colors } from "./terminal.ts";
+
+/** What a table's head is written with: terminal colours, or nothing. */
+interface HeadStyle {
+  readonly bold: (text: string) => string;
+}
 
 /** 412 ms, 3.2 s, 2 min 5 s. */
 export function formatDuration(milliseconds: number): string {
@@ -23,7 +27,7 @@ export function formatBytes(bytes: number): string {
 }
 
 /** Columns of text without lines around them, the first to the left and the others to the right. */
-export function formatTable(head: readonly string[], rows: readonly (readonly string[])[], colors: Colors): string {
+export function formatTable(head: readonly string[], rows: readonly (readonly string[])[], colors: HeadStyle): string {
   const none = Object.fromEntries(
     ["top", "bottom", "left", "right", "mid"].flatMap((side) =>
       ["", "-mid", "-left", "-right", "-middle"].map((part) => [`${side}${part}`, ""]),

@@ -1,5 +1,5 @@
 /** `cllm train --from-adapter`: what a run needs to go on with an adapter that is there. Trains nothing. */
-import type { Adapter } from "../checkpoint/peft/adapter.ts";
+import type { Adapter } from "../checkpoint/peft/types.ts";
 import { CllmError } from "../error.ts";
 import { LORA_TARGETS, loraNames } from "../model/lora.ts";
 import type { NamedTensor } from "../model/memory-weights.ts";

@@ -1,7 +1,8 @@
 /** A mean of adapters is one of their factors, and of nothing else. */
 import { describe, expect, test } from "vitest";
 import { meanAdapter } from "../../recipes/mean.ts";
-import { type Adapter, adapterOf } from "../../src/checkpoint/peft/adapter.ts";
+import { adapterOf } from "../../src/checkpoint/peft/adapter.ts";
+import type { Adapter } from "../../src/checkpoint/peft/types.ts";
 
 const MODULE = "model.layers.0.self_attn.q_proj";
 

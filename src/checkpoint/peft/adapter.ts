@@ -18,41 +18,9 @@ import { writeJson } from "../huggingface/write.ts";
 import { writeSafetensors } from "../huggingface/write-safetensors.ts";
 import { storedWeights } from "../stored-weights.ts";
 import { sourceOf, type TensorSource } from "../tensor-source.ts";
-import {
-  type AdapterConfig,
-  adapterConfigJson,
-  draftConfigJson,
-  readAdapterConfig,
-  readDraftConfig,
-} from "./config.ts";
+import { adapterConfigJson, draftConfigJson, readAdapterConfig, readDraftConfig } from "./config.ts";
 import { adapterFolder, shippedAdapters } from "./shipped.ts";
-
-/** The adapter of one matrix. */
-export interface LoraModule {
-  readonly rank: number;
-  readonly alpha: number;
-  /** What B A is multiplied by. */
-  readonly scale: number;
-  readonly a: Float32Array; // (rank, inputs)
-  readonly b: Float32Array; // (outputs, rank)
-  readonly inputs: number;
-  readonly outputs: number;
-}
-
-export interface Adapter {
-  /** For people: the directory, or what made it. */
-  readonly name: string;
-  /** What the adapter was trained on, a hub id or a path; null where nobody says. */
-  readonly baseModel: string | null;
-  /** Scales are alpha / √rank. */
-  readonly rankStabilized: boolean;
-  /** By the module that each belongs to: `model.layers.0.self_attn.q_proj`. */
-  readonly modules: ReadonlyMap<string, LoraModule>;
-  /** What decoders draft with it, where it was trained to see that; see `ModelConfig.draftTokenId`. */
-  readonly draftTokenId?: number | undefined;
-  /** See `ModelConfig.leadingDraft`. */
-  readonly leadingDraft?: boolean | undefined;
-}
+import type { Adapter, AdapterConfig, LoraModule } from "./types.ts";
 
 export const ADAPTER_CONFIG = "adapter_config.json";
 const ADAPTER_WEIGHTS = "adapter_model.safetensors";

@@ -5,15 +5,7 @@
 import { z } from "zod";
 import { CllmError } from "../../error.ts";
 import { shorten } from "../../files/near-miss.ts";
-import type { Adapter } from "./adapter.ts";
-
-export interface AdapterConfig {
-  readonly baseModel: string | null;
-  readonly rankStabilized: boolean;
-  /** Of a module such as `model.layers.0.self_attn.q_proj`. */
-  rankOf(module: string): number;
-  alphaOf(module: string): number;
-}
+import type { Adapter, AdapterConfig } from "./types.ts";
 
 const rank = z.number().int().min(1).max(65_536);
 const alpha = z.number().min(-1e9).max(1e9);

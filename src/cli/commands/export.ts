@@ -9,13 +9,13 @@ import { modelCard } from "../../checkpoint/huggingface/model-card.ts";
 import { checkHuggingFaceTarget, writeHuggingFace } from "../../checkpoint/huggingface/write.ts";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
 import {
-  type Adapter,
   adaptedConfig,
   checkAdapterTarget,
   readAdapter,
   withAdapter,
   writeAdapter,
 } from "../../checkpoint/peft/adapter.ts";
+import type { Adapter } from "../../checkpoint/peft/types.ts";
 import { checkOnnxTarget, writeOnnx } from "../../checkpoint/write-onnx.ts";
 import { CllmError } from "../../error.ts";
 import { toGgufTokenizer } from "../../text/to-gguf.ts";

@@ -4,7 +4,14 @@
  * this project's own, so ratings compare with each other, not with published ones.
  */
 import type { Message } from "../../generate/types.ts";
-import type { JudgedConversation } from "./judge.ts";
+
+/** One or two turns, the last of which is to be rated. */
+export interface JudgedConversation {
+  readonly questions: readonly string[];
+  readonly answers: readonly string[];
+  /** Right answers, where the data has them. */
+  readonly references: readonly string[];
+}
 
 export function judgeMessages({ questions, answers, references }: JudgedConversation): readonly Message[] {
   const last = questions.length - 1;

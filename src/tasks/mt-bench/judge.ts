@@ -7,7 +7,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { CllmError } from "../../error.ts";
 import type { Message } from "../../generate/types.ts";
 import { excerpt } from "../task.ts";
-import { judgeMessages } from "./judge-prompts.ts";
+import { type JudgedConversation, judgeMessages } from "./judge-prompts.ts";
 
 export interface JudgeOptions {
   /** Up to and with the version: `http://localhost:8080/v1`. */
@@ -25,14 +25,6 @@ export interface JudgeOptions {
   readonly maxTokens?: number | undefined;
   /** What the judge is told. Default: this project's own wording. */
   readonly messages?: ((conversation: JudgedConversation) => readonly Message[]) | undefined;
-}
-
-/** One or two turns, the last of which is to be rated. */
-export interface JudgedConversation {
-  readonly questions: readonly string[];
-  readonly answers: readonly string[];
-  /** Right answers, where the data has them. */
-  readonly references: readonly string[];
 }
 
 export type Judgement =

@@ -1,0 +1,39 @@
+/**
+ * What a low-rank adapter is: the two matrices of each module, and what a configuration says of them. Knows no file.
+ */
+
+/** The adapter of one matrix. */
+export interface LoraModule {
+  readonly rank: number;
+  readonly alpha: number;
+  /** What B A is multiplied by. */
+  readonly scale: number;
+  readonly a: Float32Array; // (rank, inputs)
+  readonly b: Float32Array; // (outputs, rank)
+  readonly inputs: number;
+  readonly outputs: number;
+}
+
+export interface Adapter {
+  /** For people: the directory, or what made it. */
+  readonly name: string;
+  /** What the adapter was trained on, a hub id or a path; null where nobody says. */
+  readonly baseModel: string | null;
+  /** Scales are alpha / √rank. */
+  readonly rankStabilized: boolean;
+  /** By the module that each belongs to: `model.layers.0.self_attn.q_proj`. */
+  readonly modules: ReadonlyMap<string, LoraModule>;
+  /** What decoders draft with it, where it was trained to see that; see `ModelConfig.draftTokenId`. */
+  readonly draftTokenId?: number | undefined;
+  /** See `ModelConfig.leadingDraft`. */
+  readonly leadingDraft?: boolean | undefined;
+}
+
+/** What `adapter_config.json` says beside the tensors. */
+export interface AdapterConfig {
+  readonly baseModel: string | null;
+  readonly rankStabilized: boolean;
+  /** Of a module such as `model.layers.0.self_attn.q_proj`. */
+  rankOf(module: string): number;
+  alphaOf(module: string): number;
+}
