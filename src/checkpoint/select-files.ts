@@ -13,6 +13,8 @@ export const TOKENIZER = "tokenizer.json";
 export const TOKENIZER_CONFIG = "tokenizer_config.json";
 export const TEMPLATE = "chat_template.jinja";
 export const TEMPLATE_JSON = "chat_template.json";
+/** The folder of further templates, each named as its file. */
+export const ADDITIONAL_TEMPLATES = "additional_chat_templates";
 
 export interface Selection {
   /** The GGUF file to open (a set's first part), or null for the directory itself. */
@@ -31,7 +33,8 @@ export function selectFiles(names: readonly string[], where: string, wanted: str
   const weights = [WEIGHTS, WEIGHTS_INDEX].find((name) => all.has(name));
   if (weights !== undefined && all.has(CONFIG)) {
     const small = [CONFIG, GENERATION_CONFIG, TOKENIZER_CONFIG, TEMPLATE, TEMPLATE_JSON, TOKENIZER];
-    return { gguf: null, files: [...small.filter((name) => all.has(name)), weights] };
+    const templates = names.filter((name) => /^additional_chat_templates\/[^/]+\.jinja$/.test(name));
+    return { gguf: null, files: [...small.filter((name) => all.has(name)), ...templates, weights] };
   }
   const ggufs = names.filter((name) => /^[^/]+\.gguf$/.test(name) && !name.startsWith("mmproj") && isFirstPart(name));
   if (ggufs.length === 1) return selectGguf(all, where, ggufs[0]!);

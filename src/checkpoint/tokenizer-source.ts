@@ -15,7 +15,11 @@ export interface HuggingFaceTokenizerSource {
    * `tokenizer_config.json` (the one named "default" where it lists several); null where there is none.
    */
   readonly chatTemplate: string | null;
+  /** The templates by name, where the checkpoint names several. */
+  readonly namedTemplates?: NamedTemplates | undefined;
 }
+
+export type NamedTemplates = Readonly<Record<string, string>>;
 
 /** The vocabulary and settings in the metadata of a GGUF file; null where the file says nothing. */
 export interface GgufTokenizerSource {
@@ -40,6 +44,8 @@ export interface GgufTokenizerSource {
   readonly addEos: boolean | null;
   readonly addSpacePrefix: boolean | null;
   readonly chatTemplate: string | null;
+  /** The templates by name, where the file names several: `tokenizer.chat_template.NAME`. */
+  readonly namedTemplates?: NamedTemplates | undefined;
 }
 
 export type TokenizerSource = HuggingFaceTokenizerSource | GgufTokenizerSource;

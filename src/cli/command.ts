@@ -9,7 +9,10 @@ import type { Terminal } from "./terminal.ts";
 
 /** What every command understands. */
 export interface Common
-  extends Pick<LoadSettings, "precision" | "threads" | "offline" | "revision" | "cacheDir" | "adapter"> {
+  extends Pick<
+    LoadSettings,
+    "precision" | "threads" | "offline" | "revision" | "cacheDir" | "adapter" | "template" | "templateOptions"
+  > {
   readonly model: string | undefined;
   readonly json: boolean;
   readonly quiet: boolean;

@@ -4,6 +4,7 @@
  */
 import { Option } from "commander";
 import * as z from "zod";
+import { CllmError } from "../error.ts";
 import type { Fields } from "../generate/options.ts";
 
 /** What a field's `.meta()` may say for the command line. */
@@ -13,6 +14,8 @@ export interface FlagMeta {
   readonly placeholder?: string | undefined;
   /** One-letter form. */
   readonly short?: string | undefined;
+  /** The flag where it is not the key's own: a key that is plural, a flag that is repeated. */
+  readonly flag?: string | undefined;
   /** A value that is not to be printed. */
   readonly secret?: boolean | undefined;
 }
@@ -55,7 +58,14 @@ const isNegative = (field: Field): boolean => field.type === "boolean" && field.
 
 /** The flag as one types it, without its value: `--block-size`, `--no-color`. */
 export function flagOf(key: string, schema: z.ZodType): string {
-  return isNegative(readField(schema)) ? flagName(key).replace("--", "--no-") : flagName(key);
+  const field = readField(schema);
+  return field.meta.flag ?? (isNegative(field) ? flagName(key).replace("--", "--no-") : flagName(key));
+}
+
+/** The fields' keys by the names that commander gives their flags' values, where these differ. */
+export function renamedKeys(fields: AnyFields): ReadonlyMap<string, string> {
+  const renamed = Object.keys(fields).filter((key) => readField(fields[key]!).meta.flag !== undefined);
+  return new Map(renamed.map((key) => [optionOf(key, fields[key]!).attributeName(), key]));
 }
 
 /** The flag of a field, as commander wants it. */
@@ -73,6 +83,8 @@ export function optionOf(key: string, schema: z.ZodType): Option {
         fromText(part.trim() === "" ? part : element.type === "string" ? part : part.trim(), element),
       ),
     ]);
+  } else if (field.type === "record") {
+    option.argParser((text, before: object | undefined) => ({ ...before, ...nameAndValue(text, option.long!) }));
   } else if (field.type !== "boolean") option.argParser((text) => fromText(text, field));
   return option;
 }
@@ -94,6 +106,19 @@ function help(description: string, field: Field): string {
     !(Array.isArray(defaultValue) && defaultValue.length === 0);
   if (worthSaying) parts.push(`[${Array.isArray(defaultValue) ? defaultValue.join(",") : String(defaultValue)}]`);
   return parts.join(" ");
+}
+
+/** `name=value` as an entry: the value is JSON where it can be read as that, else text. */
+function nameAndValue(text: string, flag: string): Record<string, unknown> {
+  const [, name, value] = /^([^=]+)=(.*)$/su.exec(text) ?? [];
+  if (name === undefined || value === undefined) {
+    throw new CllmError("usage", `${flag} must be name=value, such as ${flag} enable_thinking=false, not ${text}`);
+  }
+  try {
+    return { [name]: JSON.parse(value) as unknown };
+  } catch {
+    return { [name]: value };
+  }
 }
 
 /** A flag's text as its type; what is no number stays text, for the schema to refuse by its name. */

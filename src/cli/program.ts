@@ -8,7 +8,7 @@ import * as z from "zod";
 import { CllmError } from "../error.ts";
 import { check, unknownName } from "../generate/check.ts";
 import { type Command, type Common, commonFields } from "./command.ts";
-import { type AnyFields, flagOf, optionOf, readField } from "./flags.ts";
+import { type AnyFields, flagOf, optionOf, readField, renamedKeys } from "./flags.ts";
 import { createTerminal, formatError } from "./terminal.ts";
 
 const EXIT_FAILURE = 1;
@@ -138,11 +138,12 @@ function settingsOf(command: Command, parser: Parser): Common {
   const fields: AnyFields = { ...commonFields, ...command.fields };
   const given: Record<string, unknown> = {};
   let configFile: string | undefined;
+  const renamed = renamedKeys(fields);
   for (const level of [parser.parent!, parser]) {
     for (const [key, value] of Object.entries(level.opts())) {
       if (level.getOptionValueSource(key) !== "cli") continue;
       if (key === "config") configFile = value as string;
-      else given[key] = value;
+      else given[renamed.get(key) ?? key] = value;
     }
   }
   const [argument] = parser.processedArgs as readonly unknown[];

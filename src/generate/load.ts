@@ -30,7 +30,10 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
     const adapter = settings.adapter === undefined ? null : await readAdapter(settings.adapter);
     const config = adapter === null ? checkpoint.config : adaptedConfig(checkpoint.config, adapter);
     const tokenizer = createTokenizer(checkpoint.tokenizer, config.vocabSize);
-    const template = createChatTemplate(checkpoint.tokenizer);
+    const template = createChatTemplate(checkpoint.tokenizer, {
+      name: settings.template,
+      templateOptions: settings.templateOptions,
+    });
     const weights = adapter === null ? checkpoint.weights : withAdapter(checkpoint.weights, adapter);
     const engine = await createEngine(config, weights, {
       precision,

@@ -4,7 +4,14 @@
  */
 import * as z from "zod";
 import { PRECISIONS } from "../model/precision.ts";
-import { DECODERS, type GenerateOptions, type LoadOptions, type Message, type Sampling } from "./types.ts";
+import {
+  DECODERS,
+  type GenerateOptions,
+  type LoadOptions,
+  type Message,
+  type PromptInput,
+  type Sampling,
+} from "./types.ts";
 
 /** One schema per key of `T`: what an object of that form is made of, ready to be spread into others. */
 export type Fields<T> = { readonly [K in keyof T]-?: z.ZodType<T[K]> };
@@ -15,16 +22,20 @@ type Checked<T, Open extends keyof T = never> = {
 };
 
 export type SamplingSettings = Checked<Sampling>;
-export type Request = Checked<GenerateOptions, "prompt" | "messages" | "blockSize" | "maxNewTokens" | "signal">;
-export type DecodingSettings = Omit<Request, keyof Sampling | "prompt" | "messages" | "cachePrompt" | "signal">;
+export type Request = Checked<GenerateOptions, keyof PromptInput | "blockSize" | "maxNewTokens" | "signal">;
+export type DecodingSettings = Omit<Request, keyof Sampling | keyof PromptInput | "cachePrompt" | "signal">;
 export type LoadSettings = Checked<
   LoadOptions,
-  "threads" | "offline" | "revision" | "cacheDir" | "adapter" | "token" | "keep" | "slots" | "onProgress" | "signal"
+  | ("threads" | "offline" | "revision" | "cacheDir" | "adapter" | "template" | "templateOptions")
+  | ("token" | "keep" | "slots" | "onProgress" | "signal")
 >;
 
 export const messagesSchema: z.ZodType<readonly Message[]> = z
   .array(z.strictObject({ role: z.enum(["system", "user", "assistant"]), content: z.string() }))
   .min(1);
+
+/** Variables of a chat template; what their values may be is checked where they enter it. */
+const templateOptionsSchema: z.ZodType<Readonly<Record<string, unknown>>> = z.record(z.string(), z.unknown());
 
 export const samplingFields: Fields<SamplingSettings> = {
   temperature: z.number().min(0).max(100).default(0).meta({ description: "randomness of the choice; 0 is greedy" }),
@@ -80,6 +91,9 @@ export const decodingFields: Fields<DecodingSettings> = {
 const requestFields: Fields<Request> = {
   prompt: z.string().optional(),
   messages: messagesSchema.optional(),
+  templateOptions: templateOptionsSchema.optional(),
+  continueFinalMessage: z.boolean().optional(),
+  addGenerationPrompt: z.boolean().optional(),
   ...decodingFields,
   ...samplingFields,
   cachePrompt: z.boolean().default(true),
@@ -111,6 +125,15 @@ export const loadFields: Fields<Omit<LoadSettings, "token" | "keep" | "slots" | 
     description:
       "PEFT directory of a low-rank adapter to merge into the model, or the name of one that comes with cllm",
     placeholder: "folder",
+  }),
+  template: z.string().min(1).optional().meta({
+    description: "which of the model's named chat templates; default: the one named default",
+    placeholder: "name",
+  }),
+  templateOptions: templateOptionsSchema.optional().meta({
+    description: "a variable of the chat template, such as enable_thinking=false; may be repeated",
+    placeholder: "name=value",
+    flag: "--template-option",
   }),
 };
 

@@ -7,9 +7,12 @@ import type { ChatTemplate } from "../text/chat.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { PromptInput } from "./types.ts";
 
-/** Throws `usage` where there is neither prompt nor messages, or both, and what the template throws. */
+/**
+ * Throws `usage` where there is neither prompt nor messages, or both, or a prompt with what only messages have, and what
+ * the template throws.
+ */
 export function encodePrompt(
-  { prompt, messages }: PromptInput,
+  { prompt, messages, ...options }: PromptInput,
   tokenizer: Tokenizer,
   template: ChatTemplate,
 ): TokenIds {
@@ -17,6 +20,14 @@ export function encodePrompt(
     const given = prompt === undefined ? "neither" : "both";
     throw new CllmError("usage", `a request needs either prompt or messages, not ${given}`);
   }
-  if (messages !== undefined) return tokenizer.encode(template.render(messages), { addSpecialTokens: false });
+  const { templateOptions, continueFinalMessage, addGenerationPrompt } = options;
+  if (messages !== undefined) {
+    const text = template.render(messages, { templateOptions, continueFinalMessage, addGenerationPrompt });
+    return tokenizer.encode(text, { addSpecialTokens: false });
+  }
+  const useless = Object.entries({ continueFinalMessage, addGenerationPrompt }).find(
+    ([, value]) => value !== undefined,
+  );
+  if (useless !== undefined) throw new CllmError("usage", `${useless[0]} needs messages; a prompt has no turns`);
   return tokenizer.encode(prompt ?? "");
 }

@@ -32,6 +32,10 @@ export interface LoadOptions {
   readonly cacheDir?: string | undefined;
   /** A PEFT directory with a low-rank adapter, merged into the weights as they are read. Default: none. */
   readonly adapter?: string | undefined;
+  /** Which of the chat templates that the checkpoint names, such as `tool_use`. Default: the one named `default`. */
+  readonly template?: string | undefined;
+  /** Variables of the chat template for every request, such as `{ enable_thinking: false }`; a request's own win. */
+  readonly templateOptions?: Readonly<Record<string, unknown>> | undefined;
   /** Hub access token. Default: `HF_TOKEN`. */
   readonly token?: string | undefined;
   /** Sequences whose KV caches are kept after their requests, for prompts that go on from them. Default: 1. */
@@ -66,6 +70,15 @@ export interface PromptInput {
   readonly prompt?: string | undefined;
   /** A conversation, put through the model's chat template. */
   readonly messages?: readonly Message[] | undefined;
+  /** Variables of the chat template, such as `{ enable_thinking: false }`: JSON values by name. Default: none. */
+  readonly templateOptions?: Readonly<Record<string, unknown>> | undefined;
+  /**
+   * Whether the text goes on with the last message instead of a new turn. Default: whether that message is the
+   * assistant's, unless `addGenerationPrompt` is given.
+   */
+  readonly continueFinalMessage?: boolean | undefined;
+  /** Whether to open the assistant's turn after the messages. Default: unless the last message is continued. */
+  readonly addGenerationPrompt?: boolean | undefined;
 }
 
 export interface GenerateOptions extends PromptInput, Sampling {

@@ -87,6 +87,7 @@ function fromHuggingFace(source: HuggingFaceTokenizerSource, vocabSize: number):
     addBos: around.before !== null,
     addEos: around.after !== null,
     chatTemplate: source.chatTemplate,
+    namedTemplates: source.namedTemplates,
   };
   if (vocabulary.writing === "byte-level") {
     const merges = (model["merges"] as unknown[]).map((merge) =>

@@ -60,7 +60,13 @@ export function toHuggingFaceTokenizer(
     model_max_length: contextLength,
     clean_up_tokenization_spaces: false,
   };
-  return { kind: "huggingface", tokenizerJson, tokenizerConfig, chatTemplate: source.chatTemplate };
+  return {
+    kind: "huggingface",
+    tokenizerJson,
+    tokenizerConfig,
+    chatTemplate: source.chatTemplate,
+    namedTemplates: source.namedTemplates,
+  };
 }
 
 interface Parts {

@@ -185,6 +185,13 @@ test("the tokenizer is handed on as it is stored", async () => {
   await close();
 });
 
+test("named templates are found beside the default one", async () => {
+  const meta = { "tokenizer.chat_template": text("D"), "tokenizer.chat_template.tool_use": text("T") };
+  const { tokenizer, close } = await open(withMeta(meta));
+  expect(tokenizer).toMatchObject({ chatTemplate: "D", namedTemplates: { default: "D", tool_use: "T" } });
+  await close();
+});
+
 test("rope scaling: none, linear, and Llama 3's divisors, which are no weights", async () => {
   const linear = await open(
     withMeta({ "llama.rope.scaling.type": text("linear"), "llama.rope.scaling.factor": { type: "f32", value: 4 } }),

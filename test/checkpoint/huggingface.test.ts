@@ -253,6 +253,23 @@ describe("a directory", () => {
     expect(tokenizer).toMatchObject({ tokenizerConfig: files["tokenizer_config.json"] ?? {} });
   });
 
+  test("finds named templates in a list and in a folder, and which of them is the default", async () => {
+    const path = directory();
+    const list = [
+      { name: "tool_use", template: "T" },
+      { name: "rag", template: "R" },
+    ];
+    writeFileSync(join(path, "tokenizer_config.json"), JSON.stringify({ chat_template: list }));
+    const namedTemplates = { tool_use: "T", rag: "R" };
+    expect((await openAndClose(path)).tokenizer).toMatchObject({ chatTemplate: null, namedTemplates });
+    mkdirSync(join(path, "additional_chat_templates"));
+    writeFileSync(join(path, "additional_chat_templates", "tool_use.jinja"), "U");
+    expect((await openAndClose(path)).tokenizer).toMatchObject({ namedTemplates: { tool_use: "U", rag: "R" } });
+    writeFileSync(join(path, "chat_template.jinja"), "D");
+    const both = { chatTemplate: "D", namedTemplates: { default: "D", tool_use: "U" } };
+    expect((await openAndClose(path)).tokenizer).toMatchObject(both);
+  });
+
   test("with one GGUF file is that file; with several, the error lists them", async () => {
     const path = mkdtempSync(join(folder.path, "ggufs-"));
     const bytes = ggufBytes({ metadata: ggufMetadata(TINY), tensors: ggufTensors(TINY, tinyTensors(TINY)) });

@@ -59,6 +59,8 @@ describe("wrong usage", () => {
     [["generate", "hi", "--prompt", "ho"], /--prompt and the argument prompt are both given/],
     [["generate", "hi", "--file", "x"], /--prompt and --file are both given/],
     [["generate", "hi", "--chat", "--raw"], /--chat and --raw exclude each other/],
+    [["generate", "--template-option", "thinking", "hi"], /--template-option must be name=value, .* not thinking/],
+    [["generate", "--template", "tools", "hi"], /template: the model has one chat template, which has no name/],
     [["generate"], /standard input is empty/],
     [["bench"], /--prompts is missing/],
     [["bench", "--prompts", "x", "--decoders", "ar,jacobean"], /--decoders\[1\] must be one of/],

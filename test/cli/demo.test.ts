@@ -80,6 +80,8 @@ test("a CLLM from nothing ends with target and CLLM side by side", async () => {
     revision: undefined,
     cacheDir: join(command.scratch, "cache"),
     adapter: undefined,
+    template: undefined,
+    templateOptions: undefined,
   };
   const scale = {
     ...{ ...ONE_DATABASE, vocabSize: 320, hiddenSize: 32, layers: 1, heads: 2, kvHeads: 1, intermediateSize: 48 },

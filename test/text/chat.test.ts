@@ -8,7 +8,7 @@ import { byteLevelSource, sentencePieceSource } from "./tiny-tokenizers.ts";
 const hi: ChatMessage[] = [{ role: "user", content: "Hi" }];
 
 function template(chatTemplate: string | null, limits = {}) {
-  return createChatTemplate({ ...sentencePieceSource(), chatTemplate }, limits);
+  return createChatTemplate({ ...sentencePieceSource(), chatTemplate }, { limits });
 }
 
 function rendered(chatTemplate: string, messages: readonly ChatMessage[] = hi): string {
@@ -79,6 +79,77 @@ describe("templates", () => {
       }),
     );
     expect(rendered("{% for i in range(3) %}{{ i }}{% endfor %}")).toBe("012");
+  });
+});
+
+const TURNS =
+  "{% for m in messages %}<{{ m.role }}>{{ m.content }}</>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+const begun: ChatMessage[] = [...hi, { role: "assistant", content: "Sure: " }];
+
+describe("a last message of the assistant's", () => {
+  test("is continued, unless a turn is asked for or ruled out", () => {
+    const chat = template(TURNS);
+    expect(chat.render(begun)).toBe("<user>Hi</><assistant>Sure: ");
+    expect(chat.render(begun, { continueFinalMessage: true })).toBe("<user>Hi</><assistant>Sure: ");
+    const closed = "<user>Hi</><assistant>Sure: </>";
+    expect(chat.render(begun, { continueFinalMessage: false })).toBe(`${closed}<assistant>`);
+    expect(chat.render(begun, { addGenerationPrompt: true })).toBe(`${closed}<assistant>`);
+    expect(chat.render(begun, { addGenerationPrompt: false })).toBe(closed);
+  });
+
+  test("a user's message is continued on request only", () => {
+    expect(rendered(TURNS)).toBe("<user>Hi</><assistant>");
+    expect(template(TURNS).render(hi, { continueFinalMessage: true })).toBe("<user>Hi");
+  });
+
+  test("loses white space at its end where the template trims it", () => {
+    expect(rendered(TURNS.replace("m.content", "m.content | trim"), begun)).toBe("<user>Hi</><assistant>Sure:");
+  });
+
+  test("may be empty, be in parts, or be calls of tools, which nothing can be added to", () => {
+    const chat = template(TURNS.replace("m.content", "m.content if m.content is string else m.content[0].text"));
+    expect(chat.render([...hi, { role: "assistant", content: "" }])).toBe("<user>Hi</><assistant>");
+    const parts = [{ type: "text", text: "So" }, { type: "image" }];
+    expect(chat.render([...hi, { role: "assistant", content: parts }])).toBe("<user>Hi</><assistant>So");
+    const calls: ChatMessage[] = [...hi, { role: "assistant", content: null, tool_calls: [{}] }];
+    expect(template("{{ add_generation_prompt }}").render(calls)).toMatch(/true/i);
+    expect(() => chat.render(calls, { continueFinalMessage: true })).toThrow(/no text to continue/);
+  });
+
+  test("that the template hides or changes is an error, and so are contradictory options", () => {
+    expect(() => rendered("{{ messages[0].content }}", begun)).toThrow(/does not write the last message/);
+    const both = { continueFinalMessage: true, addGenerationPrompt: true };
+    expect(() => template(TURNS).render(begun, both)).toThrow(
+      expect.objectContaining({ code: "bad-input", message: expect.stringContaining("give one of") }),
+    );
+  });
+});
+
+describe("variables and named templates", () => {
+  test("a rendering's variables win over the template's, and both over special tokens", () => {
+    const source = { ...sentencePieceSource(), chatTemplate: "{{ bos_token }} {{ thinking }} {{ depth }}" };
+    const chat = createChatTemplate(source, { templateOptions: { thinking: "no", depth: 2 } });
+    expect(chat.render(hi)).toBe("<s> no 2");
+    expect(chat.render(hi, { templateOptions: { thinking: "yes", bos_token: "^" } })).toBe("^ yes 2");
+  });
+
+  test("what a rendering sets itself is refused by the name of its option", () => {
+    for (const name of ["messages", "add_generation_prompt", "continue_final_message"]) {
+      const refusal = expect.objectContaining({
+        code: "bad-input",
+        message: expect.stringContaining(`set ${name}; use`),
+      });
+      expect(() => template("x").render(hi, { templateOptions: { [name]: true } })).toThrow(refusal);
+    }
+  });
+
+  test("a template is chosen by its name; without a default, the error says which there are", () => {
+    const namedTemplates = { tool_use: "T", rag: "R" };
+    const source = { ...sentencePieceSource(), chatTemplate: null, namedTemplates };
+    expect(createChatTemplate(source, { name: "rag" }).render(hi)).toBe("R");
+    expect(() => createChatTemplate(source).render(hi)).toThrow(/no default; there are tool_use, rag: .*--template/);
+    expect(() => createChatTemplate(source, { name: "tols" })).toThrow(/named tols; there are tool_use, rag/);
+    expect(() => createChatTemplate({ ...source, namedTemplates: {} }, { name: "x" })).toThrow(/no chat template/);
   });
 });
 

@@ -231,6 +231,21 @@ export function readGgufTokenizer(metadata: Metadata, { path, vocabSize }: GgufF
     addBos: field.flag(key("add_bos_token")),
     addEos: field.flag(key("add_eos_token")),
     addSpacePrefix: field.flag(key("add_space_prefix")),
-    chatTemplate: field.text("tokenizer.chat_template"),
+    ...readTemplates(metadata, field),
   };
+}
+
+const TEMPLATE_KEY = "tokenizer.chat_template";
+
+/** The template, and those that the file names: `tokenizer.chat_template.NAME`. */
+function readTemplates(
+  metadata: Metadata,
+  field: Fields,
+): Pick<GgufTokenizerSource, "chatTemplate" | "namedTemplates"> {
+  const chatTemplate = field.text(TEMPLATE_KEY);
+  const keys = [...metadata.keys()].filter((key) => key.startsWith(`${TEMPLATE_KEY}.`));
+  if (keys.length === 0) return { chatTemplate };
+  const named = keys.map((key): [string, string] => [key.slice(TEMPLATE_KEY.length + 1), field.text(key) ?? ""]);
+  if (chatTemplate !== null) named.unshift(["default", chatTemplate]);
+  return { chatTemplate, namedTemplates: Object.fromEntries(named) };
 }

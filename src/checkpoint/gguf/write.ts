@@ -250,5 +250,8 @@ function tokenizerMetadata({ config, tokenizer }: GgufContent): Metadata {
   add("ggml.add_eos_token", tokenizer.addEos, flag);
   add("ggml.add_space_prefix", tokenizer.addSpacePrefix, flag);
   add("chat_template", chatTemplate, (string) => ({ string }));
+  for (const [name, template] of Object.entries(tokenizer.namedTemplates ?? {})) {
+    if (name !== "default") add(`chat_template.${name}`, template, (string) => ({ string }));
+  }
   return entries;
 }

@@ -3,6 +3,7 @@
  * template in its several places. Knows which files there are; their contents are read next door.
  */
 import { existsSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
 import { CllmError } from "../../error.ts";
@@ -13,6 +14,7 @@ import { shorten } from "../../files/near-miss.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { selectTensors } from "../expected-tensors.ts";
 import {
+  ADDITIONAL_TEMPLATES,
   CONFIG,
   GENERATION_CONFIG,
   TEMPLATE,
@@ -31,6 +33,7 @@ import { readSafetensorsHeader } from "./safetensors.ts";
 const MAX_CONFIG_BYTES = 4 * 2 ** 20;
 const MAX_TOKENIZER_BYTES = 128 * 2 ** 20;
 const MAX_SHARDS = 1000;
+const MAX_TEMPLATES = 64;
 
 /** Open a directory with `config.json`. Errors as those of `openCheckpoint`. */
 export async function openHuggingFace(path: string, name?: string): Promise<Checkpoint> {
@@ -115,27 +118,51 @@ async function readTokenizer(path: string): Promise<HuggingFaceTokenizerSource> 
     kind: "huggingface",
     tokenizerJson,
     tokenizerConfig,
-    chatTemplate: await readTemplate(path, tokenizerConfig),
+    ...(await readTemplates(path, tokenizerConfig)),
   };
 }
 
 const namedTemplates = z.array(z.looseObject({ name: z.string(), template: z.string() }));
 
-/** The template: `chat_template.jinja`, else `chat_template.json`, else that of `tokenizer_config.json`. */
-async function readTemplate(path: string, tokenizerConfig: Record<string, unknown>): Promise<string | null> {
-  if (existsSync(join(path, TEMPLATE))) return readText(join(path, TEMPLATE), MAX_CONFIG_BYTES);
+/**
+ * The template: `chat_template.jinja`, else `chat_template.json`, else that of `tokenizer_config.json`. Several have names:
+ * in a list of the JSON files, or as `additional_chat_templates/NAME.jinja` beside the first.
+ */
+async function readTemplates(path: string, tokenizerConfig: Record<string, unknown>): Promise<Templates> {
+  const more = await additionalTemplates(path);
+  if (existsSync(join(path, TEMPLATE))) return templates(await readText(join(path, TEMPLATE), MAX_CONFIG_BYTES), more);
   const json = await readOptionalJson(join(path, TEMPLATE_JSON), MAX_CONFIG_BYTES);
   const [source, template] =
     json === null ? [TOKENIZER_CONFIG, tokenizerConfig["chat_template"]] : [TEMPLATE_JSON, json["chat_template"]];
-  if (template === undefined || template === null) return null;
-  if (typeof template === "string") return template;
+  if (template === undefined || template === null) return templates(null, more);
+  if (typeof template === "string") return templates(template, more);
   const named = namedTemplates.safeParse(template);
   if (!named.success) {
     const message = `${join(path, source)}: chat_template is neither a string nor a list of names and templates.`;
     throw new CllmError("bad-file", `${message} Fetch it again.`);
   }
-  const chosen = named.data.find(({ name }) => name === "default") ?? (named.data.length === 1 ? named.data[0] : null);
-  return chosen?.template ?? null;
+  return templates(null, { ...Object.fromEntries(named.data.map((entry) => [entry.name, entry.template])), ...more });
+}
+
+type Templates = Pick<HuggingFaceTokenizerSource, "chatTemplate" | "namedTemplates">;
+
+/** The default among the named ones is the one of that name, or the only one. */
+function templates(unnamed: string | null, named: Readonly<Record<string, string>>): Templates {
+  const all = Object.values(named);
+  if (all.length === 0) return { chatTemplate: unnamed };
+  const only = all.length === 1 ? all[0]! : null;
+  const chatTemplate = unnamed ?? (Object.hasOwn(named, "default") ? named["default"]! : only);
+  return { chatTemplate, namedTemplates: unnamed === null ? named : { default: unnamed, ...named } };
+}
+
+async function additionalTemplates(path: string): Promise<Record<string, string>> {
+  const folder = join(path, ADDITIONAL_TEMPLATES);
+  if (!existsSync(folder)) return {};
+  const names = (await readdir(folder)).filter((name) => name.endsWith(".jinja")).sort();
+  const read = names
+    .slice(0, MAX_TEMPLATES)
+    .map(async (name) => [name.slice(0, -".jinja".length), await readText(join(folder, name), MAX_CONFIG_BYTES)]);
+  return Object.fromEntries(await Promise.all(read)) as Record<string, string>;
 }
 
 async function readOptionalJson(path: string, maxBytes: number): Promise<Record<string, unknown> | null> {

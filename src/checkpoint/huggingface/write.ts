@@ -93,13 +93,14 @@ const AS_IT_STANDS = { tokenizer_class: "PreTrainedTokenizerFast" };
 /** `tokenizer.json` and what goes with it, into a folder. */
 export async function writeTokenizer(
   folder: string,
-  { tokenizerJson, tokenizerConfig, chatTemplate }: HuggingFaceTokenizerSource,
+  { tokenizerJson, tokenizerConfig, chatTemplate, namedTemplates }: HuggingFaceTokenizerSource,
 ): Promise<void> {
   await writeText(folder, TOKENIZER, `${JSON.stringify(tokenizerJson)}\n`);
-  // The template stands in both places: old readers know one of them, new ones the other.
-  const template = chatTemplate === null ? {} : { chat_template: chatTemplate };
+  // A single template stands in both places: old readers know one of them, new ones the other. All read a list.
+  const list = namedTemplates && Object.entries(namedTemplates).map(([name, template]) => ({ name, template }));
+  const template = chatTemplate === null && !list ? {} : { chat_template: list ?? chatTemplate };
   await writeJson(folder, TOKENIZER_CONFIG, { ...AS_IT_STANDS, ...tokenizerConfig, ...template });
-  if (chatTemplate !== null) await writeText(folder, TEMPLATE, chatTemplate);
+  if (chatTemplate !== null && !list) await writeText(folder, TEMPLATE, chatTemplate);
 }
 
 export async function writeJson(folder: string, name: string, value: unknown): Promise<void> {

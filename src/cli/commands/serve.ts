@@ -91,6 +91,7 @@ export const serve: Command = defineCommand<ServeSettings>({
       throw new CllmError("usage", `--host ${host} can be reached from other machines, which needs a key; ${next}`);
     }
     const { precision, threads, offline, revision, cacheDir, parallel: slots, maxQueue: maxWaiting } = settings;
+    const { template, templateOptions } = settings;
     const served = servedModels(settings.model.length > 0 ? settings.model : [ownModel()], settings.adapter);
     await using models = createModels(
       modelEntries(served, {
@@ -99,6 +100,8 @@ export const serve: Command = defineCommand<ServeSettings>({
         offline,
         revision,
         cacheDir,
+        template,
+        templateOptions,
         keep: slots,
         slots: settings.batch ? slots : 1,
       }),

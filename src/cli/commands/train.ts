@@ -165,7 +165,7 @@ async function readExamples(
     throw new CllmError("usage", "--points stored needs --trajectories: collect them with cllm collect");
   }
   const dataset = await readDataset(settings.data as string, datasetOptions(settings));
-  const template = createChatTemplate(source);
+  const template = createChatTemplate(source, { name: settings.template, templateOptions: settings.templateOptions });
   const chat = template.source !== null && !settings.raw;
   const reader = {
     tokenizer,
