@@ -26,9 +26,9 @@ if (!existsSync(main)) throw new Error("no dist/: run npm run build first");
 const maxNewTokens = settings["max-new-tokens"];
 const decoder = settings.decoder as NonNullable<GenerateOptions["decoder"]>;
 /** Requests that differ, those of a file of held-out questions where one is named; every third is sampled. */
-const rows = settings["held-out"] === "" ? [] : await readHeldOut(settings["held-out"]);
+const questions = settings["held-out"] === "" ? [] : await readHeldOut(settings["held-out"]);
 const asked = Array.from({ length: settings.prompts }, (_, i) => ({
-  prompt: rows[i]?.prompt ?? `Question ${i}: what are ${i} and ${7 * i + 3} together? Answer:`,
+  prompt: questions[i]?.prompt ?? `Question ${i}: what are ${i} and ${7 * i + 3} together? Answer:`,
   temperature: i % 3 === 2 ? 0.8 : 0,
   seed: settings.seed + i,
 }));

@@ -25,14 +25,14 @@ const settings = flags({
   runs: 1,
   threads: 2,
 });
-const rows = (await readHeldOut(settings["held-out"])).slice(0, settings.limit);
-const inputs = rows.map(({ prompt }) => ({ prompt }));
+const questions = (await readHeldOut(settings["held-out"])).slice(0, settings.limit);
+const inputs = questions.map(({ prompt }) => ({ prompt }));
 const decoders = ["ar", "jacobi", "auto"] as const;
 
 async function isRight(index: number, text: string): Promise<boolean> {
-  const row = rows[index]!;
-  using database = await openSqlite(row.database);
-  return (await gradeSql(database, sqlOfCompletion(text), row.sql)).correct;
+  const question = questions[index]!;
+  using database = await openSqlite(question.database);
+  return (await gradeSql(database, sqlOfCompletion(text), question.sql)).correct;
 }
 
 /** One model through all decoders. */
@@ -51,16 +51,16 @@ async function measured(path: string, precision: Precision) {
     if (decoder !== "ar" || right.has(prompt)) continue;
     const correct = await isRight(prompt, generation.text);
     if (correct) right.add(prompt);
-    const kind = rows[prompt]!.kind;
+    const kind = questions[prompt]!.kind;
     const [before, all] = byKind.get(kind) ?? [0, 0];
     byKind.set(kind, [before + Number(correct), all + 1]);
   }
   const decoded = summarize(measurements, decoders);
   const weakest = [...byKind].filter(([, [r, all]]) => r < all).sort(([, a], [, b]) => a[0] - a[1] - (b[0] - b[1]));
-  return { accuracy: right.size / rows.length, decoders: decoded, weakest: weakest.slice(0, 8) };
+  return { accuracy: right.size / questions.length, decoders: decoded, weakest: weakest.slice(0, 8) };
 }
 
-const figures: Record<string, unknown> = { questions: rows.length };
+const figures: Record<string, unknown> = { questions: questions.length };
 for (const precision of settings.precisions.split(",") as Precision[]) {
   for (const [name, path] of [["ar", settings.ar] as const, ["cllm", settings.cllm] as const]) {
     if (!existsSync(path)) {
@@ -69,7 +69,9 @@ for (const precision of settings.precisions.split(",") as Precision[]) {
     }
     const result = await measured(path, precision);
     figures[`${name} ${precision}`] = result;
-    console.log(`\n${name}, ${precision}: ${(100 * result.accuracy).toFixed(1)} % of ${rows.length} questions right`);
+    console.log(
+      `\n${name}, ${precision}: ${(100 * result.accuracy).toFixed(1)} % of ${questions.length} questions right`,
+    );
     for (const {
       name: decoder,
       tokensPerForward,

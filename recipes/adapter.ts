@@ -3,8 +3,8 @@
  * its data comes from and how much of everything it takes.
  */
 import { join } from "node:path";
+import { drawGroups, type Example, readExamples, writeExamples } from "./examples.ts";
 import { writeMean } from "./mean.ts";
-import { drawGroups, type Row, readRows, writeRows } from "./rows.ts";
 import type { Recipe, Step } from "./steps.ts";
 
 export interface Scale {
@@ -39,11 +39,11 @@ export interface AdapterRecipe {
   /** Flags that the task's evaluation needs. */
   readonly asking: readonly string[];
   /** Training's prompts and answers. */
-  readonly readData: (dataDir: string) => Promise<readonly Row[]>;
+  readonly readData: (dataDir: string) => Promise<readonly Example[]>;
   readonly scale: Scale;
   /** Most tokens of an answer, collected or graded. */
   readonly answerTokens: number;
-  /** Rows in a row that are trained beside each other, because their prompts begin alike. */
+  /** Examples one after another that are trained beside each other, because their prompts begin alike. */
   readonly keepTogether: number;
 }
 
@@ -82,7 +82,7 @@ export function adapterRecipe({ task, asking, readData, scale, answerTokens, kee
     const cllm = mean === 1 ? at("gold/final") : at("mean");
     const adapters = [["target", at("target/final")] as const, ["cllm", cllm] as const];
     return [
-      { name: "data", makes: data, run: async () => writeRows(data, await readData(dataDir)) },
+      { name: "data", makes: data, run: async () => writeExamples(data, await readData(dataDir)) },
       {
         name: "target",
         makes: at("target/final"),
@@ -95,7 +95,7 @@ export function adapterRecipe({ task, asking, readData, scale, answerTokens, kee
       {
         name: "questions",
         makes: questions,
-        run: async () => writeRows(questions, drawGroups(await readRows(data), keepTogether, collected)),
+        run: async () => writeExamples(questions, drawGroups(await readExamples(data), keepTogether, collected)),
       },
       {
         name: "trajectories",

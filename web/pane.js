@@ -64,17 +64,17 @@ export function createPane(root, { id, stepped }) {
     part("ms").textContent = ms.toFixed(ms < 100 ? 1 : 0);
   }
 
-  /** @param {number} before where it was; only rows from there to here look different now */
+  /** @param {number} before where it was; only items from there to here look different now */
   function showPlace(before) {
     for (let i = Math.max(0, Math.min(before, index)); i <= Math.max(before, index); i++) {
       list.children[i]?.classList.toggle("later", i > index);
       list.children[i]?.setAttribute("aria-selected", String(i === index));
     }
-    const row = /** @type {HTMLElement | undefined} */ (list.children[index]);
-    if (row === undefined) list.removeAttribute("aria-activedescendant");
+    const item = /** @type {HTMLElement | undefined} */ (list.children[index]);
+    if (item === undefined) list.removeAttribute("aria-activedescendant");
     else {
-      list.setAttribute("aria-activedescendant", row.id);
-      const [top, bottom] = [row.offsetTop, row.offsetTop + row.offsetHeight];
+      list.setAttribute("aria-activedescendant", item.id);
+      const [top, bottom] = [item.offsetTop, item.offsetTop + item.offsetHeight];
       if (top < list.scrollTop)
         list.scrollTop = top; // the page itself stays where it is
       else if (bottom > list.scrollTop + list.clientHeight) list.scrollTop = bottom - list.clientHeight;
@@ -87,18 +87,18 @@ export function createPane(root, { id, stepped }) {
   }
 
   /** @param {Pass} pass @param {number} at */
-  function rowOf(pass, at) {
-    const row = element("div", "");
-    row.id = `${id}-pass-${at}`;
-    row.setAttribute("role", "option");
-    row.setAttribute("aria-selected", "false");
-    row.setAttribute("aria-label", describe(pass, at));
-    row.append(
+  function itemOf(pass, at) {
+    const item = element("div", "");
+    item.id = `${id}-pass-${at}`;
+    item.setAttribute("role", "option");
+    item.setAttribute("aria-selected", "false");
+    item.setAttribute("aria-label", describe(pass, at));
+    item.append(
       element("span", "ordinal", at === 0 ? "prompt" : String(at)),
       element("span", colour(at), textOf(pass.accepted).replaceAll("\n", "")),
       element("span", "guesses", textOf(pass.guesses).replaceAll("\n", "")),
     );
-    return row;
+    return item;
   }
 
   /** @param {number} to */
@@ -124,8 +124,8 @@ export function createPane(root, { id, stepped }) {
     step(to());
   });
   list.addEventListener("click", (event) => {
-    const row = /** @type {Element} */ (event.target).closest('[role="option"]');
-    if (row !== null) step([...list.children].indexOf(row));
+    const item = /** @type {Element} */ (event.target).closest('[role="option"]');
+    if (item !== null) step([...list.children].indexOf(item));
   });
   part("first").addEventListener("click", () => step(0));
   part("previous").addEventListener("click", () => step(index - 1));
@@ -150,7 +150,7 @@ export function createPane(root, { id, stepped }) {
         text.replaceChildren();
         index = -1;
       }
-      list.append(...some.slice(kept).map((pass, i) => rowOf(pass, kept + i)));
+      list.append(...some.slice(kept).map((pass, i) => itemOf(pass, kept + i)));
       passes = [...some];
       show(passes.length - 1);
     },

@@ -152,7 +152,7 @@ async function compete(running, prompts, { maxNewTokens, seed }) {
 const decodeRate = ({ tokens, decodeMs }) => ((tokens.length - 1) / decodeMs) * 1000; // the first comes with the prefill
 const endToEndRate = ({ tokens, totalMs }) => (tokens.length / totalMs) * 1000;
 
-/** One row of the report for each contender. */
+/** One line of the report for each contender. */
 function summarize({ name, version, precision, results }) {
   const judged = results.map(({ asPyTorch }) => asPyTorch).filter((golden) => golden !== undefined);
   return {

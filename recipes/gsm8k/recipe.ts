@@ -1,10 +1,10 @@
 /** SmolLM2-135M as a CLLM for GSM8K: `npm run recipe -- gsm8k`. Sees the training split only. */
 import { gsm8k } from "../../src/tasks/gsm8k.ts";
 import { adapterRecipe } from "../adapter.ts";
-import type { Row } from "../rows.ts";
+import type { Example } from "../examples.ts";
 import type { Recipe } from "../steps.ts";
 
-async function readData(dataDir: string): Promise<Row[]> {
+async function readData(dataDir: string): Promise<Example[]> {
   await using task = await gsm8k({ dataDir, split: "train", shots: 0 });
   return task.examples.map(({ id, input, reference }) => ({
     id,

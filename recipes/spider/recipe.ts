@@ -6,7 +6,7 @@ import { readSchemas, type SpiderSchema } from "../../src/tasks/spider/schema.ts
 import { type SpiderExample, spider, spiderPrompt } from "../../src/tasks/spider/spider.ts";
 import { openSqlite, type Sqlite } from "../../src/tasks/sqlite.ts";
 import { adapterRecipe } from "../adapter.ts";
-import type { Row } from "../rows.ts";
+import type { Example } from "../examples.ts";
 import type { Recipe } from "../steps.ts";
 import { canonicalSql } from "./canonical-sql.ts";
 
@@ -17,10 +17,10 @@ const GROUP = 8;
 const SCHEMA_LETTERS = 600;
 
 /** Prompts with the group's own cut of the schema, and answers in canonical form. */
-async function readData(dataDir: string): Promise<Row[]> {
+async function readData(dataDir: string): Promise<Example[]> {
   await using task = await spider({ dataDir, split: "train" });
   const schemas = await readSchemas(join(dataDir, "spider/tables.json"));
-  const rows: Row[] = [];
+  const examples: Example[] = [];
   for (let from = 0, to: number; from < task.examples.length; from = to) {
     const name = task.examples[from]?.database as string;
     to = from + 1;
@@ -33,11 +33,11 @@ async function readData(dataDir: string): Promise<Row[]> {
       const shown = cut(schema, group, at);
       for (const { id, reference, question } of group) {
         const answer = await canonical(database, reference, schema);
-        rows.push({ id, prompt: spiderPrompt("default", shown, question), answer: ` ${answer}` });
+        examples.push({ id, prompt: spiderPrompt("default", shown, question), answer: ` ${answer}` });
       }
     }
   }
-  return rows;
+  return examples;
 }
 
 /** The tables that a group's queries name, and others, drawn by its place, while there is room. */

@@ -6,10 +6,10 @@ import { formatTable, formatToken } from "./format.ts";
 import type { Colors } from "./terminal.ts";
 
 const WHY: Readonly<Record<DropReason, string>> = {
-  "bad-row": "dropped: the row gives no prompt",
+  "bad-record": "dropped: the record gives no prompt",
   "long-prompt": "dropped: the prompt is too long",
   empty: "dropped: empty completion",
-  repetition: "dropped: one token 10 times in a row",
+  repetition: "dropped: one token 10 times over",
   "long-sequence": "dropped: prompt and completion are too long",
   "no-end": "dropped: no end of sequence",
 };

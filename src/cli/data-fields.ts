@@ -18,7 +18,7 @@ export interface DataSettings {
   readonly template: string | undefined;
   readonly raw: boolean;
   readonly limit: number | undefined;
-  readonly skipBadRows: boolean;
+  readonly skipBadRecords: boolean;
 }
 
 const field = (description: string) =>
@@ -44,18 +44,18 @@ export const dataFields: Fields<DataSettings> = {
   promptField: field("the field that is the prompt"),
   answerField: field("the field that is the data set's own answer"),
   messagesField: field("the field that is a conversation"),
-  idField: field("the field that tells rows apart; default: their number"),
+  idField: field("the field that tells records apart; default: their number"),
   template: z
     .string()
     .min(1)
     .optional()
     .meta({ description: 'the prompt out of fields, such as "Q: {question}\\nA:"', placeholder: "text" }),
   raw: z.boolean().default(false).meta({ description: "continue prompts as they are, without the chat template" }),
-  limit: z.int().min(1).optional().meta({ description: "only the first rows", placeholder: "rows" }),
-  skipBadRows: z
+  limit: z.int().min(1).optional().meta({ description: "only the first records", placeholder: "records" }),
+  skipBadRecords: z
     .boolean()
     .default(false)
-    .meta({ description: "leave out rows that cannot be used, instead of an error" }),
+    .meta({ description: "leave out records that cannot be used, instead of an error" }),
 };
 
 /** The folder of the known data sets, if there is one. In a checkout, data lies beside it as models do. */
@@ -67,7 +67,7 @@ export function dataFolder(given: string | undefined): string | undefined {
 }
 
 export function datasetOptions(settings: DataSettings): DatasetOptions {
-  const { promptField, answerField, messagesField, idField, template, limit, skipBadRows } = settings;
+  const { promptField, answerField, messagesField, idField, template, limit, skipBadRecords } = settings;
   const dataDir = dataFolder(settings.dataDir);
-  return { promptField, answerField, messagesField, idField, template, limit, skipBadRows, dataDir };
+  return { promptField, answerField, messagesField, idField, template, limit, skipBadRecords, dataDir };
 }

@@ -6,7 +6,7 @@ import type { Colors } from "./terminal.ts";
 /** One line for each decoder, the fastest one's speed in green and mismatches in red. */
 export function decoderTable(summaries: readonly DecoderSummary[], colors: Colors): string {
   const best = Math.max(...summaries.map(({ tokensPerSecond }) => tokensPerSecond));
-  const rows = summaries.map((summary) => {
+  const lines = summaries.map((summary) => {
     const [q1, q3] = summary.tokensPerSecondQuartiles;
     const speed = fixed(summary.tokensPerSecond, 1);
     return [
@@ -18,7 +18,7 @@ export function decoderTable(summaries: readonly DecoderSummary[], colors: Color
       summary.mismatches === 0 ? "0" : colors.red(String(summary.mismatches)),
     ];
   });
-  return formatTable(["decoder", "tokens/s", "quartiles", "speed-up", "tokens/pass", "mismatches"], rows, colors);
+  return formatTable(["decoder", "tokens/s", "quartiles", "speed-up", "tokens/pass", "mismatches"], lines, colors);
 }
 
 const fixed = (value: number, digits: number): string => (Number.isFinite(value) ? value.toFixed(digits) : "-");

@@ -19,7 +19,7 @@ export function evaluationText(summary: EvaluationSummary, colors: Colors): stri
 function contenderTable({ contenders }: EvaluationSummary, colors: Colors): string {
   const rated = contenders.some(({ rating }) => rating !== null);
   const fastest = Math.max(...contenders.map(({ tokensPerSecond }) => tokensPerSecond?.median ?? 0));
-  const rows = contenders.map((contender) => {
+  const lines = contenders.map((contender) => {
     const { tokensPerSecond: speed, differing, againstTarget } = contender;
     const median = fixed(speed?.median, 1);
     return [
@@ -35,20 +35,20 @@ function contenderTable({ contenders }: EvaluationSummary, colors: Colors): stri
     ];
   });
   const head = ["contender", rated ? "rating" : "score, %", "over the target", "p", "tokens/s", "quartiles"];
-  return formatTable([...head, "speed-up", "tokens/pass", "unlike ar"], rows, colors);
+  return formatTable([...head, "speed-up", "tokens/pass", "unlike ar"], lines, colors);
 }
 
 /** Where the budget ended answers: how many, and what the figures are without them. */
 function endedTable({ contenders, endedQuestions }: EvaluationSummary, colors: Colors): string {
   if (contenders.every(({ cutOff }) => cutOff === 0)) return "";
-  const rows = contenders.map(({ name, cutOff, ended }) => [
+  const lines = contenders.map(({ name, cutOff, ended }) => [
     name,
     String(cutOff),
     withInterval(ended.speedup, 2),
     fixed(ended.tokensPerForward, 2),
   ]);
   const which = `on the ${endedQuestions} that all end`;
-  return formatTable([which, "cut off", "speed-up", "tokens/pass"], rows, colors);
+  return formatTable([which, "cut off", "speed-up", "tokens/pass"], lines, colors);
 }
 
 function verdictTable({ contenders }: EvaluationSummary, colors: Colors): string {
@@ -58,13 +58,13 @@ function verdictTable({ contenders }: EvaluationSummary, colors: Colors): string
     ...seen.map((verdict) => String(contender.verdicts[verdict] ?? 0)),
     ...measures.map((name) => fixed(contender.measures[name], 3)),
   ];
-  const rows = contenders.map((contender) => [contender.name, ...cells(contender)]);
-  return formatTable(["verdicts", ...seen, ...measures], rows, colors);
+  const lines = contenders.map((contender) => [contender.name, ...cells(contender)]);
+  return formatTable(["verdicts", ...seen, ...measures], lines, colors);
 }
 
 function traceTable({ traces }: EvaluationSummary, colors: Colors): string {
   if (traces.length === 0) return "";
-  const rows = traces.map((trace) => [
+  const lines = traces.map((trace) => [
     `${trace.model}, blocks of ${trace.blockSize}`,
     String(trace.blocks),
     fixed(trace.iterationsPerBlock, 2),
@@ -81,5 +81,5 @@ function traceTable({ traces }: EvaluationSummary, colors: Colors): string {
         .map(({ texts, count }) => [texts.map((text) => formatToken(text, LONGEST_TOKEN)).join("│"), String(count)]);
       return formatTable([`${model}: settled together`, "times"], lines, colors);
     });
-  return [formatTable(head, rows, colors), ...lists].join("\n");
+  return [formatTable(head, lines, colors), ...lists].join("\n");
 }

@@ -27,7 +27,7 @@ export function formatBytes(bytes: number): string {
 }
 
 /** Columns of text without lines around them, the first to the left and the others to the right. */
-export function formatTable(head: readonly string[], rows: readonly (readonly string[])[], colors: HeadStyle): string {
+export function formatTable(head: readonly string[], cells: readonly (readonly string[])[], colors: HeadStyle): string {
   const none = Object.fromEntries(
     ["top", "bottom", "left", "right", "mid"].flatMap((side) =>
       ["", "-mid", "-left", "-right", "-middle"].map((part) => [`${side}${part}`, ""]),
@@ -39,7 +39,7 @@ export function formatTable(head: readonly string[], rows: readonly (readonly st
     style: { head: [], border: [], "padding-left": 0, "padding-right": 0 },
     colAligns: head.map((_, column) => (column === 0 ? "left" : "right")),
   });
-  table.push(...rows.map((row) => [...row]));
+  table.push(...cells.map((line) => [...line]));
   const lines = table.toString().split("\n");
   return `${lines.map((line) => line.trimEnd()).join("\n")}\n`;
 }

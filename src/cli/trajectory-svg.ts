@@ -1,5 +1,5 @@
 /**
- * A trajectory as a picture: a grid of tokens, one row per point, in three colours. One file without outside parts, in
+ * A trajectory as a picture: a grid of tokens, one line per point, in three colours. One file without outside parts, in
  * the reader's light or dark scheme.
  */
 import { formatToken } from "./format.ts";
@@ -16,7 +16,7 @@ export interface TracedBlock {
 
 const CELL = { width: 76, height: 22, gap: 2 };
 const MARGIN = 20;
-const LABEL = 34; // room for the row numbers
+const LABEL = 34; // room for the numbers of the points
 const HEAD = 84; // title and legend
 const BLOCK_HEAD = 34;
 const LONGEST = 9; // characters that fit a cell
@@ -68,13 +68,13 @@ function drawBlock({ points, texts, settled, forwards }: TracedBlock, index: num
   const perPass = (fixedPoint.length / Math.max(1, forwards)).toFixed(2);
   const note = `block ${index + 1}: ${fixedPoint.length} tokens in ${forwards} passes, ${perPass} per pass`;
   const lines = [`<text class="faint" x="${MARGIN}" y="${top + 18}">${note}</text>`];
-  for (const [row, point] of points.entries()) {
-    const y = top + BLOCK_HEAD + row * (CELL.height + CELL.gap);
-    lines.push(`<text class="faint" x="${MARGIN}" y="${y + 15}">${row}</text>`);
+  for (const [index, point] of points.entries()) {
+    const y = top + BLOCK_HEAD + index * (CELL.height + CELL.gap);
+    lines.push(`<text class="faint" x="${MARGIN}" y="${y + 15}">${index}</text>`);
     for (const [column, id] of point.entries()) {
       const x = MARGIN + LABEL + column * (CELL.width + CELL.gap);
-      const kind = column < settled[row]! ? "settled" : id === fixedPoint[column] ? "early" : "open";
-      const text = escapeXml(formatToken(texts[row]![column]!, LONGEST));
+      const kind = column < settled[index]! ? "settled" : id === fixedPoint[column] ? "early" : "open";
+      const text = escapeXml(formatToken(texts[index]![column]!, LONGEST));
       lines.push(
         `<rect class="${kind}" x="${x}" y="${y}" width="${CELL.width}" height="${CELL.height}" rx="3"/>` +
           `<text x="${x + 5}" y="${y + 15}">${text}</text>`,

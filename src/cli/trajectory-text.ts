@@ -1,5 +1,5 @@
 /**
- * A trajectory as text: one row per point, one column per token, so that one sees each place settle. Settled tokens are
+ * A trajectory as text: one line per point, one column per token, so that one sees each place settle. Settled tokens are
  * green, or end at a bar where there is no colour.
  */
 import { formatToken } from "./format.ts";
@@ -11,20 +11,22 @@ const LONGEST = 12;
 
 export function trajectoryText({ texts, settled, forwards }: TracedBlock, terminal: Pick<Terminal, "colors">): string {
   const { colors } = terminal;
-  const rows = texts.map((row) => row.map((text) => formatToken(text, LONGEST)));
-  const size = rows[0]!.length;
-  const widths = Array.from({ length: size }, (_, column) => Math.max(...rows.map((row) => widthOf(row[column]!))));
+  const points = texts.map((point) => point.map((text) => formatToken(text, LONGEST)));
+  const size = points[0]!.length;
+  const widths = Array.from({ length: size }, (_, column) =>
+    Math.max(...points.map((point) => widthOf(point[column]!))),
+  );
   const digits = String(size).length;
-  const lines = rows.map((row, index) => {
+  const lines = points.map((point, index) => {
     const right = settled[index]!;
-    const cells = row.map((text, column) => text + " ".repeat(widths[column]! - widthOf(text)));
+    const cells = point.map((text, column) => text + " ".repeat(widths[column]! - widthOf(text)));
     const done = cells.slice(0, right).join(" ");
     const open = cells.slice(right).join(" ");
     const label = `${String(index).padStart(2)}  ${String(right).padStart(digits)}/${size}  `;
     return `${colors.dim(label)}${colors.green(done)}${open === "" ? "" : `${colors.dim("│")}${open}`}`.trimEnd();
   });
   const perPass = (size / Math.max(1, forwards)).toFixed(2);
-  const head = `${size} tokens in ${forwards} passes, ${perPass} per pass; row, settled, tokens: settled ones stand before the bar`;
+  const head = `${size} tokens in ${forwards} passes, ${perPass} per pass; point, settled, tokens: settled ones stand before the bar`;
   return `${colors.bold(head)}\n${lines.join("\n")}\n`;
 }
 

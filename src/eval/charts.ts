@@ -4,7 +4,7 @@
  */
 import { axes, type Frame, linearScale, placeLabels, px, svg } from "./axes.ts";
 import { escaped, fixed } from "./markup.ts";
-import type { PublishedRow } from "./published.ts";
+import type { PublishedResult } from "./published.ts";
 import type { ContenderSummary, EvaluationSummary } from "./summary.ts";
 
 const WIDE: Frame = { width: 760, height: 400, left: 52, right: 24, top: 34, bottom: 44 };
@@ -31,7 +31,7 @@ interface Dot {
 }
 
 /** Speed-ups, because tokens per second of different machines do not compare. */
-export function scatterChart(summary: EvaluationSummary, published: readonly PublishedRow[]): string {
+export function scatterChart(summary: EvaluationSummary, published: readonly PublishedResult[]): string {
   const rated = summary.contenders.some(({ rating }) => rating !== null);
   const own = summary.contenders.flatMap((contender) => ownDot(contender, rated, modelsOf(summary)));
   if (own.length === 0) return "";
@@ -76,7 +76,7 @@ export function scatterChart(summary: EvaluationSummary, published: readonly Pub
   });
   const yName = rated ? "rating, of 10" : "score, %";
   const content = [axes(frame, x, y, "speed-up over the target, one token at a time", yName), ...drawn].join("\n");
-  return svg(frame, "Speed against score: each contender and published rows", content);
+  return svg(frame, "Speed against score: each contender and published results", content);
 }
 
 function ownDot(contender: ContenderSummary, rated: boolean, models: readonly string[]): Dot[] {

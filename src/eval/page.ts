@@ -42,15 +42,15 @@ table.trace { border-spacing: 2px; border-collapse: separate; font: 12px ui-mono
 code, pre { font: 12.5px ui-monospace, Menlo, Consolas, monospace; } pre { background: var(--panel); padding: 12px; overflow-x: auto; }
 `;
 
-/** Steps through trajectories: the slider of a block shows its rows up to one. */
+/** Steps through trajectories: the slider of a block shows its lines up to one. */
 const SCRIPT = `
 for (const block of document.querySelectorAll(".block")) {
-  const rows = [...block.querySelectorAll("tbody tr")];
+  const lines = [...block.querySelectorAll("tbody tr")];
   const bar = block.querySelector("input");
   const said = block.querySelector("output");
   const show = () => {
-    rows.forEach((row, index) => row.classList.toggle("later", index > Number(bar.value)));
-    said.textContent = rows[Number(bar.value)].dataset.says;
+    lines.forEach((line, index) => line.classList.toggle("later", index > Number(bar.value)));
+    said.textContent = lines[Number(bar.value)].dataset.says;
   };
   bar.addEventListener("input", show);
   block.querySelector(".step").hidden = false;

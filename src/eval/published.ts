@@ -1,11 +1,11 @@
 /**
- * Rows that others published, to stand beside one's own: other models, other hardware, so only ratios within one source
+ * Results that others published, to stand beside one's own: other models, other hardware, so only ratios within one source
  * compare. Each says how the figure was read: quoted by someone from the paper's table, read off the authors' plot (give
  * or take 0.2 tokens/s), or in the authors' own text. Facts only.
  */
 import type { TaskName } from "../tasks/open-task.ts";
 
-export interface PublishedRow {
+export interface PublishedResult {
   readonly task: TaskName;
   /** What it was measured on, where that is not the task itself. */
   readonly variant: string | null;
@@ -29,13 +29,13 @@ type Figures = readonly [
   speedup: number,
   score: number | null,
   tokensPerForward: number | null,
-  read: PublishedRow["read"],
+  read: PublishedResult["read"],
 ];
 
-function rows(
-  shared: Pick<PublishedRow, "task" | "variant" | "model" | "hardware" | "source">,
+function results(
+  shared: Pick<PublishedResult, "task" | "variant" | "model" | "hardware" | "source">,
   figures: readonly Figures[],
-): PublishedRow[] {
+): PublishedResult[] {
   return figures.map(([system, tokensPerSecond, speedup, score, tokensPerForward, read]) => ({
     ...shared,
     ...{ system, tokensPerSecond, speedup, score, tokensPerForward, read },
@@ -45,9 +45,9 @@ function rows(
 const CLLM = { hardware: "A100 40 GB", source: "CLLMs, arXiv:2403.00835" } as const;
 const FORCING = { hardware: "A100", source: "Jacobi Forcing, arXiv:2512.14681", model: "Qwen2.5 7B class" } as const;
 
-/** Speeds and scores of one row may have been read in different places; `read` is the speed's. */
-export const PUBLISHED: readonly PublishedRow[] = [
-  ...rows({ ...CLLM, task: "gsm8k", variant: null, model: "7B, fine-tuned" }, [
+/** Speeds and scores of one result may have been read in different places; `read` is the speed's. */
+export const PUBLISHED: readonly PublishedResult[] = [
+  ...results({ ...CLLM, task: "gsm8k", variant: null, model: "7B, fine-tuned" }, [
     ["target, AR", 43.5, 1, 59.1, null, "quoted"],
     ["target, Jacobi", 45.7, 1.1, 59.1, 1.1, "quoted"],
     ["target, lookahead", 74.8, 1.7, 59.1, null, "quoted"],
@@ -55,30 +55,30 @@ export const PUBLISHED: readonly PublishedRow[] = [
     ["CLLM, lookahead", 125.2, 2.9, 56.4, null, "quoted"],
     ["Medusa-2", 70.3, 1.6, null, null, "plot"],
   ]),
-  ...rows({ ...FORCING, task: "gsm8k", variant: null }, [
+  ...results({ ...FORCING, task: "gsm8k", variant: null }, [
     ["AR", 41.8, 1, 92.4, null, "authors"],
     ["CLLM", 86.8, 2.1, 92.2, 2.3, "authors"],
     ["Jacobi Forcing", 146.1, 3.5, 91.4, 3.7, "authors"],
     ["Jacobi Forcing, multiblock and recycling", 154.9, 3.7, 91.4, 4, "authors"],
   ]),
-  ...rows({ ...CLLM, task: "spider", variant: null, model: "7B, fine-tuned" }, [
+  ...results({ ...CLLM, task: "spider", variant: null, model: "7B, fine-tuned" }, [
     ["target, AR", 38, 1, 70, null, "plot"],
     ["target, Jacobi", 39.5, 1, null, 1.1, "plot"],
     ["CLLM, Jacobi", 127.7, 3.4, 69.3, 5.7, "plot"],
     ["Medusa-2", 104.1, 2.7, null, null, "plot"],
   ]),
-  ...rows({ ...CLLM, task: "humaneval", variant: "trained on CSN-Python", model: "7B, fine-tuned" }, [
+  ...results({ ...CLLM, task: "humaneval", variant: "trained on CSN-Python", model: "7B, fine-tuned" }, [
     ["target, Jacobi", 43.3, 1.1, null, 1.1, "plot"],
     ["CLLM, Jacobi", 102.2, 2.5, null, 4, "plot"],
     ["Medusa-2", 128.1, 3.2, null, null, "plot"],
   ]),
-  ...rows({ ...FORCING, task: "humaneval", variant: null }, [
+  ...results({ ...FORCING, task: "humaneval", variant: null }, [
     ["AR", 41.3, 1, 87.8, null, "authors"],
     ["CLLM", 103.3, 2.5, 88, 2.7, "authors"],
     ["Jacobi Forcing", 159.5, 3.9, 83.5, 4, "authors"],
     ["Jacobi Forcing, multiblock and recycling", 163.9, 4, 83.5, 4.1, "authors"],
   ]),
-  ...rows({ ...CLLM, task: "mt-bench", variant: "trained on ShareGPT", model: "7B, fine-tuned" }, [
+  ...results({ ...CLLM, task: "mt-bench", variant: "trained on ShareGPT", model: "7B, fine-tuned" }, [
     ["target, AR", 37.6, 1, 6.5, null, "plot"],
     ["target, Jacobi", 39.9, 1.1, null, 1.1, "plot"],
     ["target, lookahead", 60.8, 1.6, null, null, "plot"],
@@ -88,7 +88,7 @@ export const PUBLISHED: readonly PublishedRow[] = [
   ]),
 ];
 
-/** The rows of a task; none for one's own. */
-export function publishedRows(task: string): readonly PublishedRow[] {
-  return PUBLISHED.filter((row) => row.task === task);
+/** The results of a task; none for one's own. */
+export function publishedResults(task: string): readonly PublishedResult[] {
+  return PUBLISHED.filter((result) => result.task === task);
 }

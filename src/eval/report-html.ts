@@ -1,5 +1,5 @@
 /**
- * An evaluation as a page to read and to send around: its table beside the published rows, charts, trajectories, and the
+ * An evaluation as a page to read and to send around: its table beside the published results, charts, trajectories, and the
  * settings that it takes to get it again. Every text from models, data and settings is escaped. Measures nothing.
  */
 import { VERDICTS } from "../tasks/task.ts";
@@ -7,7 +7,7 @@ import type { StoredSettings } from "./answers-file.ts";
 import { acceptedCharts, blockSizeChart, colorsOf, scatterChart } from "./charts.ts";
 import { DASH, escaped, escapedToken, fixed, stacked, stackedInterval } from "./markup.ts";
 import { page } from "./page.ts";
-import type { PublishedRow } from "./published.ts";
+import type { PublishedResult } from "./published.ts";
 import type { Trace } from "./records.ts";
 import type { ContenderSummary, EvaluationSummary, TokenText } from "./summary.ts";
 import { traceTables } from "./trace-tables.ts";
@@ -18,7 +18,7 @@ export interface ReportInput {
   readonly settings: StoredSettings;
   readonly traces: readonly Trace[];
   readonly tokenText: TokenText;
-  readonly published: readonly PublishedRow[];
+  readonly published: readonly PublishedResult[];
   /** For people: when, and by which commit. */
   readonly made: string;
 }
@@ -43,19 +43,19 @@ export function reportHtml(input: ReportInput): string {
   return page(`${task}: ${asked}`, body.join("\n"));
 }
 
-function table(head: readonly string[], rows: readonly string[]): string {
+function table(head: readonly string[], lines: readonly string[]): string {
   const cells = head.map((name) => `<th scope="col">${name}</th>`).join("");
-  return `<div class="wide"><table><thead><tr>${cells}</tr></thead><tbody>\n${rows.join("\n")}\n</tbody></table></div>`;
+  return `<div class="wide"><table><thead><tr>${cells}</tr></thead><tbody>\n${lines.join("\n")}\n</tbody></table></div>`;
 }
 
-const row = (name: string, cells: readonly string[], kind = ""): string =>
+const line = (name: string, cells: readonly string[], kind = ""): string =>
   `<tr${kind === "" ? "" : ` class="${kind}"`}><th scope="row">${escaped(name)}</th>${cells.map((cell) => `<td>${cell}</td>`).join("")}</tr>`;
 
 function contenderTable(summary: EvaluationSummary): readonly string[] {
   const { contenders, target } = summary;
   const rated = contenders.some(({ rating }) => rating !== null);
-  const rows = contenders.map((contender) =>
-    row(
+  const lines = contenders.map((contender) =>
+    line(
       contender.name,
       [
         rated ? stackedInterval(contender.rating, 2) : stackedInterval(contender.score, 1, 100),
@@ -82,7 +82,7 @@ function contenderTable(summary: EvaluationSummary): readonly string[] {
     "answers unlike AR",
   ];
   return [
-    table(head, rows),
+    table(head, lines),
     `<p class="note">The target is ${escaped(target)}. In small print 95 % intervals: Wilson's of a score, else by drawing
 questions anew, in pairs. p is McNemar's exact test. Tokens per second: decoding only, median over the questions and quartiles.</p>`,
   ];
@@ -95,12 +95,12 @@ function speedCell({ tokensPerSecond: speed }: ContenderSummary): string {
 /** Where the budget ended answers: how many, and what the figures are without them. */
 function endedTable({ contenders, endedQuestions }: EvaluationSummary): readonly string[] {
   if (contenders.every(({ cutOff }) => cutOff === 0)) return [];
-  const rows = contenders.map(({ name, cutOff, ended }) =>
-    row(name, [String(cutOff), stackedInterval(ended.speedup, 2), fixed(ended.tokensPerForward, 2)]),
+  const lines = contenders.map(({ name, cutOff, ended }) =>
+    line(name, [String(cutOff), stackedInterval(ended.speedup, 2), fixed(ended.tokensPerForward, 2)]),
   );
   return [
     "<h2>Answers that end by themselves</h2>",
-    table(["contender", "answers that the budget ended", "speed-up over the target", "tokens per forward"], rows),
+    table(["contender", "answers that the budget ended", "speed-up over the target", "tokens per forward"], lines),
     `<p class="note">Many answers that never end go round in circles, which is quickly written. The last two columns are over the
 ${endedQuestions} questions that all contenders' answers end on by themselves.</p>`,
   ];
@@ -110,49 +110,49 @@ function verdictTable({ contenders }: EvaluationSummary): readonly string[] {
   const seen = VERDICTS.filter((verdict) => contenders.some(({ verdicts }) => verdicts[verdict] !== undefined));
   const measures = [...new Set(contenders.flatMap((contender) => Object.keys(contender.measures)))];
   if (seen.length === 0) return [];
-  const rows = contenders.map((contender) =>
-    row(contender.name, [
+  const lines = contenders.map((contender) =>
+    line(contender.name, [
       ...seen.map((verdict) => String(contender.verdicts[verdict] ?? 0)),
       ...measures.map((name) => fixed(contender.measures[name], 3)),
       String(contender.newTokens),
     ]),
   );
   const head = ["contender", ...seen, ...measures.map((name) => `mean of ${escaped(name)}`), "new tokens"];
-  return ["<h2>Verdicts</h2>", table(head, rows)];
+  return ["<h2>Verdicts</h2>", table(head, lines)];
 }
 
 const stackedText = (text: string, below: string): string => `${escaped(text)}<small>${escaped(below)}</small>`;
 
-const READ: Readonly<Record<PublishedRow["read"], string>> = {
+const READ: Readonly<Record<PublishedResult["read"], string>> = {
   quoted: "quoted from the paper",
   plot: "read off the authors' plot",
   authors: "the authors' text",
 };
 
-function publishedTable(published: readonly PublishedRow[]): readonly string[] {
+function publishedTable(published: readonly PublishedResult[]): readonly string[] {
   if (published.length === 0) return [];
-  const rows = published.map((one) => {
+  const lines = published.map((one) => {
     const { system, variant, model, hardware, tokensPerSecond, speedup, score, tokensPerForward, source, read } = one;
     const what = variant === null ? system : `${system} (${variant})`;
     const figures = [fixed(score, 1), fixed(tokensPerSecond, 1), fixed(speedup, 1), fixed(tokensPerForward, 1)];
-    return row(what, [...figures, stackedText(model, hardware), stackedText(source, READ[read])]);
+    return line(what, [...figures, stackedText(model, hardware), stackedText(source, READ[read])]);
   });
   const head = ["published", "score", "tokens/s", "speed-up", "tokens per forward", "model and hardware", "source"];
   return [
     "<h2>Published</h2>",
-    table(head, rows),
+    table(head, lines),
     `<p class="note">Other models on other hardware, not measured here: compare ratios, and those with care. The source is that of
 the speed.</p>`,
   ];
 }
 
-function scatterSection(summary: EvaluationSummary, published: readonly PublishedRow[]): readonly string[] {
+function scatterSection(summary: EvaluationSummary, published: readonly PublishedResult[]): readonly string[] {
   const scatter = scatterChart(summary, published);
   if (scatter === "") return [];
   const chips = colorsOf(summary).map(({ model, color }) => `<span class="chip ${color}"></span>${escaped(model)} `);
   return [
     "<h2>Speed against score</h2>",
-    `<p class="note">${chips.join("")} with 95 % intervals. Hollow: published rows, whose speed-up is over their own baseline.</p>`,
+    `<p class="note">${chips.join("")} with 95 % intervals. Hollow: published results, whose speed-up is over their own baseline.</p>`,
     scatter,
   ];
 }
@@ -169,8 +169,8 @@ function chartSections(summary: EvaluationSummary): readonly string[] {
 
 function traceSections({ summary, traces, tokenText }: ReportInput): readonly string[] {
   if (summary.traces.length === 0) return [];
-  const rows = summary.traces.map((one) =>
-    row(`${one.model}, blocks of ${one.blockSize}`, [
+  const lines = summary.traces.map((one) =>
+    line(`${one.model}, blocks of ${one.blockSize}`, [
       String(one.questions),
       String(one.blocks),
       fixed(one.iterationsPerBlock, 2),
@@ -199,9 +199,9 @@ function traceSections({ summary, traces, tokenText }: ReportInput): readonly st
   });
   return [
     "<h2>Trajectories</h2>",
-    table(head, rows),
+    table(head, lines),
     `<p class="note"><span class="key settled">settled</span><span class="key early">right before its turn</span><span class="key open">not right yet</span>
-Row 0 is the draft; a pass makes each next row. Arrow keys move a slider.</p>`,
+Line 0 is the draft; a pass makes each next line. Arrow keys move a slider.</p>`,
     traceTables(traces, tokenText),
     ...(lists.length === 0 ? [] : ["<h2>Commonest collocations</h2>", `<div class="many">${lists.join("\n")}</div>`]),
   ];

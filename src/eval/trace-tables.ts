@@ -1,6 +1,6 @@
 /**
- * Trajectories as tables to step through: a row for each point, a column for each token, settled ones first. Without
- * scripts all rows show. Knows token texts only through a function.
+ * Trajectories as tables to step through: a line for each point, a column for each token, settled ones first. Without
+ * scripts all lines show. Knows token texts only through a function.
  */
 import { sharedLength } from "../trajectory/collect.ts";
 import { acceptedPerIteration, stationaryPositions } from "../trajectory/measure.ts";
@@ -37,19 +37,19 @@ function blockTable(raw: readonly (readonly number[])[], index: number, textOf: 
   const fixedPoint = points.at(-1)!;
   const stationary = new Set(stationaryPositions(points));
   const passes = acceptedPerIteration(points).length;
-  const rows = points.map((point, row) => {
+  const lines = points.map((point, index) => {
     const settled = sharedLength(point, fixedPoint);
     const cells = [...point].map((id, column) => {
       const kind = column < settled ? "settled" : id === fixedPoint[column] ? "early" : "open";
       return `<td class="${kind}">${escapedToken(textOf(id), LONGEST_TOKEN)}</td>`;
     });
-    return `<tr data-says="${row === 0 ? "draft" : `after pass ${row}`}: ${settled} of ${point.length} settled"><th scope="row">${row}</th>${cells.join("")}</tr>`;
+    return `<tr data-says="${index === 0 ? "draft" : `after pass ${index}`}: ${settled} of ${point.length} settled"><th scope="row">${index}</th>${cells.join("")}</tr>`;
   });
   const last = points.length - 1;
   const name = `block ${index + 1}: ${fixedPoint.length} tokens in ${passes} ${passes === 1 ? "pass" : "passes"}, ${stationary.size} right before their turn`;
   return [
     `<div class="block"><p>${name}</p>`,
     `<label class="step" hidden>pass <input type="range" min="0" max="${last}" value="${last}" aria-label="pass of block ${index + 1}"> <output></output></label>`,
-    `<div class="wide"><table class="trace"><tbody>${rows.join("\n")}</tbody></table></div></div>`,
+    `<div class="wide"><table class="trace"><tbody>${lines.join("\n")}</tbody></table></div></div>`,
   ].join("\n");
 }

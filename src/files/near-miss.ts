@@ -17,16 +17,16 @@ export function nearMisses(name: string, candidates: Iterable<string>, count = 3
 
 /** Insertions, deletions and replacements between two strings (Levenshtein). */
 function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  let distances = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
-      const replaced = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1));
+      const replaced = distances[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, distances[j]! + 1, next[j - 1]! + 1));
     }
-    row = next;
+    distances = next;
   }
-  return row[b.length]!;
+  return distances[b.length]!;
 }
 
 /** A hostile name can be megabytes long; errors show its start. */

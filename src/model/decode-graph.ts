@@ -2,9 +2,9 @@
  * The model as a graph for decoding: token ids and cached keys and values in, next tokens, logits and new keys and values
  * out. The layers are those of `transformer.ts`. Knows precisions only through `Products`, and no runtime.
  *
- * Inputs, for S tokens after P cached ones, total = P + S, and a cache of C slots:
+ * Inputs, for S tokens after P cached ones, total = P + S, and a cache with C places:
  *   ids (1, S), positions (1, S)  int64 · bias (1, 1, S, total) float32, added to the attention scores
- *   last_slot (1) = total - 1, total (1)  int32 · new_from (1) = P, new_to (1) = total  int64
+ *   last_place (1) = total - 1, total (1)  int32 · new_from (1) = P, new_to (1) = total  int64
  *   head_from (1) int64: the first of the H rows that go on to the vocabulary
  *   past_{2l}, past_{2l+1} (1, kvHeads, C, headSize)  float32: keys and values of layer l
  * Outputs:
@@ -36,7 +36,7 @@ interface Slot {
   /** Of a name that the slots have in common, this one's. */
   readonly nameOf: (name: string) => string;
   readonly bias: Value;
-  readonly lastSlot: Value;
+  readonly lastPlace: Value;
   readonly total: Value;
   readonly newFrom: Value;
   readonly newTo: Value;
@@ -74,7 +74,7 @@ export async function decodeGraph(
     return {
       nameOf,
       bias: graph.input(nameOf("bias"), "float32", [1, 1, rows, places]),
-      ...{ lastSlot: one("last_slot", "int32"), total: one("total", "int32") },
+      ...{ lastPlace: one("last_place", "int32"), total: one("total", "int32") },
       ...{ newFrom: one("new_from", "int64"), newTo: one("new_to", "int64") },
       own:
         count === 1
@@ -109,14 +109,14 @@ export async function decodeGraph(
 
   /** Attention of one sequence to its cache and its own rows: what it gives, and the keys and values of these rows. */
   const attend = (inputs: readonly (Value | null)[], slot: Slot, index: number): readonly Value[] => {
-    const { bias, lastSlot, total, newFrom, newTo, own, nameOf } = slot;
+    const { bias, lastPlace, total, newFrom, newTo, own, nameOf } = slot;
     const past = [0, 1].map((i) =>
       graph.input(nameOf(`past_${2 * index + i}`), "float32", [1, kvHeads, nameOf("C"), headSize]),
     );
     const ofOwn = (value: Value | null): Value | null =>
       value === null || own === null ? value : graph.op("Slice", [value, own.from, own.to, graph.integers(1)]);
     const run = (): readonly Value[] => {
-      const rest = [lastSlot, total, cos, sin, ofOwn(positions), bias];
+      const rest = [lastPlace, total, cos, sin, ofOwn(positions), bias];
       const [out, ...caches] = graph.ops("GroupQueryAttention", [...inputs.map(ofOwn), ...past, ...rest], 3, {
         ...{ num_heads: heads, kv_num_heads: kvHeads, do_rotary: 1, local_window_size: window },
       }) as [Value, Value, Value];

@@ -3,14 +3,14 @@
  * copies each fetched output in full, so the graph returns only the new rows and they are written here. Knows nothing about
  * graphs or passes.
  *
- * In each pass the engine's attention clears and copies every slot that it is given, used or not. So it is given few more than
+ * In each pass the engine's attention clears and copies every place that it is given, used or not. So it is given few more than
  * are used: `capacity` follows the sequence in steps of `STEP`, within memory that grows by doubling and is kept.
  */
 
 const FIRST_MEMORY = 256;
-/** Slots: a respacing costs what its tokens take to copy, a slot too many what it takes to clear, in every pass. */
+/** Places: a respacing costs what its tokens take to copy, a place too many what it takes to clear, in every pass. */
 const STEP = 64;
-/** Slots too many that are worth a respacing: more than a wide pass leaves behind when its guesses are dropped. */
+/** Places too many that are worth a respacing: more than a wide pass leaves behind when its guesses are dropped. */
 const SLACK = 4 * STEP;
 
 export interface KvShape {
@@ -72,7 +72,7 @@ export class KvCache {
   }
 
   /**
-   * Write `keep` of the `count` new rows of a pass, `(2 * layers, kvHeads, count, headSize)`, from row `first` on, at slot `at`.
+   * Write `keep` of the `count` new rows of a pass, `(2 * layers, kvHeads, count, headSize)`, from row `first` on, at place `at`.
    */
   append(rows: Float32Array, count: number, first: number, keep: number, at: number): void {
     const { kvHeads, headSize } = this.#shape;
@@ -85,14 +85,14 @@ export class KvCache {
     }
   }
 
-  /** Overwrite the first `length` slots, for which there must be room, with another cache's of the same shape. */
+  /** Overwrite the first `length` places, for which there must be room, with another cache's of the same shape. */
   copy(donor: KvCache, length: number): void {
     const { kvHeads, headSize } = this.#shape;
     for (const [i, buffer] of this.buffers.entries()) {
       for (let head = 0; head < kvHeads; head++) {
         const start = head * donor.capacity * headSize;
-        const slots = donor.buffers[i]!.subarray(start, start + length * headSize);
-        buffer.set(slots, head * this.capacity * headSize);
+        const places = donor.buffers[i]!.subarray(start, start + length * headSize);
+        buffer.set(places, head * this.capacity * headSize);
       }
     }
   }

@@ -20,7 +20,7 @@ const CHUNK = 256;
 const TILE = 32;
 /** Rows of a chunk that go on to the vocabulary, at least: as few as keep their bits. */
 const HEAD_ROWS = 2;
-/** Added to the attention scores of slots that a row must not see. */
+/** Added to the attention scores of places that a row must not see. */
 const HIDDEN = -1e9;
 
 export function openSession(runner: PassRunner, config: ModelConfig): Session {
@@ -194,8 +194,8 @@ class OnnxSession implements Session {
     const past = this.#length;
     const rows = tokens.length;
     const total = past + rows;
-    const slots = Math.min(total, this.contextLength); // a padding row may stand behind the context's end
-    if (this.#cache.reserve(slots, past)) this.#feedCache();
+    const places = Math.min(total, this.contextLength); // a padding row may stand behind the context's end
+    if (this.#cache.reserve(places, past)) this.#feedCache();
     const positions = new Int32Array(rows);
     for (let i = 0; i < rows; i++) {
       const parent = forest === undefined ? i - 1 : parentOf(forest, i);
@@ -204,7 +204,7 @@ class OnnxSession implements Session {
     return { ids: tokens, positions, bias: this.#bias(rows, total, forest), past, cache: this.#cacheTensors, headFrom };
   }
 
-  /** What is added to the scores of each row over all slots, `(rows, total)`: a forest's rows see their ancestors only. */
+  /** What is added to the scores of each row over all places, `(rows, total)`: a forest's rows see their ancestors only. */
   #bias(rows: number, total: number, forest: Forest | undefined): Float32Array {
     if (forest === undefined) {
       if (this.#zeros.length < rows * total) this.#zeros = new Float32Array(2 * rows * total);
@@ -213,7 +213,7 @@ class OnnxSession implements Session {
     const past = total - rows;
     const bias = new Float32Array(rows * total);
     for (let i = 0; i < rows; i++) {
-      const own = bias.subarray(i * total + past, i * total + past + i + 1); // later slots are hidden by causality
+      const own = bias.subarray(i * total + past, i * total + past + i + 1); // later places are hidden by causality
       own.fill(HIDDEN);
       for (let at = i; at >= 0; at = parentOf(forest, at)) own[at] = 0;
     }

@@ -58,7 +58,7 @@ function sequenceFeeds({ ids, bias, past, cache }: Pass, nameOf: (name: string) 
   const total = past + rows;
   const feeds: Feeds = {
     [nameOf("bias")]: float32Tensor(bias, [1, 1, rows, total]),
-    [nameOf("last_slot")]: int32Tensor(Int32Array.of(total - 1), [1]),
+    [nameOf("last_place")]: int32Tensor(Int32Array.of(total - 1), [1]),
     [nameOf("total")]: int32Tensor(Int32Array.of(total), [1]),
     [nameOf("new_from")]: int64Tensor([past], [1]),
     [nameOf("new_to")]: int64Tensor([total], [1]),

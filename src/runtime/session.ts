@@ -14,7 +14,7 @@ export type TokenIds = Int32Array;
  *
  * The *trunk* is the longest leading run with `parents[i] === i - 1`. Its outputs are bit for bit those of a pass over the
  * trunk alone, and only the trunk stays in the cache: every other token can suggest drafts, but never settle anything,
- * because sums over scattered cache slots round differently in the last bit.
+ * because sums over scattered cache places round differently in the last bit.
  */
 export interface Forest {
   readonly parents: Int32Array; // (T,)

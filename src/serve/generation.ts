@@ -69,7 +69,7 @@ export async function* generate(asked: Asked, context: RunContext): AsyncGenerat
   }
 }
 
-/** All choices, one after the other; the slot is free once the last one is written, whoever still reads. */
+/** All choices, one after the other; the turn is over once the last one is written, whoever still reads. */
 async function* choices(
   run: Lease["run"],
   requests: Asked["requests"],

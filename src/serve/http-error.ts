@@ -35,10 +35,10 @@ export interface ErrorAnswer {
   readonly internal: boolean;
 }
 
-type Row = readonly [status: number, type: string, code: string | null];
+type Entry = readonly [status: number, type: string, code: string | null];
 const INVALID = "invalid_request_error";
-const BAD_REQUEST: Row = [400, INVALID, "invalid_request"];
-const TABLE: Partial<Record<ErrorCode, Row>> = {
+const BAD_REQUEST: Entry = [400, INVALID, "invalid_request"];
+const TABLE: Partial<Record<ErrorCode, Entry>> = {
   usage: BAD_REQUEST,
   "bad-input": BAD_REQUEST,
   "bad-template": [400, INVALID, "chat_template"],
@@ -53,7 +53,7 @@ const TABLE: Partial<Record<ErrorCode, Row>> = {
   unavailable: [503, "server_error", "unavailable"],
   aborted: [503, "server_error", "aborted"], // nobody reads it, unless the server itself gave up
 };
-const FAILED: Row = [500, "server_error", "internal"];
+const FAILED: Entry = [500, "server_error", "internal"];
 
 /** The answer to a request that failed; `retryAfterS` is what a client that should come back is told. */
 export function answerTo(error: unknown, retryAfterS: number = 1): ErrorAnswer {

@@ -100,7 +100,7 @@ export async function startModel({ model, options, workerFile, admit, onEnd }: H
     } finally {
       signal.removeEventListener("abort", abort);
       if (!over && lost === null) {
-        abort(); // the reader stopped: the worker's slot is free once it says so
+        abort(); // the reader stopped: the worker's turn is over once it says so
         while (!over)
           over = await inbox.take().then(
             ({ type }) => type !== "pass",

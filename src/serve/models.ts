@@ -19,7 +19,7 @@ export interface ModelEntry {
 
 export interface ModelsOptions {
   /** Requests that a model runs at once. */
-  readonly slots: number;
+  readonly maxRunning: number;
   /** Requests that may wait for a model. */
   readonly maxWaiting: number;
   /** Bytes that loaded models may take together, by estimate. Default: no limit. */
@@ -61,7 +61,7 @@ interface Loaded {
   ready: boolean;
 }
 
-interface Slot extends ModelEntry {
+interface KnownModel extends ModelEntry {
   readonly queue: Queue;
   loaded: Loaded | null;
   lastUsed: number;
@@ -69,26 +69,26 @@ interface Slot extends ModelEntry {
 }
 
 export function createModels(entries: readonly ModelEntry[], options: ModelsOptions): Models {
-  const { slots, maxWaiting, memoryLimit = Number.POSITIVE_INFINITY, log = () => {} } = options;
-  const models = new Map<string, Slot>();
+  const { maxRunning, maxWaiting, memoryLimit = Number.POSITIVE_INFINITY, log = () => {} } = options;
+  const models = new Map<string, KnownModel>();
   for (const entry of entries) {
     if (models.has(entry.name)) {
       const next = "give one of them another one: --model name=path";
       throw new CllmError("usage", `two models have the name ${entry.name}; ${next}`);
     }
-    const queue = createQueue({ slots, maxWaiting });
+    const queue = createQueue({ maxRunning, maxWaiting });
     models.set(entry.name, { ...entry, queue, loaded: null, lastUsed: 0, loads: 0 });
   }
   let uses = 0;
 
-  function find(name: string): Slot {
+  function find(name: string): KnownModel {
     const model = models.get(name);
     if (model !== undefined) return model;
     throw new CllmError("not-found", unknownName("this server", `model ${name}`, [...models.keys()]));
   }
 
   /** Chooses the idle models that leave for `bytes`, the least recently used first. */
-  function leaversFor(bytes: number, name: string): readonly Slot[] {
+  function leaversFor(bytes: number, name: string): readonly KnownModel[] {
     if (bytes > memoryLimit) {
       const limit = `the server's limit is ${megabytes(memoryLimit)}`;
       throw new CllmError("unavailable", `${name} needs about ${megabytes(bytes)}, and ${limit}; use a smaller model`);
@@ -98,7 +98,7 @@ export function createModels(entries: readonly ModelEntry[], options: ModelsOpti
     const idle = [...models.values()]
       .filter(({ loaded, queue }) => loaded !== null && loaded.bytes > 0 && queue.running + queue.waiting === 0)
       .sort((a, b) => a.lastUsed - b.lastUsed);
-    const leaving: Slot[] = [];
+    const leaving: KnownModel[] = [];
     for (const model of idle) {
       if (excess <= 0) break;
       leaving.push(model);
@@ -111,7 +111,7 @@ export function createModels(entries: readonly ModelEntry[], options: ModelsOpti
     return leaving;
   }
 
-  async function unload(model: Slot): Promise<void> {
+  async function unload(model: KnownModel): Promise<void> {
     const { backend } = model.loaded!;
     model.loaded = null;
     log(`${model.name}: unloaded`);
@@ -119,7 +119,7 @@ export function createModels(entries: readonly ModelEntry[], options: ModelsOpti
   }
 
   /** The model's backend, started where there is none. */
-  function ready(model: Slot): Promise<Backend> {
+  function ready(model: KnownModel): Promise<Backend> {
     if (model.loaded !== null) return model.loaded.backend;
     const since = performance.now();
     log(`${model.name}: loading`);

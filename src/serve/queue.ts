@@ -6,7 +6,7 @@ import { CllmError } from "../error.ts";
 
 export interface QueueOptions {
   /** Requests that run at once. */
-  readonly slots: number;
+  readonly maxRunning: number;
   /** Requests that may wait. One more is refused with `busy`. */
   readonly maxWaiting: number;
 }
@@ -14,7 +14,7 @@ export interface QueueOptions {
 export interface Queue {
   readonly running: number;
   readonly waiting: number;
-  /** Waits for a slot; what it gives frees it, once. Throws `busy`, and `aborted` where the signal fires first. */
+  /** Waits for a turn; what it gives ends it, once. Throws `busy`, and `aborted` where the signal fires first. */
   acquire(client: string, signal: AbortSignal): Promise<() => void>;
 }
 
@@ -22,13 +22,13 @@ interface Waiter {
   readonly grant: () => void;
 }
 
-export function createQueue({ slots, maxWaiting }: QueueOptions): Queue {
+export function createQueue({ maxRunning, maxWaiting }: QueueOptions): Queue {
   const clients = new Map<string, Waiter[]>(); // whose turn is next comes first; none of the lists is empty
   let running = 0;
   let waiting = 0;
 
   function advance(): void {
-    while (running < slots) {
+    while (running < maxRunning) {
       const first = clients.entries().next();
       if (first.done) return;
       const [client, waiters] = first.value;
@@ -41,7 +41,7 @@ export function createQueue({ slots, maxWaiting }: QueueOptions): Queue {
     }
   }
 
-  function slot(): () => void {
+  function permit(): () => void {
     let held = true;
     return () => {
       if (!held) return;
@@ -69,7 +69,7 @@ export function createQueue({ slots, maxWaiting }: QueueOptions): Queue {
       return new Promise((resolve, reject) => {
         const fail = (): void => reject(new CllmError("aborted", "the request was aborted while it waited"));
         if (signal.aborted) return fail();
-        if (running >= slots && waiting >= maxWaiting) {
+        if (running >= maxRunning && waiting >= maxWaiting) {
           const next = "send the request again later";
           return reject(
             new CllmError("busy", `${waiting} requests wait already, and at most ${maxWaiting} may; ${next}`),
@@ -82,7 +82,7 @@ export function createQueue({ slots, maxWaiting }: QueueOptions): Queue {
         const waiter: Waiter = {
           grant: () => {
             signal.removeEventListener("abort", abort);
-            resolve(slot());
+            resolve(permit());
           },
         };
         signal.addEventListener("abort", abort, { once: true });

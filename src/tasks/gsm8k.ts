@@ -5,7 +5,7 @@
  * commas, dollar signs and a trailing dot. That is stricter than arithmetic: 18.00 is not 18. Knows no model.
  */
 import { join } from "node:path";
-import { readRows } from "../data/rows.ts";
+import { readRecords } from "../data/records.ts";
 import { CllmError } from "../error.ts";
 import {
   cutAtStop,
@@ -33,7 +33,7 @@ export interface Gsm8kExample extends TaskExample {
   readonly reference: string;
 }
 
-/** Rows of the training split that stand before every question, by their place in the file. */
+/** Records of the training split that stand before every question, by their place in the file. */
 const SHOTS = [0, 1, 4, 8, 12, 13, 14, 16] as const;
 
 const STOP = ["Question:", "</s>", "<|im_end|>"];
@@ -49,16 +49,16 @@ export async function gsm8k(options: Gsm8kOptions): Promise<Task<Gsm8kExample>> 
   const path = splitFile(options.dataDir, split);
   const before = shots === 0 ? "" : await solvedProblems(options.dataDir, shots);
   const maxNewTokens = options.maxNewTokens ?? (format === "paper" ? 1024 : 256);
-  const examples = await readExamples(path, options.limit, (row, index): Gsm8kExample => {
-    const answer = textField(row, "answer");
+  const examples = await readExamples(path, options.limit, (record, index): Gsm8kExample => {
+    const answer = textField(record, "answer");
     if (strictNumber(answer) === null) {
-      throw new CllmError("bad-input", `${row.where}: answer has no "#### number"; give the data set's own answers`);
+      throw new CllmError("bad-input", `${record.where}: answer has no "#### number"; give the data set's own answers`);
     }
     return {
       id: `${split}/${index}`,
-      where: row.where,
+      where: record.where,
       category: null,
-      ...oneTurn(format, question(format, before, textField(row, "question"))),
+      ...oneTurn(format, question(format, before, textField(record, "question"))),
       reference: answer,
       stop: STOP,
       maxNewTokens,
@@ -89,16 +89,16 @@ async function solvedProblems(dataDir: string, count: number): Promise<string> {
   const solved = new Map<number, string>();
   const wanted = SHOTS.slice(0, count);
   let index = 0;
-  for await (const row of readRows(path)) {
+  for await (const record of readRecords(path)) {
     if (wanted.some((shot) => shot === index)) {
-      solved.set(index, `Question: ${textField(row, "question")}\nAnswer: ${textField(row, "answer")}\n\n`);
+      solved.set(index, `Question: ${textField(record, "question")}\nAnswer: ${textField(record, "answer")}\n\n`);
     }
     if (index++ === wanted.at(-1)) break;
   }
   if (solved.size === wanted.length) return wanted.map((shot) => solved.get(shot)).join("");
   throw new CllmError(
     "bad-input",
-    `${path} has ${index} rows, and row ${wanted.at(-1)} is to be shown: ask for no shots`,
+    `${path} has ${index} records, and record ${wanted.at(-1)} is to be shown: ask for no shots`,
   );
 }
 

@@ -1,10 +1,10 @@
 /**
- * Examples out of data files: which file of a folder a split is, rows with the fields they need, ids that tell them
+ * Examples out of data files: which file of a folder a split is, records with the fields they need, ids that tell them
  * apart. What is wrong with the data is one error with file, line and next move. Knows no task.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type DataRow, readRows } from "../data/rows.ts";
+import { type DataRecord, readRecords } from "../data/records.ts";
 import { CllmError } from "../error.ts";
 import { shorten } from "../files/near-miss.ts";
 import { unknownName } from "../generate/check.ts";
@@ -20,7 +20,7 @@ export function dataFile(dataDir: string, names: readonly string[]): string {
   throw new CllmError("not-found", `${dataDir} has none of ${list}: name the folder of data (dataDir or CLLM_DATA)`);
 }
 
-/** Where the hub keeps the rows of a split, relative to a data set's folder. */
+/** Where the hub keeps the records of a split, relative to a data set's folder. */
 export function hubFiles(folder: string, split: string, configuration: string): string[] {
   const file = `${split}-00000-of-00001.parquet`;
   return [`${folder}/${split}.parquet`, `${folder}/${configuration}/${file}`, `${folder}/data/${file}`];
@@ -34,23 +34,23 @@ export function knownSplit(task: string, splits: readonly string[], wanted: stri
 }
 
 /**
- * The rows of a file as examples, at most `limit` of them. Throws `bad-input` where there are none, and where two have
+ * The records of a file as examples, at most `limit` of them. Throws `bad-input` where there are none, and where two have
  * the same id.
  */
 export async function readExamples<E extends { readonly id: string; readonly where: string }>(
   path: string,
   limit: number | undefined,
-  toExample: (row: DataRow, index: number) => E,
+  toExample: (record: DataRecord, index: number) => E,
 ): Promise<E[]> {
   const byId = new Map<string, E>();
-  for await (const row of readRows(path)) {
+  for await (const record of readRecords(path)) {
     if (byId.size === limit) break;
-    const example = toExample(row, byId.size);
+    const example = toExample(record, byId.size);
     const other = byId.get(example.id);
     if (other !== undefined) {
       throw new CllmError(
         "bad-input",
-        `${row.where} has the id ${shorten(example.id)} of ${other.where}: give every row an id of its own`,
+        `${record.where} has the id ${shorten(example.id)} of ${other.where}: give every record an id of its own`,
       );
     }
     byId.set(example.id, example);
@@ -60,22 +60,22 @@ export async function readExamples<E extends { readonly id: string; readonly whe
 }
 
 /** A field that must be there and be text, not only blanks. */
-export function textField({ fields, where }: DataRow, name: string): string {
+export function textField({ fields, where }: DataRecord, name: string): string {
   const value = field({ fields, where }, name);
   if (typeof value === "string" && value.trim() !== "") return value;
   const found = typeof value === "string" ? "empty" : `${describe(value)}, no text`;
   throw new CllmError("bad-input", `${where}: ${name} is ${found}; it must be a text that is not empty`);
 }
 
-/** A field that must be there and tell rows apart: a text or a whole number. */
-export function idField({ fields, where }: DataRow, name: string): string {
+/** A field that must be there and tell records apart: a text or a whole number. */
+export function idField({ fields, where }: DataRecord, name: string): string {
   const value = field({ fields, where }, name);
   const isId = typeof value === "bigint" || Number.isSafeInteger(value) || (typeof value === "string" && value !== "");
   if (isId) return String(value);
   throw new CllmError("bad-input", `${where}: ${name} is ${describe(value)}; it must be a text or a whole number`);
 }
 
-function field({ fields, where }: DataRow, name: string): unknown {
+function field({ fields, where }: DataRecord, name: string): unknown {
   if (Object.hasOwn(fields, name)) return fields[name];
   throw new CllmError("bad-input", unknownName(where, name, Object.keys(fields)));
 }

@@ -52,7 +52,7 @@ export type PromptFormat = "default" | "chat" | "paper";
 export interface TaskExample {
   /** No two examples of a task share it, and it stays the same from run to run. */
   readonly id: string;
-  /** For errors: the file, and its line or row. */
+  /** For errors: the file, and its line or record. */
   readonly where: string;
   /** What kind of question it is, where the data says so: a category, a database. */
   readonly category: string | null;

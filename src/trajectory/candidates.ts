@@ -1,10 +1,10 @@
 /**
- * From text to tokens: the examples of a data set as a model reads them. Checks every row before any is run. Knows no
+ * From text to tokens: the examples of a data set as a model reads them. Checks every record before any is run. Knows no
  * decoder.
  */
 import { CllmError } from "../error.ts";
 import type { LanguageModel } from "../generate/types.ts";
-import type { Example, UnusableRow } from "./dataset.ts";
+import type { Example, UnusableRecord } from "./dataset.ts";
 import type { Candidate } from "./run.ts";
 
 /** What it takes of a model. */
@@ -12,11 +12,11 @@ export type Reader = Pick<LanguageModel, "tokenizer" | "promptIds" | "config">;
 
 /**
  * Encodes prompts, as a user's message where `chat` says so, and answers, each ended by the model's end of sequence.
- * Errors name the row.
+ * Errors name the record.
  */
 export function toCandidates(
   model: Reader,
-  examples: readonly (Example | UnusableRow)[],
+  examples: readonly (Example | UnusableRecord)[],
   { chat = false }: { readonly chat?: boolean } = {},
 ): Candidate[] {
   const [end] = model.config.eosTokenIds;

@@ -8,7 +8,7 @@ import type { CollectedCompletion, CollectionPrompt } from "./types.ts";
 
 /** Why something was dropped, in the order in which the rules are asked. */
 export type DropReason =
-  | "bad-row" // the data set's row has no usable prompt, and `--skip-bad-rows` allows that
+  | "bad-record" // the data set's record has no usable prompt, and `--skip-bad-records` allows that
   | "long-prompt" // more prompt tokens than `maxPromptTokens`
   | "empty" // nothing before the end of sequence
   | "repetition" // one token `repeats` times in a row before the end of sequence
@@ -16,7 +16,7 @@ export type DropReason =
   | "no-end"; // the budget ended it, and `requireEnd` is set
 
 export const DROP_REASONS: readonly DropReason[] = [
-  "bad-row",
+  "bad-record",
   "long-prompt",
   "empty",
   "repetition",

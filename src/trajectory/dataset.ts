@@ -1,10 +1,10 @@
 /**
- * Prompts and answers out of rows: by named fields, a template over fields, or a conversation. A row that gives none is
+ * Prompts and answers out of records: by named fields, a template over fields, or a conversation. A record that gives none is
  * one error with its place and the near miss, before anything else is done. Knows text, no tokens.
  */
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
-import { type DataRow, readRows } from "../data/rows.ts";
+import { type DataRecord, readRecords } from "../data/records.ts";
 import { CllmError } from "../error.ts";
 import { shorten } from "../files/near-miss.ts";
 import { unknownName } from "../generate/check.ts";
@@ -12,29 +12,29 @@ import type { Message, PromptInput } from "../generate/types.ts";
 import { type FieldMapping, namedData } from "./known-datasets.ts";
 
 /**
- * Which fields make the prompt: a `template`, else `messagesField`, else `promptField`, else what the first row has of
+ * Which fields make the prompt: a `template`, else `messagesField`, else `promptField`, else what the first record has of
  * `messages`, `conversations` and `prompt`. A field wins over what a known data set brings.
  */
 export interface DatasetOptions extends FieldMapping {
-  /** Only the first rows. Default: all. */
+  /** Only the first records. Default: all. */
   readonly limit?: number | undefined;
-  /** Rows that give no prompt are counted instead of an error. Default: false. */
-  readonly skipBadRows?: boolean | undefined;
+  /** Records that give no prompt are counted instead of an error. Default: false. */
+  readonly skipBadRecords?: boolean | undefined;
   /** Where data sets with a name are. */
   readonly dataDir?: string | undefined;
 }
 
-/** A row as it is used. */
+/** A record as it is used. */
 export interface Example {
-  /** The field `idField`, or else `data_` and the row's number. */
+  /** The field `idField`, or else `data_` and the record's number. */
   readonly dataId: string;
   readonly where: string;
   readonly input: PromptInput;
   readonly answer: string | null;
 }
 
-/** A row that gives no prompt. */
-export interface UnusableRow {
+/** A record that gives no prompt. */
+export interface UnusableRecord {
   readonly dataId: string;
   readonly unusable: true;
   readonly reason: string;
@@ -43,26 +43,26 @@ export interface UnusableRow {
 export interface Dataset {
   /** For people and metadata: the name, or the file's without its folder. */
   readonly name: string;
-  readonly examples: readonly (Example | UnusableRow)[];
+  readonly examples: readonly (Example | UnusableRecord)[];
 }
 
 /**
- * Reads a file, or a known data set by its name; a file of that name goes first. Throws `bad-input` for rows without
- * their field and for a data set without rows.
+ * Reads a file, or a known data set by its name; a file of that name goes first. Throws `bad-input` for records without
+ * their field and for a data set without records.
  */
 export async function readDataset(source: string, options: DatasetOptions = {}): Promise<Dataset> {
   const named = existsSync(source) ? null : namedData(source, options.dataDir);
   const mapping = { ...named?.mapping, ...given(options) };
-  const rows = named?.rows() ?? readRows(source);
-  const examples: (Example | UnusableRow)[] = [];
+  const records = named?.records() ?? readRecords(source);
+  const examples: (Example | UnusableRecord)[] = [];
   let reader: Reader | null = null;
-  for await (const row of rows) {
+  for await (const record of records) {
     const dataId = `data_${examples.length}`;
     try {
-      reader ??= readerFor(row, mapping);
-      examples.push(toExample(row, dataId, mapping, reader));
+      reader ??= readerFor(record, mapping);
+      examples.push(toExample(record, dataId, mapping, reader));
     } catch (error) {
-      if (!options.skipBadRows || !(error instanceof CllmError) || error.code !== "bad-input") throw error;
+      if (!options.skipBadRecords || !(error instanceof CllmError) || error.code !== "bad-input") throw error;
       examples.push({ dataId, unusable: true, reason: error.message });
     }
     if (examples.length === options.limit) break;
@@ -70,10 +70,10 @@ export async function readDataset(source: string, options: DatasetOptions = {}):
   const name = named === null ? basename(source) : source;
   const path = named?.path ?? source;
   if (examples.length === 0)
-    throw new CllmError("bad-input", `${path} holds no rows: give a data set that is not empty`);
+    throw new CllmError("bad-input", `${path} holds no records: give a data set that is not empty`);
   const [first] = examples;
   if (first !== undefined && examples.every((example) => "unusable" in example)) {
-    throw new CllmError("bad-input", `${path} has no usable row; the first: ${(first as UnusableRow).reason}`);
+    throw new CllmError("bad-input", `${path} has no usable record; the first: ${(first as UnusableRecord).reason}`);
   }
   return { name, examples };
 }
@@ -90,66 +90,66 @@ function given({ promptField, answerField, messagesField, idField, template }: F
   };
 }
 
-/** How a row's prompt and, in conversations, its answer are found. */
-type Reader = (row: DataRow) => { readonly input: PromptInput; readonly answer: string | null };
+/** How a record's prompt and, in conversations, its answer are found. */
+type Reader = (record: DataRecord) => { readonly input: PromptInput; readonly answer: string | null };
 
-function readerFor(row: DataRow, { promptField, messagesField, template }: FieldMapping): Reader {
+function readerFor(record: DataRecord, { promptField, messagesField, template }: FieldMapping): Reader {
   if (template !== undefined) return templateReader(template);
   if (messagesField !== undefined) return conversationReader(messagesField);
   if (promptField !== undefined) return promptReader(promptField);
-  const found = ["messages", "conversations"].find((name) => Array.isArray(row.fields[name]));
+  const found = ["messages", "conversations"].find((name) => Array.isArray(record.fields[name]));
   if (found !== undefined) return conversationReader(found);
-  if (Object.hasOwn(row.fields, "prompt")) return promptReader("prompt");
+  if (Object.hasOwn(record.fields, "prompt")) return promptReader("prompt");
   throw new CllmError(
     "bad-input",
-    `${row.where} has none of prompt, messages and conversations, but ${fieldNames(row)}: name one as promptField`,
+    `${record.where} has none of prompt, messages and conversations, but ${fieldNames(record)}: name one as promptField`,
   );
 }
 
 const promptReader =
   (field: string): Reader =>
-  (row) => ({ input: { prompt: textOf(row, field) }, answer: null });
+  (record) => ({ input: { prompt: textOf(record, field) }, answer: null });
 
-function toExample(row: DataRow, number: string, { idField, answerField }: FieldMapping, read: Reader): Example {
-  const { input, answer } = read(row);
+function toExample(record: DataRecord, number: string, { idField, answerField }: FieldMapping, read: Reader): Example {
+  const { input, answer } = read(record);
   return {
-    dataId: idField === undefined ? number : idOf(row, idField),
-    where: row.where,
+    dataId: idField === undefined ? number : idOf(record, idField),
+    where: record.where,
     input,
-    answer: answerField === undefined ? answer : textOf(row, answerField),
+    answer: answerField === undefined ? answer : textOf(record, answerField),
   };
 }
 
-function idOf(row: DataRow, field: string): string {
-  const value = fieldOf(row, field);
+function idOf(record: DataRecord, field: string): string {
+  const value = fieldOf(record, field);
   if ((typeof value === "string" && value !== "") || typeof value === "number" || typeof value === "bigint") {
     return String(value);
   }
-  throw new CllmError("bad-input", `${row.where}: ${field} must be a text or a number, to tell rows apart`);
+  throw new CllmError("bad-input", `${record.where}: ${field} must be a text or a number, to tell records apart`);
 }
 
-function textOf(row: DataRow, field: string): string {
-  const value = fieldOf(row, field);
+function textOf(record: DataRecord, field: string): string {
+  const value = fieldOf(record, field);
   if (typeof value === "string" && value !== "") return value;
   const found = value === "" ? "empty" : `${shorten(show(value))}, no text`;
-  throw new CllmError("bad-input", `${row.where}: ${field} is ${found}; it must be a text that is not empty`);
+  throw new CllmError("bad-input", `${record.where}: ${field} is ${found}; it must be a text that is not empty`);
 }
 
-function fieldOf(row: DataRow, field: string): unknown {
-  if (Object.hasOwn(row.fields, field)) return row.fields[field];
-  throw new CllmError("bad-input", unknownName(`${row.where}`, field, Object.keys(row.fields)));
+function fieldOf(record: DataRecord, field: string): unknown {
+  if (Object.hasOwn(record.fields, field)) return record.fields[field];
+  throw new CllmError("bad-input", unknownName(`${record.where}`, field, Object.keys(record.fields)));
 }
 
 const show = (value: unknown): string =>
   JSON.stringify(value, (_, item) => (typeof item === "bigint" ? String(item) : item)) ?? typeof value;
 
-const fieldNames = ({ fields }: DataRow): string => Object.keys(fields).slice(0, 20).join(", ") || "no field at all";
+const fieldNames = ({ fields }: DataRecord): string => Object.keys(fields).slice(0, 20).join(", ") || "no field at all";
 
 /**
- * A template: `{field}` stands for the row's field, `{{` and `}}` for braces, and `\n`, `\t` and `\\` for line break, tab
+ * A template: `{field}` stands for the record's field, `{{` and `}}` for braces, and `\n`, `\t` and `\\` for line break, tab
  * and backslash, which shells pass on as they are. Throws `usage` where it is malformed.
  */
-export function parseTemplate(template: string): (row: DataRow) => string {
+export function parseTemplate(template: string): (record: DataRecord) => string {
   const parts: (string | { readonly field: string })[] = [];
   const token = /\\([nt\\])|\{\{|\}\}|\{([^{}]*)\}|[{}]|[^\\{}]+|\\/gy;
   for (const [text, escaped, field] of template.matchAll(token)) {
@@ -166,18 +166,18 @@ export function parseTemplate(template: string): (row: DataRow) => string {
   if (!parts.some((part) => typeof part === "object")) {
     throw new CllmError("usage", `the template ${JSON.stringify(template)} names no {field}: all prompts would be one`);
   }
-  return (row) => parts.map((part) => (typeof part === "string" ? part : plain(row, part.field))).join("");
+  return (record) => parts.map((part) => (typeof part === "string" ? part : plain(record, part.field))).join("");
 }
 
-function plain(row: DataRow, field: string): string {
-  const value = fieldOf(row, field);
+function plain(record: DataRecord, field: string): string {
+  const value = fieldOf(record, field);
   if (["string", "number", "boolean", "bigint"].includes(typeof value)) return String(value);
-  throw new CllmError("bad-input", `${row.where}: ${field} is no text, so the template cannot hold it`);
+  throw new CllmError("bad-input", `${record.where}: ${field} is no text, so the template cannot hold it`);
 }
 
 function templateReader(template: string): Reader {
   const render = parseTemplate(template);
-  return (row) => ({ input: { prompt: render(row) }, answer: null });
+  return (record) => ({ input: { prompt: render(record) }, answer: null });
 }
 
 const ROLES: Readonly<Record<string, Message["role"]>> = {
@@ -191,9 +191,9 @@ const ROLES: Readonly<Record<string, Message["role"]>> = {
 
 /** Turns up to the first answer, which is the answer: `{role, content}` as in chats, `{from, value}` as in ShareGPT. */
 function conversationReader(field: string): Reader {
-  return (row) => {
-    const turns = fieldOf(row, field);
-    const wrong = (reason: string): CllmError => new CllmError("bad-input", `${row.where}: ${field} ${reason}`);
+  return (record) => {
+    const turns = fieldOf(record, field);
+    const wrong = (reason: string): CllmError => new CllmError("bad-input", `${record.where}: ${field} ${reason}`);
     if (!Array.isArray(turns) || turns.length === 0) throw wrong("is no list of messages");
     const messages = turns.map((turn, i): Message => {
       const { role, content, from, value } = (turn ?? {}) as Record<string, unknown>;

@@ -4,12 +4,12 @@
  * `humaneval/HumanEval.jsonl`, `mt_bench/question.jsonl`. Knows no tokens.
  */
 import { join } from "node:path";
-import { type DataRow, readRows } from "../data/rows.ts";
+import { type DataRecord, readRecords } from "../data/records.ts";
 import { CllmError } from "../error.ts";
 import { nearMisses } from "../files/near-miss.ts";
 import { readSchemas, schemaLines } from "../tasks/spider/schema.ts";
 
-/** How rows become prompts; see `DatasetOptions`. */
+/** How records become prompts; see `DatasetOptions`. */
 export interface FieldMapping {
   readonly promptField?: string | undefined;
   readonly answerField?: string | undefined;
@@ -22,8 +22,8 @@ interface KnownDataset {
   /** By split, the default one first; paths within the folder. */
   readonly files: Readonly<Record<string, string>>;
   readonly mapping: FieldMapping;
-  /** Fields that are made, for one row. */
-  prepare?(folder: string): Promise<(row: DataRow) => Readonly<Record<string, unknown>>>;
+  /** Fields that are made, for one record. */
+  prepare?(folder: string): Promise<(record: DataRecord) => Readonly<Record<string, unknown>>>;
 }
 
 const KNOWN: Readonly<Record<string, KnownDataset>> = {
@@ -50,9 +50,9 @@ const KNOWN: Readonly<Record<string, KnownDataset>> = {
   "mt-bench": {
     files: { test: "mt_bench/question.jsonl" },
     mapping: { promptField: "first_turn", idField: "question_id" },
-    prepare: async () => (row) => {
-      const { turns } = row.fields;
-      return { ...row.fields, ...(Array.isArray(turns) && { first_turn: turns[0] }) };
+    prepare: async () => (record) => {
+      const { turns } = record.fields;
+      return { ...record.fields, ...(Array.isArray(turns) && { first_turn: turns[0] }) };
     },
   },
 };
@@ -61,7 +61,7 @@ const KNOWN: Readonly<Record<string, KnownDataset>> = {
 export interface NamedData {
   readonly path: string;
   readonly mapping: FieldMapping;
-  rows(): AsyncGenerator<DataRow, void, void>;
+  records(): AsyncGenerator<DataRecord, void, void>;
 }
 
 export const KNOWN_DATASETS: readonly string[] = Object.keys(KNOWN);
@@ -91,9 +91,9 @@ export function namedData(name: string, folder: string | undefined): NamedData {
   return {
     path,
     mapping: known.mapping,
-    async *rows() {
+    async *records() {
       const prepare = await known.prepare?.(folder);
-      for await (const row of readRows(path)) yield prepare ? { ...row, fields: prepare(row) } : row;
+      for await (const record of readRecords(path)) yield prepare ? { ...record, fields: prepare(record) } : record;
     },
   };
 }

@@ -1,6 +1,6 @@
 /**
- * Trajectories as the JSON of the original CLLM code (hao-ai-lab/Consistency_LLM): one list, one row per block, so that
- * people collect here and train there, or the other way round. A row's `prompt_ids` and `teacher_output_ids` are batches
+ * Trajectories as the JSON of the original CLLM code (hao-ai-lab/Consistency_LLM): one list, one record per block, so that
+ * people collect here and train there, or the other way round. A record's `prompt_ids` and `teacher_output_ids` are batches
  * of one and hold everything before the block, and that with the block; `prompt_ids_len` is the length of the first
  * block's prompt. Model and settings have no place in it. Knows no tokenizer.
  */
@@ -13,8 +13,8 @@ import { sharedLength } from "./collect.ts";
 import { contradiction } from "./store.ts";
 import type { CollectedCompletion } from "./types.ts";
 
-/** The original's row. Lists of ids come in one to three pairs of brackets. */
-interface OriginalRow {
+/** The original's record. Lists of ids come in one to three pairs of brackets. */
+interface OriginalRecord {
   readonly data_id: string;
   readonly jacobian_itr_id: string;
   readonly prompt_ids_len: readonly number[];
@@ -26,7 +26,7 @@ interface OriginalRow {
   readonly complete_teacher_output_ids: readonly number[];
 }
 
-/** Writes the rows of the completions, whole or not at all. `labels_ids` is the prompt and the label after it. */
+/** Writes the records of the completions, whole or not at all. `labels_ids` is the prompt and the label after it. */
 export async function writeOriginalJson(
   path: string,
   completions: Iterable<CollectedCompletion> | AsyncIterable<CollectedCompletion>,
@@ -34,8 +34,8 @@ export async function writeOriginalJson(
   await writeWhole(path, async (handle) => {
     let separator = "[";
     for await (const completion of completions) {
-      for (const row of originalRows(completion)) {
-        await handle.appendFile(`${separator}\n${JSON.stringify(row)}`);
+      for (const record of originalRecords(completion)) {
+        await handle.appendFile(`${separator}\n${JSON.stringify(record)}`);
         separator = ",";
       }
     }
@@ -43,11 +43,11 @@ export async function writeOriginalJson(
   });
 }
 
-function* originalRows({ dataId, promptIds, completionIds, blocks, labelIds }: CollectedCompletion) {
+function* originalRecords({ dataId, promptIds, completionIds, blocks, labelIds }: CollectedCompletion) {
   let before: readonly number[] = [...promptIds];
   for (const [index, points] of blocks.entries()) {
     const after = [...before, ...points.at(-1)!];
-    const row: OriginalRow = {
+    const record: OriginalRecord = {
       data_id: dataId,
       jacobian_itr_id: `itr_${index}`,
       prompt_ids_len: [promptIds.length],
@@ -57,7 +57,7 @@ function* originalRows({ dataId, promptIds, completionIds, blocks, labelIds }: C
       teacher_output_ids: [after],
       complete_teacher_output_ids: [...promptIds, ...completionIds],
     };
-    yield row;
+    yield record;
     before = after;
   }
 }
@@ -73,7 +73,7 @@ export interface OriginalFile {
   readonly completions: readonly CollectedCompletion[];
   /** Tokens of the longest block. */
   readonly blockSize: number;
-  /** Rows that were left out, because a row before them in their completion is missing or has its end. */
+  /** Records that were left out, because a record before them in their completion is missing or has its end. */
   readonly leftOut: number;
 }
 
@@ -92,7 +92,7 @@ const idsSchema: z.ZodType<number[]> = z.preprocess(
 );
 
 /** Other keys are ignored: the original's versions differ in them. */
-const rowSchema = z.object({
+const recordSchema = z.object({
   data_id: z.union([z.string(), z.int().transform(String)]),
   jacobian_itr_id: z.string().regex(/^itr_\d{1,9}$/, 'of the form "itr_0"'),
   prompt_ids_len: z.preprocess((value) => (typeof value === "number" ? [value] : value), idsSchema).optional(),
@@ -101,25 +101,25 @@ const rowSchema = z.object({
   labels_ids: idsSchema.nullish(),
   teacher_output_ids: idsSchema,
 });
-type Row = z.output<typeof rowSchema>;
+type Entry = z.output<typeof recordSchema>;
 
 /**
- * Reads a file of the original. Its rows become completions again: those of one `data_id`, in the order of their
- * `jacobian_itr_id`, up to the first that is missing, for its cleaning drops single rows. What it augmented stays among
- * the points; points that repeat another are dropped. Throws `bad-file` with the row's number.
+ * Reads a file of the original. Its records become completions again: those of one `data_id`, in the order of their
+ * `jacobian_itr_id`, up to the first that is missing, for its cleaning drops single records. What it augmented stays among
+ * the points; points that repeat another are dropped. Throws `bad-file` with the record's number.
  */
 export async function readOriginalJson(path: string, options: OriginalOptions = {}): Promise<OriginalFile> {
-  const byId = new Map<string, Map<number, Row>>();
+  const byId = new Map<string, Map<number, Entry>>();
   let index = 0;
   for await (const item of jsonItems(path)) {
-    const what = `${path}, row ${index++}`;
-    const row = check(rowSchema, item, { what, code: "bad-file", nameOf: (key) => `${what}: ${key}` });
-    checkRow(row, what, options);
-    const rows = byId.get(row.data_id) ?? new Map<number, Row>();
-    byId.set(row.data_id, rows.set(Number(row.jacobian_itr_id.slice(4)), row));
+    const what = `${path}, record ${index++}`;
+    const record = check(recordSchema, item, { what, code: "bad-file", nameOf: (key) => `${what}: ${key}` });
+    checkRecord(record, what, options);
+    const records = byId.get(record.data_id) ?? new Map<number, Entry>();
+    byId.set(record.data_id, records.set(Number(record.jacobian_itr_id.slice(4)), record));
   }
-  if (index === 0) throw new CllmError("bad-file", `${path} holds no rows: collect some`);
-  const completions = [...byId].map(([dataId, rows]) => toCompletion(dataId, rows, options.stopIds ?? new Set()));
+  if (index === 0) throw new CllmError("bad-file", `${path} holds no records: collect some`);
+  const completions = [...byId].map(([dataId, records]) => toCompletion(dataId, records, options.stopIds ?? new Set()));
   const used = completions.reduce((sum, { blocks }) => sum + blocks.length, 0);
   const blockSize = completions.reduce((most, { blocks }) => Math.max(most, blocks[0]?.at(-1)?.length ?? 0), 0);
   const whole = completions.filter(({ blocks }) => blocks.length > 0);
@@ -130,9 +130,9 @@ export async function readOriginalJson(path: string, options: OriginalOptions = 
   return { completions: whole, blockSize, leftOut: index - used };
 }
 
-function checkRow(row: Row, what: string, { vocabSize = 2 ** 31 }: OriginalOptions): void {
+function checkRecord(record: Entry, what: string, { vocabSize = 2 ** 31 }: OriginalOptions): void {
   const wrong = (reason: string): CllmError => new CllmError("bad-file", `${what}: ${reason}; collect it again`);
-  const { prompt_ids, answer_trajectory_ids, teacher_output_ids, labels_ids } = row;
+  const { prompt_ids, answer_trajectory_ids, teacher_output_ids, labels_ids } = record;
   if (prompt_ids.length === 0) throw wrong("prompt_ids is empty");
   const fixedPoint = answer_trajectory_ids.at(-1)!;
   if (fixedPoint.length === 0) throw wrong("the points of answer_trajectory_ids are empty");
@@ -149,16 +149,16 @@ function checkRow(row: Row, what: string, { vocabSize = 2 ** 31 }: OriginalOptio
   }
 }
 
-function toCompletion(dataId: string, rows: Map<number, Row>, stopIds: ReadonlySet<number>): CollectedCompletion {
-  const first = rows.get(0);
+function toCompletion(dataId: string, records: Map<number, Entry>, stopIds: ReadonlySet<number>): CollectedCompletion {
+  const first = records.get(0);
   const promptIds = Int32Array.from(first?.prompt_ids ?? []);
   const blocks: Int32Array[][] = [];
   let ended = false;
-  for (let row = first; row !== undefined && !ended; row = rows.get(blocks.length)) {
-    const fixedPoint = row.answer_trajectory_ids.at(-1)!;
+  for (let record = first; record !== undefined && !ended; record = records.get(blocks.length)) {
+    const fixedPoint = record.answer_trajectory_ids.at(-1)!;
     const stop = fixedPoint.findIndex((id) => stopIds.has(id));
     ended = stop >= 0;
-    blocks.push(distinct(row.answer_trajectory_ids, ended ? stop + 1 : fixedPoint.length));
+    blocks.push(distinct(record.answer_trajectory_ids, ended ? stop + 1 : fixedPoint.length));
   }
   const completionIds = Int32Array.from(blocks.flatMap((points) => [...points.at(-1)!]));
   const labels = first?.labels_ids ?? null;

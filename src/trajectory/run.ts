@@ -22,7 +22,7 @@ import type { CollectedCompletion, CollectionPrompt } from "./types.ts";
 
 export type TrajectoryFormat = "parquet" | "cllm-json";
 
-/** A prompt, or the row of a data set that gives none. */
+/** A prompt, or the record of a data set that gives none. */
 export type Candidate = CollectionPrompt | { readonly dataId: string; readonly unusable: true };
 
 export interface RunOptions {
@@ -154,7 +154,7 @@ async function* collectInto(
   yield { done: resumed, total, resumed, tokens };
 
   const refusal = (candidate: Candidate): DropReason | null =>
-    "unusable" in candidate ? "bad-row" : cleaner.refuse(candidate);
+    "unusable" in candidate ? "bad-record" : cleaner.refuse(candidate);
 
   /** Enters candidates that are not run, up to the next one that is. */
   async function passOver(): Promise<void> {

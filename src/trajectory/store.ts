@@ -1,5 +1,5 @@
 /**
- * Trajectories as Parquet: one row per completion, token ids as lists, and model, settings, seed and report in the
+ * Trajectories as Parquet: one record per completion, token ids as lists, and model, settings, seed and report in the
  * file's key-value metadata. What is read is checked to be what it says it is. Knows nothing of how it was collected.
  */
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
@@ -27,7 +27,7 @@ export interface TrajectoryFile extends CollectionInfo {
 const INFO_KEY = "cllm.trajectories";
 const REPORT_KEY = "cllm.report";
 
-const GROUP_ROWS = 256;
+const GROUP_RECORDS = 256;
 const LEVELS = { prompt_ids: 1, completion_ids: 1, blocks: 3, label_ids: 1 };
 
 const list = (name: string, depth: number, optional = false): object[] =>
@@ -75,7 +75,7 @@ export async function writeTrajectories(
   };
   for await (const completion of completions) {
     group.push(completion);
-    if (group.length === GROUP_ROWS) flush();
+    if (group.length === GROUP_RECORDS) flush();
   }
   if (group.length > 0) flush();
   parquet.kvMetadata = [
@@ -88,7 +88,7 @@ export async function writeTrajectories(
   });
 }
 
-/** What the file says about itself, without its rows. Throws `bad-file` where it is none of ours. */
+/** What the file says about itself, without its records. Throws `bad-file` where it is none of ours. */
 export async function readTrajectoryInfo(
   path: string,
 ): Promise<CollectionInfo & { readonly report: CollectionReport }> {
@@ -109,12 +109,12 @@ export async function readTrajectories(
   let rowStart = 0;
   for (const { num_rows } of metadata.row_groups) {
     const rowEnd = rowStart + Number(num_rows);
-    const rows = await readable(path, () => parquetReadObjects({ file, metadata, rowStart, rowEnd }));
-    for (const row of rows) completions.push(toCompletion(row, `${path}, row ${completions.length}`, info));
+    const records = await readable(path, () => parquetReadObjects({ file, metadata, rowStart, rowEnd }));
+    for (const record of records) completions.push(toCompletion(record, `${path}, record ${completions.length}`, info));
     rowStart = rowEnd;
   }
   if (completions.length !== info.report.kept) {
-    throw damaged(path, `it has ${completions.length} rows and says that it has ${info.report.kept}`);
+    throw damaged(path, `it has ${completions.length} records and says that it has ${info.report.kept}`);
   }
   return { ...info, completions };
 }
@@ -153,8 +153,8 @@ function damaged(path: string, reason: string, cause?: unknown): CllmError {
   return new CllmError("bad-file", `${path} cannot be read as trajectories: ${reason}. Collect again.`, { cause });
 }
 
-function toCompletion(row: Record<string, unknown>, what: string, info: CollectionInfo): CollectedCompletion {
-  const { data_id, prompt_ids, completion_ids, blocks, label_ids } = row;
+function toCompletion(record: Record<string, unknown>, what: string, info: CollectionInfo): CollectedCompletion {
+  const { data_id, prompt_ids, completion_ids, blocks, label_ids } = record;
   const ids = (value: unknown, name: string): Int32Array => toIds(value, info.model.vocabSize, `${what}: ${name}`);
   if (typeof data_id !== "string") throw damaged(what, "data_id is no text");
   if (!Array.isArray(blocks)) throw damaged(what, "blocks is no list");

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { contendersOf } from "../../src/eval/contenders.ts";
-import { publishedRows } from "../../src/eval/published.ts";
+import { publishedResults } from "../../src/eval/published.ts";
 import { reportHtml } from "../../src/eval/report-html.ts";
 import { summarizeEvaluation } from "../../src/eval/summary.ts";
 import { type MadeUpAnswer, madeUpEvaluation } from "./made-up.ts";
@@ -65,7 +65,7 @@ function pageOf(
       settings: { said: texts.setting },
       traces: evaluation.traces,
     },
-    ...{ tokenText, published: publishedRows(task), made: texts.setting },
+    ...{ tokenText, published: publishedResults(task), made: texts.setting },
   });
 }
 

@@ -133,7 +133,7 @@ test("published speed-ups are those of their tokens per second, as far as the ro
   for (const { task, source, speedup, tokensPerSecond, system } of PUBLISHED) {
     expect(TASKS).toContain(task);
     const baseline = PUBLISHED.find(
-      (row) => row.task === task && row.source === source && /(^|, )AR$/.test(row.system),
+      (result) => result.task === task && result.source === source && /(^|, )AR$/.test(result.system),
     );
     if (baseline === undefined) continue; // the plot of one task does not show it
     expect(Math.abs(tokensPerSecond / baseline.tokensPerSecond - speedup), `${task} ${system}`).toBeLessThan(0.06);

@@ -1,4 +1,4 @@
-/** Whatever is appended, dropped and copied, the rows of a sequence are where the engine looks for them, in few slots more. */
+/** Whatever is appended, dropped and copied, the rows of a sequence are where the engine looks for them, in few places more. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { KvCache } from "../../src/runtime/kv-cache.ts";
@@ -49,7 +49,7 @@ const steps = fc.array(
   { minLength: 1, maxLength: 12 },
 );
 
-test("rows survive every growth, every return to fewer slots and every copy", () => {
+test("rows survive every growth, every return to fewer places and every copy", () => {
   fc.assert(
     fc.property(steps, (all) => {
       let next = 1;

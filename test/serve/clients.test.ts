@@ -35,7 +35,7 @@ let expected: string;
 
 beforeAll(async () => {
   models = createModels([{ name: "org/scripted", start: async () => inThisProcess(model) }], {
-    slots: 2,
+    maxRunning: 2,
     maxWaiting: 8,
   });
   server = await listen({ host: "127.0.0.1", port: 0, models, apiKey });
@@ -91,7 +91,7 @@ describe("openai", () => {
   test("goes away: what it asked for is not written to its end", async () => {
     const slow = scriptedLanguageModel({ contextLength: 4096, wrap: slowly });
     const entries = [{ name: "slow", start: async () => inThisProcess(slow) }];
-    const models = createModels(entries, { slots: 1, maxWaiting: 8 });
+    const models = createModels(entries, { maxRunning: 1, maxWaiting: 8 });
     const reported: unknown[] = [];
     const reportError = (error: unknown): void => void reported.push(error);
     const server = await listen({ host: "127.0.0.1", port: 0, models, reportError });

@@ -54,43 +54,48 @@ describe("a queue", () => {
     );
     const plans = fc.array(step, { maxLength: 60 });
     await fc.assert(
-      fc.asyncProperty(plans, fc.integer({ min: 1, max: 3 }), fc.nat({ max: 5 }), async (steps, slots, maxWaiting) => {
-        const queue = createQueue({ slots, maxWaiting });
-        const asked: { client: string; cancel: AbortController; state: string; release: () => void }[] = [];
-        for (const each of steps) {
-          if (each.do === "ask") {
-            const cancel = new AbortController();
-            const request = { client: each.client, cancel, state: "waiting", release: () => {} };
-            asked.push(request);
-            queue.acquire(each.client, cancel.signal).then(
-              (release) => Object.assign(request, { state: "running", release }),
-              (error) => Object.assign(request, { state: error.code }),
-            );
-          } else {
-            const state = each.do === "release" ? "running" : "waiting";
-            const among = asked.filter((request) => request.state === state);
-            const request = among[each.pick % Math.max(1, among.length)];
-            if (request === undefined) continue;
-            if (each.do === "release") {
-              request.state = "done";
-              request.release();
-              request.release(); // which does nothing
-            } else request.cancel.abort();
+      fc.asyncProperty(
+        plans,
+        fc.integer({ min: 1, max: 3 }),
+        fc.nat({ max: 5 }),
+        async (steps, maxRunning, maxWaiting) => {
+          const queue = createQueue({ maxRunning, maxWaiting });
+          const asked: { client: string; cancel: AbortController; state: string; release: () => void }[] = [];
+          for (const each of steps) {
+            if (each.do === "ask") {
+              const cancel = new AbortController();
+              const request = { client: each.client, cancel, state: "waiting", release: () => {} };
+              asked.push(request);
+              queue.acquire(each.client, cancel.signal).then(
+                (release) => Object.assign(request, { state: "running", release }),
+                (error) => Object.assign(request, { state: error.code }),
+              );
+            } else {
+              const state = each.do === "release" ? "running" : "waiting";
+              const among = asked.filter((request) => request.state === state);
+              const request = among[each.pick % Math.max(1, among.length)];
+              if (request === undefined) continue;
+              if (each.do === "release") {
+                request.state = "done";
+                request.release();
+                request.release(); // which does nothing
+              } else request.cancel.abort();
+            }
+            await turn();
+            const count = (state: string): number => asked.filter((request) => request.state === state).length;
+            expect([queue.running, queue.waiting]).toEqual([count("running"), count("waiting")]);
+            expect(queue.running).toBeLessThanOrEqual(maxRunning);
+            expect(queue.waiting).toBeLessThanOrEqual(maxWaiting);
+            if (queue.waiting > 0) expect(queue.running).toBe(maxRunning);
           }
-          await turn();
-          const count = (state: string): number => asked.filter((request) => request.state === state).length;
-          expect([queue.running, queue.waiting]).toEqual([count("running"), count("waiting")]);
-          expect(queue.running).toBeLessThanOrEqual(slots);
-          expect(queue.waiting).toBeLessThanOrEqual(maxWaiting);
-          if (queue.waiting > 0) expect(queue.running).toBe(slots);
-        }
-      }),
+        },
+      ),
       { numRuns: 100 },
     );
   });
 
   test("lets clients take turns, and each client's requests keep their order", async () => {
-    const queue = createQueue({ slots: 1, maxWaiting: 99 });
+    const queue = createQueue({ maxRunning: 1, maxWaiting: 99 });
     const order: string[] = [];
     const ask = async (client: string, name: string): Promise<void> => {
       const release = await queue.acquire(client, forever);
@@ -106,7 +111,7 @@ describe("a queue", () => {
 
 test("a request beyond the queue is told when to come back", async () => {
   const gate = gated();
-  const { app, models } = serving({ model: { wrap: gate.wrap }, models: { slots: 1, maxWaiting: 1 } });
+  const { app, models } = serving({ model: { wrap: gate.wrap }, models: { maxRunning: 1, maxWaiting: 1 } });
   const first = post(app, CHAT, chat);
   await until(() => models.status()[0]!.running === 1);
   const second = post(app, CHAT, chat);
@@ -121,10 +126,10 @@ test("a request beyond the queue is told when to come back", async () => {
 });
 
 describe("a request that takes too long", () => {
-  test("is told so, waiting or running, and its slot is free", async () => {
+  test("is told so, waiting or running, and its turn is over", async () => {
     const gate = gated();
     const app = { timeoutMs: 60 };
-    const served = serving({ model: { wrap: gate.wrap }, models: { slots: 1 }, app });
+    const served = serving({ model: { wrap: gate.wrap }, models: { maxRunning: 1 }, app });
     const running = post(served.app, CHAT, chat);
     await until(() => gate.passes() === 1);
     const waiting = await post(served.app, CHAT, chat);
@@ -151,9 +156,9 @@ describe("a request that takes too long", () => {
 });
 
 describe("a client that goes away", () => {
-  test("frees its slot within one pass", async () => {
+  test("ends its turn within one pass", async () => {
     const gate = gated();
-    const { app, models } = serving({ model: { wrap: gate.wrap }, models: { slots: 1 } });
+    const { app, models } = serving({ model: { wrap: gate.wrap }, models: { maxRunning: 1 } });
     const gone = new AbortController();
     const response = post(app, CHAT, { ...chat, max_tokens: 100 }, { signal: gone.signal });
     await gate.letThrough(1);
@@ -167,7 +172,7 @@ describe("a client that goes away", () => {
 
   test("in a stream does, too", async () => {
     const gate = gated();
-    const { app, models, reported } = serving({ model: { wrap: gate.wrap }, models: { slots: 1 } });
+    const { app, models, reported } = serving({ model: { wrap: gate.wrap }, models: { maxRunning: 1 } });
     const response = post(app, CHAT, { ...chat, stream: true, max_tokens: 100 });
     await gate.letThrough(1);
     const reader = (await response).body!.getReader();
@@ -183,7 +188,7 @@ describe("a client that goes away", () => {
 
   test("while it waits leaves the queue", async () => {
     const gate = gated();
-    const { app, models } = serving({ model: { wrap: gate.wrap }, models: { slots: 1 } });
+    const { app, models } = serving({ model: { wrap: gate.wrap }, models: { maxRunning: 1 } });
     const first = post(app, CHAT, chat);
     await until(() => gate.passes() === 1);
     const gone = new AbortController();
@@ -197,7 +202,7 @@ describe("a client that goes away", () => {
   });
 
   test("slowly keeps no model busy", async () => {
-    const { app, models } = serving({ models: { slots: 1 } });
+    const { app, models } = serving({ models: { maxRunning: 1 } });
     const response = await post(app, CHAT, { ...chat, stream: true, max_tokens: 60 }); // not read yet
     await until(() => models.status()[0]!.running === 0);
     expect(await eventsOf(response)).not.toEqual([]);

@@ -28,7 +28,7 @@ function sized(sizes: Readonly<Record<string, number>>, options: Partial<ModelsO
       },
     }),
   );
-  return { models: createModels(entries, { slots: 2, maxWaiting: 8, ...options }), events, end };
+  return { models: createModels(entries, { maxRunning: 2, maxWaiting: 8, ...options }), events, end };
 }
 
 async function use(models: Models, name: string): Promise<void> {
@@ -95,7 +95,7 @@ test("one that cannot be loaded tells its path to the log and not to the client,
     return inThisProcess(scriptedLanguageModel());
   };
   const log = (line: string): void => void lines.push(line);
-  const models = createModels([{ name: "a", start }], { slots: 1, maxWaiting: 1, log });
+  const models = createModels([{ name: "a", start }], { maxRunning: 1, maxWaiting: 1, log });
   const failure = await use(models, "a").catch((error: unknown) => error as CllmError);
   expect(failure).toMatchObject({ code: "unavailable" });
   expect((failure as CllmError).message).not.toMatch(/somewhere/);
@@ -113,7 +113,7 @@ test("who stops waiting for a model to load does not stop it for others", async 
     await started;
     return inThisProcess(scriptedLanguageModel());
   };
-  const models = createModels([{ name: "a", start }], { slots: 2, maxWaiting: 1 });
+  const models = createModels([{ name: "a", start }], { maxRunning: 2, maxWaiting: 1 });
   const cancel = new AbortController();
   const first = models.lease("a", "", cancel.signal);
   const second = models.lease("a", "", forever);
@@ -135,6 +135,6 @@ describe("names", () => {
 
   test("are unique", () => {
     const entry: ModelEntry = { name: "a", start: async () => inThisProcess(scriptedLanguageModel()) };
-    expect(() => createModels([entry, entry], { slots: 1, maxWaiting: 1 })).toThrow(/two models have the name a/);
+    expect(() => createModels([entry, entry], { maxRunning: 1, maxWaiting: 1 })).toThrow(/two models have the name a/);
   });
 });

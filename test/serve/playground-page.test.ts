@@ -49,7 +49,7 @@ describe.skipIf(browserPath === undefined)("the page", () => {
       { name: "slow", start: async () => inThisProcess(slow) },
       { name: "text-to-sql", start: async () => inThisProcess(database) },
     ];
-    models = createModels(entries, { slots: 2, maxWaiting: 4 });
+    models = createModels(entries, { maxRunning: 2, maxWaiting: 4 });
     const askDatabase = demonstrationDatabase(new URL("../../dist/serve/query-worker.js", import.meta.url));
     server = await listen({ host: "127.0.0.1", port: 0, models, apiKey, askDatabase });
     browser = await chromium.launch({ executablePath: browserPath!, args: ["--no-sandbox", "--disable-gpu"] });

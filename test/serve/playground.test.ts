@@ -17,7 +17,7 @@ const askDatabase = demonstrationDatabase(new URL("../../dist/serve/query-worker
 
 function withDatabase(options: { readonly apiKey?: string } = {}): Hono {
   const start = async () => inThisProcess(scriptedLanguageModel());
-  const models = createModels([{ name: "text-to-sql", start }], { slots: 1, maxWaiting: 1 });
+  const models = createModels([{ name: "text-to-sql", start }], { maxRunning: 1, maxWaiting: 1 });
   return createApp({ models, askDatabase, ...options });
 }
 

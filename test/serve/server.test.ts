@@ -12,7 +12,10 @@ const body = { model: "m", prompt: "once", max_tokens: 60, stream: true };
 
 async function listening() {
   const model = scriptedLanguageModel();
-  const models = createModels([{ name: "m", start: async () => inThisProcess(model) }], { slots: 1, maxWaiting: 1 });
+  const models = createModels([{ name: "m", start: async () => inThisProcess(model) }], {
+    maxRunning: 1,
+    maxWaiting: 1,
+  });
   const server = await listen({ host: "127.0.0.1", port: 0, models });
   const ask = (): Promise<Response> =>
     fetch(server.url + COMPLETION, {

@@ -23,7 +23,7 @@ export interface ServingOptions {
 export function serving({ model: scripted, models: limits, app: options }: ServingOptions = {}): Serving {
   const model = scriptedLanguageModel(scripted);
   const entries = [{ name: "scripted", start: async () => inThisProcess(model) }];
-  const models = createModels(entries, { slots: 4, maxWaiting: 64, ...limits });
+  const models = createModels(entries, { maxRunning: 4, maxWaiting: 64, ...limits });
   const reported: unknown[] = [];
   const app = createApp({ models, reportError: (error) => reported.push(error), ...options });
   return { app, models, model, reported };

@@ -114,7 +114,7 @@ test("killed under load: its requests are told so, others are answered, the next
       return host;
     },
   });
-  const models = createModels([started("doomed"), started("other")], { slots: 4, maxWaiting: 16 });
+  const models = createModels([started("doomed"), started("other")], { maxRunning: 4, maxWaiting: 16 });
   const app = createApp({ models });
   const body = (model: string): object => ({
     ...{ model, decoder: "ar", max_tokens: 180, stream: true },
@@ -137,7 +137,7 @@ test("killed under load: its requests are told so, others are answered, the next
   for (const other of others) texts.push(textOf(await eventsOf(await other)));
   expect(new Set(texts).size).toBe(1);
   for (const answer of await Promise.all(waiting)) {
-    // Those that waited for a slot find the worker started again; one that was let in too early is told.
+    // Those that waited for a turn find the worker started again; one that was let in too early is told.
     expect([200, 503]).toContain(answer.status);
     if (answer.status === 503) expect(await answer.json()).toMatchObject({ error: { code: "unavailable" } });
   }

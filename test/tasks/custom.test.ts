@@ -1,4 +1,4 @@
-/** People's own questions: every grader by its known traps, rows that lack something, and what must not take for ever. */
+/** People's own questions: every grader by its known traps, records that lack something, and what must not take for ever. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -173,7 +173,7 @@ describe("rows", () => {
       ],
       /own\.jsonl:2 has the id 1 of .*own\.jsonl:1/,
     ],
-    [[{ ...row, id: 1 }, row], /own\.jsonl:2: some rows have an id and some have none/],
+    [[{ ...row, id: 1 }, row], /own\.jsonl:2: some records have an id and some have none/],
     [[{ ...row, id: "" }], /own\.jsonl:1: id/],
   ])("that lack something are an error with their place, %#", async (rows, message) => {
     await expect(taskOf(rows)).rejects.toMatchObject({ code: "bad-input", message: expect.stringMatching(message) });

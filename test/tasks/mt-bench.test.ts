@@ -235,7 +235,7 @@ test("answers are written as FastChat's judges read them", async () => {
 
 test.each<[readonly unknown[], RegExp]>([
   [[], /holds no examples/],
-  [[ROW, ROW], /question\.jsonl:2 has the id 81 of .*question\.jsonl:1: give every row an id/],
+  [[ROW, ROW], /question\.jsonl:2 has the id 81 of .*question\.jsonl:1: give every record an id/],
   [[{ ...ROW, question_id: undefined }], /question\.jsonl:1 has no question_id/],
   [[{ ...ROW, question_id: 1.5 }], /question_id is 1\.5/],
   [[{ ...ROW, turns: [] }], /turns must be a list of questions/],

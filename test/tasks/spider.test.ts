@@ -41,7 +41,7 @@ const SHOP = `
 
 const row = (query: string, db_id = "shop") => ({ question: "Which?", query, db_id });
 
-/** A data folder with these rows, and its task. */
+/** A data folder with these records, and its task. */
 async function taskOf(rows: unknown, options: Partial<SpiderOptions> = {}): Promise<Task<SpiderExample>> {
   writeFileSync(join(folder, "spider/dev.json"), JSON.stringify(rows));
   return spider({ dataDir: folder, ...options });
@@ -219,11 +219,11 @@ describe("bad data", () => {
 
   test.each<[unknown, RegExp]>([
     [[], /holds no examples/],
-    [[{ question: "a", db_id: "shop" }], /row 0 has no query/],
-    [[row("SELECT 1"), { ...row("SELECT 1"), question: "" }], /row 1: question is empty/],
+    [[{ question: "a", db_id: "shop" }], /record 0 has no query/],
+    [[row("SELECT 1"), { ...row("SELECT 1"), question: "" }], /record 1: question is empty/],
     [[row("SELECT 1", "shops")], /db_id is shops, which .* lacks/],
     [[row("SELECT 1", "../shop")], /db_id is \.\.\/shop, which/],
-    [[7], /row 0 is no JSON object/],
+    [[7], /record 0 is no JSON object/],
   ])("%j is an error with its place", async (rows, message) => {
     await expect(taskOf(rows)).rejects.toMatchObject({ code: "bad-input", message: expect.stringMatching(message) });
   });

@@ -16,7 +16,7 @@ import {
   textToSqlExample,
   textToSqlExamples,
 } from "../../src/tasks/text-to-sql/example.ts";
-import { heldOutRows, readHeldOut, writeHeldOut } from "../../src/tasks/text-to-sql/held-out.ts";
+import { heldOutQuestions, readHeldOut, writeHeldOut } from "../../src/tasks/text-to-sql/held-out.ts";
 import { databaseScript, isHeldOut, sqlOfCompletion, textToSqlCompletion } from "../../src/tasks/text-to-sql/schema.ts";
 import { OTHER_NOUNS, TOPICS } from "../../src/tasks/text-to-sql/topics.ts";
 import { type Split, WORDS } from "../../src/tasks/text-to-sql/words.ts";
@@ -133,21 +133,21 @@ describe("kinds of questions", () => {
   });
 
   test.each(QUESTION_KINDS.map((kind) => [kind.name, kind] as const))(
-    "%s has six ways to ask, of its slots",
+    "%s has six ways to ask, of its blanks",
     (_, kind) => {
       expect(new Set(kind.questions).size).toBeGreaterThanOrEqual(6);
-      const drawn = kind.slots.split(" ").flatMap((part) => {
+      const drawn = kind.blanks.split(" ").flatMap((part) => {
         if (part === "link") return ["c", "p", "f"];
         if (part.startsWith("bound")) return ["op", "x"];
         return part.startsWith("range") ? ["x", "y"] : [part.split("=")[0]!];
       });
       for (const template of [kind.sql, ...kind.questions]) {
-        for (const [, slot] of template.matchAll(/\{(\w+)[+~!]?\}/g)) expect(drawn).toContain(slot);
+        for (const [, blank] of template.matchAll(/\{(\w+)[+~!]?\}/g)) expect(drawn).toContain(blank);
       }
-      const values = drawn.filter((slot) => !["f"].includes(slot) && kind.sql.includes(`{${slot}}`));
+      const values = drawn.filter((blank) => !["f"].includes(blank) && kind.sql.includes(`{${blank}}`));
       for (const template of kind.questions) {
-        const missing = values.filter((slot) => !new RegExp(`\\{${slot}[+~!]?\\}`).test(template));
-        expect(missing.filter((slot) => !(slot === "n" && kind.slots.includes("sort:n")))).toEqual([]);
+        const missing = values.filter((blank) => !new RegExp(`\\{${blank}[+~!]?\\}`).test(template));
+        expect(missing.filter((blank) => !(blank === "n" && kind.blanks.includes("sort:n")))).toEqual([]);
       }
     },
   );
@@ -276,7 +276,7 @@ describe("the held-out file", () => {
     try {
       const path = join(folder, "held-out.jsonl");
       await writeHeldOut(path, { count: 5, seed: 3 });
-      expect(await readHeldOut(path)).toEqual(heldOutRows({ count: 5, seed: 3 }));
+      expect(await readHeldOut(path)).toEqual(heldOutQuestions({ count: 5, seed: 3 }));
       const first = (await readFile(path, "utf8")).split("\n")[0]!;
       await writeFile(path, `${first}\n\n{"prompt": "x", "sql": 1}\n`);
       await expect(readHeldOut(path)).rejects.toMatchObject({

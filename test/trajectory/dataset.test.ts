@@ -1,4 +1,4 @@
-/** Data sets: every form of file and field gives the same prompts, and a row that gives none is one error. */
+/** Data sets: every form of file and field gives the same prompts, and a record that gives none is one error. */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -147,10 +147,10 @@ describe("fields", () => {
     ["no known field", lines(rows), {}, /none of prompt, messages and conversations, but question, answer, n/],
     ["an empty prompt", '{"prompt": ""}', {}, /bad:1: prompt is empty/],
     ["a prompt that is no text", '{"prompt": {"a": 1}}', {}, /prompt is {"a":1}, no text/],
-    ["a row that is no object", "3", {}, /bad:1 is no JSON object/],
+    ["a record that is no object", "3", {}, /bad:1 is no JSON object/],
     ["no JSON", "{'prompt'}", {}, /bad:1 is not JSON/],
-    ["no rows", "\n\n", {}, /holds no rows/],
-    ["an empty list", "[]", {}, /holds no rows/],
+    ["no records", "\n\n", {}, /holds no records/],
+    ["an empty list", "[]", {}, /holds no records/],
     ["an unknown speaker", talk({ role: "dog", content: "w" }), {}, /messages \[0\] is by "dog"/],
     ["an answer first", talk({ from: "gpt", value: "w" }), {}, /has no question before its first answer/],
     ["a turn without text", talk({ role: "user" }), {}, /messages \[0\] has no text/],
@@ -163,10 +163,12 @@ describe("fields", () => {
 
   test("bad rows can be counted instead, but not all of them", async () => {
     const content = `{"prompt": ""}\n{"prompt": "x"}`;
-    const [first, second] = await read(file("some", content), { skipBadRows: true });
+    const [first, second] = await read(file("some", content), { skipBadRecords: true });
     expect(first).toMatch(/some:1: prompt is empty/);
     expect(second).toEqual(["data_1", "x", null]);
-    await expect(read(file("all", '{"prompt": ""}'), { skipBadRows: true })).rejects.toThrow(/no usable row.*empty/);
+    await expect(read(file("all", '{"prompt": ""}'), { skipBadRecords: true })).rejects.toThrow(
+      /no usable record.*empty/,
+    );
   });
 
   test("garbled Parquet gives rows or an error of ours, whatever the bytes", async () => {

@@ -89,7 +89,7 @@ describe("a collection", () => {
     }
     expect(completions).toEqual(expected);
     expect(report).toMatchObject({ prompts: COUNT, kept: expected.length });
-    expect(report!.dropped).toMatchObject({ "bad-row": 1, "long-prompt": 1 });
+    expect(report!.dropped).toMatchObject({ "bad-record": 1, "long-prompt": 1 });
     expect(report!.measures.completions).toBe(expected.length);
     expect(readdirSync(folder)).toEqual(["t.parquet"]);
   });

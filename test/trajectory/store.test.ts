@@ -82,7 +82,7 @@ describe("Parquet", () => {
   });
 
   test.each<[what: string, broken: Partial<CollectedCompletion>, message: RegExp]>([
-    ["an id out of range", { promptIds: ids(1, VOCAB) }, /row 0: prompt_ids .*40 is no id of a vocabulary of 40/],
+    ["an id out of range", { promptIds: ids(1, VOCAB) }, /record 0: prompt_ids .*40 is no id of a vocabulary of 40/],
     ["no prompt", { promptIds: ids() }, /the prompt is empty/],
     ["a lost block", { blocks: one.blocks.slice(1) }, /6 tokens are not 1 blocks of 4/],
     ["a short point", { blocks: [one.blocks[0]!, [ids(1), ids(7, 0)]] }, /a point of block 1 has another length/],
@@ -120,7 +120,7 @@ describe("Parquet", () => {
     await expect(readTrajectories(path)).rejects.toMatchObject({ code: "bad-file" });
     await expect(readTrajectories(join(folder, "none"))).rejects.toMatchObject({ code: "not-found" });
     await writeTrajectories(path, info(), [one], () => report(3));
-    await expect(readTrajectories(path)).rejects.toThrow(/has 1 rows and says that it has 3/);
+    await expect(readTrajectories(path)).rejects.toThrow(/has 1 records and says that it has 3/);
   });
 });
 
@@ -229,18 +229,22 @@ describe("the original's JSON", () => {
   const row = original[1]!;
   test.each<[what: string, content: unknown, message: RegExp]>([
     ["no list", { a: 1 }, /is no JSON list: it does not begin with \[/],
-    ["no rows", [], /holds no rows/],
-    ["a row that is none", [1], /row 0 must be/],
-    ["a missing field", [{ ...row, teacher_output_ids: undefined }], /row 0: teacher_output_ids is missing/],
+    ["no records", [], /holds no records/],
+    ["a record that is none", [1], /record 0 must be/],
+    ["a missing field", [{ ...row, teacher_output_ids: undefined }], /record 0: teacher_output_ids is missing/],
     [
       "a strange iteration",
       [{ ...row, jacobian_itr_id: "third" }],
-      /row 0: jacobian_itr_id must be of the form "itr_0"/,
+      /record 0: jacobian_itr_id must be of the form "itr_0"/,
     ],
-    ["ragged points", [{ ...row, answer_trajectory_ids: [[3], [3, 4, 5]] }], /row 0: the points .* differ in length/],
-    ["another fixed point", [{ ...row, answer_trajectory_ids: [[3, 4, 6]] }], /row 0: teacher_output_ids is not/],
-    ["an id that is none", [{ ...row, labels_ids: [[-1]] }], /row 0: labels_ids/],
-    ["an id out of range", [{ ...row, labels_ids: [[40]] }], /row 0: id 40 is outside the vocabulary of 40/],
+    [
+      "ragged points",
+      [{ ...row, answer_trajectory_ids: [[3], [3, 4, 5]] }],
+      /record 0: the points .* differ in length/,
+    ],
+    ["another fixed point", [{ ...row, answer_trajectory_ids: [[3, 4, 6]] }], /record 0: teacher_output_ids is not/],
+    ["an id that is none", [{ ...row, labels_ids: [[-1]] }], /record 0: labels_ids/],
+    ["an id out of range", [{ ...row, labels_ids: [[40]] }], /record 0: id 40 is outside the vocabulary of 40/],
     ["no prompt", [{ ...row, prompt_ids: [[]], teacher_output_ids: [[3, 4, 5]] }], /prompt_ids is empty/],
   ])("%s is one error", async (_, content, message) => {
     writeFileSync(json, JSON.stringify(content));

@@ -89,9 +89,9 @@ export const bench: Command = defineCommand<BenchSettings>({
     ["cllm bench --prompts prompts.jsonl --decoders auto,jacobi --json | tail -n 1", "one JSON object, for programs"],
   ],
   async run(settings, terminal) {
-    const rows = await readRows(settings, terminal.signal);
+    const given = await readPrompts(settings, terminal.signal);
     await using model = await loadModel(settings, terminal);
-    const inputs = rows.map((row) => toInput(row, settings.chat));
+    const inputs = given.map((one) => toInput(one, settings.chat));
     const costs = await freshCosts(model, terminal);
     const { stop, stopIds, ignoreEos, blockSize, jacobiForm, maxNewTokens } = settings;
     const { temperature, topK, topP, minP, seed } = settings;
@@ -164,31 +164,32 @@ async function measureAll(
   return { measurements, refused };
 }
 
-interface Row {
+interface Prompt {
   readonly prompt?: string | undefined;
   readonly messages?: PromptInput["messages"] | undefined;
 }
 
-const rowSchema: z.ZodType<Row> = z
+const promptSchema: z.ZodType<Prompt> = z
   .object({ prompt: z.string().min(1).optional(), messages: messagesSchema.optional() })
   .refine(({ prompt, messages }) => (prompt === undefined) !== (messages === undefined), {
     message: "a JSON object with either prompt or messages",
   });
 
-async function readRows({ prompts, limit }: BenchSettings, signal: AbortSignal): Promise<readonly Row[]> {
-  const rows: Row[] = [];
+async function readPrompts({ prompts, limit }: BenchSettings, signal: AbortSignal): Promise<readonly Prompt[]> {
+  const given: Prompt[] = [];
   for (const [index, line] of (await readInput(prompts, signal)).split("\n").entries()) {
     if (line.trim() === "") continue;
-    if (limit !== undefined && rows.length >= limit) break;
+    if (limit !== undefined && given.length >= limit) break;
     const where = `${prompts}:${index + 1}`;
     const options = { what: where, code: "bad-input", nameOf: (key: string) => `${where}: ${key}` } as const;
-    rows.push(check(rowSchema, parseJson(line, where), options));
+    given.push(check(promptSchema, parseJson(line, where), options));
   }
-  if (rows.length === 0) throw new CllmError("bad-input", `${prompts} holds no prompts; give one JSON object per line`);
-  return rows;
+  if (given.length === 0)
+    throw new CllmError("bad-input", `${prompts} holds no prompts; give one JSON object per line`);
+  return given;
 }
 
-function toInput({ prompt, messages }: Row, chat: boolean): PromptInput {
+function toInput({ prompt, messages }: Prompt, chat: boolean): PromptInput {
   if (messages !== undefined) return { messages };
   return chat ? { messages: [{ role: "user", content: prompt! }] } : { prompt: prompt! };
 }

@@ -9,7 +9,7 @@ import { openCheckpoint } from "../../checkpoint/open.ts";
 import { readAdapter, withAdapter } from "../../checkpoint/peft/adapter.ts";
 import { CllmError } from "../../error.ts";
 import { contendersOf } from "../../eval/contenders.ts";
-import { publishedRows } from "../../eval/published.ts";
+import { publishedResults } from "../../eval/published.ts";
 import { reportHtml } from "../../eval/report-html.ts";
 import { ANSWERS, type Evaluation, type EvaluationProgress, runEvaluation, type Subject } from "../../eval/run.ts";
 import { summarizeEvaluation, type TokenText } from "../../eval/summary.ts";
@@ -129,7 +129,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
       .enum(GRADERS as [GraderName, ...GraderName[]])
       .optional()
       .meta({
-        description: "custom: for rows that name none",
+        description: "custom: for records that name none",
       }),
     allowCodeExecution: z
       .boolean()
@@ -325,7 +325,7 @@ const [JSON_FILE, HTML] = ["report.json", "report.html"];
 async function report(evaluation: Evaluation, folder: string, tokenText: TokenText, terminal: Terminal): Promise<void> {
   const { task, settings, traces } = evaluation;
   const summary = summarizeEvaluation(evaluation, tokenText);
-  const published = publishedRows(task);
+  const published = publishedResults(task);
   const commit = commitOfCheckout();
   const day = new Date().toISOString().slice(0, 10);
   const made = `${machineName()}${commit === null ? "" : `, commit ${commit}`}, ${day}`;
@@ -343,12 +343,12 @@ async function report(evaluation: Evaluation, folder: string, tokenText: TokenTe
 /** One file for each contender, in the form that FastChat's judges read. */
 async function writeForJudge({ contenders, answers }: Evaluation, folder: string): Promise<void> {
   for (const { name } of contenders) {
-    const rows = [...answers.get(name)!.values()].map(({ question: id, turns }) => ({
+    const answered = [...answers.get(name)!.values()].map(({ question: id, turns }) => ({
       id,
       answers: turns.map((turn) => turn.text),
     }));
     const file = `${name.replaceAll(/[^\w.-]+/g, "-")}.jsonl`;
-    await writeAnswers(join(folder, "model_answer", file), name, rows);
+    await writeAnswers(join(folder, "model_answer", file), name, answered);
   }
 }
 

@@ -90,7 +90,7 @@ export const serve: Command = defineCommand<ServeSettings>({
       const next = "set CLLM_API_KEY or give --api-key";
       throw new CllmError("usage", `--host ${host} can be reached from other machines, which needs a key; ${next}`);
     }
-    const { precision, threads, offline, revision, cacheDir, parallel: slots, maxQueue: maxWaiting } = settings;
+    const { precision, threads, offline, revision, cacheDir, parallel: maxRunning, maxQueue: maxWaiting } = settings;
     const { template, templateOptions } = settings;
     const served = servedModels(settings.model.length > 0 ? settings.model : [ownModel()], settings.adapter);
     await using models = createModels(
@@ -102,11 +102,11 @@ export const serve: Command = defineCommand<ServeSettings>({
         cacheDir,
         template,
         templateOptions,
-        keep: slots,
-        slots: settings.batch ? slots : 1,
+        keep: maxRunning,
+        slots: settings.batch ? maxRunning : 1,
       }),
       {
-        slots,
+        maxRunning,
         maxWaiting,
         ...(settings.memoryLimit !== undefined && { memoryLimit: settings.memoryLimit * 1e9 }),
         log: terminal.note,

@@ -65,7 +65,7 @@ export const trainModel: Command = defineCommand<Settings>({
   name: "train",
   summary: "Fine-tune a model, or make a CLLM of it by consistency training",
   details:
-    "Learns from --data, each row a prompt and its answer, or from --trajectories. The folder gets settings.json, log.jsonl, " +
+    "Learns from --data, each record a prompt and its answer, or from --trajectories. The folder gets settings.json, log.jsonl, " +
     "curves.svg, checkpoints/, best/ (of the best evaluation) and final/, both Hugging Face directories, or with " +
     "--lora-rank PEFT adapters. Interrupted at any moment, the same command goes on where it was and ends with the same " +
     "weights, bit for bit.",
@@ -177,10 +177,10 @@ async function readExamples(
     if ("unusable" in candidate) return [];
     const { dataId, promptIds, labelIds } = candidate;
     if (labelIds !== null && labelIds.length > 0) return [{ promptIds, completionIds: labelIds }];
-    if (settings.skipBadRows) return [];
+    if (settings.skipBadRecords) return [];
     throw new CllmError(
       "bad-input",
-      `${dataId} of ${dataset.name} has no answer: name its field with --answer-field, or --skip-bad-rows`,
+      `${dataId} of ${dataset.name} has no answer: name its field with --answer-field, or --skip-bad-records`,
     );
   });
   return { examples, identity: { data: dataset.name, examples: fingerprintOf(examples) } };
@@ -258,7 +258,7 @@ function report(result: RunResult, { folder, settings, identity }: TrainRun, ter
     return;
   }
   const { steps, tokens, seconds, best, output } = result;
-  const rows = [
+  const lines = [
     ["steps", String(steps)],
     ["tokens", `${tokens}, ${Math.round(tokens / Math.max(seconds, 1e-3))} per second`],
     ["time", formatDuration(seconds * 1000)],
@@ -272,5 +272,5 @@ function report(result: RunResult, { folder, settings, identity }: TrainRun, ter
         ]),
     ["weights", output],
   ];
-  terminal.write(formatTable(["run", folder], rows, terminal.colors));
+  terminal.write(formatTable(["run", folder], lines, terminal.colors));
 }

@@ -1,5 +1,5 @@
 /**
- * `cllm trajectory`: blocks converging under Jacobi decoding, one row per point, as text or as a picture. A view for
+ * `cllm trajectory`: blocks converging under Jacobi decoding, one line per point, as text or as a picture. A view for
  * people; the points themselves come from `decode/`.
  */
 import { writeFile } from "node:fs/promises";
@@ -22,8 +22,8 @@ interface TrajectorySettings extends PromptSettings {
 
 export const trajectory: Command = defineCommand<TrajectorySettings>({
   name: "trajectory",
-  summary: "Watch a block of tokens converge, row by row",
-  details: `${PROMPT_DETAILS}\n\nEach row is a point of the block, the first one guessed, the last one what greedy decoding writes.`,
+  summary: "Watch a block of tokens converge, point by point",
+  details: `${PROMPT_DETAILS}\n\nEach line is a point of the block, the first one guessed, the last one what greedy decoding writes.`,
   fields: {
     ...promptFields,
     blockSize: z.int().min(1).max(64).default(16).meta({ description: "tokens of a block", placeholder: "tokens" }),

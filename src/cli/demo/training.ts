@@ -155,7 +155,7 @@ function resultTable(results: readonly Measured[], count: number, { colors }: Te
     "tokens/pass",
     "mismatches",
   ];
-  const rows = results.map(({ name, right, ar, jacobi }) => [
+  const lines = results.map(({ name, right, ar, jacobi }) => [
     name,
     `${right} of ${count}`,
     ar.tokensPerSecond.toFixed(0),
@@ -164,5 +164,5 @@ function resultTable(results: readonly Measured[], count: number, { colors }: Te
     jacobi.tokensPerForward.toFixed(2),
     String(jacobi.mismatches),
   ]);
-  return formatTable(head, rows, colors);
+  return formatTable(head, lines, colors);
 }

@@ -1,12 +1,12 @@
 /**
  * People's own questions: JSON Lines (or a JSON list, or Parquet) with `prompt` or `messages`, `reference` and `grader`.
- * Whatever a row needs is checked when the file is read, so that a grader has nothing left to complain about but the
+ * Whatever a record needs is checked when the file is read, so that a grader has nothing left to complain about but the
  * answer. Knows no model.
  */
 import { readFile } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import * as z from "zod";
-import type { DataRow } from "../../data/rows.ts";
+import type { DataRecord } from "../../data/records.ts";
 import { CllmError } from "../../error.ts";
 import { check } from "../../generate/check.ts";
 import type { PromptInput } from "../../generate/types.ts";
@@ -30,7 +30,7 @@ export const GRADERS: readonly GraderName[] = ["exact", "number", "regex", "sql"
 
 export interface CustomOptions extends Omit<TaskOptions, "dataDir" | "split"> {
   readonly path: string;
-  /** For rows that name none. Default: none, and such rows are an error. */
+  /** For records that name none. Default: none, and such records are an error. */
   readonly grader?: GraderName | undefined;
 }
 
@@ -61,36 +61,36 @@ const SCHEMA = z.strictObject({
   max_new_tokens: z.int().positive().optional(),
 });
 
-type Row = z.output<typeof SCHEMA>;
+type Question = z.output<typeof SCHEMA>;
 
 export async function custom(options: CustomOptions): Promise<Task<CustomExample>> {
   const { path } = options;
   const format = promptFormat("custom", ["default", "chat"], options.promptFormat);
   let withIds: boolean | null = null;
   const examples = await readExamples(path, options.limit, (data, index): CustomExample => {
-    const row = check(SCHEMA, data.fields, {
+    const question = check(SCHEMA, data.fields, {
       what: data.where,
       code: "bad-input",
       nameOf: (key) => `${data.where}: ${key}`,
     });
-    withIds ??= row.id !== undefined;
-    if (withIds !== (row.id !== undefined)) {
+    withIds ??= question.id !== undefined;
+    if (withIds !== (question.id !== undefined)) {
       throw new CllmError(
         "bad-input",
-        `${data.where}: some rows have an id and some have none; give it to all or none`,
+        `${data.where}: some records have an id and some have none; give it to all or none`,
       );
     }
-    const { turns, input } = promptOf(row, data, format === "chat");
+    const { turns, input } = promptOf(question, data, format === "chat");
     return {
-      id: row.id === undefined ? String(index) : String(row.id),
+      id: question.id === undefined ? String(index) : String(question.id),
       where: data.where,
-      category: row.category ?? null,
+      category: question.category ?? null,
       turns,
       input,
-      reference: typeof row.reference === "string" ? row.reference : JSON.stringify(row.reference),
-      stop: row.stop ?? [],
-      maxNewTokens: row.max_new_tokens ?? options.maxNewTokens ?? 256,
-      grade: graderOf(row, data, path, options.grader),
+      reference: typeof question.reference === "string" ? question.reference : JSON.stringify(question.reference),
+      stop: question.stop ?? [],
+      maxNewTokens: question.max_new_tokens ?? options.maxNewTokens ?? 256,
+      grade: graderOf(question, data, path, options.grader),
     };
   });
   return {
@@ -102,18 +102,24 @@ export async function custom(options: CustomOptions): Promise<Task<CustomExample
   };
 }
 
-const wrong = ({ where }: DataRow, reason: string): CllmError => new CllmError("bad-input", `${where}: ${reason}`);
+const wrong = ({ where }: DataRecord, reason: string): CllmError => new CllmError("bad-input", `${where}: ${reason}`);
 
-function promptOf(row: Row, data: DataRow, chat: boolean): Pick<TaskExample, "turns" | "input"> {
-  if ((row.prompt === undefined) === (row.messages === undefined)) throw wrong(data, "give either prompt or messages");
-  if (row.prompt !== undefined) return oneTurn(chat ? "chat" : "default", row.prompt);
-  const input: PromptInput = { messages: row.messages };
+function promptOf(question: Question, data: DataRecord, chat: boolean): Pick<TaskExample, "turns" | "input"> {
+  if ((question.prompt === undefined) === (question.messages === undefined))
+    throw wrong(data, "give either prompt or messages");
+  if (question.prompt !== undefined) return oneTurn(chat ? "chat" : "default", question.prompt);
+  const input: PromptInput = { messages: question.messages };
   return { turns: 1, input: () => input };
 }
 
-function graderOf(row: Row, data: DataRow, path: string, byDefault: GraderName | undefined): CustomExample["grade"] {
-  const { reference } = row;
-  const name = row.grader ?? byDefault;
+function graderOf(
+  question: Question,
+  data: DataRecord,
+  path: string,
+  byDefault: GraderName | undefined,
+): CustomExample["grade"] {
+  const { reference } = question;
+  const name = question.grader ?? byDefault;
   if (name === undefined) throw wrong(data, `grader is missing; give one of ${GRADERS.join(", ")}`);
   if (reference === undefined || reference === null) throw wrong(data, "reference is missing; give the right answer");
   switch (name) {
@@ -127,11 +133,11 @@ function graderOf(row: Row, data: DataRow, path: string, byDefault: GraderName |
       return (answer) => gradeNumberValue(number, answer);
     }
     case "regex": {
-      const pattern = patternOf(textOf(reference, data, name), row.flags ?? "", data);
+      const pattern = patternOf(textOf(reference, data, name), question.flags ?? "", data);
       return (answer) => gradeRegex(pattern, answer);
     }
     case "sql":
-      return sqlGrader(row, textOf(reference, data, name), data, path);
+      return sqlGrader(question, textOf(reference, data, name), data, path);
     case "json": {
       const value = typeof reference === "string" ? jsonOf(reference, data) : reference;
       return (answer) => gradeJson(value, answer);
@@ -139,13 +145,13 @@ function graderOf(row: Row, data: DataRow, path: string, byDefault: GraderName |
   }
 }
 
-function textOf(reference: unknown, data: DataRow, name: GraderName): string {
+function textOf(reference: unknown, data: DataRecord, name: GraderName): string {
   if (typeof reference === "number" || typeof reference === "bigint") return String(reference);
   if (typeof reference === "string" && reference.trim() !== "") return reference;
   throw wrong(data, `reference must be a text that is not empty, for the grader ${name}`);
 }
 
-function patternOf(source: string, flags: string, data: DataRow): RegExp {
+function patternOf(source: string, flags: string, data: DataRecord): RegExp {
   try {
     return new RegExp(source, flags);
   } catch (error) {
@@ -153,7 +159,7 @@ function patternOf(source: string, flags: string, data: DataRow): RegExp {
   }
 }
 
-function jsonOf(text: string, data: DataRow): unknown {
+function jsonOf(text: string, data: DataRecord): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -161,11 +167,11 @@ function jsonOf(text: string, data: DataRow): unknown {
   }
 }
 
-function sqlGrader(row: Row, gold: string, data: DataRow, path: string): CustomExample["grade"] {
-  const { script, database } = row;
+function sqlGrader(question: Question, gold: string, data: DataRecord, path: string): CustomExample["grade"] {
+  const { script, database } = question;
   if ((script === undefined) === (database === undefined)) throw wrong(data, "give either script or database for SQL");
   return async (answer) => {
-    const query = sqlOf(answer, row.stop ?? []);
+    const query = sqlOf(answer, question.stop ?? []);
     if (query === "") return { verdict: "no-answer", detail: "no query in the answer" };
     try {
       using sqlite = await openSqlite(script ?? (await readFile(resolve(dirname(path), database!))));

@@ -43,22 +43,25 @@ export async function humaneval(options: HumanEvalOptions): Promise<Task<HumanEv
   const split = knownSplit("humaneval", ["test"], options.split);
   const files = ["humaneval/HumanEval.jsonl", ...hubFiles("humaneval", split, "openai_humaneval")];
   const path = dataFile(dataDir, files);
-  const examples = await readExamples(path, options.limit, (row): HumanEvalExample => {
-    const head = textField(row, "prompt");
-    const entryPoint = textField(row, "entry_point");
+  const examples = await readExamples(path, options.limit, (record): HumanEvalExample => {
+    const head = textField(record, "prompt");
+    const entryPoint = textField(record, "entry_point");
     if (!/^[A-Za-z_]\w*$/.test(entryPoint)) {
-      throw new CllmError("bad-input", `${row.where}: entry_point must be the name of a function, not ${entryPoint}`);
+      throw new CllmError(
+        "bad-input",
+        `${record.where}: entry_point must be the name of a function, not ${entryPoint}`,
+      );
     }
     return {
-      id: idField(row, "task_id"),
-      where: row.where,
+      id: idField(record, "task_id"),
+      where: record.where,
       category: null,
       ...oneTurn(format, humanEvalPrompt(format, head)),
-      reference: textField(row, "canonical_solution"),
+      reference: textField(record, "canonical_solution"),
       stop: format === "chat" ? [] : STOP,
       maxNewTokens: options.maxNewTokens ?? 512,
       head,
-      test: textField(row, "test"),
+      test: textField(record, "test"),
       entryPoint,
     };
   });

@@ -4,7 +4,7 @@
  * Knows no model.
  */
 import { randomUUID } from "node:crypto";
-import type { DataRow } from "../../data/rows.ts";
+import type { DataRecord } from "../../data/records.ts";
 import { CllmError } from "../../error.ts";
 import { writeWhole } from "../../files/write-whole.ts";
 import type { Message, PromptInput } from "../../generate/types.ts";
@@ -39,17 +39,17 @@ export async function mtBench(options: MtBenchOptions): Promise<Task<MtBenchExam
   const format = promptFormat("mt-bench", ["default", "chat", "paper"], options.promptFormat);
   const split = knownSplit("mt-bench", ["test"], options.split);
   const files = ["mt_bench/question.jsonl", ...hubFiles("mt_bench", "train", "mt_bench_prompts")];
-  const examples = await readExamples(dataFile(dataDir, files), options.limit, (row): MtBenchExample => {
-    const hub = Object.hasOwn(row.fields, "prompt"); // the hub's names of the same fields
-    const questions = texts(row, hub ? "prompt" : "turns") ?? [];
+  const examples = await readExamples(dataFile(dataDir, files), options.limit, (record): MtBenchExample => {
+    const hub = Object.hasOwn(record.fields, "prompt"); // the hub's names of the same fields
+    const questions = texts(record, hub ? "prompt" : "turns") ?? [];
     if (questions.length === 0 || questions.some((question) => question.trim() === "")) {
       const name = hub ? "prompt" : "turns";
-      throw new CllmError("bad-input", `${row.where}: ${name} must be a list of questions, none of them empty`);
+      throw new CllmError("bad-input", `${record.where}: ${name} must be a list of questions, none of them empty`);
     }
-    const { category } = row.fields;
+    const { category } = record.fields;
     return {
-      id: idField(row, hub ? "prompt_id" : "question_id"),
-      where: row.where,
+      id: idField(record, hub ? "prompt_id" : "question_id"),
+      where: record.where,
       category: typeof category === "string" ? category : null,
       turns: questions.length,
       input: (answers) => conversation(format, questions, answers),
@@ -57,7 +57,7 @@ export async function mtBench(options: MtBenchOptions): Promise<Task<MtBenchExam
       stop: format === "paper" ? ["</s>", "USER:"] : [],
       maxNewTokens: options.maxNewTokens ?? 1024,
       questions,
-      references: texts(row, "reference") ?? [],
+      references: texts(record, "reference") ?? [],
     };
   });
   return {
@@ -69,7 +69,7 @@ export async function mtBench(options: MtBenchOptions): Promise<Task<MtBenchExam
   };
 }
 
-function texts({ fields }: DataRow, name: string): string[] | null {
+function texts({ fields }: DataRecord, name: string): string[] | null {
   const value = fields[name];
   return Array.isArray(value) && value.every((text) => typeof text === "string") ? value : null;
 }
@@ -129,14 +129,14 @@ export async function writeAnswers(
   { now = Date.now() }: { readonly now?: number } = {},
 ): Promise<void> {
   const lines = [...answered].map(({ id, answers }) => {
-    const row = {
+    const record = {
       question_id: /^\d{1,15}$/.test(id) ? Number(id) : id,
       answer_id: randomUUID(),
       model_id: model,
       choices: [{ index: 0, turns: answers }],
       tstamp: now / 1000,
     };
-    return `${JSON.stringify(row)}\n`;
+    return `${JSON.stringify(record)}\n`;
   });
   await writeWhole(path, (handle) => handle.appendFile(lines.join("")));
 }

@@ -1,7 +1,7 @@
 /**
  * Spider's schemas (`tables.json`) and the forms in which prompts show them. Knows no question and no database.
  */
-import { readRows } from "../../data/rows.ts";
+import { readRecords } from "../../data/records.ts";
 import { CllmError } from "../../error.ts";
 
 export interface SpiderTable {
@@ -18,7 +18,7 @@ export interface SpiderSchema {
 /** Every database's tables and keys in the order of the file. Throws `bad-file` for one that lacks its fields. */
 export async function readSchemas(path: string): Promise<ReadonlyMap<string, SpiderSchema>> {
   const schemas = new Map<string, SpiderSchema>();
-  for await (const { fields, where } of readRows(path)) {
+  for await (const { fields, where } of readRecords(path)) {
     const { db_id, table_names_original: tables, column_names_original: columns, foreign_keys: keys } = fields;
     if (typeof db_id !== "string" || !Array.isArray(tables) || !Array.isArray(columns)) {
       throw new CllmError("bad-file", `${where} lacks db_id, table_names_original or column_names_original`);

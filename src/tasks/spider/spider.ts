@@ -6,7 +6,7 @@
  */
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { DataRow } from "../../data/rows.ts";
+import type { DataRecord } from "../../data/records.ts";
 import { CllmError } from "../../error.ts";
 import { sqlOf, withoutDistinct } from "../sql-text.ts";
 import { openSqlite, QUERY_TIMEOUT_MS, type QueryFailure, type QueryLimits, type Sqlite } from "../sqlite.ts";
@@ -56,12 +56,12 @@ export async function spider(options: SpiderOptions): Promise<Task<SpiderExample
   const path = dataFile(dataDir, [join("spider", `${split}.json`), ...hubFiles("spider", hubSplit, "spider")]);
   const tables = join(dataDir, "spider/tables.json");
   const schemas = await readSchemas(tables);
-  const examples = await readExamples(path, options.limit, (row, index) => {
-    const database = textField(row, "db_id");
+  const examples = await readExamples(path, options.limit, (record, index) => {
+    const database = textField(record, "db_id");
     const schema = schemas.get(database);
-    if (schema === undefined || !isName(database)) throw unknownDatabase(row, database, tables);
+    if (schema === undefined || !isName(database)) throw unknownDatabase(record, database, tables);
     const maxNewTokens = options.maxNewTokens ?? 256;
-    return { ...toExample(row, format, schema, database), id: `${split}/${index}`, maxNewTokens };
+    return { ...toExample(record, format, schema, database), id: `${split}/${index}`, maxNewTokens };
   });
   const databases = new Databases(join(dataDir, "spider/database"));
   return {
@@ -78,19 +78,22 @@ export async function spider(options: SpiderOptions): Promise<Task<SpiderExample
 /** A database's name becomes a path, which must not lead out of the folder. */
 const isName = (database: string): boolean => /^\w[\w .-]*$/.test(database);
 
-function unknownDatabase(row: DataRow, database: string, tables: string): CllmError {
+function unknownDatabase(record: DataRecord, database: string, tables: string): CllmError {
   const reason = isName(database) ? `which ${tables} lacks` : "which is no name of a database";
-  return new CllmError("bad-input", `${row.where}: db_id is ${excerpt(database)}, ${reason}; give both of one release`);
+  return new CllmError(
+    "bad-input",
+    `${record.where}: db_id is ${excerpt(database)}, ${reason}; give both of one release`,
+  );
 }
 
-function toExample(row: DataRow, format: PromptFormat, schema: SpiderSchema, database: string) {
+function toExample(record: DataRecord, format: PromptFormat, schema: SpiderSchema, database: string) {
   return {
-    where: row.where,
+    where: record.where,
     category: database,
     database,
-    question: textField(row, "question"),
-    ...oneTurn(format, spiderPrompt(format, schema, textField(row, "question"))),
-    reference: textField(row, "query"),
+    question: textField(record, "question"),
+    ...oneTurn(format, spiderPrompt(format, schema, textField(record, "question"))),
+    reference: textField(record, "query"),
     stop: format === "chat" ? CHAT_STOP : STOP,
   };
 }

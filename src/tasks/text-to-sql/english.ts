@@ -37,7 +37,7 @@ export function chooseAlternatives(random: Random, template: string): string {
   }
 }
 
-/** Replaces every `{slot}`. */
-export function fillSlots(template: string, slot: (name: string) => string): string {
-  return template.replace(/\{([^{}]+)\}/g, (_, name: string) => slot(name));
+/** Replaces every `{blank}`. */
+export function fillBlanks(template: string, blank: (name: string) => string): string {
+  return template.replace(/\{([^{}]+)\}/g, (_, name: string) => blank(name));
 }

@@ -3,13 +3,13 @@
  * of a seed and a split. Trains, tokenizes and runs nothing.
  */
 import { CllmError } from "../../error.ts";
-import { chooseAlternatives, fillSlots, plural, verb, withArticle } from "./english.ts";
+import { type Blanks, drawBlanks } from "./blanks.ts";
+import { chooseAlternatives, fillBlanks, plural, verb, withArticle } from "./english.ts";
 import type { QuestionKind } from "./kinds.ts";
 import { ONE_TABLE_KINDS } from "./one-table-kinds.ts";
 import { Random } from "./random.ts";
 import { drawDatabase } from "./rows.ts";
 import { type Database, drawSchema, textToSqlCompletion, textToSqlPrompt } from "./schema.ts";
-import { drawSlots, type Slots } from "./slots.ts";
 import { TWO_TABLE_KINDS } from "./two-table-kinds.ts";
 import type { Split } from "./words.ts";
 
@@ -59,8 +59,8 @@ function checkWhole(what: string, value: number): void {
 export function drawQuestion(random: Random, database: Database): TextToSqlQuestion {
   for (;;) {
     const kind = drawKind(random);
-    const slots = drawSlots(random, database, kind.slots);
-    if (slots) return { kind: kind.name, question: questionText(random, kind, slots), sql: queryText(kind, slots) };
+    const blanks = drawBlanks(random, database, kind.blanks);
+    if (blanks) return { kind: kind.name, question: questionText(random, kind, blanks), sql: queryText(kind, blanks) };
   }
 }
 
@@ -73,18 +73,18 @@ function drawKind(random: Random): QuestionKind {
   return QUESTION_KINDS[0]!;
 }
 
-function questionText(random: Random, kind: QuestionKind, slots: Slots): string {
+function questionText(random: Random, kind: QuestionKind, blanks: Blanks): string {
   const template = chooseAlternatives(random, random.pick(kind.questions));
-  return fillSlots(template, (name) => {
-    const words = slots.get(name.replace(/[+~!]$/, ""))!.words;
+  return fillBlanks(template, (name) => {
+    const words = blanks.get(name.replace(/[+~!]$/, ""))!.words;
     if (name.endsWith("+")) return plural(words);
     if (name.endsWith("~")) return withArticle(words);
     return name.endsWith("!") ? verb(words) : words;
   });
 }
 
-function queryText(kind: QuestionKind, slots: Slots): string {
-  return fillSlots(kind.sql, (name) => slots.get(name)!.sql);
+function queryText(kind: QuestionKind, blanks: Blanks): string {
+  return fillBlanks(kind.sql, (name) => blanks.get(name)!.sql);
 }
 
 /** What a tokenizer for the task is trained on: whole examples of the training split. */

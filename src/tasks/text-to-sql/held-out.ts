@@ -9,7 +9,7 @@ import { textToSqlExample } from "./example.ts";
 import { databaseScript } from "./schema.ts";
 import type { Split } from "./words.ts";
 
-export interface HeldOutRow {
+export interface HeldOutQuestion {
   /** What the model reads. */
   readonly prompt: string;
   /** The gold query. */
@@ -32,35 +32,41 @@ export interface HeldOutOptions {
 const FIELDS = ["prompt", "sql", "database", "kind"] as const;
 const MAX_BYTES = 256 << 20;
 
-export function heldOutRows({ count = 400, seed = 0, split = "held-out" }: HeldOutOptions = {}): HeldOutRow[] {
+export function heldOutQuestions({
+  count = 400,
+  seed = 0,
+  split = "held-out",
+}: HeldOutOptions = {}): HeldOutQuestion[] {
   return Array.from({ length: count }, (_, i) => {
     const { prompt, sql, database, kind } = textToSqlExample(seed + i, split);
     return { prompt, sql, database: databaseScript(database), kind };
   });
 }
 
-/** Writes `heldOutRows` to a file, whole or not at all. */
+/** Writes `heldOutQuestions` to a file, whole or not at all. */
 export async function writeHeldOut(path: string, options?: HeldOutOptions): Promise<void> {
-  const lines = heldOutRows(options).map((row) => `${JSON.stringify(row)}\n`);
+  const lines = heldOutQuestions(options).map((question) => `${JSON.stringify(question)}\n`);
   await writeWhole(path, async (file) => {
     await file.writeFile(lines.join(""));
   });
 }
 
-/** Reads such a file. Throws `bad-file` with the line where one is not a row. */
-export async function readHeldOut(path: string): Promise<HeldOutRow[]> {
+/** Reads such a file. Throws `bad-file` with the line where one is not a question. */
+export async function readHeldOut(path: string): Promise<HeldOutQuestion[]> {
   const lines = (await readText(path, MAX_BYTES)).split("\n");
-  const rows = lines.flatMap((line, i) => (line.trim() === "" ? [] : [parseRow(line, `${path}, line ${i + 1},`)]));
-  if (rows.length > 0) return rows;
-  throw new CllmError("bad-file", `${path} has no rows. Write it again, or name another file.`);
+  const questions = lines.flatMap((line, i) =>
+    line.trim() === "" ? [] : [parseQuestion(line, `${path}, line ${i + 1},`)],
+  );
+  if (questions.length > 0) return questions;
+  throw new CllmError("bad-file", `${path} has no questions. Write it again, or name another file.`);
 }
 
-function parseRow(line: string, where: string): HeldOutRow {
+function parseQuestion(line: string, where: string): HeldOutQuestion {
   const value = parseJson(line, where) as Record<string, unknown> | null;
   for (const field of FIELDS) {
     if (typeof value?.[field] === "string") continue;
-    throw new CllmError("bad-file", `${where} has no text "${field}". Each row needs ${FIELDS.join(", ")}.`);
+    throw new CllmError("bad-file", `${where} has no text "${field}". Each question needs ${FIELDS.join(", ")}.`);
   }
-  const { prompt, sql, database, kind } = value as unknown as HeldOutRow;
+  const { prompt, sql, database, kind } = value as unknown as HeldOutQuestion;
   return { prompt, sql, database, kind };
 }

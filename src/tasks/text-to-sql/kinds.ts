@@ -1,6 +1,6 @@
 /**
- * What a kind of question is: slots to draw, the query, and ways to ask for it. `{slot}` is the slot as it is written
- * on that side; in questions `{slot+}` is its plural, `{slot~}` has an article and `{slot!}`
+ * What a kind of question is: blanks to draw, the query, and ways to ask for it. `{blank}` is the blank as it is written
+ * on that side; in questions `{blank+}` is its plural, `{blank~}` has an article and `{blank!}`
  * is its verb; `[one|other]` is either.
  */
 
@@ -8,8 +8,8 @@ export interface QuestionKind {
   readonly name: string;
   /** How often it is drawn, against the others. */
   readonly weight: number;
-  /** See `drawSlots`. */
-  readonly slots: string;
+  /** See `drawBlanks`. */
+  readonly blanks: string;
   readonly sql: string;
   readonly questions: readonly string[];
 }
@@ -22,10 +22,10 @@ export const JOINED = "{c} JOIN {p} ON {c}.{f} = {p}.id";
 
 export function kind(
   name: string,
-  slots: string,
+  blanks: string,
   sql: string,
   questions: readonly string[],
   { weight = 1 }: { weight?: number } = {},
 ): QuestionKind {
-  return { name, weight, slots, sql, questions };
+  return { name, weight, blanks, sql, questions };
 }

@@ -1,5 +1,5 @@
 /**
- * The slots of a question kind, drawn from a database: tables, columns and values, each as SQL and as words. All
+ * The blanks of a question kind, drawn from a database: tables, columns and values, each as SQL and as words. All
  * conditions of a question are taken from one row, the focal row, so that at least this row fulfils them together. A
  * specification is a list such as `t=table b=category:t a=shown:t v=value:b`. Knows no templates.
  */
@@ -9,12 +9,12 @@ import type { Random } from "./random.ts";
 import { type Cell, type Column, type Database, literal, type Role, type Table } from "./schema.ts";
 
 /** One thing, as the query writes it and as the question does. */
-export interface Slot {
+export interface Blank {
   readonly sql: string;
   readonly words: string;
 }
 
-export type Slots = ReadonlyMap<string, Slot>;
+export type Blanks = ReadonlyMap<string, Blank>;
 
 const ROLES: Readonly<Record<string, readonly Role[]>> = {
   label: ["label"],
@@ -38,15 +38,15 @@ const COMPARISONS: readonly (readonly [sql: string, words: readonly string[]])[]
   ["=", ["equal to", "exactly"]],
 ];
 
-/** The slots of a specification, or null where the database has nothing for one of them. */
-export function drawSlots(random: Random, database: Database, specification: string): Slots | null {
-  return new SlotDraw(random, database).draw(specification);
+/** The blanks of a specification, or null where the database has nothing for one of them. */
+export function drawBlanks(random: Random, database: Database, specification: string): Blanks | null {
+  return new BlankDraw(random, database).draw(specification);
 }
 
-class SlotDraw {
+class BlankDraw {
   readonly #random: Random;
   readonly #database: Database;
-  readonly #slots = new Map<string, Slot>();
+  readonly #blanks = new Map<string, Blank>();
   readonly #tables = new Map<string, Table>();
   readonly #columns = new Map<string, { readonly table: Table; readonly column: Column }>();
   readonly #focus = new Map<Table, readonly Cell[]>();
@@ -56,12 +56,12 @@ class SlotDraw {
     this.#database = database;
   }
 
-  draw(specification: string): Slots | null {
+  draw(specification: string): Blanks | null {
     for (const part of specification.split(" ")) {
       const [, name = "", recipe = "", of = ""] = /^(?:(\w+)=)?(\w+)(?::(\w+))?$/.exec(part)!;
       if (!this.#drawOne(name, recipe, of)) return null;
     }
-    return this.#slots;
+    return this.#blanks;
   }
 
   #drawOne(name: string, recipe: string, of: string): boolean {
@@ -76,7 +76,7 @@ class SlotDraw {
     return this.#derive(name, recipe, column, values, value);
   }
 
-  /** A slot that depends on the values of a column and the focal one among them. */
+  /** A blank that depends on the values of a column and the focal one among them. */
   #derive(name: string, recipe: string, column: Column, values: readonly Cell[], value: Cell): boolean {
     const random = this.#random;
     switch (recipe) {
@@ -116,12 +116,12 @@ class SlotDraw {
       case "sort":
         return this.#sort(name, column);
       default:
-        throw new CllmError("usage", `There is no recipe ${recipe}; see drawSlots.`);
+        throw new CllmError("usage", `There is no recipe ${recipe}; see drawBlanks.`);
     }
   }
 
   #set(name: string, sql: string, words: string = sql): true {
-    this.#slots.set(name, { sql, words });
+    this.#blanks.set(name, { sql, words });
     return true;
   }
 

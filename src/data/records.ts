@@ -1,5 +1,5 @@
 /**
- * Rows of a data file: JSON Lines, a JSON list, or Parquet, told apart by what they begin with. Rows come one at a time,
+ * Records of a data file: JSON Lines, a JSON list, or Parquet, told apart by what they begin with. Records come one at a time,
  * each with where it stands. Knows no field.
  */
 import { createReadStream } from "node:fs";
@@ -20,18 +20,18 @@ import { openBinaryFile } from "../files/binary-file.ts";
 import { readError } from "../files/file-error.ts";
 import { jsonItems } from "./json-items.ts";
 
-export interface DataRow {
+export interface DataRecord {
   readonly fields: Readonly<Record<string, unknown>>;
-  /** For errors: the file, and its line or row. */
+  /** For errors: the file, and its line or record. */
   readonly where: string;
 }
 
-/** The rows of a file in order. Throws `not-found`, `bad-input` for what is no row, `bad-file` for a damaged file. */
-export async function* readRows(path: string): AsyncGenerator<DataRow, void, void> {
+/** The records of a file in order. Throws `not-found`, `bad-input` for what is no record, `bad-file` for a damaged file. */
+export async function* readRecords(path: string): AsyncGenerator<DataRecord, void, void> {
   const start = await beginning(path);
-  if (start.subarray(0, 4).toString("latin1") === "PAR1") yield* parquetRows(path);
-  else if (/^\uFEFF?\s*\[/.test(start.toString("utf8"))) yield* listRows(path);
-  else yield* lineRows(path);
+  if (start.subarray(0, 4).toString("latin1") === "PAR1") yield* parquetRecords(path);
+  else if (/^\uFEFF?\s*\[/.test(start.toString("utf8"))) yield* listRecords(path);
+  else yield* lineRecords(path);
 }
 
 async function beginning(path: string): Promise<Buffer> {
@@ -43,14 +43,14 @@ async function beginning(path: string): Promise<Buffer> {
   }
 }
 
-async function* lineRows(path: string): AsyncGenerator<DataRow, void, void> {
+async function* lineRecords(path: string): AsyncGenerator<DataRecord, void, void> {
   const stream = createReadStream(path);
   let number = 0;
   try {
     for await (const text of createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })) {
       const where = `${path}:${++number}`;
       const line = number === 1 ? text.replace(/^\uFEFF/, "") : text;
-      if (line.trim() !== "") yield toRow(parseLine(line, where), where);
+      if (line.trim() !== "") yield toRecord(parseLine(line, where), where);
     }
   } catch (error) {
     throw readError(error, path);
@@ -71,17 +71,17 @@ function parseLine(line: string, where: string): unknown {
   }
 }
 
-async function* listRows(path: string): AsyncGenerator<DataRow, void, void> {
+async function* listRecords(path: string): AsyncGenerator<DataRecord, void, void> {
   let index = 0;
   for await (const item of jsonItems(path)) {
-    const where = `${path}, row ${index++}`;
-    yield toRow(item, where);
+    const where = `${path}, record ${index++}`;
+    yield toRecord(item, where);
   }
 }
 
-function toRow(value: unknown, where: string): DataRow {
+function toRecord(value: unknown, where: string): DataRecord {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new CllmError("bad-input", `${where} is no JSON object: give one object with named fields for each row`);
+    throw new CllmError("bad-input", `${where} is no JSON object: give one object with named fields for each record`);
   }
   return { fields: value as Record<string, unknown>, where };
 }
@@ -96,12 +96,12 @@ function compressors(): Compressors {
   };
 }
 
-const MAX_ROWS = 100_000_000;
+const MAX_RECORDS = 100_000_000;
 
-/** A damaged footer can promise rows without end, and columns of another schema, whose errors nobody would catch. */
+/** A damaged footer can promise records without end, and columns of another schema, whose errors nobody would catch. */
 function requirePlausible(metadata: FileMetaData, byteLength: number): void {
   const { num_rows, row_groups } = metadata;
-  const rows = row_groups.reduce((sum, group) => sum + Number(group.num_rows), 0);
+  const records = row_groups.reduce((sum, group) => sum + Number(group.num_rows), 0);
   const root = parquetSchema(metadata);
   const exists = (path: readonly string[]): boolean => {
     let node: SchemaTree | undefined = root;
@@ -117,10 +117,10 @@ function requirePlausible(metadata: FileMetaData, byteLength: number): void {
           Number(chunk?.total_compressed_size) <= byteLength && exists(chunk?.path_in_schema ?? []),
       ),
   );
-  if (rows !== Number(num_rows) || rows > MAX_ROWS || !fits) throw new Error("its footer contradicts itself");
+  if (records !== Number(num_rows) || records > MAX_RECORDS || !fits) throw new Error("its footer contradicts itself");
 }
 
-async function* parquetRows(path: string): AsyncGenerator<DataRow, void, void> {
+async function* parquetRecords(path: string): AsyncGenerator<DataRecord, void, void> {
   let index = 0;
   try {
     const file = await asyncBufferFromFile(path);
@@ -130,12 +130,12 @@ async function* parquetRows(path: string): AsyncGenerator<DataRow, void, void> {
     for (const { num_rows } of metadata.row_groups) {
       const rowEnd = rowStart + Number(num_rows);
       const options = { file, metadata, rowStart, rowEnd, compressors: compressors() };
-      for (const fields of await parquetReadObjects(options)) yield { fields, where: `${path}, row ${index++}` };
+      for (const fields of await parquetReadObjects(options)) yield { fields, where: `${path}, record ${index++}` };
       rowStart = rowEnd;
     }
   } catch (error) {
     if (error instanceof CllmError || (error as NodeJS.ErrnoException).code === "ENOENT") throw readError(error, path);
     const reason = error instanceof Error ? error.message : String(error);
-    throw new CllmError("bad-file", `${path} cannot be read as Parquet, row ${index}: ${reason}`, { cause: error });
+    throw new CllmError("bad-file", `${path} cannot be read as Parquet, record ${index}: ${reason}`, { cause: error });
   }
 }
