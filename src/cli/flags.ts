@@ -45,13 +45,15 @@ export function readField(schema: z.ZodType): Field {
     meta = { ...inner.meta(), ...meta };
   }
   return {
-    type: inner.def.type,
+    type: inner instanceof z.ZodUnion && inner.options.some(isNumber) ? "number" : inner.def.type,
     meta,
     choices: inner instanceof z.ZodEnum ? inner.options.map(String) : [],
     defaultValue,
     element: inner instanceof z.ZodArray ? readField(inner.element as z.ZodType) : null,
   };
 }
+
+const isNumber = (schema: unknown): boolean => schema instanceof z.ZodNumber;
 
 /** A field that is on unless its flag takes it away. */
 const isNegative = (field: Field): boolean => field.type === "boolean" && field.defaultValue === true;
@@ -121,7 +123,7 @@ function nameAndValue(text: string, flag: string): Record<string, unknown> {
   }
 }
 
-/** A flag's text as its type; what is no number stays text, for the schema to refuse by its name. */
+/** A flag's text as its type; what is no number stays text, for the schema to take or to refuse by its name. */
 function fromText(text: string, field: Field): unknown {
   if (field.type !== "number" || text.trim() === "") return text;
   const number = Number(text);

@@ -3,6 +3,7 @@
  * conditions. Autoregressive decoding is always among them; it is what the others are compared with, in speed and token
  * for token. Prints nothing.
  */
+import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import { CllmError } from "../error.ts";
 import type { DecoderName, GenerateOptions, Generation, LanguageModel, PromptInput } from "../generate/types.ts";
 import { quantile } from "./format.ts";
@@ -101,6 +102,8 @@ export function measurementOf(
   };
 }
 
+const SHORT = 16; // new tokens of a request that warms up
+
 /**
  * One short request through every decoder, so that what is done once (compiling, calibrating) is not measured. Yields how far
  * it is.
@@ -112,10 +115,11 @@ export async function* warmUp(
   shared: SharedOptions,
 ): AsyncGenerator<Progress, void, void> {
   const names = withBaseline(decoders);
+  const maxNewTokens = typeof shared.maxNewTokens === "number" ? Math.min(shared.maxNewTokens, SHORT) : SHORT;
   for (const [index, decoder] of names.entries()) {
     for (const input of inputs) {
       try {
-        await model.generate({ ...shared, ...input, decoder, maxNewTokens: Math.min(shared.maxNewTokens ?? 16, 16) });
+        await model.generate({ ...shared, ...input, decoder, maxNewTokens });
         break;
       } catch (error) {
         if (!isRefusal(error)) throw error;
@@ -153,13 +157,11 @@ export function summarize(
     const stats = own.map(({ generation }) => generation.stats).filter(({ forwards }) => forwards > 0);
     const speeds = stats.map(({ tokensPerSecond }) => tokensPerSecond);
     const speedups = own.map(({ speedup }) => speedup).filter((speedup) => speedup !== null);
-    const sum = (of: (each: (typeof stats)[number]) => number): number =>
-      stats.reduce((total, each) => total + of(each), 0);
     return {
       name,
       tokensPerSecond: quantile(speeds, 0.5),
       tokensPerSecondQuartiles: [quantile(speeds, 0.25), quantile(speeds, 0.75)],
-      tokensPerForward: sum((each) => each.tokensPerForward * each.forwards) / sum(({ forwards }) => forwards),
+      tokensPerForward: stats.length === 0 ? Number.NaN : tokensPerForward(stats.flatMap(({ accepted }) => accepted)),
       speedup: quantile(speedups, 0.5),
       speedupQuartiles: [quantile(speedups, 0.25), quantile(speedups, 0.75)],
       mismatches: new Set(own.filter(({ matches }) => !matches).map(({ prompt }) => prompt)).size,

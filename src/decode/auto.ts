@@ -9,7 +9,8 @@ import { Accounts } from "./accounts.ts";
 import { costModel } from "./cost.ts";
 import { type DraftPolicy, ownDraft } from "./drafts.ts";
 import { FreeDrafts, type FreeRecords, freeRecords } from "./free-drafts.ts";
-import { requireInteger, settledBy, Transcript } from "./transcript.ts";
+import { requireInteger } from "./require.ts";
+import { settledBy, Transcript } from "./transcript.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
 
 export interface AutoOptions extends DecodeOptions {

@@ -6,7 +6,8 @@
  */
 import type { Session, TokenIds } from "../runtime/session.ts";
 import { type DraftPolicy, ownDraft } from "./drafts.ts";
-import { requireInteger, settledBy, Transcript } from "./transcript.ts";
+import { requireInteger } from "./require.ts";
+import { settledBy, Transcript } from "./transcript.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
 
 export interface JacobiOptions extends DecodeOptions {

@@ -8,7 +8,8 @@ import { hash } from "../hash.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import { Grove } from "./forest.ts";
 import { NgramPool } from "./ngrams.ts";
-import { requireInteger, Transcript } from "./transcript.ts";
+import { requireInteger } from "./require.ts";
+import { Transcript } from "./transcript.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
 
 export interface LookaheadOptions extends DecodeOptions {

@@ -9,7 +9,8 @@ import type { Session, TokenIds } from "../runtime/session.ts";
 import { type DraftPolicy, ownDraft } from "./drafts.ts";
 import { Grove } from "./forest.ts";
 import { NgramPool } from "./ngrams.ts";
-import { requireInteger, Transcript } from "./transcript.ts";
+import { requireInteger } from "./require.ts";
+import { Transcript } from "./transcript.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
 
 export interface MultiblockOptions extends DecodeOptions {

@@ -5,7 +5,8 @@
  */
 import type { Session, TokenIds } from "../runtime/session.ts";
 import { NgramIndex } from "./ngrams.ts";
-import { requireInteger, settledBy, Transcript } from "./transcript.ts";
+import { requireInteger } from "./require.ts";
+import { settledBy, Transcript } from "./transcript.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
 
 export interface PromptLookupOptions extends DecodeOptions {

@@ -6,7 +6,7 @@
 import { CllmError } from "../error.ts";
 import type { Forest, Session, TokenIds } from "../runtime/session.ts";
 import { noiseAt, sample, sampleAmong } from "./gumbel.ts";
-import { requireInteger } from "./transcript.ts";
+import { requireInteger } from "./require.ts";
 
 export interface SamplingOptions {
   /** Divides the logits: below 1 sharper, above 1 flatter. 0 is greedy, the default. */

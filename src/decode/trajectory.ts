@@ -4,7 +4,9 @@
  */
 import type { Session, TokenIds } from "../runtime/session.ts";
 import { type DraftPolicy, ownDraft } from "./drafts.ts";
-import { requireInteger, settledBy, Transcript } from "./transcript.ts";
+import { commonPrefix } from "./prefix.ts";
+import { requireInteger } from "./require.ts";
+import { settledBy, Transcript } from "./transcript.ts";
 
 export interface TrajectoryOptions {
   /** Tokens of the block, n. Default: 16. */
@@ -45,19 +47,8 @@ export async function trajectory(
     forwards++;
     text.accept(next.subarray(0, settledBy(guess, next)), guess.length);
     block.set(next, right);
-    if (!equal(block, points.at(-1)!)) points.push(block.slice());
+    if (commonPrefix(block, points.at(-1)!) < blockSize) points.push(block.slice());
   }
-  const settled = points.map((point) => agreement(point, block));
+  const settled = points.map((point) => commonPrefix(point, block));
   return { points, settled, forwards };
-}
-
-/** Leading tokens that two points share. */
-function agreement(a: TokenIds, b: TokenIds): number {
-  let i = 0;
-  while (i < a.length && a[i] === b[i]) i++;
-  return i;
-}
-
-function equal(a: TokenIds, b: TokenIds): boolean {
-  return agreement(a, b) === a.length;
 }

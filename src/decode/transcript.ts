@@ -5,6 +5,7 @@
  */
 import { CllmError } from "../error.ts";
 import type { Forest, Session, TokenIds } from "../runtime/session.ts";
+import { tokenBudget } from "./budget.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
 
 export class Transcript {
@@ -20,15 +21,7 @@ export class Transcript {
 
   /** Checks the request before any work: `bad-input`, `usage` or `context-overflow`. */
   constructor(session: Session, prompt: TokenIds, { maxNewTokens, stopIds, signal }: DecodeOptions) {
-    if (prompt.length === 0) throw new CllmError("bad-input", "the prompt has no tokens: give it at least one");
-    requireInteger("maxNewTokens", maxNewTokens, 1);
-    const over = prompt.length + maxNewTokens - session.contextLength;
-    if (over > 0)
-      throw new CllmError(
-        "context-overflow",
-        `${prompt.length} prompt tokens and ${maxNewTokens} new ones exceed the context length of ` +
-          `${session.contextLength} by ${over}: shorten the prompt or lower maxNewTokens`,
-      );
+    tokenBudget(prompt.length, maxNewTokens, session.contextLength);
     this.#session = session;
     this.#buffer = new Int32Array(prompt.length + maxNewTokens);
     this.#buffer.set(prompt);
@@ -118,11 +111,4 @@ export function settledBy(trunk: TokenIds, next: TokenIds): number {
   let k = 1;
   while (k < trunk.length && trunk[k] === next[k - 1]) k++;
   return k;
-}
-
-/** Throws `usage` unless `value` is an integer from `min` to `max`. */
-export function requireInteger(name: string, value: number, min: number, max: number = Number.MAX_SAFE_INTEGER): void {
-  if (Number.isInteger(value) && value >= min && value <= max) return;
-  const range = max === Number.MAX_SAFE_INTEGER ? `of ${min} or more` : `from ${min} to ${max}`;
-  throw new CllmError("usage", `${name} is ${value}: it must be an integer ${range}`);
 }

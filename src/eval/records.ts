@@ -15,7 +15,7 @@ export interface AnsweredTurn {
   readonly prefillMs: number;
   /** Of all decode passes, and of the guesses in the prefill. */
   readonly decodeMs: number;
-  /** Tokens accepted in each decode pass, in order. */
+  /** Tokens that each decode pass added to the text, in order. */
   readonly accepted: readonly number[];
 }
 
@@ -114,10 +114,16 @@ export function decodeRecord(value: unknown, what: string): EvaluationRecord {
       promptTokens: turn.prompt_tokens,
       prefillMs: turn.prefill_ms,
       decodeMs: turn.decode_ms,
-      accepted: turn.accepted,
+      accepted: withinText(turn.accepted, turn.tokens.length),
     }),
   );
   return { kind, contender, question, turns, verdict, detail, measures };
+}
+
+/** Older records count what the last pass wrote past a stop string too; the prompt's pass wrote at least one token. */
+function withinText(accepted: readonly number[], tokens: number): readonly number[] {
+  const excess = accepted.reduce((sum, count) => sum + count, 1) - tokens;
+  return excess <= 0 ? accepted : accepted.map((count, i) => (i < accepted.length - 1 ? count : count - excess));
 }
 
 /** Microseconds are more than a clock holds. */

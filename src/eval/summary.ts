@@ -3,6 +3,7 @@
  * beside those of its own model one token at a time, on the same questions; for each model what its trajectories show.
  * Figures that there is nothing for are null. Knows no file and no form of output.
  */
+import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import type { VerdictName } from "../tasks/task.ts";
 import { TrajectoryMeasure } from "../trajectory/measure.ts";
 import { baselineOf, type Contender } from "./contenders.ts";
@@ -130,7 +131,7 @@ export function summarizeEvaluation(
         speedupOverAr: speedup(own, ofAr),
         cutOff: own.filter(isCutOff).length,
         ended: {
-          tokensPerForward: tokensPerForward(thoseEnded(own)),
+          tokensPerForward: perForward(thoseEnded(own)),
           speedup: speedup(thoseEnded(own), thoseEnded(ofTarget)),
         },
         differing: own.filter((answer, i) => !sameTokens(answer, ofAr[i]!)).length,
@@ -163,7 +164,7 @@ function summarizeAnswers(contender: Contender, answers: readonly Answer[]): Own
     measures: averages(answers),
     newTokens: sum(answers.flatMap(({ turns }) => turns.map(({ tokens }) => tokens.length))),
     tokensPerSecond: spread(speeds.map(({ tokens, ms }) => (tokens / ms) * 1000)),
-    tokensPerForward: tokensPerForward(answers),
+    tokensPerForward: perForward(answers),
     acceptedPerPass: histogram,
   };
 }
@@ -198,16 +199,16 @@ function averages(answers: readonly Answer[]): Readonly<Record<string, number>> 
 
 /** Tokens that decode passes wrote, those of the prompt's pass apart, and what they took. */
 function workOf({ turns }: Answer): { readonly tokens: number; readonly ms: number } {
-  const tokens = sum(turns.map(({ tokens: { length }, accepted }) => Math.max(0, Math.min(length - 1, sum(accepted)))));
-  return { tokens, ms: sum(turns.map(({ decodeMs }) => decodeMs)) };
+  return { tokens: sum(turns.flatMap(({ accepted }) => accepted)), ms: sum(turns.map(({ decodeMs }) => decodeMs)) };
 }
 
 /** Whether the budget ended a turn of it. */
 const isCutOff = ({ turns }: Answer): boolean => turns.some(({ finishReason }) => finishReason === "length");
 
-function tokensPerForward(answers: readonly Answer[]): number | null {
-  const passes = sum(answers.flatMap(({ turns }) => turns.map(({ accepted }) => accepted.length)));
-  return passes === 0 ? null : sum(answers.map((answer) => workOf(answer).tokens)) / passes;
+/** null without decode passes. */
+function perForward(answers: readonly Answer[]): number | null {
+  const accepted = answers.flatMap(({ turns }) => turns.flatMap((turn) => turn.accepted));
+  return accepted.length === 0 ? null : tokensPerForward(accepted);
 }
 
 /** Tokens per second, all questions together, over those of the other; questions that no decode pass was needed for say nothing. */

@@ -2,7 +2,7 @@
  * Trajectories as tables to step through: a line for each point, a column for each token, settled ones first. Without
  * scripts all lines show. Knows token texts only through a function.
  */
-import { sharedLength } from "../trajectory/collect.ts";
+import { commonPrefix } from "../decode/prefix.ts";
 import { acceptedPerIteration, stationaryPositions } from "../trajectory/measure.ts";
 import { escaped, escapedToken, fixed } from "./markup.ts";
 import type { Trace } from "./records.ts";
@@ -38,7 +38,7 @@ function blockTable(raw: readonly (readonly number[])[], index: number, textOf: 
   const stationary = new Set(stationaryPositions(points));
   const passes = acceptedPerIteration(points).length;
   const lines = points.map((point, index) => {
-    const settled = sharedLength(point, fixedPoint);
+    const settled = commonPrefix(point, fixedPoint);
     const cells = [...point].map((id, column) => {
       const kind = column < settled ? "settled" : id === fixedPoint[column] ? "early" : "open";
       return `<td class="${kind}">${escapedToken(textOf(id), LONGEST_TOKEN)}</td>`;

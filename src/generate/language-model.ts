@@ -3,6 +3,9 @@
  * request, and those of the last finished ones, kept for their KV caches. Knows no file format and no decoder's inside.
  */
 import { AutoMemory } from "../decode/auto.ts";
+import { tokenBudget } from "../decode/budget.ts";
+import { commonPrefix } from "../decode/prefix.ts";
+import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
@@ -32,8 +35,6 @@ export interface ModelParts {
   readonly keep?: number | undefined;
   dispose(): Promise<void>;
 }
-
-const DEFAULT_NEW_TOKENS = 256;
 
 /** A sequence, and the tokens in its KV cache as far as that goes: all of them, or while it is in use those of its prompt. */
 interface Sequence {
@@ -145,12 +146,13 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
         if (done) break;
         const { prefill, rows, draft: guesses = new Int32Array(0) } = value;
         const ms = performance.now() - start;
-        if (prefill)
-          clock.countPrefill(ms, value.accepted.length, rows, rows - Math.max(1, prompt.length - cachedTokens));
-        else clock.count(ms, value.accepted.length);
         known.set(value.accepted, length);
         length += value.accepted.length;
-        yield { ...writer.write(value.accepted, stopIds), pass: { prefill, rows, ms, guesses } };
+        const chunk = writer.write(value.accepted, stopIds);
+        if (prefill)
+          clock.countPrefill(ms, chunk.tokens.length, rows, rows - Math.max(1, prompt.length - cachedTokens));
+        else clock.count(ms, chunk.tokens.length);
+        yield { ...chunk, pass: { prefill, rows, ms, guesses } };
         requireAlive();
       }
       const { rest, ...written } = writer.end();
@@ -213,10 +215,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
 
 /** How many of its first tokens a prompt need not run beside a sequence: its last one is always run, for what follows it. */
 function sharedBy({ session, tokens }: Sequence, prompt: TokenIds): number {
-  const most = Math.min(session.length, tokens.length, prompt.length - 1);
-  let shared = 0;
-  while (shared < most && tokens[shared] === prompt[shared]) shared++;
-  return shared;
+  return Math.min(session.length, commonPrefix(tokens, prompt), prompt.length - 1);
 }
 
 /** The sequence that shares most with a prompt, the first of several; null of none. */
@@ -225,19 +224,6 @@ function closest(sequences: readonly Sequence[], prompt: TokenIds): Sequence | n
   for (const sequence of sequences)
     if (best === null || sharedBy(sequence, prompt) > sharedBy(best, prompt)) best = sequence;
   return best;
-}
-
-/** How many tokens to write. Throws `context-overflow` before any work, with how many tokens are too many. */
-function tokenBudget(promptLength: number, wanted: number | undefined, contextLength: number): number {
-  if (promptLength === 0) throw new CllmError("bad-input", "the prompt is empty; give at least one token of text");
-  const room = contextLength - promptLength;
-  if (room >= (wanted ?? 1)) return wanted ?? Math.min(DEFAULT_NEW_TOKENS, room);
-  const asked = wanted === undefined ? "leave no room for a new one" : `and ${wanted} new ones do not fit`;
-  throw new CllmError(
-    "context-overflow",
-    `${promptLength} prompt tokens ${asked} in the context of ${contextLength}: ${(wanted ?? 1) - room} too many; ` +
-      "shorten the prompt or lower maxNewTokens",
-  );
 }
 
 function requireId(id: number, vocabSize: number): void {
@@ -268,15 +254,14 @@ function createClock() {
       accepted.push(tokens);
     },
     stats(promptTokens: number, cachedTokens: number, newTokens: number): Stats {
-      const forwards = accepted.length;
       const decoded = newTokens - 1; // the prompt gives the first
       return {
         promptTokens,
         cachedTokens,
         newTokens,
-        prefillTokens: Math.min(prefillTokens, newTokens),
-        forwards,
-        tokensPerForward: forwards === 0 ? 0 : Math.max(0, newTokens - prefillTokens) / forwards,
+        prefillTokens,
+        forwards: accepted.length,
+        tokensPerForward: tokensPerForward(accepted),
         prefillMs,
         decodeMs,
         tokensPerSecond: decodeMs === 0 ? 0 : decoded / (decodeMs / 1000),

@@ -73,10 +73,12 @@ export const decodingFields: Fields<DecodingSettings> = {
     .default("window")
     .meta({ description: "jacobi: a sliding window of guesses, or one block after the other" }),
   maxNewTokens: z
-    .int()
-    .min(1)
+    .union([z.int().min(1), z.literal("context")], "a whole number of at least 1, or context")
     .optional()
-    .meta({ description: "most tokens to write; default: 256, or what the context leaves", placeholder: "tokens" }),
+    .meta({
+      description: "most tokens to write, or context for all that the context leaves; default: 256, or what it leaves",
+      placeholder: "tokens",
+    }),
   stop: z
     .array(z.string().min(1))
     .default([])

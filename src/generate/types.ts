@@ -1,6 +1,7 @@
 /**
  * The library's types: what `load` and `LanguageModel` take and give. Text goes in and out here; below, only token ids.
  */
+import type { NewTokens } from "../decode/budget.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
@@ -87,8 +88,8 @@ export interface GenerateOptions extends PromptInput, Sampling {
   readonly blockSize?: number | undefined;
   /** Jacobi's form: `window` keeps `blockSize` guesses in flight, `block` finishes a block before the next. */
   readonly jacobiForm?: "window" | "block" | undefined;
-  /** Most tokens to write. Default: 256, or what the context leaves. */
-  readonly maxNewTokens?: number | undefined;
+  /** Most tokens to write; `context`: all that the context leaves. Default: 256, or what the context leaves. */
+  readonly maxNewTokens?: NewTokens | undefined;
   /** Strings that end the text; they are not part of it. */
   readonly stop?: readonly string[] | undefined;
   /** Ids that end the text, beside the model's own. */
@@ -115,14 +116,14 @@ export interface Stats {
   readonly prefillTokens: number;
   /** Decode passes, prefill apart. */
   readonly forwards: number;
-  /** Tokens that decode passes wrote over their number. */
+  /** The mean of `accepted`, 0 without decode passes; see `tokensPerForward`. */
   readonly tokensPerForward: number;
   readonly prefillMs: number;
   /** Of decode passes, and the share of the prefill that its guesses took. */
   readonly decodeMs: number;
   /** Tokens after the first one over decodeMs. */
   readonly tokensPerSecond: number;
-  /** Tokens accepted in each decode pass, in order. */
+  /** Tokens that each decode pass added to the text, in order. Those that it wrote past a stop string do not count. */
   readonly accepted: readonly number[];
 }
 

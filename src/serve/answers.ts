@@ -7,6 +7,7 @@
  * `{ prefill, rows, ms, accepted, guesses }`, the last two lists of `{ id, text }`.
  */
 import { randomUUID } from "node:crypto";
+import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import type { FinishReason, Stats } from "../generate/types.ts";
 import type { PassEvent, ServedGeneration } from "./backend.ts";
 import type { Asked } from "./bodies.ts";
@@ -80,12 +81,14 @@ function usageOf(generations: readonly ServedGeneration[], perPrompt: number): o
   const prompt = sum(({ promptTokens }) => promptTokens, perPrompt);
   const completion = sum(({ newTokens }) => newTokens);
   const forwards = sum((stats) => stats.forwards);
-  const decoded = completion - generations.length; // the first token of each comes with its prompt
   return {
     prompt_tokens: prompt,
     completion_tokens: completion,
     total_tokens: prompt + completion,
     prompt_tokens_details: { cached_tokens: sum(({ cachedTokens }) => cachedTokens, perPrompt) },
-    completion_tokens_details: { forwards, tokens_per_forward: forwards === 0 ? 0 : decoded / forwards },
+    completion_tokens_details: {
+      forwards,
+      tokens_per_forward: tokensPerForward(generations.flatMap(({ stats }) => stats.accepted)),
+    },
   };
 }

@@ -4,6 +4,7 @@
  * is the caller's to say.
  */
 import { jacobi } from "../decode/jacobi.ts";
+import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { memoryWeights, type NamedTensor } from "../model/memory-weights.ts";
 import { createEngine } from "../runtime/engine.ts";
@@ -19,7 +20,7 @@ export interface Evaluation {
   readonly examples: number;
   /** Right answers / examples. */
   readonly accuracy: number;
-  /** Tokens / passes, prefill apart. */
+  /** Over all answers; 1 where none needed a decode pass. */
   readonly tokensPerForward: number;
   /** Answers that the budget ended: where they go round in circles, they make a model look fast. */
   readonly cutOff: number;
@@ -46,7 +47,8 @@ export async function evaluate(
     ...(threads === undefined ? {} : { threads }),
   });
   await using session = engine.session();
-  let [right, tokens, passes, cutOff] = [0, 0, 0, 0];
+  let [right, cutOff] = [0, 0];
+  const settled: number[] = []; // in each decode pass
   for (const example of examples) {
     const { promptIds, completionIds } = example;
     const budget = Math.min(maxNewTokens, config.contextLength - promptIds.length);
@@ -56,9 +58,7 @@ export async function evaluate(
     const options = { maxNewTokens: budget, stopIds, blockSize, ...(signal === undefined ? {} : { signal }) };
     for await (const { accepted, prefill } of jacobi(session, promptIds, options)) {
       answer.push(...accepted);
-      if (prefill) continue;
-      passes++;
-      tokens += accepted.length;
+      if (!prefill) settled.push(accepted.length);
     }
     const ids = Int32Array.from(answer);
     cutOff += Number(!stopIds.has(answer.at(-1)!));
@@ -67,7 +67,7 @@ export async function evaluate(
   return {
     examples: examples.length,
     accuracy: examples.length === 0 ? 0 : right / examples.length,
-    tokensPerForward: passes === 0 ? 1 : tokens / passes,
+    tokensPerForward: settled.length === 0 ? 1 : tokensPerForward(settled),
     cutOff,
   };
 }

@@ -4,8 +4,9 @@
  * first gets the fixed point's token with probability one half. A pure function of seed, data id, block, point and
  * position. Knows nothing of how points were collected.
  */
+
+import { commonPrefix } from "../decode/prefix.ts";
 import { hash, hashOfText } from "../hash.ts";
-import { sharedLength } from "./collect.ts";
 import type { CollectedCompletion } from "./types.ts";
 
 const SALT = 0x617567; // so that these draws are not those of the drafts
@@ -29,12 +30,12 @@ export function augment(completion: CollectedCompletion, seed = 0): Augmentation
     for (let j = 0; j < points.length - 2; j++) {
       const point = points[j]!.slice();
       let overwritten = 0;
-      for (let i = sharedLength(point, fixedPoint) + 1; i < point.length; i++) {
+      for (let i = commonPrefix(point, fixedPoint) + 1; i < point.length; i++) {
         if (point[i] === fixedPoint[i] || hash(SALT, seed, id, block, j, i) >= 2 ** 31) continue;
         point[i] = fixedPoint[i]!;
         overwritten++;
       }
-      if (overwritten === 0 || augmented.some((other) => sharedLength(other, point) === point.length)) continue;
+      if (overwritten === 0 || augmented.some((other) => commonPrefix(other, point) === point.length)) continue;
       augmented[j] = point;
       changedPoints++;
       tokens += overwritten;

@@ -2,7 +2,7 @@
  * Cleaning: which prompts and completions are not worth learning from, and why (arXiv:2403.00835, section 4.1: drop
  * generations that repeat themselves, cap lengths). Every rule can be switched off; none is applied in silence.
  */
-import { requireInteger } from "../decode/transcript.ts";
+import { requireInteger } from "../decode/require.ts";
 import type { TokenIds } from "../runtime/session.ts";
 import type { CollectedCompletion, CollectionPrompt } from "./types.ts";
 

@@ -5,8 +5,10 @@
  * its own pass and rounds differently in the last bit, so that points would not be those that Jacobi decoding visits.
  * Knows token ids and a `Session`; not which completions are worth keeping.
  */
-import { requireInteger, settledBy, Transcript } from "../decode/transcript.ts";
-import { CllmError } from "../error.ts";
+import { tokenBudget } from "../decode/budget.ts";
+import { commonPrefix } from "../decode/prefix.ts";
+import { requireInteger } from "../decode/require.ts";
+import { settledBy, Transcript } from "../decode/transcript.ts";
 import { hash, hashOfText } from "../hash.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import type { CollectedCompletion, CollectionPrompt } from "./types.ts";
@@ -27,8 +29,6 @@ export interface CollectOptions {
   /** Looked at between passes; the error is `aborted`. */
   readonly signal?: AbortSignal;
 }
-
-const DEFAULT_NEW_TOKENS = 256;
 
 /**
  * Collects prompts, in their order, on sessions of its own. What a prompt shares with one that was run before it, on the same
@@ -73,7 +73,7 @@ function collectOn(
   prompt: CollectionPrompt,
   options: CollectOptions,
 ): Promise<CollectedCompletion> {
-  const known = ({ session, held }: Lane): number => Math.min(session.length, sharedLength(held, prompt.promptIds));
+  const known = ({ session, held }: Lane): number => Math.min(session.length, commonPrefix(held, prompt.promptIds));
   const donor = lanes.reduce((best, other) => (known(other) > known(best) ? other : best), lane);
   if (donor !== lane && lane.session.copyFrom) lane.session.copyFrom(donor.session, known(donor));
   else lane.session.truncate(known(lane));
@@ -92,7 +92,7 @@ export async function collectOne(
 ): Promise<CollectedCompletion> {
   requireInteger("blockSize", blockSize, 1);
   const text = new Transcript(session, promptIds, {
-    maxNewTokens: tokenBudget(dataId, promptIds.length, maxNewTokens, session.contextLength),
+    maxNewTokens: completionBudget(dataId, promptIds.length, maxNewTokens, session.contextLength),
     ...(stopIds && { stopIds }),
     ...(signal && { signal }),
   });
@@ -128,22 +128,15 @@ export function draftOf(prompt: TokenIds, seed: number, dataId: string): (block:
   return (block, position) => prompt[hash(seed, id, block, position) % prompt.length]!;
 }
 
-/** How many tokens to write. Throws `context-overflow` before any work. */
-export function tokenBudget(
+/** How many tokens to write. Throws before any work, with the prompt's id. */
+export function completionBudget(
   dataId: string,
   promptLength: number,
   wanted: number | undefined,
   contextLength: number,
 ): number {
-  if (promptLength === 0) throw new CllmError("bad-input", `prompt ${dataId} has no tokens: give it at least one`);
-  const room = contextLength - promptLength;
-  if (room >= (wanted ?? 1)) return wanted ?? Math.min(DEFAULT_NEW_TOKENS, room);
-  const asked = wanted === undefined ? "leave no room for a new one" : `and ${wanted} new ones do not fit`;
-  throw new CllmError(
-    "context-overflow",
-    `prompt ${dataId}: ${promptLength} tokens ${asked} in the context of ${contextLength}; shorten it, drop long ` +
-      "prompts with maxPromptTokens, or lower maxNewTokens",
-  );
+  const next = "shorten it, drop long prompts with maxPromptTokens, or lower maxNewTokens";
+  return tokenBudget(promptLength, wanted, contextLength, { prompt: dataId, next });
 }
 
 /** Runs the prompt but for its last token, which the first block's passes begin with. */
@@ -159,14 +152,6 @@ async function prefillAllButLast(session: Session, prompt: TokenIds): Promise<vo
  */
 function withoutRepeats(points: readonly Int32Array[], length: number): Int32Array[] {
   const cut = points.map((point) => point.slice(0, length));
-  const fixed = cut.findIndex((point, i) => i > 0 && sharedLength(point, cut[i - 1]!) === length);
+  const fixed = cut.findIndex((point, i) => i > 0 && commonPrefix(point, cut[i - 1]!) === length);
   return fixed < 0 ? cut : cut.slice(0, fixed);
-}
-
-/** Leading tokens that two sequences share. */
-export function sharedLength(a: TokenIds, b: TokenIds): number {
-  const most = Math.min(a.length, b.length);
-  let i = 0;
-  while (i < most && a[i] === b[i]) i++;
-  return i;
 }

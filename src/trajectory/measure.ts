@@ -2,8 +2,9 @@
  * What trajectories tell about a model (arXiv:2403.00835, table 3): how many tokens a pass makes final, which ones were
  * right before their turn, and which n-grams settle together. Adds up completion by completion; knows points only.
  */
+
+import { commonPrefix } from "../decode/prefix.ts";
 import type { TokenIds } from "../runtime/session.ts";
-import { sharedLength } from "./collect.ts";
 import type { CollectedCompletion } from "./types.ts";
 
 /** An n-gram whose tokens became final in one pass. */
@@ -94,7 +95,7 @@ export function acceptedPerIteration(points: readonly TokenIds[]): number[] {
   for (let right = 0, j = 0; right < size; j++) {
     const guess = points[Math.min(j, points.length - 1)]!.subarray(right);
     const next = points[Math.min(j + 1, points.length - 1)]!.subarray(right);
-    const k = Math.min(1 + sharedLength(guess, next), size - right);
+    const k = Math.min(1 + commonPrefix(guess, next), size - right);
     accepted.push(k);
     right += k;
   }
@@ -107,7 +108,7 @@ export function acceptedPerIteration(points: readonly TokenIds[]): number[] {
  */
 export function stationaryPositions(points: readonly TokenIds[]): number[] {
   const fixedPoint = points.at(-1) ?? new Int32Array(0);
-  const prefixes = points.map((point) => sharedLength(point, fixedPoint));
+  const prefixes = points.map((point) => commonPrefix(point, fixedPoint));
   const stationary: number[] = [];
   for (const [i, token] of fixedPoint.entries()) {
     const reached = prefixes.findIndex((prefix) => prefix > i); // the first point whose right prefix has it

@@ -6,10 +6,10 @@
  */
 import * as z from "zod";
 import { jsonItems } from "../data/json-items.ts";
+import { commonPrefix } from "../decode/prefix.ts";
 import { CllmError } from "../error.ts";
 import { writeWhole } from "../files/write-whole.ts";
 import { check } from "../generate/check.ts";
-import { sharedLength } from "./collect.ts";
 import { contradiction } from "./store.ts";
 import type { CollectedCompletion } from "./types.ts";
 
@@ -175,5 +175,5 @@ function distinct(points: readonly (readonly number[])[], length: number): Int32
 /** The label without the prompt that the original puts before it; as it is where there is none. */
 function afterPrompt(labels: readonly number[], promptIds: Int32Array): Int32Array {
   const ids = Int32Array.from(labels);
-  return sharedLength(ids, promptIds) === promptIds.length ? ids.slice(promptIds.length) : ids;
+  return commonPrefix(ids, promptIds) === promptIds.length ? ids.slice(promptIds.length) : ids;
 }

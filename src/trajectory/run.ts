@@ -11,7 +11,7 @@ import { acquireLock } from "../files/lock.ts";
 import type { Session } from "../runtime/session.ts";
 import { augment } from "./augment.ts";
 import { type CleanOptions, createCleaner, type DropReason } from "./clean.ts";
-import { type CollectOptions, collect, tokenBudget } from "./collect.ts";
+import { type CollectOptions, collect, completionBudget } from "./collect.ts";
 import { requireIdentity } from "./identity.ts";
 import { type CollectionInfo, type CollectionReport, differences, noneDropped } from "./info.ts";
 import { type Journal, openJournal } from "./journal.ts";
@@ -75,7 +75,7 @@ export function checkPrompts(
     }
     seen.add(candidate.dataId);
     if ("unusable" in candidate || cleaner.refuse(candidate) !== null) continue;
-    tokenBudget(candidate.dataId, candidate.promptIds.length, settings.maxNewTokens ?? undefined, contextLength);
+    completionBudget(candidate.dataId, candidate.promptIds.length, settings.maxNewTokens ?? undefined, contextLength);
     const foreign = candidate.promptIds.find((id) => id < 0 || id >= vocabSize);
     if (foreign === undefined) continue;
     const message = `prompt ${candidate.dataId} holds id ${foreign}, outside the vocabulary of ${vocabSize}`;

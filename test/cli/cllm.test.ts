@@ -64,6 +64,10 @@ describe("wrong usage", () => {
     [["generate"], /standard input is empty/],
     [["bench"], /--prompts is missing/],
     [["bench", "--prompts", "x", "--decoders", "ar,jacobean"], /--decoders\[1\] must be one of/],
+    [
+      ["generate", "hi", "--max-new-tokens", "all"],
+      /--max-new-tokens must be a whole number .*, or context, not "all"/,
+    ],
     [["completion", "tcsh"], /must be one of bash, zsh, fish/],
     [["--quiet"], /no command given; there are generate, bench/],
   ])("%j exits with 2 and one line", (args, message) => {

@@ -114,7 +114,7 @@ describe("every decoder", () => {
         const short = scriptedSession({ ...model, contextLength: contextLength - 1 });
         await expect(write(contender, short, prompt, options)).rejects.toMatchObject({
           code: "context-overflow",
-          message: expect.stringContaining("by 1:"),
+          message: expect.stringContaining(": 1 too many;"),
         });
         expect(short.passes).toEqual([]);
       }),

@@ -27,6 +27,7 @@ const request: fc.Arbitrary<GenerateOptions> = fc.record(
 const options: fc.Arbitrary<ScriptedOptions> = fc.record({
   predictability: fc.constantFrom(0, 0.5, 0.9),
   seed: fc.integer({ min: 0, max: 5 }),
+  leadingDraft: fc.boolean(),
 });
 
 async function collect(
@@ -187,6 +188,19 @@ describe("a generation", () => {
       { numRuns: 60 },
     );
   });
+});
+
+test("tokens per forward is of what decode passes added to the text, be it with a leading draft or a stop string", async () => {
+  await fc.assert(
+    fc.asyncProperty(options, request, decoder, async (model, wanted, name) => {
+      const { stats, tokens } = await scriptedLanguageModel(model).generate({ ...wanted, decoder: name });
+      const decoded = stats.accepted.reduce((sum, count) => sum + count, 0);
+      expect(stats.prefillTokens + decoded).toBe(tokens.length);
+      expect(stats.forwards).toBe(stats.accepted.length);
+      expect(stats.tokensPerForward).toBe(stats.forwards === 0 ? 0 : decoded / stats.forwards);
+    }),
+    { numRuns: 200 },
+  );
 });
 
 describe("a conversation", () => {
@@ -452,13 +466,35 @@ describe("context overflow", () => {
   });
 });
 
+describe("a request for all that the context leaves", () => {
+  test("fills it to the last token, or ends before, and refuses a prompt that leaves nothing", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 60 }), decoder, fc.boolean(), async (length, name, ignoreEos) => {
+        const model = scriptedLanguageModel({ contextLength: 50, leadingDraft: ignoreEos });
+        const wanted = { prompt: "x".repeat(length), maxNewTokens: "context" as const, decoder: name, ignoreEos };
+        if (length >= 50) {
+          const error = await failure(model.generate(wanted));
+          expect(error).toMatchObject({ code: "context-overflow" });
+          expect(error.message).toContain(`leave no room for a new one in the context of 50: ${length - 49} too many`);
+          return;
+        }
+        const { tokens, finishReason } = await model.generate(wanted);
+        if (finishReason === "length") expect(tokens.length).toBe(50 - length);
+        else expect(tokens.length).toBeLessThanOrEqual(50 - length);
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
+
 describe("a request that is wrong", () => {
   const cases: readonly (readonly [object, string, RegExp])[] = [
     [{ prompt: "a", blokSize: 8 }, "usage", /no blokSize; did you mean blockSize\?/],
     [{ prompt: "a", blockSize: 0 }, "usage", /blockSize must be at least 1, not 0/],
     [{ prompt: "a", blockSize: 2.5 }, "usage", /blockSize must be a whole number, not 2.5/],
     [{ prompt: "a", decoder: "jacobian" }, "usage", /decoder must be one of auto, .*, not "jacobian"/],
-    [{ prompt: "a", maxNewTokens: 0 }, "usage", /maxNewTokens must be at least 1/],
+    [{ prompt: "a", maxNewTokens: 0 }, "usage", /maxNewTokens must be at least 1, not 0/],
+    [{ prompt: "a", maxNewTokens: "all" }, "usage", /maxNewTokens must be .*, or context, not "all"/],
     [{ prompt: "a", temperature: -1 }, "usage", /temperature must be at least 0/],
     [{ prompt: "a", temperature: Number.NaN }, "usage", /temperature must be a number, not NaN/],
     [{ prompt: "a", topP: 0 }, "usage", /topP must be more than 0/],

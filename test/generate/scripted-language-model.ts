@@ -3,7 +3,7 @@ import { createLanguageModel } from "../../src/generate/language-model.ts";
 import type { LanguageModel, PassCosts } from "../../src/generate/types.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { ngramModel, type ScriptedModel, type ScriptedSession, scriptedSession } from "../../src/runtime/scripted.ts";
-import type { Session } from "../../src/runtime/session.ts";
+import type { Session, TokenIds } from "../../src/runtime/session.ts";
 import { createChatTemplate } from "../../src/text/chat.ts";
 import { createTokenizer } from "../../src/text/tokenizer.ts";
 import { tinyTokenizerSource } from "./tiny-checkpoint.ts";
@@ -20,8 +20,12 @@ export interface ScriptedOptions {
   readonly contextLength?: number;
   readonly seed?: number;
   readonly chat?: boolean;
+  /** As `Session` has it. */
+  readonly leadingDraft?: boolean;
   /** Sequences kept after their requests. */
   readonly keep?: number;
+  /** The model as a function. Default: an n-gram model of `predictability` and `seed`. */
+  readonly next?: (context: TokenIds) => number;
   /** Puts something between the model and its sessions. */
   readonly wrap?: (session: Session) => Session;
 }
@@ -40,11 +44,14 @@ export function scriptedLanguageModel(options: ScriptedOptions = {}): Scripted {
     contextLength = 512,
     seed = 0,
     chat = true,
+    leadingDraft = false,
+    next,
     keep,
     wrap = (session: Session) => session,
   } = options;
   const { tokenizer, template, vocabSize, eosTokenId } = texts[Number(chat)]!;
-  const model: ScriptedModel = { ...ngramModel(vocabSize, predictability, seed), contextLength };
+  const text = next === undefined ? ngramModel(vocabSize, predictability, seed) : { vocabSize, next };
+  const model: ScriptedModel = { ...text, contextLength, leadingDraft };
   const config: ModelConfig = {
     ...{ family: "llama", vocabSize, hiddenSize: 64, layers: 2, heads: 4, kvHeads: 2, headSize: 16 },
     ...{ intermediateSize: 128, contextLength, normEpsilon: 1e-5, ropeTheta: 10000, ropeScaling: null },

@@ -115,6 +115,28 @@ describe("an answer", () => {
     expect(usage.completion_tokens_details).toEqual({ forwards, tokens_per_forward });
   });
 
+  test("says the same as the library of a model whose first draft rides in the prompt's pass, of all choices together", async () => {
+    const mostlyTheFirst = (ids: Int32Array): number => ids[0]! + Number(ids.length % 5 === 0);
+    const { app, model } = serving({ model: { leadingDraft: true, next: mostlyTheFirst } });
+    const prompts = ["x".repeat(7), "y".repeat(9)];
+    const accepted: number[] = [];
+    let leading = 0;
+    for (const prompt of prompts) {
+      const { stats } = await model.generate({ prompt, decoder: "jacobi", maxNewTokens: 24, ignoreEos: false });
+      accepted.push(...stats.accepted);
+      leading += stats.prefillTokens - 1;
+    }
+    expect(leading).toBeGreaterThan(0); // or the test would show nothing
+    const { usage } = await ask(app, COMPLETION, {
+      ...{ model: "scripted", prompt: prompts, decoder: "jacobi", max_tokens: 24 },
+    });
+    const decoded = accepted.reduce((sum, count) => sum + count, 0);
+    expect(usage.completion_tokens_details).toEqual({
+      forwards: accepted.length,
+      tokens_per_forward: decoded / accepted.length,
+    });
+  });
+
   test("finds what it shares with the one before in the cache", async () => {
     const { app } = serving();
     const first = await ask(app, CHAT, chat);

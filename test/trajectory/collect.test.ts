@@ -184,7 +184,9 @@ describe("on scripted models", () => {
     expect((await collectAll(open, [long], {}))[0]!.completionIds.length).toBe(2);
     const full = { ...long, promptIds: new Int32Array(10).fill(1) };
     await expect(collectAll(open, [full], {})).rejects.toMatchObject({ code: "context-overflow" });
-    await expect(collectAll(open, [{ ...long, promptIds: new Int32Array(0) }], {})).rejects.toThrow(/no tokens/);
+    await expect(collectAll(open, [{ ...long, promptIds: new Int32Array(0) }], {})).rejects.toThrow(
+      /prompt far is empty/,
+    );
     await expect(collectAll(open, [long], { blockSize: 0 })).rejects.toMatchObject({ code: "usage" });
     await expect(collectAll(open, [long], { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "aborted" });
   });

@@ -1,9 +1,9 @@
 /** Augmentation, cleaning and measures: laws over random points, and examples worked out by hand. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { commonPrefix } from "../../src/decode/prefix.ts";
 import { augment } from "../../src/trajectory/augment.ts";
 import { createCleaner, longestRun } from "../../src/trajectory/clean.ts";
-import { sharedLength } from "../../src/trajectory/collect.ts";
 import { acceptedPerIteration, stationaryPositions, TrajectoryMeasure } from "../../src/trajectory/measure.ts";
 import type { CollectedCompletion } from "../../src/trajectory/types.ts";
 import { completions } from "./arbitrary.ts";
@@ -35,7 +35,7 @@ describe("augmentation", () => {
           for (const [j, point] of block.entries()) {
             const differing = [...point.keys()].filter((i) => point[i] !== augmented[j]![i]);
             for (const i of differing) expect(augmented[j]![i]).toBe(fixedPoint[i]);
-            expect(sharedLength(augmented[j]!, fixedPoint)).toBe(sharedLength(point, fixedPoint));
+            expect(commonPrefix(augmented[j]!, fixedPoint)).toBe(commonPrefix(point, fixedPoint));
             changed += Number(differing.length > 0);
             tokens += differing.length;
           }
