@@ -1,19 +1,15 @@
 /**
  * What a command is: a name, fields that make its flags, its configuration file and its help, and what it does with
- * them. Knows no command in particular and nothing of how arguments are parsed.
+ * them. A command declares each field that it uses; any other is an error. Knows no command in particular and nothing of
+ * how arguments are parsed.
  */
 import * as z from "zod";
 import { type Fields, type LoadSettings, loadFields } from "../generate/options.ts";
 import type { AnyFields } from "./flags.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** What every command understands. */
-export interface Common
-  extends Pick<
-    LoadSettings,
-    "precision" | "threads" | "offline" | "revision" | "cacheDir" | "adapter" | "template" | "templateOptions"
-  > {
-  readonly model: string | undefined;
+/** What every command understands: how it talks. */
+export interface Common {
   readonly json: boolean;
   readonly quiet: boolean;
   readonly verbose: boolean;
@@ -21,17 +17,35 @@ export interface Common
 }
 
 export const commonFields: Fields<Common> = {
+  json: z.boolean().default(false).meta({ description: "results and errors as JSON" }),
+  quiet: z.boolean().default(false).meta({ description: "no notes and no progress bars", short: "q" }),
+  verbose: z.boolean().default(false).meta({ description: "print the resolved configuration first" }),
+  color: z.boolean().default(true).meta({ description: "no colours, as with NO_COLOR=1" }),
+};
+
+/** Which model, and how it is opened. A command takes those that it uses into its fields. */
+export interface ModelSettings
+  extends Pick<
+    LoadSettings,
+    "precision" | "threads" | "offline" | "revision" | "cacheDir" | "adapter" | "template" | "templateOptions"
+  > {
+  readonly model: string | undefined;
+}
+
+export const modelFields: Fields<ModelSettings> = {
   model: z.string().min(1).optional().meta({
     description: "GGUF file, directory or hub id; default: CLLM_MODELS, a file or a directory with one GGUF",
     placeholder: "model",
     short: "m",
   }),
   ...loadFields,
-  json: z.boolean().default(false).meta({ description: "results and errors as JSON" }),
-  quiet: z.boolean().default(false).meta({ description: "no notes and no progress bars", short: "q" }),
-  verbose: z.boolean().default(false).meta({ description: "print the resolved configuration first" }),
-  color: z.boolean().default(true).meta({ description: "no colours, as with NO_COLOR=1" }),
 };
+
+/** What it takes to find and read a checkpoint: for commands that compile none. */
+export type CheckpointSettings = Pick<ModelSettings, "model" | "offline" | "revision" | "cacheDir">;
+
+const { model, offline, revision, cacheDir } = modelFields;
+export const checkpointFields: Fields<CheckpointSettings> = { model, offline, revision, cacheDir };
 
 interface CommandOf<Settings> {
   readonly name: string;
@@ -45,18 +59,28 @@ interface CommandOf<Settings> {
   readonly argumentOnly?: boolean;
   /** Command lines that work, each with what it does. */
   readonly examples: readonly (readonly [command: string, what: string])[];
+  /** Options of other commands that this one does not have, where there is more to say than that. */
+  readonly foreign?: Unused;
 }
+
+/** Options by key, each with why it is not used: what follows a colon, such as `training is in float32`. */
+export type Unused = Readonly<Record<string, string>>;
 
 /** A command as the program sees it: which fields, and what to run once they are checked. */
 export interface Command extends CommandOf<Record<string, unknown>> {
   readonly fields: AnyFields;
+  unused?(settings: unknown): Unused;
   run(settings: unknown, terminal: Terminal): Promise<void>;
 }
 
-/** Ties a command's fields to the settings that its `run` gets; a field of its own goes before the common one. */
+/**
+ * Ties a command's fields to the settings that its `run` gets; a field of its own goes before the common one. `unused` says
+ * which options these settings leave without a use; giving one of them is an error.
+ */
 export function defineCommand<Settings extends object>(
   command: CommandOf<Settings> & {
     readonly fields: Fields<Settings>;
+    unused?(settings: Settings): Unused;
     run(settings: Settings & Omit<Common, keyof Settings>, terminal: Terminal): Promise<void>;
   },
 ): Command {

@@ -16,6 +16,7 @@ export interface DataSettings {
   readonly messagesField: string | undefined;
   readonly idField: string | undefined;
   readonly template: string | undefined;
+  readonly chatTemplate: string | undefined;
   readonly raw: boolean;
   readonly limit: number | undefined;
   readonly skipBadRecords: boolean;
@@ -50,6 +51,10 @@ export const dataFields: Fields<DataSettings> = {
     .min(1)
     .optional()
     .meta({ description: 'the prompt out of fields, such as "Q: {question}\\nA:"', placeholder: "text" }),
+  chatTemplate: z.string().min(1).optional().meta({
+    description: "which of the model's named chat templates; default: the one named default",
+    placeholder: "name",
+  }),
   raw: z.boolean().default(false).meta({ description: "continue prompts as they are, without the chat template" }),
   limit: z.int().min(1).optional().meta({ description: "only the first records", placeholder: "records" }),
   skipBadRecords: z

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CllmError } from "../error.ts";
 import type { LanguageModel } from "../generate/types.ts";
-import type { Common } from "./command.ts";
+import type { ModelSettings } from "./command.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** The CLLM that comes with the package. */
@@ -30,7 +30,7 @@ export function chooseModel(given: string | undefined): string {
 
 /** Loads the model that the settings name, with progress bars. */
 export async function loadModel(
-  settings: Common,
+  settings: ModelSettings,
   terminal: Terminal,
   { slots }: { readonly slots?: number } = {},
 ): Promise<LanguageModel> {

@@ -7,12 +7,15 @@ import { Argument, CommanderError, Command as Parser } from "commander";
 import * as z from "zod";
 import { CllmError } from "../error.ts";
 import { check, unknownName } from "../generate/check.ts";
-import { type Command, type Common, commonFields } from "./command.ts";
+import { type Command, type Common, commonFields, modelFields } from "./command.ts";
 import { type AnyFields, flagOf, optionOf, readField, renamedKeys } from "./flags.ts";
 import { createTerminal, formatError } from "./terminal.ts";
 
 const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
+
+/** Flags that stand before the command's name as well as behind it. */
+const sharedFields: AnyFields = { ...commonFields, ...modelFields };
 
 /** What becomes of a command line: its settings, ready to run, or help that has been printed. */
 interface Parsed {
@@ -85,7 +88,8 @@ const listCommands = (commands: readonly Command[]): string =>
 
 /**
  * The whole command line as commander has it; the command that runs goes to `onCommand` with its settings. Where the one
- * that is named has its own idea of a common field, that is the flag's.
+ * that is named has its own idea of a shared field, that is the flag's. Shared flags that it does not use are known all the
+ * same, so that the error can say so, but its help has none of them.
  */
 function createParser(
   commands: readonly Command[],
@@ -101,8 +105,9 @@ function createParser(
     .configureHelp({ showGlobalOptions: true, helpWidth: Math.min(process.stdout.columns || 100, 110) })
     .configureOutput({ writeErr: () => {}, outputError: () => {} })
     .exitOverride();
-  for (const [key, schema] of Object.entries(commonFields)) {
-    program.addOption(optionOf(key, named?.fields[key] ?? schema));
+  for (const [key, schema] of Object.entries(sharedFields)) {
+    const option = optionOf(key, named?.fields[key] ?? schema);
+    program.addOption(named === undefined || isUsed(named, key) ? option : option.hideHelp());
   }
   program.option("--config <file>", "JSON file with flags as camelCase keys; flags win over it");
   for (const command of commands) {
@@ -112,7 +117,7 @@ function createParser(
       .description(command.details ? `${command.summary}\n\n${command.details}` : command.summary)
       .addHelpText("after", examplesOf(command));
     for (const [key, schema] of Object.entries(command.fields)) {
-      if (Object.hasOwn(commonFields, key)) continue; // the program's
+      if (Object.hasOwn(sharedFields, key)) continue; // the program's
       if (key === command.argument) {
         const argument = new Argument(`[${key}]`, schema.meta()?.description ?? "");
         parser.addArgument(argument);
@@ -129,6 +134,9 @@ function createParser(
   return program;
 }
 
+const isUsed = ({ fields }: Command, key: string): boolean =>
+  Object.hasOwn(commonFields, key) || Object.hasOwn(fields, key);
+
 function examplesOf({ examples }: Command): string {
   return `\nExamples:\n${examples.map(([line, what]) => `  ${line}\n      ${what}`).join("\n")}`;
 }
@@ -138,7 +146,7 @@ function settingsOf(command: Command, parser: Parser): Common {
   const fields: AnyFields = { ...commonFields, ...command.fields };
   const given: Record<string, unknown> = {};
   let configFile: string | undefined;
-  const renamed = renamedKeys(fields);
+  const renamed = renamedKeys({ ...sharedFields, ...fields });
   for (const level of [parser.parent!, parser]) {
     for (const [key, value] of Object.entries(level.opts())) {
       if (level.getOptionValueSource(key) !== "cli") continue;
@@ -155,10 +163,21 @@ function settingsOf(command: Command, parser: Parser): Common {
     given[key] = argument;
   }
   const configured = configFile === undefined ? {} : readConfig(configFile, fields, command.name);
+  const known: AnyFields = { ...sharedFields, ...fields };
   const isFlag = (key: string): boolean =>
-    Object.hasOwn(fields, key) && !(command.argumentOnly && key === command.argument);
-  const nameOf = (key: string): string => (isFlag(key) ? flagOf(key, fields[key]!) : key);
-  const settings = check(z.strictObject(fields), { ...configured, ...given }, { what: `cllm ${command.name}`, nameOf });
+    Object.hasOwn(known, key) && !(command.argumentOnly && key === command.argument);
+  const nameOf = (key: string): string => (isFlag(key) ? flagOf(key, known[key]!) : key);
+  const all = { ...configured, ...given };
+  const refuse = (key: string, reason: string | undefined): CllmError => {
+    const why = reason === undefined ? "" : `: ${reason}`;
+    return new CllmError("usage", `cllm ${command.name} does not use ${nameOf(key)}${why}; omit it`);
+  };
+  const foreign = Object.keys(all).find((key) => Object.hasOwn(sharedFields, key) && !isUsed(command, key));
+  if (foreign !== undefined) throw refuse(foreign, command.foreign?.[foreign]);
+  const settings = check(z.strictObject(fields), all, { what: `cllm ${command.name}`, nameOf });
+  const unused = command.unused?.(settings) ?? {};
+  const idle = Object.keys(all).find((key) => Object.hasOwn(unused, key));
+  if (idle !== undefined) throw refuse(idle, unused[idle]);
   return settings as unknown as Common;
 }
 
@@ -178,7 +197,7 @@ function readConfig(file: string, fields: AnyFields, name: string): Record<strin
   if (typeof config !== "object" || config === null || Array.isArray(config)) {
     throw new CllmError("usage", `--config: ${file} must hold one JSON object with flags as keys`);
   }
-  const unknown = Object.keys(config).find((key) => !Object.hasOwn(fields, key));
+  const unknown = Object.keys(config).find((key) => !Object.hasOwn(fields, key) && !Object.hasOwn(sharedFields, key));
   if (unknown !== undefined) {
     throw new CllmError("usage", unknownName(`--config ${file}: cllm ${name}`, unknown, Object.keys(fields)));
   }

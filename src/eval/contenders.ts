@@ -19,6 +19,9 @@ export interface Contender {
 /** Decoders that are asked with every block size; `auto` chooses its own. */
 const SIZED: ReadonlySet<DecoderName> = new Set<DecoderName>(["jacobi", "prompt-lookup", "multiblock"]);
 
+/** Whether it is asked with every block size that is given. */
+export const takesBlockSize = (decoder: DecoderName): boolean => SIZED.has(decoder);
+
 /** Models in the order given, each with `ar` first. Throws `usage` where two models have the same name. */
 export function contendersOf(
   models: readonly string[],
@@ -33,7 +36,7 @@ export function contendersOf(
   const names = [...new Set<DecoderName>(["ar", ...decoders])];
   return models.flatMap((model) =>
     names.flatMap((decoder): Contender[] => {
-      if (!SIZED.has(decoder)) return [{ name: `${model}, ${decoder}`, model, decoder, blockSize: null }];
+      if (!takesBlockSize(decoder)) return [{ name: `${model}, ${decoder}`, model, decoder, blockSize: null }];
       return sizes.map((blockSize) => ({ name: `${model}, ${decoder} ${blockSize}`, model, decoder, blockSize }));
     }),
   );

@@ -172,3 +172,28 @@ export function trainSettings(
   const alpha = loraAlpha ?? 2 * loraRank;
   return { ...rest, lora: loraRank === 0 ? null : { rank: loraRank, alpha, targets: loraTargets } };
 }
+
+/**
+ * Which settings these leave without a use, each with why: a part of another objective, of other points, or of an adapter that is
+ * not trained. A caller who gives one of them means something else.
+ */
+export function unusedSettings(
+  settings: Pick<TrainFields, "objective" | "points" | "consistency" | "loraRank"> & { readonly fromAdapter?: unknown },
+): { readonly [K in keyof TrainFields]?: string } {
+  const { objective, points, consistency, loraRank, fromAdapter } = settings;
+  const all = (keys: readonly (keyof TrainFields)[], why: string) => Object.fromEntries(keys.map((key) => [key, why]));
+  return {
+    ...(loraRank === 0 && fromAdapter === undefined && all(["loraAlpha", "loraTargets"], "no adapter is trained")),
+    ...(objective === "ar" && all(CONSISTENCY_ONLY, "it is for the objective consistency")),
+    ...(objective === "consistency" && points === "stored" && all(FRESH_ONLY, "it is for on-policy points")),
+    ...(objective === "consistency" &&
+      points === "on-policy" &&
+      consistency !== "global" &&
+      all(["consistency"], `${consistency} is for stored points`)),
+  };
+}
+
+const CONSISTENCY_ONLY = [
+  ...["points", "consistency", "loss", "pointsPerExample", "leadingPoints", "refinements", "rowDecay", "arWeight"],
+] as (keyof TrainFields)[];
+const FRESH_ONLY = ["leadingPoints", "refinements"] as const satisfies readonly (keyof TrainFields)[];

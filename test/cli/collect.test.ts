@@ -56,6 +56,20 @@ describe("a collection", () => {
     expect(completions).toEqual((await readTrajectories(out)).completions);
   });
 
+  test("of prompts from a template over fields, which is not the name of a chat template", async () => {
+    const own = join(scratch, "template.parquet");
+    const source = ["--data", data, "--template", "Q: {question}"];
+    expect(collect(...source, ...limits, "--block-size", "8", "--out", own)).toMatchObject({ status: 0, stderr: "" });
+    await using loaded = await load(model, { precision: "fp32", threads: 1 });
+    const { completions } = await readTrajectories(own);
+    expect(completions[0]!.promptIds).toEqual(loaded.promptIds({ prompt: "Q: the sun" }));
+    const named = collect(...settings, ...limits, "--chat-template", "rag", "--out", join(scratch, "rag.parquet"));
+    expect(named).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/has one chat template, which has no name/),
+    });
+  });
+
   test("of a conversation per row, through the chat template, and only the first rows", async () => {
     const chat = join(scratch, "chat.jsonl");
     const turns = [

@@ -20,7 +20,7 @@ import {
   type PassCosts,
   type PromptInput,
 } from "../../generate/types.ts";
-import { type Command, defineCommand } from "../command.ts";
+import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
 import { decoderTable } from "../decoder-table.ts";
 import { formatTable } from "../format.ts";
 import { parseJson, readInput } from "../input.ts";
@@ -37,7 +37,7 @@ import {
 import { loadModel } from "../model.ts";
 import type { Colors, Terminal } from "../terminal.ts";
 
-interface BenchSettings extends Omit<DecodingSettings, "decoder" | "maxNewTokens">, SamplingSettings {
+interface BenchSettings extends Omit<DecodingSettings, "decoder" | "maxNewTokens">, SamplingSettings, ModelSettings {
   readonly prompts: string;
   readonly decoders: readonly DecoderName[];
   readonly limit: number | undefined;
@@ -83,6 +83,7 @@ export const bench: Command = defineCommand<BenchSettings>({
       .default(false)
       .meta({ description: "take each prompt for a user's message; needs a chat template" }),
     ...samplingFields,
+    ...modelFields,
   },
   examples: [
     ["cllm bench --prompts prompts.jsonl --limit 32", "all decoders, greedy, 128 tokens each"],

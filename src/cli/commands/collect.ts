@@ -21,14 +21,14 @@ import {
   type TrajectoryFormat,
 } from "../../trajectory/run.ts";
 import { collectionText } from "../collection-text.ts";
-import { type Command, type Common, defineCommand } from "../command.ts";
+import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
 import { type DataSettings, dataField, dataFields, datasetOptions } from "../data-fields.ts";
 import { formatDuration } from "../format.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
 import { chooseModel, loadModel } from "../model.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface CollectSettings extends DataSettings {
+interface CollectSettings extends DataSettings, ModelSettings {
   readonly data: string;
   readonly out: string;
   readonly format: TrajectoryFormat;
@@ -55,6 +55,7 @@ export const collect: Command = defineCommand<CollectSettings>({
     "answer. Where the model has a chat template a prompt is taken for a user's message; --raw continues it as it " +
     "is.\n\nInterrupted at any moment, the same command goes on where it was and gives the same file, byte for byte.",
   fields: {
+    ...modelFields,
     ...dataFields,
     data: dataField,
     out: z
@@ -100,7 +101,9 @@ export const collect: Command = defineCommand<CollectSettings>({
     const begin = performance.now();
     const dataset = await readDataset(settings.data, datasetOptions(settings));
     await (await acquireLock(settings.out)).release(); // another run, or a folder that cannot be written to
-    await using model = await loadModel(settings, terminal, { slots: settings.parallel });
+    await using model = await loadModel({ ...settings, template: settings.chatTemplate }, terminal, {
+      slots: settings.parallel,
+    });
     const { defaultThreads } = await import("../../runtime/engine.ts"); // with ONNX Runtime, which the help does without
     const chat = model.hasChatTemplate && !settings.raw;
     const candidates = toCandidates(model, dataset.examples, { chat });
@@ -130,7 +133,7 @@ export const collect: Command = defineCommand<CollectSettings>({
 });
 
 /** The checkpoint is opened once more, for its headers and a few rows of its weights. */
-async function identityOf(settings: Common, model: LanguageModel, terminal: Terminal): Promise<ModelIdentity> {
+async function identityOf(settings: ModelSettings, model: LanguageModel, terminal: Terminal): Promise<ModelIdentity> {
   const { offline, revision, cacheDir, adapter } = settings;
   const options = { offline, revision, cacheDir, signal: terminal.signal };
   const checkpoint = await openCheckpoint(chooseModel(settings.model), options);

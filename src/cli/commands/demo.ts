@@ -5,10 +5,10 @@
 import { existsSync } from "node:fs";
 import * as z from "zod";
 import { CllmError } from "../../error.ts";
-import { type Command, defineCommand } from "../command.ts";
+import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
 import { loadModel, SHIPPED_MODEL } from "../model.ts";
 
-interface DemoSettings {
+interface DemoSettings extends ModelSettings {
   readonly question: readonly string[];
   readonly train: boolean;
   readonly out: string;
@@ -21,6 +21,7 @@ export const demo: Command = defineCommand<DemoSettings>({
   details:
     "Without --model it takes the text-to-SQL model that comes with cllm, asks a small database, and needs no network.",
   fields: {
+    ...modelFields,
     question: z
       .array(z.string().min(1))
       .default([])
@@ -46,6 +47,15 @@ export const demo: Command = defineCommand<DemoSettings>({
     ["cllm demo --train", "pre-train, collect, train, and both decoders before and after"],
     ["cllm demo --model model.gguf --max-new-tokens 48", "all decoders on three prompts to another model"],
   ],
+  unused: ({ train }) =>
+    train
+      ? {
+          precision: "--train compares in fp32",
+          adapter: "--train makes its own models",
+          revision: "--train makes its own models",
+          maxNewTokens: "--train asks its own questions",
+        }
+      : { out: "it is for --train" },
   async run({ question, train, out, maxNewTokens, ...settings }, terminal) {
     const [first] = question;
     if (settings.model !== undefined && (train || first !== undefined)) {

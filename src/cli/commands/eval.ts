@@ -8,7 +8,7 @@ import * as z from "zod";
 import { openCheckpoint } from "../../checkpoint/open.ts";
 import { readAdapter, withAdapter } from "../../checkpoint/peft/adapter.ts";
 import { CllmError } from "../../error.ts";
-import { contendersOf } from "../../eval/contenders.ts";
+import { contendersOf, takesBlockSize } from "../../eval/contenders.ts";
 import { publishedResults } from "../../eval/published.ts";
 import { reportHtml } from "../../eval/report-html.ts";
 import { ANSWERS, type Evaluation, type EvaluationProgress, runEvaluation, type Subject } from "../../eval/run.ts";
@@ -25,7 +25,7 @@ import { type OpenTaskOptions, openTask, TASKS } from "../../tasks/open-task.ts"
 import { sampleOf } from "../../tasks/sample.ts";
 import type { PromptFormat } from "../../tasks/task.ts";
 import { identify } from "../../trajectory/identity.ts";
-import { type Command, type Common, defineCommand } from "../command.ts";
+import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
 import { dataFolder } from "../data-fields.ts";
 import { evaluationText } from "../eval-text.ts";
 import { formatDuration } from "../format.ts";
@@ -33,7 +33,7 @@ import { commitOfCheckout, machineName } from "../machine.ts";
 import { chooseModel, loadModel } from "../model.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface EvalSettings {
+interface EvalSettings extends Omit<ModelSettings, "model" | "adapter"> {
   readonly task: string;
   readonly model: readonly string[];
   readonly adapter: readonly string[];
@@ -74,6 +74,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
     "report.html.\n\nInterrupted at any moment, the same command goes on where it was. What goes wrong while grading is a " +
     "verdict of its own and never counts as right.",
   fields: {
+    ...modelFields,
     task: z
       .string()
       .min(1)
@@ -153,6 +154,10 @@ export const evaluate: Command = defineCommand<EvalSettings>({
     ["cllm eval gsm8k --decoders jacobi --block-sizes 8,16,32,64 --out runs/sizes", "speed against block size"],
     ["cllm eval custom --data questions.jsonl --grader exact --out runs/own", "one's own questions"],
   ],
+  unused: ({ decoders, trajectories: traced }) => ({
+    ...(!decoders.includes("jacobi") && { jacobiForm: "it is for the decoder jacobi" }),
+    ...(traced === 0 && !decoders.some(takesBlockSize) && { blockSizes: "no decoder among them takes one" }),
+  }),
   async run(settings, terminal) {
     const given = settings.model.length > 0 ? settings.model : [defaultModel()];
     const entrants = entrantsOf(servedModels(given, settings.adapter), settings);
@@ -244,7 +249,7 @@ function judgeOf({ judge, judgeModel }: EvalSettings): Judge | undefined {
 
 /** The checkpoint is opened once more, for its headers and a few rows of its weights. */
 async function identityOf(
-  { model: pathOrId, adapter, offline, revision, cacheDir }: Common & { readonly model: string },
+  { model: pathOrId, adapter, offline, revision, cacheDir }: ModelSettings & { readonly model: string },
   { tokenizer }: LanguageModel,
   { signal }: Terminal,
 ): Promise<Subject["identity"]> {

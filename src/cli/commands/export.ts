@@ -20,7 +20,14 @@ import { checkOnnxTarget, writeOnnx } from "../../checkpoint/write-onnx.ts";
 import { CllmError } from "../../error.ts";
 import { toGgufTokenizer } from "../../text/to-gguf.ts";
 import { toHuggingFaceTokenizer } from "../../text/to-huggingface.ts";
-import { type Command, defineCommand } from "../command.ts";
+import {
+  type CheckpointSettings,
+  type Command,
+  checkpointFields,
+  defineCommand,
+  type ModelSettings,
+  modelFields,
+} from "../command.ts";
 import { formatBytes } from "../format.ts";
 import { chooseModel } from "../model.ts";
 import { sizeOf } from "../size.ts";
@@ -39,7 +46,7 @@ const TYPES_OF = {
   adapter: ["f32", "f16", "bf16"],
 } as const satisfies Readonly<Record<Format, readonly Type[]>>;
 
-interface ExportSettings {
+interface ExportSettings extends CheckpointSettings, Pick<ModelSettings, "adapter"> {
   readonly to: string;
   readonly format: Format | undefined;
   readonly dtype: Type;
@@ -55,6 +62,8 @@ export const exportModel: Command = defineCommand<ExportSettings>({
     "directory with a graph for ONNX Runtime, whose inputs and outputs are those of Optimum and transformers.js; adapter " +
     "a PEFT directory. An --adapter is merged into the first three. What is written appears whole or not at all.",
   fields: {
+    ...checkpointFields,
+    adapter: modelFields.adapter,
     to: z.string().min(1).meta({ description: "folder or .gguf file to write", placeholder: "path" }),
     format: z
       .enum(FORMATS)
@@ -73,6 +82,7 @@ export const exportModel: Command = defineCommand<ExportSettings>({
     ["cllm export --model model-hf --adapter lora --to merged --dtype bf16", "with an adapter merged in"],
     ["cllm export --model model-hf --to model-onnx --format onnx", "a graph for ONNX Runtime"],
   ],
+  foreign: { precision: "--dtype says what is written" },
   async run(settings, terminal) {
     const { to, dtype, overwrite } = settings;
     const format = settings.format ?? (to.endsWith(".gguf") ? "gguf" : "huggingface");

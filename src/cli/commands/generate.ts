@@ -10,14 +10,14 @@ import {
   samplingFields,
 } from "../../generate/options.ts";
 import type { GenerateOptions, Generation, LanguageModel, PromptInput } from "../../generate/types.ts";
-import { type Command, type Common, defineCommand } from "../command.ts";
+import { type Command, type Common, defineCommand, type ModelSettings, modelFields } from "../command.ts";
 import { formatDuration } from "../format.ts";
 import { loadModel } from "../model.ts";
 import { passColor } from "../passes.ts";
 import { asMessage, PROMPT_DETAILS, type PromptSettings, promptFields, readPrompt } from "../prompt.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface GenerateSettings extends PromptSettings, DecodingSettings, SamplingSettings {
+interface GenerateSettings extends PromptSettings, DecodingSettings, SamplingSettings, ModelSettings {
   readonly colorPasses: boolean;
   readonly stats: boolean;
 }
@@ -30,6 +30,7 @@ export const generate: Command = defineCommand<GenerateSettings>({
     ...promptFields,
     ...decodingFields,
     ...samplingFields,
+    ...modelFields,
     colorPasses: z.boolean().default(false).meta({ description: "show tokens that landed in one pass in one colour" }),
     stats: z.boolean().default(false).meta({ description: "print a line of figures on standard error at the end" }),
   },
@@ -40,6 +41,10 @@ export const generate: Command = defineCommand<GenerateSettings>({
     ['echo "Why is the sky blue?" | cllm generate --color-passes', "colour what landed together"],
     ["cllm generate --messages chat.json --temperature 0.8 --seed 7 --json", "a conversation, sampled, as JSON"],
   ],
+  unused: ({ decoder }) => ({
+    ...(decoder === "ar" && { blockSize: "--decoder ar writes one token per pass" }),
+    ...(decoder !== "jacobi" && { jacobiForm: "it is for --decoder jacobi" }),
+  }),
   async run(settings, terminal) {
     const input = await readPrompt(settings, terminal.signal);
     await using model = await loadModel(settings, terminal);

@@ -9,7 +9,14 @@ import type { Adapter } from "../../checkpoint/peft/types.ts";
 import type { ModelConfig } from "../../model/config.ts";
 import { cacheBytes, weightBytes } from "../../model/memory.ts";
 import { PRECISIONS, type Precision } from "../../model/precision.ts";
-import { type Command, defineCommand } from "../command.ts";
+import {
+  type CheckpointSettings,
+  type Command,
+  checkpointFields,
+  defineCommand,
+  type ModelSettings,
+  modelFields,
+} from "../command.ts";
 import { formatBytes } from "../format.ts";
 import { chooseModel } from "../model.ts";
 import type { Colors } from "../terminal.ts";
@@ -33,10 +40,12 @@ interface AdapterFacts {
   readonly ranks: readonly number[];
 }
 
-export const info: Command = defineCommand<Record<never, never>>({
+type InfoSettings = CheckpointSettings & Pick<ModelSettings, "adapter">;
+
+export const info: Command = defineCommand<InfoSettings>({
   name: "info",
   summary: "Say what a checkpoint is, and its memory in each precision",
-  fields: {},
+  fields: { ...checkpointFields, adapter: modelFields.adapter },
   examples: [
     ["cllm info --model model.gguf", "a file"],
     ["cllm info --model HuggingFaceTB/SmolLM2-135M-Instruct --json", "a hub id, as JSON"],

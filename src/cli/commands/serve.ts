@@ -5,11 +5,11 @@
 import { existsSync } from "node:fs";
 import * as z from "zod";
 import { CllmError } from "../../error.ts";
-import { type Command, defineCommand } from "../command.ts";
+import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
 import { chooseModel, SHIPPED_MODEL } from "../model.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface ServeSettings {
+interface ServeSettings extends Omit<ModelSettings, "model" | "adapter"> {
   readonly model: readonly string[];
   readonly adapter: readonly string[];
   readonly host: string;
@@ -34,6 +34,7 @@ export const serve: Command = defineCommand<ServeSettings>({
     "a playground for browsers at /. Models are loaded when they are first asked for, each in a process of its own. A field that is not supported is an error. " +
     "Extensions: decoder, block_size, top_k, min_p; stream_options.include_passes adds an event for each pass. --verbose also logs requests.",
   fields: {
+    ...modelFields,
     model: list.meta({
       description:
         "GGUF file, directory or hub id, or name=model; may be repeated; default: CLLM_MODELS, or the package's CLLM",

@@ -15,14 +15,22 @@ import { createTokenizer, type Tokenizer } from "../../text/tokenizer.ts";
 import { exampleLengths, splitExamples } from "../../train/examples.ts";
 import type { Example } from "../../train/objectives.ts";
 import { type RunResult, runTraining, type TrainRun } from "../../train/run.ts";
-import { type TrainFields, trainFields, trainSettings } from "../../train/settings.ts";
+import { type TrainFields, trainFields, trainSettings, unusedSettings } from "../../train/settings.ts";
 import { shuffled } from "../../train/source.ts";
 import type { TrainRecord } from "../../train/train.ts";
 import { toCandidates } from "../../trajectory/candidates.ts";
 import { readDataset } from "../../trajectory/dataset.ts";
 import { identify } from "../../trajectory/identity.ts";
 import { openTrajectories } from "../../trajectory/open.ts";
-import { type Command, type Common, defineCommand } from "../command.ts";
+import {
+  type CheckpointSettings,
+  type Command,
+  checkpointFields,
+  defineCommand,
+  type ModelSettings,
+  modelFields,
+  type Unused,
+} from "../command.ts";
 import { type DataSettings, dataFields, datasetOptions } from "../data-fields.ts";
 import { formatDuration, formatTable } from "../format.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
@@ -37,7 +45,11 @@ interface OwnSettings {
   readonly fromAdapter: string | undefined;
   readonly heldOut: number;
 }
-type Settings = OwnSettings & DataSettings & TrainFields;
+type Settings = OwnSettings &
+  DataSettings &
+  TrainFields &
+  CheckpointSettings &
+  Pick<ModelSettings, "threads" | "templateOptions">;
 
 const ownFields: Fields<OwnSettings> = {
   out: z.string().min(1).meta({ description: "folder of the run; made if need be", placeholder: "folder", short: "o" }),
@@ -69,7 +81,13 @@ export const trainModel: Command = defineCommand<Settings>({
     "curves.svg, checkpoints/, best/ (of the best evaluation) and final/, both Hugging Face directories, or with " +
     "--lora-rank PEFT adapters. Interrupted at any moment, the same command goes on where it was and ends with the same " +
     "weights, bit for bit.",
-  fields: { ...ownFields, ...dataFields, ...trainFields },
+  fields: {
+    ...ownFields,
+    ...dataFields,
+    ...trainFields,
+    ...checkpointFields,
+    ...{ threads: modelFields.threads, templateOptions: modelFields.templateOptions },
+  },
   examples: [
     ["cllm train --data faq.jsonl --answer-field answer --out faq-ar", "fine-tune on one's own answers"],
     [
@@ -78,6 +96,11 @@ export const trainModel: Command = defineCommand<Settings>({
     ],
     ["cllm train --data gsm8k --lora-rank 16 --learning-rate 1e-3 --out gsm8k-lora", "an adapter only"],
   ],
+  foreign: {
+    precision: "training is in float32",
+    adapter: "--from-adapter goes on with an adapter, and cllm export merges one into a model",
+  },
+  unused: unusedByTraining,
   async run(settings, terminal) {
     const fields = Object.fromEntries(
       Object.keys(trainFields).map((key) => [key, settings[key as keyof TrainFields]]),
@@ -135,9 +158,22 @@ export const trainModel: Command = defineCommand<Settings>({
   },
 });
 
+/** What these settings leave without a use. */
+function unusedByTraining(settings: Settings): Unused {
+  const { trajectories, heldOut, fromAdapter } = settings;
+  const reading = ["templateOptions", ...Object.keys(dataFields).filter((key) => key !== "data")];
+  const unread = trajectories === undefined ? [] : reading;
+  return {
+    ...unusedSettings(settings),
+    ...Object.fromEntries(unread.map((key) => [key, "it is for --data"])),
+    ...(heldOut === 0 && { evaluateEvery: "nothing is held out", collapseLimit: "nothing is held out" }),
+    ...(fromAdapter !== undefined && { loraTargets: `${fromAdapter} has its own` }),
+  };
+}
+
 /** Examples of a data set or of trajectories, with what tells them apart from others. */
 async function readExamples(
-  settings: Settings & Common,
+  settings: Settings,
   { name, config, weights, tokenizer: source }: Checkpoint,
   tokenizer: Tokenizer,
 ): Promise<{ examples: Example[]; identity: Record<string, string> }> {
@@ -165,7 +201,10 @@ async function readExamples(
     throw new CllmError("usage", "--points stored needs --trajectories: collect them with cllm collect");
   }
   const dataset = await readDataset(settings.data as string, datasetOptions(settings));
-  const template = createChatTemplate(source, { name: settings.template, templateOptions: settings.templateOptions });
+  const template = createChatTemplate(source, {
+    name: settings.chatTemplate,
+    templateOptions: settings.templateOptions,
+  });
   const chat = template.source !== null && !settings.raw;
   const reader = {
     tokenizer,

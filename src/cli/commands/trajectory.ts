@@ -7,14 +7,14 @@ import * as z from "zod";
 import { trajectory as trace } from "../../decode/trajectory.ts";
 import { CllmError } from "../../error.ts";
 import type { LanguageModel } from "../../generate/types.ts";
-import { type Command, defineCommand } from "../command.ts";
+import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
 import { loadModel } from "../model.ts";
 import { asMessage, PROMPT_DETAILS, type PromptSettings, promptFields, readPrompt } from "../prompt.ts";
 import type { Terminal } from "../terminal.ts";
 import { type TracedBlock, trajectorySvg } from "../trajectory-svg.ts";
 import { trajectoryText } from "../trajectory-text.ts";
 
-interface TrajectorySettings extends PromptSettings {
+interface TrajectorySettings extends PromptSettings, ModelSettings {
   readonly blockSize: number;
   readonly blocks: number;
   readonly svg: string | undefined;
@@ -26,6 +26,7 @@ export const trajectory: Command = defineCommand<TrajectorySettings>({
   details: `${PROMPT_DETAILS}\n\nEach line is a point of the block, the first one guessed, the last one what greedy decoding writes.`,
   fields: {
     ...promptFields,
+    ...modelFields,
     blockSize: z.int().min(1).max(64).default(16).meta({ description: "tokens of a block", placeholder: "tokens" }),
     blocks: z
       .int()

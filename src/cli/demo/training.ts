@@ -14,7 +14,7 @@ import {
 } from "../../recipes/one-database.ts";
 import { LONGEST_ANSWER } from "../../recipes/stages.ts";
 import { demonstrationExample } from "../../tasks/text-to-sql/demonstration.ts";
-import type { Common } from "../command.ts";
+import type { ModelSettings } from "../command.ts";
 import { formatDuration, formatTable } from "../format.ts";
 import { machineName } from "../machine.ts";
 import { type DecoderSummary, measure, summarize, warmUp } from "../measure.ts";
@@ -33,7 +33,7 @@ interface Measured {
 
 /** Makes the models below `folder`, or goes on with them, and compares them on `count` questions. */
 export async function demonstrateTraining(
-  settings: Common,
+  settings: ModelSettings,
   folder: string,
   terminal: Terminal,
   { scale = ONE_DATABASE, count = 64 }: { readonly scale?: OneDatabaseScale; readonly count?: number } = {},
