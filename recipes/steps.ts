@@ -47,7 +47,10 @@ export async function runSteps(steps: readonly Step[], say: (line: string) => vo
     }
     say(`${name}: cllm ${run.map(quoted).join(" ")}`);
     const child = spawn(process.execPath, [main, ...run], { stdio: "inherit" });
+    const end = (): void => void child.kill("SIGTERM"); // a terminal's Ctrl-C reaches it by itself
+    process.on("SIGTERM", end);
     const [status, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
+    process.off("SIGTERM", end);
     if (status !== 0) {
       say(`${name}: stopped${signal === null ? "" : ` by ${signal}`}; the same command goes on`);
       return status ?? 1;

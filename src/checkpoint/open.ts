@@ -7,6 +7,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CllmError } from "../error.ts";
 import { readError } from "../files/file-error.ts";
+import { recoverFolder } from "../files/scratch.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { openGguf } from "./gguf/open.ts";
 import type { DownloadProgress } from "./hub/download.ts";
@@ -43,13 +44,20 @@ export interface OpenOptions {
  */
 export async function openCheckpoint(pathOrId: string, options: OpenOptions = {}): Promise<Checkpoint> {
   if (options.signal?.aborted) throw new CllmError("aborted", `Opening ${pathOrId} was cancelled before it began.`);
-  const facts = pathOrId.startsWith("hf:") || pathOrId === "" ? null : await statIfThere(pathOrId);
+  const facts = pathOrId.startsWith("hf:") || pathOrId === "" ? null : await factsOf(pathOrId);
   if (facts?.isDirectory()) return openDirectory(pathOrId);
   if (facts) return openFile(pathOrId);
   const id = parseHubId(pathOrId);
   if (id) return openFromHub(id, options);
   const next = "Give a directory, a .gguf file, or a hub id such as HuggingFaceTB/SmolLM2-135M-Instruct.";
   throw new CllmError("not-found", `${pathOrId || "The empty name"} is neither an existing path nor a hub id. ${next}`);
+}
+
+async function factsOf(path: string): Promise<Stats | null> {
+  const facts = await statIfThere(path);
+  if (facts !== null) return facts;
+  await recoverFolder(path); // whoever overwrote it was killed between its two steps
+  return statIfThere(path);
 }
 
 async function statIfThere(path: string): Promise<Stats | null> {

@@ -3,13 +3,16 @@
  * folder under everything that it depends on. A cache that is damaged or cannot be written is no error; it is measured
  * again. Knows a `Session` and nothing of what is inside.
  */
-import { createHash, randomUUID } from "node:crypto";
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { cpus, homedir, platform } from "node:os";
 import { join } from "node:path";
 import * as z from "zod";
 import { CllmError } from "../error.ts";
+import { readJsonObject } from "../files/json.ts";
+import { removeLeftovers } from "../files/scratch.ts";
+import { writeWhole } from "../files/write-whole.ts";
 import { hash } from "../hash.ts";
 import type { Session } from "../runtime/session.ts";
 import type { PassCosts } from "./types.ts";
@@ -26,6 +29,7 @@ const ENOUGH_ROUNDS = 5;
 const BUDGET_MS = 2000;
 const LONGEST_MS = 4000; // big models: one round must do
 const LONG_PASS_MS = 200; // and caches hold nothing of them anyway
+const MAX_FILE_BYTES = 1 << 20;
 const MAX_AGE_MS = 7 * 24 * 3600 * 1000; // machines change: other programs, drivers, power settings
 
 export interface CalibrateOptions {
@@ -106,22 +110,17 @@ export async function cachedPassCosts(
   const whole = JSON.stringify([...key, CALIBRATED_SIZES, version, ...machine]);
   const name = createHash("sha256").update(whole).digest("hex").slice(0, 24);
   const file = join(folder, "calibration", `${name}.json`);
+  await removeLeftovers(join(folder, "calibration"));
   try {
-    const known = fileSchema.parse(JSON.parse(await readFile(file, "utf8")));
+    const known = fileSchema.parse(await readJsonObject(file, MAX_FILE_BYTES));
     const { mtimeMs } = await stat(file);
     if (known.key === whole && Date.now() - mtimeMs < MAX_AGE_MS) return new Map(known.costs);
   } catch {
     // None yet, or damaged.
   }
   const costs = await measure();
-  const scratch = `${file}.${randomUUID()}`;
-  try {
-    await mkdir(join(folder, "calibration"), { recursive: true });
-    await writeFile(scratch, JSON.stringify({ key: whole, costs: [...costs] }));
-    await rename(scratch, file); // so that nobody reads half of it
-  } catch {
-    await rm(scratch, { force: true }).catch(() => {});
-  }
+  const content = JSON.stringify({ key: whole, costs: [...costs] });
+  await writeWhole(file, (handle) => handle.writeFile(content)).catch(() => {});
   return costs;
 }
 

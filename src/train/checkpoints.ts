@@ -2,7 +2,8 @@
  * What a run keeps so that it can go on: weights, moments and where it was, in a folder for each checkpoint, which appears
  * whole or not at all. The newest is kept, and whatever is older goes once the newer one is there. Knows no training.
  */
-import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { readSafetensorsHeader } from "../checkpoint/huggingface/safetensors.ts";
@@ -10,9 +11,9 @@ import { writeSafetensors } from "../checkpoint/huggingface/write-safetensors.ts
 import { storedWeights } from "../checkpoint/stored-weights.ts";
 import { CllmError } from "../error.ts";
 import { openBinaryFile } from "../files/binary-file.ts";
-import { writeError } from "../files/file-error.ts";
-import { parseJson } from "../files/json.ts";
-import { writeWhole } from "../files/write-whole.ts";
+import { readJsonObject } from "../files/json.ts";
+import { removeLeftovers } from "../files/scratch.ts";
+import { writeText, writeWholeFolder } from "../files/write-whole.ts";
 import type { Parameters } from "./parameters.ts";
 
 /** Where a run is. */
@@ -43,31 +44,27 @@ const stateSchema: z.ZodType<RunState> = z.strictObject({
 const NAME = /^step-(\d{8})$/;
 const STATE = "state.json";
 const TENSORS = "tensors.safetensors";
+const MAX_STATE_BYTES = 1 << 20;
 /** Each trained tensor is stored with both its moments. */
 const PARTS = ["data", "first", "second"] as const;
 
 /** Write a checkpoint of `parameters` below `folder`, then remove older ones. Throws `disk` and keeps them where it fails. */
 export async function saveCheckpoint(folder: string, parameters: Parameters, state: RunState): Promise<void> {
   const name = `step-${String(state.step).padStart(8, "0")}`;
-  const scratch = join(folder, `${name}.incomplete`);
-  try {
-    await rm(scratch, { recursive: true, force: true });
-    await mkdir(scratch, { recursive: true });
+  const write = async (partial: string): Promise<void> => {
     const tensors = parameters.trained.flatMap((tensor) =>
       PARTS.map((part) => ({ name: `${part}:${tensor.name}`, shape: tensor.shape, data: tensor[part] })),
     );
-    await writeSafetensors(join(scratch, TENSORS), tensors);
-    await writeWhole(join(scratch, STATE), async (handle) => {
-      await handle.appendFile(`${JSON.stringify(state)}\n`);
-    });
-    await rm(join(folder, name), { recursive: true, force: true });
-    await rename(scratch, join(folder, name));
-  } catch (error) {
-    await rm(scratch, { recursive: true, force: true }).catch(() => {});
-    throw writeError(error, folder);
-  }
+    await writeSafetensors(join(partial, TENSORS), tensors);
+    await writeText(partial, STATE, `${JSON.stringify(state)}\n`);
+  };
+  await writeWholeFolder(join(folder, name), write, { overwrite: true, marker: STATE });
+  await removeOlder(folder, name);
+}
+
+async function removeOlder(folder: string, newest: string): Promise<void> {
   for (const entry of await readdir(folder)) {
-    if (entry === name || !/^step-\d{8}(\.incomplete)?$/.test(entry)) continue;
+    if (entry === newest || !NAME.test(entry)) continue;
     await rm(join(folder, entry), { recursive: true, force: true });
   }
 }
@@ -83,6 +80,7 @@ export const checkpointFolder = (folder: string): string => join(folder, "checkp
 
 /** Put the newest checkpoint below `folder` into `parameters`. Null where there is none. Throws `bad-file` for a damaged one. */
 export async function loadCheckpoint(folder: string, parameters: Parameters): Promise<RunState | null> {
+  await removeLeftovers(folder);
   const entries = await readdir(folder).catch(() => []);
   const newest = entries
     .filter((entry) => NAME.test(entry))
@@ -90,7 +88,9 @@ export async function loadCheckpoint(folder: string, parameters: Parameters): Pr
     .at(-1);
   if (newest === undefined) return null;
   const path = join(folder, newest);
-  const state = stateSchema.safeParse(parseJson(await readFile(join(path, STATE), "utf8"), join(path, STATE)));
+  const missing = [STATE, TENSORS].find((name) => !existsSync(join(path, name)));
+  if (missing !== undefined) throw damaged(path, `it has no ${missing}`);
+  const state = stateSchema.safeParse(await readJsonObject(join(path, STATE), MAX_STATE_BYTES));
   if (!state.success) throw damaged(join(path, STATE), z.prettifyError(state.error));
   const file = await openBinaryFile(join(path, TENSORS));
   const weights = storedWeights(await readSafetensorsHeader(file), () => file.close());
@@ -107,6 +107,7 @@ export async function loadCheckpoint(folder: string, parameters: Parameters): Pr
   } finally {
     await weights.close();
   }
+  await removeOlder(folder, newest); // a process may have been killed while it did so
   return state.data;
 }
 

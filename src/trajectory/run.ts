@@ -4,8 +4,7 @@
  * nor terminals.
  */
 import { createHash } from "node:crypto";
-import { readdir, rm, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { stat } from "node:fs/promises";
 import { CllmError } from "../error.ts";
 import { acquireLock } from "../files/lock.ts";
 import type { Session } from "../runtime/session.ts";
@@ -92,7 +91,6 @@ export async function* runCollection(
   if (candidates.length === 0)
     throw new CllmError("bad-input", "there are no prompts to collect for: give at least one");
   await using _lock = await acquireLock(output);
-  await removeHalves(output);
   const finished = await finishedReport(output, format, info);
   if (finished !== null) return finished;
   await using journal = await openJournal(output, info);
@@ -104,15 +102,6 @@ export async function* runCollection(
   const report = tally.report();
   await journal.remove();
   return report;
-}
-
-/** What `writeWhole` leaves where a process is killed in it. */
-async function removeHalves(output: string): Promise<void> {
-  const start = `${basename(output)}.`;
-  for (const name of await readdir(dirname(output))) {
-    const isHalf = name.startsWith(start) && /^[0-9a-f]{8}\.incomplete$/.test(name.slice(start.length));
-    if (isHalf) await rm(join(dirname(output), name), { force: true });
-  }
 }
 
 /** The report of an output that is there already; null where it has yet to be made. */

@@ -106,7 +106,7 @@ describe("a file with", () => {
     expect(readdirSync(target)).toEqual([]);
     mkdirSync(path); // a directory in the way: the last step, the renaming, fails
     const good = [{ name: "a", shape: [1], data: Float32Array.of(1) }];
-    await expect(writeSafetensors(path, good)).rejects.toMatchObject({ code: "disk" });
+    await expect(writeSafetensors(path, good)).rejects.toMatchObject({ code: "usage" });
     expect(readdirSync(target)).toEqual(["x.safetensors"]);
     const beneath = join(folder.path, "model.safetensors", "x.safetensors"); // a file for a folder
     writeFileSync(join(folder.path, "model.safetensors"), "");

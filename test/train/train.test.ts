@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { ownOwner } from "../../src/files/owner.ts";
 import { hash } from "../../src/hash.ts";
 import { FAMILIES, type ModelConfig } from "../../src/model/config.ts";
 import { memoryWeights } from "../../src/model/memory-weights.ts";
@@ -124,7 +125,8 @@ describe("a run", () => {
   test("goes on from the checkpoint before one that was cut short", async () => {
     const settings = settingsOf({});
     await run(settings, { until: 5 });
-    const half = join(folder, "checkpoints", "step-00000006.incomplete");
+    const { place, pid } = ownOwner();
+    const half = join(folder, "checkpoints", `step-00000006.${place}-${pid}-1-0123abcd.incomplete`);
     cpSync(join(folder, "checkpoints", "step-00000004"), half, { recursive: true });
     const resumed = await run(settings);
     expect(resumed.records.find((record) => record.type === "step")!.step).toBe(5);
@@ -133,11 +135,12 @@ describe("a run", () => {
 
   test("refuses a damaged checkpoint with what to do", async () => {
     await run(settingsOf({}), { until: 3 });
-    writeFileSync(join(folder, "checkpoints", "step-00000002", "state.json"), "{}");
-    await expect(run(settingsOf({}))).rejects.toMatchObject({
-      code: "bad-file",
-      message: expect.stringMatching(/delete it/),
-    });
+    const state = join(folder, "checkpoints", "step-00000002", "state.json");
+    const refused = { code: "bad-file", message: expect.stringMatching(/cannot be resumed.*delete it/s) };
+    writeFileSync(state, "{}");
+    await expect(run(settingsOf({}))).rejects.toMatchObject(refused);
+    rmSync(state);
+    await expect(run(settingsOf({}))).rejects.toMatchObject(refused);
   });
 
   test("stops at numbers that are not finite, with the last checkpoint in place", async () => {

@@ -60,12 +60,13 @@ function isTransient(error: unknown): boolean {
   return error instanceof TypeError && /fetch failed|terminated/.test(error.message);
 }
 
-/** Fetch a file into its place. Throws what `fetch` throws, and `disk`, `network` or `bad-file`. */
+/** Fetch a file into its place, unless it is there. Throws what `fetch` throws, and `disk`, `network` or `bad-file`. */
 export async function downloadBlob(download: Download): Promise<void> {
   const { blob, size, what } = download;
   const partial = `${blob}.incomplete`;
   let handle: FileHandle | null = null;
   try {
+    if (existsSync(blob)) return await rm(partial, { force: true }); // a process may have been killed before it did so
     await mkdir(dirname(blob), { recursive: true });
     handle = await open(partial, constants.O_RDWR | constants.O_CREAT, 0o644);
     if (existsSync(blob)) return await rm(partial, { force: true }); // another process finished while this one opened

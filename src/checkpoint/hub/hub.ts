@@ -4,11 +4,12 @@
  * facts come through `@huggingface/hub`, which cannot resume: the bytes are fetched next door. Opens no checkpoint.
  */
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rename, symlink, unlink } from "node:fs/promises";
+import { mkdir, readdir, rename, symlink, unlink } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { getHFHubCachePath, HUB_URL, modelInfo, pathsInfo } from "@huggingface/hub";
 import { CllmError } from "../../error.ts";
 import { writeError } from "../../files/file-error.ts";
+import { readText } from "../../files/json.ts";
 import { writeWhole } from "../../files/write-whole.ts";
 import { readShardMap } from "../huggingface/open.ts";
 import type { Selection } from "../select-files.ts";
@@ -48,6 +49,7 @@ export function hubDefaults(cacheDir: string | null): Pick<HubOptions, "offline"
   };
 }
 
+const MAX_REF_BYTES = 4096;
 const NAME = "[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?";
 const ID = new RegExp(`^(?:hf:)?(${NAME}/${NAME})(?:/((?:[\\w.+-]+/)*[\\w.+-]+\\.gguf))?$`);
 
@@ -102,7 +104,7 @@ async function findCached(id: HubId, options: HubOptions): Promise<string | Cllm
   const { revision } = options;
   const commit = /^[0-9a-f]{40}$/.test(revision)
     ? revision
-    : await readFile(join(folder, "refs", revision), "utf8").catch(() => "");
+    : await readText(join(folder, "refs", revision), MAX_REF_BYTES).catch(() => "");
   const snapshot = join(folder, "snapshots", commit.trim());
   if (!/^[0-9a-f]{40}$/.test(commit.trim()) || !existsSync(snapshot)) return null;
   try {
@@ -157,8 +159,7 @@ async function fetchRevision(id: HubId, options: HubOptions): Promise<string> {
       }
       const blob = join(folder, "blobs", hash);
       const url = `${endpoint}/${id.repo}/resolve/${info.sha}/${name.split("/").map(encodeURIComponent).join("/")}`;
-      if (!existsSync(blob))
-        await downloadBlob({ url, size: facts.size, hash, blob, what: `${id.repo}/${name}`, ...options });
+      await downloadBlob({ url, size: facts.size, hash, blob, what: `${id.repo}/${name}`, ...options });
       await point(join(snapshot, name), blob);
     }
   };

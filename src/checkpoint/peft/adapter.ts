@@ -9,6 +9,7 @@ import { CllmError } from "../../error.ts";
 import { openBinaryFile } from "../../files/binary-file.ts";
 import { readJsonObject } from "../../files/json.ts";
 import { shorten } from "../../files/near-miss.ts";
+import { recoverFolder } from "../../files/scratch.ts";
 import { checkFolderFree, writeText, writeWholeFolder } from "../../files/write-whole.ts";
 import type { ModelConfig } from "../../model/config.ts";
 import type { Weights } from "../../model/weights.ts";
@@ -34,6 +35,7 @@ const PREFIX = "base_model.model.";
  * one, `bad-weights` for tensors that do not fit each other, and `unsupported` naming what is more than low-rank matrices.
  */
 export async function readAdapter(pathOrName: string): Promise<Adapter> {
+  await recoverFolder(pathOrName);
   const folder = adapterFolder(pathOrName);
   if (!existsSync(join(folder, ADAPTER_CONFIG))) {
     const shipped = shippedAdapters();

@@ -2,10 +2,10 @@
  * `cllm trajectory`: blocks converging under Jacobi decoding, one line per point, as text or as a picture. A view for
  * people; the points themselves come from `decode/`.
  */
-import { writeFile } from "node:fs/promises";
 import * as z from "zod";
 import { trajectory as trace } from "../../decode/trajectory.ts";
 import { CllmError } from "../../error.ts";
+import { writeWhole } from "../../files/write-whole.ts";
 import type { LanguageModel } from "../../generate/types.ts";
 import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
 import { loadModel } from "../model.ts";
@@ -84,9 +84,5 @@ async function traceBlocks(
 }
 
 async function writePicture(file: string, svg: string): Promise<void> {
-  try {
-    await writeFile(file, svg);
-  } catch (error) {
-    throw new CllmError("disk", `--svg: cannot write ${file} (${(error as Error).message})`, { cause: error });
-  }
+  await writeWhole(file, (handle) => handle.writeFile(svg));
 }
