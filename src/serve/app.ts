@@ -18,6 +18,7 @@ import { createMetrics } from "./metrics.ts";
 import type { Models } from "./models.ts";
 import { DATABASE_PATH, isTextToSql, mountDatabase, mountPage, PAGE_FILES, SQL_PATH } from "./playground.ts";
 import { type AskDatabase, demonstrationDatabase } from "./query.ts";
+import type { Client } from "./queue.ts";
 import { eventStream, writeEvents } from "./sse.ts";
 
 export interface AppOptions {
@@ -35,19 +36,22 @@ export interface AppOptions {
   /** The longest time so far that the event loop was kept from going round. Default: not measured. */
   readonly stallMs?: (() => number) | undefined;
   /** Who asks, for the queue's turns. Default: everybody is the same client. */
-  readonly clientOf?: (c: Context) => string;
+  readonly clientOf?: (c: Context) => Client;
   /** A line for each request. */
   readonly log?: ((line: string) => void) | undefined;
   /** What went wrong inside. Default: standard error. */
   readonly reportError?: (error: unknown) => void;
   /** Fires when no new requests are to be taken. */
   readonly draining?: AbortSignal | undefined;
+  /** Fires when running ones are to be given up. */
+  readonly closing?: AbortSignal | undefined;
   /** Asks the demonstration's database, where a model for it is served. Default: in a thread. */
   readonly askDatabase?: AskDatabase;
 }
 
 const DEFAULT_BODY_BYTES = 1 << 20;
-const DEFAULT_TIMEOUT_MS = 600_000;
+export const DEFAULT_TIMEOUT_MS = 600_000;
+const EVERYBODY: Client = { address: "", name: "" };
 const HANG_UP_MS = 5_000; // for reading what was written in time
 const ENDPOINTS: Readonly<Record<string, string>> = {
   "/v1/chat/completions": "chat",
@@ -64,8 +68,8 @@ const ENDPOINTS: Readonly<Record<string, string>> = {
 const TOLD = Object.keys(ENDPOINTS).filter((path) => !path.startsWith("/playground/"));
 
 export function createApp(options: AppOptions): Hono {
-  const { models, apiKey, localNamesOnly = true, corsOrigins = [], draining, log } = options;
-  const { maxBodyBytes = DEFAULT_BODY_BYTES, timeoutMs = DEFAULT_TIMEOUT_MS, clientOf = () => "" } = options;
+  const { models, apiKey, localNamesOnly = true, corsOrigins = [], draining, closing, log } = options;
+  const { maxBodyBytes = DEFAULT_BODY_BYTES, timeoutMs = DEFAULT_TIMEOUT_MS, clientOf = () => EVERYBODY } = options;
   const { reportError = (error) => void process.stderr.write(`${stackOf(error)}\n`) } = options;
   const metrics = createMetrics();
   const started = Math.floor(Date.now() / 1000);
@@ -142,10 +146,10 @@ export function createApp(options: AppOptions): Hono {
   const answer = async (c: Context, endpoint: Endpoint, readBody: (body: unknown) => Asked): Promise<Response> => {
     const since = performance.now();
     if (draining?.aborted) throw new CllmError("unavailable", "the server is shutting down; ask another one");
-    const asked = readBody(await readJson(c.req.raw, maxBodyBytes));
+    const asked = readBody(await readJson(c.req.raw, { maxBytes: maxBodyBytes, deadline: since + timeoutMs }));
     models.require(asked.model);
-    const client = asked.user === null ? `address ${clientOf(c)}` : `user ${asked.user}`;
-    const run: RunContext = { models, metrics, client, since, timeoutMs, gone: c.req.raw.signal };
+    const client = { ...clientOf(c), ...(asked.user !== null && { name: `user ${asked.user}` }) };
+    const run: RunContext = { models, metrics, client, since, timeoutMs, gone: c.req.raw.signal, closing };
     const shapes = answerShapes(endpoint, asked);
     const events = generate(asked, run);
     if (!asked.stream) {
@@ -167,14 +171,14 @@ export function createApp(options: AppOptions): Hono {
   };
   app.post("/v1/chat/completions", (c) => answer(c, "chat", readChatBody));
   app.post("/v1/completions", (c) => answer(c, "completion", readCompletionBody));
-  if (withDatabase) mountDatabase(app, options.askDatabase ?? demonstrationDatabase(), maxBodyBytes);
+  if (withDatabase) mountDatabase(app, options.askDatabase ?? demonstrationDatabase(), { maxBodyBytes, timeoutMs });
   return app;
 }
 
 /** The objects of a stream, in order. */
 async function* lines(
   first: IteratorResult<ServedEvent, void>,
-  rest: AsyncGenerator<ServedEvent, void, void>,
+  rest: AsyncIterator<ServedEvent, void>,
   { includeUsage }: Asked,
   shapes: ReturnType<typeof answerShapes>,
 ): AsyncGenerator<object, void, void> {
@@ -196,7 +200,7 @@ async function* lines(
     }
     if (includeUsage) yield shapes.usage(generations);
   } finally {
-    await rest.return();
+    await rest.return?.();
   }
 }
 

@@ -31,9 +31,18 @@ export interface PassEvent {
 
 export type ServedGeneration = Pick<Generation, "text" | "finishReason" | "stats">;
 
+/** What happens to a request: a pass, or its end, which comes last. */
+export interface RunEvent {
+  readonly event?: PassEvent;
+  readonly generation?: ServedGeneration;
+}
+
 export interface Backend {
-  /** Throws what `LanguageModel.stream` throws; `unavailable` where the model ends meanwhile. */
-  run(request: ServedRequest, signal: AbortSignal): AsyncGenerator<PassEvent, ServedGeneration, void>;
+  /**
+   * Throws what `LanguageModel.stream` throws; `unavailable` where the model ends meanwhile. It is over once the model is done
+   * with the request, also after the signal.
+   */
+  run(request: ServedRequest, signal: AbortSignal): AsyncIterable<RunEvent>;
   dispose(): Promise<void>;
 }
 
@@ -49,11 +58,11 @@ export function inThisProcess(model: LanguageModel): Backend {
           const { done, value } = await chunks.next();
           if (done) {
             const { text, finishReason, stats } = value;
-            return { text, finishReason, stats };
+            return yield { generation: { text, finishReason, stats } };
           }
           const { text, tokens, pass } = value;
-          if (!passes || pass === undefined) yield { text };
-          else yield { text, pass: { ...pass, accepted: textsOf(tokens), guesses: textsOf(pass.guesses) } };
+          if (!passes || pass === undefined) yield { event: { text } };
+          else yield { event: { text, pass: { ...pass, accepted: textsOf(tokens), guesses: textsOf(pass.guesses) } } };
         }
       } finally {
         await chunks.return(undefined as never);

@@ -1,96 +1,91 @@
 /**
- * One request from its queue to its last token: waits for the model's turn, runs its choices one after the other, and ends
- * early when the client goes away or the time is up. Knows bodies and models, no HTTP.
+ * One request from its queue to its last token: waits for the model's turn, runs its choices one after the other, and is over
+ * for its reader when the client goes away or the time is up, whatever the model does. Knows bodies and models, no HTTP.
  */
 import { CllmError } from "../error.ts";
-import type { PassEvent, ServedGeneration } from "./backend.ts";
+import type { RunEvent } from "./backend.ts";
 import type { Asked } from "./bodies.ts";
-import { eager } from "./mailbox.ts";
+import { Mailbox } from "./mailbox.ts";
 import type { Metrics } from "./metrics.ts";
-import type { Lease, Models } from "./models.ts";
+import type { Models } from "./models.ts";
+import type { Client } from "./queue.ts";
 
 export interface RunContext {
   readonly models: Models;
   readonly metrics: Metrics;
-  readonly client: string;
+  readonly client: Client;
   /** When the request arrived, as `performance.now()` tells time. */
   readonly since: number;
   readonly timeoutMs: number;
   /** Fires when nobody waits for the answer any more. */
   readonly gone: AbortSignal;
+  /** Fires when the server waits for no answer any more. */
+  readonly closing?: AbortSignal | undefined;
 }
 
 /** A pass of a choice, or its end. */
-export interface ServedEvent {
+export interface ServedEvent extends RunEvent {
   readonly index: number;
-  readonly event?: PassEvent;
-  readonly generation?: ServedGeneration;
 }
 
-/** Throws `timeout` once the time is up, and what waiting, loading and decoding throw. `return` cancels. */
-export async function* generate(asked: Asked, context: RunContext): AsyncGenerator<ServedEvent, void, void> {
-  const { models, metrics, client, since, timeoutMs, gone } = context;
+/**
+ * Begins at once, and goes on as fast as the model writes, however slowly it is read. Reading throws `timeout` once the time is
+ * up, and what waiting, loading and decoding throw. A reader that breaks cancels.
+ *
+ * The reader never waits for the model to notice. The turn does: `work` alone ends it, when the model is done with the request.
+ */
+export function generate(asked: Asked, context: RunContext): Mailbox<ServedEvent> {
+  const { models, metrics, client, since, timeoutMs, gone, closing } = context;
   const { model, requests } = asked;
   const stop = new AbortController();
-  const abort = (): void => stop.abort();
-  let late = false;
-  const timer = setTimeout(
-    () => {
-      late = true;
-      abort();
-    },
-    Math.max(0, timeoutMs - (performance.now() - since)),
-  );
-  gone.addEventListener("abort", abort, { once: true });
-  if (gone.aborted) abort();
-
+  const events = new Mailbox<ServedEvent>({ onLeave: () => leave() });
   const seconds = (): number => (performance.now() - since) / 1000;
-  let lease: Lease | null = null;
-  try {
-    lease = await models.lease(model, client, stop.signal);
-    const { run, release } = lease;
-    const events = eager(choices(run, requests, stop.signal, release), abort);
-    let begun = false;
-    for await (const served of events) {
-      if (!begun) metrics.firstToken(model, seconds());
-      begun = true;
-      if (served.generation !== undefined) metrics.generated(model, served.generation.stats);
-      yield served;
-    }
-    metrics.finished(model, seconds());
-  } catch (error) {
-    const known = late ? timeout(timeoutMs) : error;
-    metrics.failed(model, known instanceof CllmError ? known.code : "internal");
-    throw known;
-  } finally {
-    clearTimeout(timer);
-    gone.removeEventListener("abort", abort);
-    lease?.release();
-  }
-}
+  let over = false;
 
-/** All choices, one after the other; the turn is over once the last one is written, whoever still reads. */
-async function* choices(
-  run: Lease["run"],
-  requests: Asked["requests"],
-  signal: AbortSignal,
-  release: () => void,
-): AsyncGenerator<ServedEvent, void, void> {
-  try {
-    for (const [index, request] of requests.entries()) {
-      const passes = run(request, signal);
-      for (;;) {
-        const { done, value } = await passes.next();
-        if (done) {
-          yield { index, generation: value };
-          break;
-        }
-        yield { index, event: value };
-      }
+  function finish(error: unknown): void {
+    if (over) return;
+    over = true;
+    clearTimeout(timer);
+    gone.removeEventListener("abort", leave);
+    closing?.removeEventListener("abort", cut);
+    if (error === null) {
+      metrics.finished(model, seconds());
+      events.close();
+    } else {
+      metrics.failed(model, error instanceof CllmError ? error.code : "internal");
+      events.fail(error);
     }
-  } finally {
-    release();
   }
+  function giveUp(error: CllmError): void {
+    finish(error);
+    stop.abort();
+  }
+  const leave = (): void => giveUp(new CllmError("aborted", "the request was aborted by its client"));
+  const cut = (): void => giveUp(new CllmError("unavailable", "the server is shutting down; ask another one"));
+  const timer = setTimeout(() => giveUp(timeout(timeoutMs)), Math.max(0, timeoutMs - (performance.now() - since)));
+  gone.addEventListener("abort", leave);
+  closing?.addEventListener("abort", cut);
+
+  async function work(): Promise<void> {
+    const lease = await models.lease(model, client, stop.signal);
+    let begun = false;
+    try {
+      for (const [index, request] of requests.entries()) {
+        for await (const event of lease.run(request, stop.signal)) {
+          if (!begun) metrics.firstToken(model, seconds());
+          begun = true;
+          if (event.generation !== undefined) metrics.generated(model, event.generation.stats);
+          events.push({ index, ...event });
+        }
+      }
+    } finally {
+      lease.release();
+    }
+  }
+  if (gone.aborted) leave();
+  else if (closing?.aborted) cut();
+  else work().then(() => finish(null), finish);
+  return events;
 }
 
 function timeout(ms: number): CllmError {

@@ -2,13 +2,14 @@
  * Who may ask: the host name that a request is for, and its key. Knows no routes.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
+import { isIPv4 } from "node:net";
 import { CllmError } from "../error.ts";
 
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
 /** Whether an address to listen on can be reached from this machine only. */
 export function isLoopback(host: string): boolean {
-  return LOOPBACK.has(host) || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
+  return LOOPBACK.has(host) || host === "::1" || (isIPv4(host) && host.startsWith("127."));
 }
 
 /**

@@ -62,6 +62,7 @@ export function answerTo(error: unknown, retryAfterS: number = 1): ErrorAnswer {
   const own = error instanceof RequestError ? error : null;
   const headers: Record<string, string> = {};
   if (status === 429 || status === 503) headers["Retry-After"] = String(retryAfterS);
+  if (status === 408) headers["Connection"] = "close"; // the rest of a body that is late is not waited for
   if (status === 401) headers["WWW-Authenticate"] = "Bearer";
   const said = known === undefined ? "the server failed; its log says why" : (error as CllmError).message;
   const message = code === "chat_template" ? `${said} Prompts go to /v1/completions.` : said;

@@ -1,6 +1,6 @@
 /**
  * The server's end of a model in a worker: starts it, asks before it takes memory, passes requests on and tells them
- * apart. When the worker ends, whoever waits for it is told so. Knows no HTTP and no list of models.
+ * apart. When the worker ends, whoever waits for it is told so; one that hangs is ended. Knows no HTTP and no list of models.
  *
  * A worker is a process and not a thread: one that runs out of memory or crashes in native code takes nobody with it (a
  * thread that is terminated during a pass makes the engine's binding abort the whole process), and when it ends, its
@@ -9,13 +9,27 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { CllmError } from "../error.ts";
-import type { Backend, PassEvent, ServedGeneration, ServedRequest } from "./backend.ts";
+import type { Backend, RunEvent, ServedRequest } from "./backend.ts";
+import { outliveNot } from "./guardian.ts";
 import { Mailbox } from "./mailbox.ts";
-import type { Failure, FromWorker, RunMessage, ToWorker, WorkerData } from "./wire.ts";
+import type { Failure, FromWorker, ToWorker, WorkerData } from "./wire.ts";
+
+/** When a worker counts as hung. */
+export interface Patience {
+  /** Milliseconds between two looks at its pulse. */
+  readonly lookMs: number;
+  /** Looks in a row without a beat, before the first one ever and after it. Looks and no clock: a machine that slept is no hang. */
+  readonly starting: number;
+  readonly running: number;
+  /** Milliseconds that a pass may go on after its request was aborted. */
+  readonly abortMs: number;
+}
 
 export interface HostOptions extends WorkerData {
   /** The compiled `worker.ts`. Default: the one beside this file. */
   readonly workerFile?: URL | undefined;
+  /** Default: a quarter of a minute without a pulse, one minute for a pass that nobody wants. */
+  readonly patience?: Partial<Patience> | undefined;
   /** Called with an estimate of the model's bytes before they are taken; waits until there is room, or throws. */
   admit(bytes: number): Promise<void>;
   /** Called once when the worker is gone, for whatever reason, also before it was ready. */
@@ -29,18 +43,23 @@ export interface Host extends Backend {
   kill(): Promise<void>;
 }
 
-const CLOSING_MS = 10_000; // then the worker is ended by force
+const PATIENCE: Patience = { lookMs: 1000, starting: 120, running: 15, abortMs: 60_000 };
+const CLOSING_MS = 2_000; // then the worker is ended by force
 
 /** Starts a worker and loads its model. Throws what loading throws, and `unavailable` where the worker ends meanwhile. */
-export async function startModel({ model, options, workerFile, admit, onEnd }: HostOptions): Promise<Host> {
+export async function startModel(hostOptions: HostOptions): Promise<Host> {
+  const { model, options, workerFile, admit, onEnd } = hostOptions;
+  const patience: Patience = { ...PATIENCE, ...hostOptions.patience };
   const data: WorkerData = { model, options };
   const file = fileURLToPath(workerFile ?? new URL("./worker.js", import.meta.url));
   const { CLLM_API_KEY: _, ...env } = process.env; // which is none of the worker's business
-  const stdio = ["ignore", 2, 2, "ipc"] as const; // standard output is the server's
+  const stdio = ["ignore", 2, 2, "ipc", "pipe"] as const; // standard output is the server's; the last one is the pulse
   const worker = fork(file, [JSON.stringify(data)], { env, execArgv: [], stdio: [...stdio] });
+  const stopGuarding = outliveNot(worker);
   const loading = new Mailbox<FromWorker>();
-  const runs = new Map<number, Mailbox<RunMessage>>();
+  const runs = new Map<number, Mailbox<RunEvent>>();
   let nextId = 0;
+  let hung: string | null = null; // why it was ended by force
   let lost: CllmError | null = null; // why there is no worker any more
   let setGone = (): void => {};
   const gone = new Promise<void>((resolve) => {
@@ -48,13 +67,22 @@ export async function startModel({ model, options, workerFile, admit, onEnd }: H
   });
 
   worker.on("message", (message: FromWorker) => {
-    if ("id" in message) runs.get(message.id)?.push(message);
-    else loading.push(message);
+    if (!("id" in message)) return loading.push(message);
+    const { id } = message;
+    const inbox = runs.get(id);
+    if (message.type === "pass") return inbox?.push({ event: message.event });
+    runs.delete(id);
+    if (message.type === "failed") return inbox?.fail(revive(message.failure));
+    inbox?.push({ generation: message.generation });
+    inbox?.close();
   });
   const end = (how: string): void => {
     if (lost !== null) return;
-    lost = new CllmError("unavailable", `the model's worker ended (${how}); send the request again`);
+    lost = new CllmError("unavailable", `the model's worker ended (${hung ?? how}); send the request again`);
+    clearInterval(watch);
+    stopGuarding();
     for (const inbox of runs.values()) inbox.fail(lost);
+    runs.clear();
     loading.fail(lost);
     onEnd();
     setGone();
@@ -67,48 +95,57 @@ export async function startModel({ model, options, workerFile, admit, onEnd }: H
     else end(how);
   });
   const post = (message: ToWorker): void => void worker.send(message, () => {}); // where it is gone, "close" comes
-  const kill = async (): Promise<void> => {
+  const kill = async (why: string | null = null): Promise<void> => {
+    hung ??= why;
     worker.kill("SIGKILL");
     await gone;
   };
 
+  let silent = 0;
+  let allowed = patience.starting;
+  worker.stdio[4]?.on("data", () => {
+    silent = 0;
+    allowed = patience.running;
+  });
+  worker.stdio[4]?.on("error", () => {}); // "close" comes
+  const watch = setInterval(() => {
+    if (++silent > allowed) void kill("it did not answer");
+  }, patience.lookMs);
+  watch.unref();
+
   async function expect(type: "opened" | "ready"): Promise<FromWorker> {
-    const message = await loading.take();
-    if (message.type === "unloadable") throw revive(message.failure);
-    if (message.type !== type) throw new Error(`a worker said ${message.type} where ${type} was due`);
+    const { value: message } = await loading.next();
+    if (message?.type === "unloadable") throw revive(message.failure);
+    if (message?.type !== type) throw new Error(`a worker said ${message?.type} where ${type} was due`);
     return message;
   }
 
-  async function* run(request: ServedRequest, signal: AbortSignal): AsyncGenerator<PassEvent, ServedGeneration, void> {
-    if (lost !== null) throw lost;
+  function run(request: ServedRequest, signal: AbortSignal): AsyncIterable<RunEvent> {
     const id = nextId++;
-    const inbox = new Mailbox<RunMessage>();
-    const abort = (): void => post({ type: "abort", id });
-    let over = false;
-    runs.set(id, inbox);
-    try {
+    let timer: NodeJS.Timeout | undefined;
+    const abort = (): void => {
+      if (timer !== undefined || !runs.has(id)) return;
+      post({ type: "abort", id });
+      timer = setTimeout(() => {
+        if (runs.has(id)) void kill("it did not stop");
+      }, patience.abortMs);
+      timer.unref();
+    };
+    const inbox = new Mailbox<RunEvent>({
+      onLeave: abort,
+      onEnd: () => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", abort);
+      },
+    });
+    if (lost !== null) inbox.fail(lost);
+    else if (signal.aborted) inbox.fail(new CllmError("aborted", "the request was aborted"));
+    else {
+      runs.set(id, inbox);
+      signal.addEventListener("abort", abort, { once: true });
       post({ type: "run", id, request });
-      if (signal.aborted) abort();
-      else signal.addEventListener("abort", abort, { once: true });
-      for (;;) {
-        const message = await inbox.take();
-        over = message.type !== "pass";
-        if (message.type === "pass") yield message.event;
-        else if (message.type === "done") return message.generation;
-        else throw revive(message.failure);
-      }
-    } finally {
-      signal.removeEventListener("abort", abort);
-      if (!over && lost === null) {
-        abort(); // the reader stopped: the worker's turn is over once it says so
-        while (!over)
-          over = await inbox.take().then(
-            ({ type }) => type !== "pass",
-            () => true,
-          );
-      }
-      runs.delete(id);
     }
+    return inbox;
   }
 
   async function dispose(): Promise<void> {
@@ -128,7 +165,7 @@ export async function startModel({ model, options, workerFile, admit, onEnd }: H
     await kill();
     throw error;
   }
-  return { pid: worker.pid!, run, dispose, kill };
+  return { pid: worker.pid!, run, dispose, kill: () => kill() };
 }
 
 function revive({ code, message }: Failure): Error {

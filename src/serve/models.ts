@@ -5,8 +5,8 @@
  */
 import { CllmError } from "../error.ts";
 import { unknownName } from "../generate/check.ts";
-import type { Backend, PassEvent, ServedGeneration, ServedRequest } from "./backend.ts";
-import { createQueue, type Queue } from "./queue.ts";
+import type { Backend, RunEvent, ServedRequest } from "./backend.ts";
+import { type Client, createQueue, type Queue } from "./queue.ts";
 
 /** Starts a model. `admit` is to be called with its bytes before they are taken, `onEnd` when it is gone by itself. */
 export type StartModel = (admit: (bytes: number) => Promise<void>, onEnd: () => void) => Promise<Backend>;
@@ -39,7 +39,7 @@ export interface ModelStatus {
 
 /** The right to run requests on a model, one after the other. */
 export interface Lease {
-  run(request: ServedRequest, signal: AbortSignal): AsyncGenerator<PassEvent, ServedGeneration, void>;
+  run(request: ServedRequest, signal: AbortSignal): AsyncIterable<RunEvent>;
   release(): void;
 }
 
@@ -51,7 +51,7 @@ export interface Models extends AsyncDisposable {
    * Waits for the model's turn for this client, and loads it where it is not. Throws `not-found`, `busy`, `aborted`, and
    * `unavailable` where it cannot be loaded.
    */
-  lease(name: string, client: string, signal: AbortSignal): Promise<Lease>;
+  lease(name: string, client: Client, signal: AbortSignal): Promise<Lease>;
 }
 
 /** A model that is loaded or being loaded. */
@@ -153,7 +153,7 @@ export function createModels(entries: readonly ModelEntry[], options: ModelsOpti
     return backend;
   }
 
-  async function lease(name: string, client: string, signal: AbortSignal): Promise<Lease> {
+  async function lease(name: string, client: Client, signal: AbortSignal): Promise<Lease> {
     const model = find(name);
     const release = await model.queue.acquire(client, signal);
     const free = (): void => {

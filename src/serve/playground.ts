@@ -72,7 +72,11 @@ export function isTextToSql(name: string): boolean {
 }
 
 /** Serves what the database holds, and the rows of one SELECT. */
-export function mountDatabase(app: Hono, ask: AskDatabase, maxBodyBytes: number): void {
+export function mountDatabase(
+  app: Hono,
+  ask: AskDatabase,
+  { maxBodyBytes, timeoutMs }: { readonly maxBodyBytes: number; readonly timeoutMs: number },
+): void {
   const mark = "\u0000";
   const [before, after] = textToSqlPrompt(DEMONSTRATION.tables, mark).split(mark);
   const described = {
@@ -86,7 +90,8 @@ export function mountDatabase(app: Hono, ask: AskDatabase, maxBodyBytes: number)
   };
   app.get(DATABASE_PATH, (c) => c.json(described));
   app.post(SQL_PATH, async (c: Context) => {
-    const body = await readJson(c.req.raw, maxBodyBytes);
+    const deadline = performance.now() + timeoutMs;
+    const body = await readJson(c.req.raw, { maxBytes: maxBodyBytes, deadline });
     const sql = sqlOfCompletion(readQuery(body));
     return c.json({ sql, ...(await ask(sql, c.req.raw.signal)) });
   });

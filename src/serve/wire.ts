@@ -1,7 +1,11 @@
-/** What the server and a model's worker say to each other, as JSON. Types only. */
+/** What the server and a model's worker say to each other, as JSON, and where its pulse is felt. */
 import type { ErrorCode } from "../error.ts";
 import type { LoadOptions } from "../generate/types.ts";
 import type { PassEvent, ServedGeneration, ServedRequest } from "./backend.ts";
+
+/** The worker writes a byte to this descriptor at every beat. */
+export const PULSE_FD = 4;
+export const BEAT_MS = 500;
 
 export type LoadSettings = Omit<LoadOptions, "onProgress" | "signal">;
 

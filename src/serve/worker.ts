@@ -3,6 +3,7 @@
  * and between two passes it reads its messages: an aborted request runs no further pass. Signals are the server's business: it drains first, and
  * the worker ends when the server says so or is gone. Knows no HTTP.
  */
+import { Worker } from "node:worker_threads";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import { CllmError } from "../error.ts";
 import { load } from "../generate/load.ts";
@@ -12,6 +13,7 @@ import { createTurns } from "./turns.ts";
 import type { Failure, FromWorker, ToWorker, WorkerData } from "./wire.ts";
 
 const CACHED_TOKENS = 1024; // that the estimate of a model's memory counts in
+const PULSE_LIMITS = { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 2 };
 const { model, options } = JSON.parse(process.argv[2]!) as WorkerData;
 const turn = createTurns(options.slots);
 const running = new Map<number, AbortController>();
@@ -52,12 +54,11 @@ async function run(id: number, request: ServedRequest): Promise<void> {
   const cancel = new AbortController();
   running.set(id, cancel);
   try {
-    const passes = backend!.run(request, cancel.signal);
-    for (;;) {
+    await turn();
+    for await (const { event, generation } of backend!.run(request, cancel.signal)) {
+      if (generation !== undefined) return post({ type: "done", id, generation });
+      post({ type: "pass", id, event: event! });
       await turn();
-      const { done, value } = await passes.next();
-      if (done) return post({ type: "done", id, generation: value });
-      post({ type: "pass", id, event: value });
     }
   } catch (error) {
     post({ type: "failed", id, failure: failureOf(error) });
@@ -71,6 +72,7 @@ async function close(): Promise<void> {
   process.exit(0);
 }
 
+new Worker(new URL("./pulse.js", import.meta.url), { env: {}, execArgv: [], resourceLimits: PULSE_LIMITS }).unref();
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => {});
 process.on("disconnect", () => process.exit(0));
 process.on("message", (message: ToWorker) => {

@@ -41,6 +41,8 @@ describe("a host name", () => {
     ["evil.example", 403],
     ["localhost.evil.example:8000", 403],
     ["192.168.1.2:8000", 403],
+    ["127.0.0.999", 403],
+    ["127.1", 403],
   ])("%s gives %i", async (host, status) => {
     for (const path of ["/v1/models", "/health", "/metrics"])
       expect((await app.request(path, { headers: { host } })).status).toBe(status);
@@ -55,7 +57,8 @@ describe("a host name", () => {
 
   test("of an address to listen on", () => {
     expect(["127.0.0.1", "localhost", "::1", "127.1.2.3"].map(isLoopback)).toEqual([true, true, true, true]);
-    expect(["0.0.0.0", "::", "10.0.0.1", "example.com"].map(isLoopback)).toEqual([false, false, false, false]);
+    for (const host of ["0.0.0.0", "::", "10.0.0.1", "example.com", "127.0.0.999", "127.0.0.1.example", "127.0.0.01"])
+      expect([host, isLoopback(host)]).toEqual([host, false]);
   });
 });
 
@@ -65,6 +68,7 @@ test("pages of other origins may ask only where they are named", async () => {
     headers: { origin: "https://a.example", "access-control-request-method": "POST" },
   };
   const closed = await serving().app.request(CHAT, preflight);
+  expect(closed.status).toBe(405);
   expect(closed.headers.get("access-control-allow-origin")).toBeNull();
   const { app } = serving({ app: { corsOrigins: ["https://a.example"], apiKey: "k" } });
   const open = await app.request(CHAT, preflight);

@@ -1,8 +1,9 @@
 /** Limits: the queue and its turns, time, clients that go away, a server that shuts down. */
+import { setMaxListeners } from "node:events";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Session } from "../../src/runtime/session.ts";
-import { createQueue } from "../../src/serve/queue.ts";
+import { type Client, createQueue } from "../../src/serve/queue.ts";
 import { CHAT, eventsOf, type Json, post, serving } from "./serving.ts";
 
 const chat = { model: "scripted", messages: [{ role: "user", content: "hi" }], decoder: "ar" };
@@ -45,10 +46,13 @@ async function until(condition: () => boolean): Promise<void> {
 
 describe("a queue", () => {
   const forever = new AbortController().signal;
+  setMaxListeners(0, forever);
+  /** `b1` is the first client of address `b`. */
+  const named = (client: string): Client => ({ address: client.slice(0, 1), name: client });
 
   test("never has more in it than it may, loses nobody, and grants every client its turn", async () => {
     const step = fc.oneof(
-      fc.record({ do: fc.constant("ask" as const), client: fc.constantFrom("a", "b", "c") }),
+      fc.record({ do: fc.constant("ask" as const), client: fc.constantFrom("a", "b1", "b2", "c") }),
       fc.record({ do: fc.constant("release" as const), pick: fc.nat() }),
       fc.record({ do: fc.constant("abort" as const), pick: fc.nat() }),
     );
@@ -66,7 +70,7 @@ describe("a queue", () => {
               const cancel = new AbortController();
               const request = { client: each.client, cancel, state: "waiting", release: () => {} };
               asked.push(request);
-              queue.acquire(each.client, cancel.signal).then(
+              queue.acquire(named(each.client), cancel.signal).then(
                 (release) => Object.assign(request, { state: "running", release }),
                 (error) => Object.assign(request, { state: error.code }),
               );
@@ -94,11 +98,73 @@ describe("a queue", () => {
     );
   });
 
+  test("shares between addresses first, then between the clients of each", async () => {
+    const queue = createQueue({ maxRunning: 1, maxWaiting: 99 });
+    const order: string[] = [];
+    const ask = async (client: string): Promise<void> => {
+      const release = await queue.acquire(named(client), forever);
+      order.push(client);
+      await turn();
+      release();
+    };
+    await Promise.all(["a1", "a1", "a2", "a3", "b1", "b1", "a1"].map(ask));
+    expect(order).toEqual(["a1", "a1", "b1", "a2", "b1", "a3", "a1"]);
+  });
+
+  test("gives a free turn to whoever has fewest", async () => {
+    const queue = createQueue({ maxRunning: 3, maxWaiting: 99 });
+    const releases = [];
+    for (const client of ["a1", "a2", "b1"]) releases.push(await queue.acquire(named(client), forever));
+    const order: string[] = [];
+    for (const client of ["a3", "b2", "c1"]) void queue.acquire(named(client), forever).then(() => order.push(client));
+    await turn();
+    for (const release of releases) {
+      release();
+      await turn();
+    }
+    expect(order).toEqual(["c1", "a3", "b2"]);
+  });
+
+  test("is filled by nobody alone: where it is full, whoever has most gives way to whoever has less", async () => {
+    const clients = fc.array(fc.constantFrom("a1", "a2", "a3", "b1", "b2", "c1"), { maxLength: 40 });
+    await fc.assert(
+      fc.asyncProperty(clients, fc.integer({ min: 1, max: 8 }), async (asks, maxWaiting) => {
+        const queue = createQueue({ maxRunning: 1, maxWaiting });
+        await queue.acquire(named("z"), forever);
+        const asked: { client: string; state: string }[] = [];
+        const count = (prefix: string): number =>
+          asked.filter(({ client, state }) => state === "waiting" && client.startsWith(prefix)).length;
+        for (const client of asks) {
+          const before = new Map(["", "a", "b", "c", "a1", "a2", "a3", "b1", "b2", "c1"].map((p) => [p, count(p)]));
+          const had = (prefix: string): number => before.get(prefix)!;
+          const own = { client, state: "waiting" };
+          asked.push(own);
+          const given = asked.filter(({ state }) => state === "waiting");
+          queue.acquire(named(client), forever).catch((error) => Object.assign(own, { state: error.code }));
+          await turn();
+          const gaveWay = given.filter(({ state }) => state === "busy");
+          expect(gaveWay).toHaveLength(had("") === maxWaiting ? 1 : 0);
+          const [loser] = gaveWay;
+          if (loser === undefined) continue;
+          const address = client.slice(0, 1);
+          if (loser === own) {
+            for (const other of ["a", "b", "c"])
+              if (other !== address) expect(had(other)).toBeLessThanOrEqual(had(address) + 1);
+            for (const [other, waiting] of before)
+              if (other.length === 2 && other.startsWith(address)) expect(waiting).toBeLessThanOrEqual(had(client) + 1);
+          } else if (loser.client.startsWith(address)) expect(had(loser.client)).toBeGreaterThan(had(client) + 1);
+          else expect(had(loser.client.slice(0, 1))).toBe(Math.max(had("a"), had("b"), had("c")));
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
   test("lets clients take turns, and each client's requests keep their order", async () => {
     const queue = createQueue({ maxRunning: 1, maxWaiting: 99 });
     const order: string[] = [];
     const ask = async (client: string, name: string): Promise<void> => {
-      const release = await queue.acquire(client, forever);
+      const release = await queue.acquire(named(client), forever);
       order.push(name);
       await turn();
       release();
@@ -135,9 +201,10 @@ describe("a request that takes too long", () => {
     const waiting = await post(served.app, CHAT, chat);
     expect(waiting.status).toBe(408);
     expect(await waiting.json()).toMatchObject({ error: { code: "timeout" } });
-    gate.openForGood(); // the pass that runs cannot be interrupted
-    expect((await running).status).toBe(408);
-    expect(served.models.status()[0]).toMatchObject({ running: 0, waiting: 0 });
+    expect((await running).status).toBe(408); // though its pass goes on, which cannot be interrupted
+    expect(served.models.status()[0]).toMatchObject({ running: 1, waiting: 0 });
+    gate.openForGood();
+    await until(() => served.models.status()[0]!.running === 0);
     expect(served.model.alive()).toBeLessThanOrEqual(1);
   });
 
@@ -164,9 +231,9 @@ describe("a client that goes away", () => {
     await gate.letThrough(1);
     await until(() => gate.passes() === 2);
     gone.abort();
-    await gate.letThrough(1);
     expect((await response).status).toBe(503); // which nobody reads
-    expect(models.status()[0]).toMatchObject({ running: 0 });
+    await gate.letThrough(1);
+    await until(() => models.status()[0]!.running === 0);
     expect(gate.passes()).toBe(2);
   });
 

@@ -6,6 +6,7 @@ import { createModels, type ModelEntry, type Models, type ModelsOptions } from "
 import { scriptedLanguageModel } from "../generate/scripted-language-model.ts";
 
 const forever = new AbortController().signal;
+const somebody = { address: "", name: "" };
 const request = { prompt: "once", maxNewTokens: 3 };
 
 /** Models of given sizes, and what happened to them. */
@@ -32,7 +33,7 @@ function sized(sizes: Readonly<Record<string, number>>, options: Partial<ModelsO
 }
 
 async function use(models: Models, name: string): Promise<void> {
-  const lease = await models.lease(name, "", forever);
+  const lease = await models.lease(name, somebody, forever);
   try {
     for await (const _ of lease.run(request, forever));
   } finally {
@@ -62,7 +63,7 @@ test("the least recently used idle models make room", async () => {
 
 test("a model in use stays, and one that finds no room says so", async () => {
   const { models, events } = sized({ a: 60, b: 60 }, { memoryLimit: 100 });
-  const lease = await models.lease("a", "", forever);
+  const lease = await models.lease("a", somebody, forever);
   await expect(use(models, "b")).rejects.toMatchObject({ code: "unavailable", message: /leave no room for b/ });
   lease.release();
   await use(models, "b");
@@ -115,8 +116,8 @@ test("who stops waiting for a model to load does not stop it for others", async 
   };
   const models = createModels([{ name: "a", start }], { maxRunning: 2, maxWaiting: 1 });
   const cancel = new AbortController();
-  const first = models.lease("a", "", cancel.signal);
-  const second = models.lease("a", "", forever);
+  const first = models.lease("a", somebody, cancel.signal);
+  const second = models.lease("a", somebody, forever);
   cancel.abort();
   await expect(first).rejects.toMatchObject({ code: "aborted" });
   go();

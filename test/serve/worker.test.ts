@@ -31,12 +31,11 @@ afterAll(async () => {
 
 async function collect(host: Host, asked: ServedRequest, signal: AbortSignal = forever) {
   const events: PassEvent[] = [];
-  const run = host.run(asked, signal);
-  for (;;) {
-    const { done, value } = await run.next();
-    if (done) return { events, generation: value };
-    events.push(value);
+  for await (const { event, generation } of host.run(asked, signal)) {
+    if (generation !== undefined) return { events, generation };
+    events.push(event!);
   }
+  throw new Error("the run has no end");
 }
 
 describe("a worker", async () => {
@@ -70,18 +69,14 @@ describe("a worker", async () => {
 
   test("stops within a pass where the request is aborted or nobody reads on, and goes on with others", async () => {
     const cancel = new AbortController();
-    const aborted = host.run({ ...request, decoder: "ar", maxNewTokens: 200 }, cancel.signal);
-    await aborted.next();
-    cancel.abort();
-    let more = 0;
-    const rest = async (): Promise<void> => {
-      while (!(await aborted.next()).done) more++;
+    const long = { ...request, decoder: "ar", maxNewTokens: 200 } as const;
+    let more = -1;
+    const aborted = async (): Promise<void> => {
+      for await (const _ of host.run(long, cancel.signal)) if (++more === 0) cancel.abort();
     };
-    await expect(rest()).rejects.toMatchObject({ code: "aborted" });
+    await expect(aborted()).rejects.toMatchObject({ code: "aborted" });
     expect(more).toBeLessThan(150); // some were posted before the abort was read
-    const left = host.run({ ...request, decoder: "ar", maxNewTokens: 200 }, forever);
-    await left.next();
-    await left.return(undefined as never);
+    for await (const _ of host.run(long, forever)) break;
     expect((await collect(host, request)).generation.finishReason).toBe("length");
     await expect(collect(host, request, AbortSignal.abort())).rejects.toMatchObject({ code: "aborted" });
   });
