@@ -8,7 +8,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
 
-const SCRIPT = 'read -r _; kill -9 "$0"';
+const SCRIPT = 'trap "" HUP INT TERM; read -r _; kill -9 "$0"';
 
 /** Guards a child until the function that it gives is called. Without a shell the child must see to itself (see `pulse.ts`). */
 export function outliveNot({ pid }: ChildProcess): () => void {

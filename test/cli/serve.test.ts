@@ -55,7 +55,11 @@ const exitOf = async (child: ChildProcess): Promise<number | null> =>
 
 /** The worker processes of a server. */
 const workersOf = ({ pid }: ChildProcess): number[] =>
-  readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(/\s+/).filter(Boolean).map(Number);
+  readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
+    .trim()
+    .split(/\s+/)
+    .filter((child) => readFileSync(`/proc/${child}/cmdline`, "utf8").includes("worker.js"))
+    .map(Number);
 
 test("answers what the library writes, and ends when asked to", async () => {
   await using model = await load(cllm.model, { threads: 1 });

@@ -92,6 +92,36 @@ test("a worker says what it will take, and takes nothing where that is refused",
   expect(ended).toBe(1);
 });
 
+describe("a worker that hangs is ended, and its requests are told so", () => {
+  const long: ServedRequest = { ...request, decoder: "ar", maxNewTokens: 200 };
+
+  test("where it has no pulse", async () => {
+    let ended = 0;
+    const host = await start({ patience: { lookMs: 100, running: 20 }, onEnd: () => ended++ });
+    await collect(host, request); // so that there was one
+    process.kill(host.pid, "SIGSTOP");
+    await expect(collect(host, long)).rejects.toMatchObject({ code: "unavailable", message: /did not answer/ });
+    expect(ended).toBe(1);
+  });
+
+  test("where it goes on with what nobody wants", async () => {
+    const host = await start({ patience: { abortMs: 100 } });
+    process.kill(host.pid, "SIGSTOP");
+    const cancel = new AbortController();
+    const asked = collect(host, long, cancel.signal);
+    const other = collect(host, long);
+    cancel.abort();
+    for (const each of [asked, other])
+      await expect(each).rejects.toMatchObject({ code: "unavailable", message: /did not stop/ });
+  });
+
+  test("and not where a pass takes long", async () => {
+    const host = await start({ patience: { lookMs: 100, running: 20 } });
+    await new Promise((resolve) => setTimeout(resolve, 4000)); // in which its main thread says nothing
+    expect((await collect(host, request)).generation.finishReason).toBe("length");
+  });
+});
+
 test("a model that is none is an error of loading", async () => {
   let ended = 0;
   const missing = start({ model: join(scratch, "none.gguf"), onEnd: () => ended++ });

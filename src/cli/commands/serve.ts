@@ -21,6 +21,7 @@ interface ServeSettings extends Omit<ModelSettings, "model" | "adapter"> {
   readonly maxQueue: number;
   readonly maxBody: number;
   readonly timeout: number;
+  readonly drain: number;
   readonly memoryLimit: number | undefined;
 }
 
@@ -72,6 +73,10 @@ export const serve: Command = defineCommand<ServeSettings>({
       description: "seconds from a request to the end of its answer",
       placeholder: "seconds",
     }),
+    drain: z.number().min(0).max(86_400).default(30).meta({
+      description: "seconds that running requests have once a signal ends the server",
+      placeholder: "seconds",
+    }),
     memoryLimit: z.number().positive().optional().meta({
       description: "gigabytes for loaded models; idle ones make room; default: no limit",
       placeholder: "GB",
@@ -84,7 +89,7 @@ export const serve: Command = defineCommand<ServeSettings>({
     ["CLLM_API_KEY=secret cllm serve --host 0.0.0.0 --memory-limit 8", "for other machines"],
   ],
   async run(settings, terminal) {
-    const { host, port, timeout, maxBody, corsOrigin, verbose } = settings;
+    const { host, port, timeout, drain, maxBody, corsOrigin, verbose } = settings;
     const { listen, isLoopback, createModels, servedModels, modelEntries } = await import("../../serve/index.ts");
     const apiKey = settings.apiKey ?? (process.env["CLLM_API_KEY"] || undefined);
     if (!isLoopback(host) && apiKey === undefined) {
@@ -115,7 +120,7 @@ export const serve: Command = defineCommand<ServeSettings>({
     );
     const server = await listen({
       ...{ host, port, models, apiKey, localNamesOnly: isLoopback(host), corsOrigins: corsOrigin },
-      ...{ maxBodyBytes: Math.floor(maxBody * 1e6), timeoutMs: timeout * 1000 },
+      ...{ maxBodyBytes: Math.floor(maxBody * 1e6), timeoutMs: timeout * 1000, drainMs: drain * 1000 },
       ...(verbose && { log: terminal.note }),
     });
     const names = served.map(({ name }) => name);
@@ -124,7 +129,7 @@ export const serve: Command = defineCommand<ServeSettings>({
       await new Promise<void>((resolve) => terminal.signal.addEventListener("abort", () => resolve(), { once: true }));
     }
     const running = models.status().reduce((sum, model) => sum + model.running + model.waiting, 0);
-    if (running > 0) terminal.note(`finishing ${running} requests; another signal ends them`);
+    if (running > 0) terminal.note(`finishing ${running} requests within ${drain} s; another signal ends them`);
     await server.drain();
   },
 });
