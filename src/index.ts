@@ -27,6 +27,7 @@ export {
   type DraftPolicy,
   fromLookup,
   fromPrompt,
+  type GuessOptions,
   given,
   ownDraft,
   repeatLast,
@@ -36,6 +37,7 @@ export { type LookaheadOptions, lookahead } from "./decode/lookahead.ts";
 export { type MultiblockOptions, multiblock } from "./decode/multiblock.ts";
 export { type PromptLookupOptions, promptLookup } from "./decode/prompt-lookup.ts";
 export { type SamplingOptions, sampled } from "./decode/sampling.ts";
+export { fromSession, type SessionDraftOptions } from "./decode/session-draft.ts";
 export { type Trajectory, type TrajectoryOptions, trajectory } from "./decode/trajectory.ts";
 export type { DecodeOptions, Decoder, Iteration } from "./decode/types.ts";
 export { CllmError, type ErrorCode } from "./error.ts";

@@ -2,6 +2,7 @@
  * A trajectory as a picture: a grid of tokens, one line per point, in three colours. One file without outside parts, in
  * the reader's light or dark scheme.
  */
+import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import { formatToken } from "./format.ts";
 
 export interface TracedBlock {
@@ -11,6 +12,8 @@ export interface TracedBlock {
   readonly texts: readonly (readonly string[])[];
   /** Leading tokens of each point that are those of the fixed point. */
   readonly settled: readonly number[];
+  /** Tokens that each pass settled; the first token came with the pass before them. */
+  readonly accepted: readonly number[];
   readonly forwards: number;
 }
 
@@ -63,10 +66,10 @@ ${parts.join("\n")}
 `;
 }
 
-function drawBlock({ points, texts, settled, forwards }: TracedBlock, index: number, top: number): string {
+function drawBlock({ points, texts, settled, accepted, forwards }: TracedBlock, index: number, top: number): string {
   const fixedPoint = points.at(-1)!;
-  const perPass = (fixedPoint.length / Math.max(1, forwards)).toFixed(2);
-  const note = `block ${index + 1}: ${fixedPoint.length} tokens in ${forwards} passes, ${perPass} per pass`;
+  const perPass = tokensPerForward(accepted).toFixed(2);
+  const note = `block ${index + 1}: the first of ${fixedPoint.length} tokens comes with the prompt, the others in ${forwards} passes, ${perPass} per pass`;
   const lines = [`<text class="faint" x="${MARGIN}" y="${top + 18}">${note}</text>`];
   for (const [index, point] of points.entries()) {
     const y = top + BLOCK_HEAD + index * (CELL.height + CELL.gap);

@@ -2,6 +2,7 @@
  * A trajectory as text: one line per point, one column per token, so that one sees each place settle. Settled tokens are
  * green, or end at a bar where there is no colour.
  */
+import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import { formatToken } from "./format.ts";
 import type { Terminal } from "./terminal.ts";
 import type { TracedBlock } from "./trajectory-svg.ts";
@@ -9,7 +10,10 @@ import type { TracedBlock } from "./trajectory-svg.ts";
 /** A token longer than this is cut; the columns should fit a screen. */
 const LONGEST = 12;
 
-export function trajectoryText({ texts, settled, forwards }: TracedBlock, terminal: Pick<Terminal, "colors">): string {
+export function trajectoryText(
+  { texts, settled, accepted, forwards }: TracedBlock,
+  terminal: Pick<Terminal, "colors">,
+): string {
   const { colors } = terminal;
   const points = texts.map((point) => point.map((text) => formatToken(text, LONGEST)));
   const size = points[0]!.length;
@@ -25,8 +29,8 @@ export function trajectoryText({ texts, settled, forwards }: TracedBlock, termin
     const label = `${String(index).padStart(2)}  ${String(right).padStart(digits)}/${size}  `;
     return `${colors.dim(label)}${colors.green(done)}${open === "" ? "" : `${colors.dim("│")}${open}`}`.trimEnd();
   });
-  const perPass = (size / Math.max(1, forwards)).toFixed(2);
-  const head = `${size} tokens in ${forwards} passes, ${perPass} per pass; point, settled, tokens: settled ones stand before the bar`;
+  const perPass = tokensPerForward(accepted).toFixed(2);
+  const head = `the first of ${size} tokens comes with the prompt, the others in ${forwards} passes, ${perPass} per pass; point, settled, tokens: settled ones stand before the bar`;
   return `${colors.bold(head)}\n${lines.join("\n")}\n`;
 }
 

@@ -6,11 +6,13 @@ import type { Session, TokenIds } from "../runtime/session.ts";
 import { Transcript } from "./transcript.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
 
+const NONE = new Int32Array(0);
+
 export async function* ar(
   session: Session,
   prompt: TokenIds,
   options: DecodeOptions,
 ): AsyncGenerator<Iteration, void, void> {
   const text = new Transcript(session, prompt, options);
-  while (text.unfinished()) yield text.accept(await text.run(Int32Array.of(text.last)), 1);
+  while (text.unfinished()) yield (await text.verify(NONE)).iteration;
 }

@@ -9,8 +9,9 @@ import { Accounts } from "./accounts.ts";
 import { costModel } from "./cost.ts";
 import { type DraftPolicy, ownDraft } from "./drafts.ts";
 import { FreeDrafts, type FreeRecords, freeRecords } from "./free-drafts.ts";
+import { OpenDraft } from "./open-draft.ts";
 import { requireInteger } from "./require.ts";
-import { settledBy, Transcript } from "./transcript.ts";
+import { Transcript } from "./transcript.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
 
 export interface AutoOptions extends DecodeOptions {
@@ -33,6 +34,7 @@ export class AutoMemory {
   readonly accounts: Accounts = new Accounts();
 }
 
+const NONE = new Int32Array(0);
 const WIDE = 4; // tokens of the shortest wide window
 const LEADING = 8; // tokens of a window that rides in the prompt's pass
 const STAY = 1.06; // how much more another width must promise: each change costs guesses, or a pass that makes new ones
@@ -64,10 +66,8 @@ export async function* auto(
   while (probeRows > WIDE && loss[probeRows]! * PROBE_PASSES > PROBE_LOSS) probeRows--;
 
   const drafts = new FreeDrafts(memory.free, blockSize - 1);
-  const fill = policy(prompt);
-  const block = new Int32Array(blockSize);
-  const refined = new Int32Array(blockSize); // what the last pass wrote behind the settled tokens...
-  let guesses = 0; // ...so many of them
+  await using source = await OpenDraft.open(policy, prompt, session, options.signal);
+  let refined: TokenIds = new Int32Array(0); // what the last pass wrote behind the settled tokens
   let lastWidth = 0; // tokens of the last wide window
   let probing = 0; // passes left of a probe
   const expected = new Float64Array(blockSize + 1); // [m]: tokens that a pass of m is expected to accept
@@ -80,7 +80,7 @@ export async function* auto(
       for (let m = from; m <= to; m++) {
         const promise = expected[m]! / (1 + loss[m]!);
         const worth = window === wide && m === lastWidth ? promise * STAY : promise;
-        const fresh = window === wide && 2 * guesses < m; // then only the pass after it brings something in
+        const fresh = window === wide && 2 * refined.length < m; // then only the pass after it brings something in
         if (promise <= 1 || worth <= best || !accounts.affords(fresh ? 2 * loss[m]! : loss[m]!)) continue;
         best = worth;
         plan = { rows: m, draft, window };
@@ -111,14 +111,11 @@ export async function* auto(
   accounts.open();
   if (session.leadingDraft) {
     text.unfinished();
-    const trunk = block.subarray(0, Math.min(LEADING, blockSize, text.left));
-    trunk[0] = text.last;
-    fill(trunk, 1, text.tokens);
-    const next = await text.run(trunk);
-    const settled = settledBy(trunk, next);
-    guesses = trunk.length - settled;
-    refined.set(next.subarray(settled));
-    yield text.accept(next.subarray(0, settled), trunk.length, trunk.length, next.subarray(settled));
+    const verified = await text.verify(
+      await source.extend(text.tokens, refined, Math.min(LEADING, blockSize, text.left) - 1),
+    );
+    refined = verified.refined;
+    yield { ...verified.iteration, draft: refined };
   } else yield await text.prefill();
   while (text.unfinished()) {
     const most = Math.min(blockSize, text.left);
@@ -126,23 +123,16 @@ export async function* auto(
     const { rows, draft, window } = probe(choose(most), most);
     if (window === wide) lastWidth = rows;
 
-    const trunk = block.subarray(0, rows); // (m,)
-    const kept = window ? Math.min(guesses, rows - 1) : 0;
-    trunk[0] = text.last;
-    if (window) {
-      trunk.set(refined.subarray(0, kept), 1);
-      fill(trunk, kept + 1, text.tokens);
-    } else if (draft) trunk.set(draft.subarray(0, rows - 1), 1);
-    const next = await text.run(trunk); // (m,) next[i] follows trunk[i]
-    const settled = settledBy(trunk, next);
-    const iteration = text.accept(next.subarray(0, settled), rows, rows, next.subarray(settled));
+    const kept = window ? refined.subarray(0, rows - 1) : NONE;
+    const guesses = window ? await source.extend(text.tokens, kept, rows - 1) : (draft ?? NONE).slice(0, rows - 1);
+    const verified = await text.verify(guesses);
+    refined = verified.refined;
 
-    const k = iteration.accepted.length; // guesses beyond the text's end are no better than wrong ones
-    for (let i = 1; i <= Math.min(k, kept); i++) window?.observe(i - 1, i < k);
-    drafts.learn(next.subarray(0, k), trunk.subarray(k), next.subarray(k));
-    accounts.book(1 + loss[rows]!, k);
-    guesses = rows - k;
-    refined.set(next.subarray(k));
-    yield iteration;
+    const { accepted } = verified.iteration;
+    const k = accepted.length; // guesses beyond the text's end are no better than wrong ones
+    for (let i = 1; i <= Math.min(k, kept.length); i++) window?.observe(i - 1, i < k);
+    drafts.learn(accepted, guesses.subarray(k - 1), refined);
+    accounts.book(1 + loss[1 + guesses.length]!, k);
+    yield { ...verified.iteration, draft: refined };
   }
 }

@@ -6,8 +6,9 @@
  */
 import type { Session, TokenIds } from "../runtime/session.ts";
 import { type DraftPolicy, ownDraft } from "./drafts.ts";
+import { OpenDraft } from "./open-draft.ts";
 import { requireInteger } from "./require.ts";
-import { settledBy, Transcript } from "./transcript.ts";
+import { Transcript } from "./transcript.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
 
 export interface JacobiOptions extends DecodeOptions {
@@ -26,21 +27,17 @@ export async function* jacobi(
 ): AsyncGenerator<Iteration, void, void> {
   requireInteger("blockSize", blockSize, 1);
   const text = new Transcript(session, prompt, options);
-  const fill = draft(prompt);
-  const block = new Int32Array(blockSize);
-  let size = blockSize; // tokens in flight: the last accepted one, and guesses after it
-  let guesses = 0; // of them kept from the pass before
+  await using source = await OpenDraft.open(draft, prompt, session, options.signal);
+  let guesses: TokenIds = new Int32Array(0); // for what follows the last token
+  let size = blockSize; // tokens that are solved for: those left of the block
   const leads = session.leadingDraft === true && form === "window"; // the model knows guesses right behind a prompt
   if (!leads) yield await text.prefill();
   while (text.unfinished()) {
-    const trunk = block.subarray(0, Math.min(size, text.left)); // (m,)
-    trunk[0] = text.last;
-    fill(trunk, Math.min(guesses + 1, trunk.length), text.tokens);
-    const next = await text.run(trunk); // (m,) next[i] follows trunk[i]
-    const k = settledBy(trunk, next);
-    guesses = next.length - k;
-    block.set(next.subarray(k), 1); // every guess behind the settled ones is refined
-    size = form === "window" || guesses === 0 ? blockSize : guesses;
-    yield text.accept(next.subarray(0, k), trunk.length, trunk.length, next.subarray(k));
+    guesses = await source.extend(text.tokens, guesses, Math.min(size, text.left) - 1);
+    const { iteration, refined } = await text.verify(guesses);
+    guesses = refined; // every guess behind the settled ones
+    size -= iteration.accepted.length;
+    if (form === "window" || size === 0) size = blockSize;
+    yield { ...iteration, draft: refined };
   }
 }

@@ -9,6 +9,7 @@ import type { Session, TokenIds } from "../runtime/session.ts";
 import { type DraftPolicy, ownDraft } from "./drafts.ts";
 import { Grove } from "./forest.ts";
 import { NgramPool } from "./ngrams.ts";
+import { OpenDraft } from "./open-draft.ts";
 import { requireInteger } from "./require.ts";
 import { Transcript } from "./transcript.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
@@ -38,7 +39,7 @@ export async function* multiblock(
   requireInteger("poolSize", poolSize, 0);
   if (!(ratio > 0 && ratio <= 1)) throw new CllmError("usage", `ratio is ${ratio}: it must be over 0 and at most 1`);
   const text = new Transcript(session, prompt, options);
-  const fill = draft(prompt);
+  await using source = await OpenDraft.open(draft, prompt, session, options.signal);
   const pool = new NgramPool(poolSize);
   const chain = new Int32Array(blockSize * blocks);
   const grove = new Grove(chain.length + poolSize * (NGRAM - 1));
@@ -47,12 +48,12 @@ export async function* multiblock(
   let done = 0; // settled tokens of the first of them
   yield await text.prefill();
   while (text.unfinished()) {
-    const trunk = chain.subarray(0, Math.min(active * blockSize - done, text.left)); // (m,)
+    const most = Math.min(active * blockSize - done, text.left) - 1; // guesses of the trunk
+    const drafted = await source.extend(text.tokens, chain.subarray(1, 1 + guesses), most);
+    const trunk = chain.subarray(0, 1 + drafted.length); // (m,)
     trunk[0] = text.last;
-    if (guesses + 1 < trunk.length) {
-      fill(trunk, guesses + 1, text.tokens);
-      reuse(pool, trunk, guesses + 1);
-    }
+    trunk.set(drafted, 1);
+    reuse(pool, trunk, guesses + 1);
     grove.plant(trunk);
     for (const ngram of trunk.length > 1 ? pool.after(text.last) : []) {
       const useful = ngram.subarray(0, text.left - 1);
@@ -69,7 +70,8 @@ export async function* multiblock(
     chain.set(refined, 1);
     chain.set(suggested, 1);
     guesses = Math.max(refined.length, suggested.length);
-    yield text.accept(next.subarray(0, settled), grove.trunk, grove.rows, chain.subarray(1, guesses + 1));
+    const iteration = text.accept(next.subarray(0, settled), grove.trunk, grove.rows);
+    yield { ...iteration, draft: chain.slice(1, guesses + 1) };
   }
 }
 

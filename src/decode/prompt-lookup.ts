@@ -6,7 +6,7 @@
 import type { Session, TokenIds } from "../runtime/session.ts";
 import { NgramIndex } from "./ngrams.ts";
 import { requireInteger } from "./require.ts";
-import { settledBy, Transcript } from "./transcript.ts";
+import { Transcript } from "./transcript.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
 
 export interface PromptLookupOptions extends DecodeOptions {
@@ -25,14 +25,11 @@ export async function* promptLookup(
   requireInteger("maxNgram", maxNgram, 1, 16);
   const text = new Transcript(session, prompt, options);
   const index = new NgramIndex(maxNgram);
-  const block = new Int32Array(blockSize);
+  const draft = new Int32Array(blockSize - 1);
   while (text.unfinished()) {
     index.update(text.tokens);
-    block[0] = text.last;
-    const draft = block.subarray(1, Math.min(blockSize, text.left));
-    const found = index.draft(text.tokens, draft) > 0;
-    const trunk = found ? block.subarray(0, draft.length + 1) : block.subarray(0, 1);
-    const next = await text.run(trunk); // (m,) next[i] follows trunk[i]
-    yield text.accept(next.subarray(0, settledBy(trunk, next)), trunk.length);
+    const guesses = draft.subarray(0, text.left - 1);
+    const found = index.draft(text.tokens, guesses) > 0;
+    yield (await text.verify(guesses.subarray(0, found ? guesses.length : 0))).iteration;
   }
 }

@@ -3,10 +3,12 @@
  * decoding converge and for collecting training data. The same equation as `jacobi`, without the concern for speed.
  */
 import type { Session, TokenIds } from "../runtime/session.ts";
+import { refineBlock } from "./block.ts";
 import { type DraftPolicy, ownDraft } from "./drafts.ts";
+import { OpenDraft } from "./open-draft.ts";
 import { commonPrefix } from "./prefix.ts";
 import { requireInteger } from "./require.ts";
-import { settledBy, Transcript } from "./transcript.ts";
+import { Transcript } from "./transcript.ts";
 
 export interface TrajectoryOptions {
   /** Tokens of the block, n. Default: 16. */
@@ -21,6 +23,8 @@ export interface Trajectory {
   readonly points: readonly TokenIds[];
   /** For each point, how many of its leading tokens are those of the fixed point: at least 1, at last n. */
   readonly settled: readonly number[];
+  /** Tokens that each pass settled, the prompt's apart. */
+  readonly accepted: readonly number[];
   /** Passes it took, the prompt's apart; the last one may only have confirmed the fixed point. */
   readonly forwards: number;
 }
@@ -33,22 +37,17 @@ export async function trajectory(
 ): Promise<Trajectory> {
   requireInteger("blockSize", blockSize, 1);
   const text = new Transcript(session, prompt, { maxNewTokens: blockSize, ...(signal && { signal }) });
-  const fill = draft(prompt);
+  await using source = await OpenDraft.open(draft, prompt, session, signal);
   await text.prefill();
-  const block = new Int32Array(blockSize);
+  const guesses = await source.extend(text.tokens, new Int32Array(0), blockSize - 1);
+  const block = new Int32Array(blockSize).fill(guesses.at(-1) ?? text.last); // behind a draft that knows no more
   block[0] = text.last;
-  fill(block, 1, text.tokens);
+  block.set(guesses, 1);
   const points = [block.slice()];
-  let forwards = 0;
-  while (text.unfinished()) {
-    const right = blockSize - text.left;
-    const guess = block.subarray(right - 1, -1); // (m,) the last right token, and all guesses but the block's last
-    const next = await session.forward(guess); // (m,)
-    forwards++;
-    text.accept(next.subarray(0, settledBy(guess, next)), guess.length);
-    block.set(next, right);
+  const accepted: number[] = [];
+  for await (const iteration of refineBlock(text, block.subarray(1))) {
+    accepted.push(iteration.accepted.length);
     if (commonPrefix(block, points.at(-1)!) < blockSize) points.push(block.slice());
   }
-  const settled = points.map((point) => commonPrefix(point, block));
-  return { points, settled, forwards };
+  return { points, settled: points.map((point) => commonPrefix(point, block)), accepted, forwards: accepted.length };
 }

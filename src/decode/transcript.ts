@@ -8,6 +8,13 @@ import type { Forest, Session, TokenIds } from "../runtime/session.ts";
 import { tokenBudget } from "./budget.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
 
+/** What an iteration brought. */
+export interface Verified {
+  readonly iteration: Iteration; // with its k accepted tokens
+  /** Guesses for what follows them, each written by the pass behind the guess before it. */
+  readonly refined: TokenIds; // (m - k,)
+}
+
 export class Transcript {
   readonly #session: Session;
   readonly #buffer: Int32Array; // prompt, accepted, room for the rest of the budget
@@ -87,10 +94,24 @@ export class Transcript {
   }
 
   /**
+   * One Jacobi iteration, which all decoders of a chain share. With y the last token and the guesses behind it, one pass
+   * writes next_i = argmax p(· | x, y_<=i) for all i at once. The guesses that are what the pass wrote in their place are
+   * right up to the first that is not; so is the token behind them. What it wrote behind that are refined guesses.
+   */
+  async verify(guesses: TokenIds): Promise<Verified> {
+    const trunk = new Int32Array(1 + guesses.length); // (m,)
+    trunk[0] = this.last;
+    trunk.set(guesses, 1);
+    const next = await this.run(trunk); // (m,) next[i] follows trunk[i]
+    const iteration = this.accept(next.subarray(0, settledBy(trunk, next)), trunk.length);
+    return { iteration, refined: next.slice(iteration.accepted.length) };
+  }
+
+  /**
    * Makes `tokens` final: those that the budget leaves, up to and with the first stop id. Forgets what the cache holds
    * beyond them. The rest describes the pass they came from.
    */
-  accept(tokens: TokenIds, trunk: number, rows: number = trunk, draft?: TokenIds): Iteration {
+  accept(tokens: TokenIds, trunk: number, rows: number = trunk): Iteration {
     const stop = tokens.findIndex((id) => this.#stopIds.has(id));
     const accepted = tokens.slice(0, Math.min(this.#left, stop < 0 ? tokens.length : stop + 1));
     this.#buffer.set(accepted, this.#length);
@@ -99,7 +120,7 @@ export class Transcript {
     this.#session.truncate(this.#length - 1);
     const [prefill, before] = [!this.#begun, this.#before];
     [this.#begun, this.#before] = [true, 0];
-    return { accepted, prefill, trunk: before + trunk, rows: before + rows, ...(draft && { draft: draft.slice() }) };
+    return { accepted, prefill, trunk: before + trunk, rows: before + rows };
   }
 }
 

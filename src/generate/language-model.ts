@@ -131,7 +131,8 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     let intact = true; // no pass is under way or has failed, so the cache is what it says it is
     const clock = createClock();
     const stopIds = new Set([...request.stopIds, ...(request.ignoreEos ? [] : config.eosTokenIds)]);
-    const decoder = startDecoder(request, session, prompt, { maxNewTokens, stopIds }, knowledge);
+    const limits = { maxNewTokens, stopIds, ...(request.signal && { signal: request.signal }) };
+    const decoder = startDecoder(request, session, prompt, limits, knowledge);
     try {
       while (!writer.finished()) {
         throwIfAborted(request.signal);

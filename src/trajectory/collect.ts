@@ -5,10 +5,11 @@
  * its own pass and rounds differently in the last bit, so that points would not be those that Jacobi decoding visits.
  * Knows token ids and a `Session`; not which completions are worth keeping.
  */
+import { refineBlock } from "../decode/block.ts";
 import { tokenBudget } from "../decode/budget.ts";
 import { commonPrefix } from "../decode/prefix.ts";
 import { requireInteger } from "../decode/require.ts";
-import { settledBy, Transcript } from "../decode/transcript.ts";
+import { Transcript } from "../decode/transcript.ts";
 import { hash, hashOfText } from "../hash.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import type { CollectedCompletion, CollectionPrompt } from "./types.ts";
@@ -104,15 +105,7 @@ export async function collectOne(
     const start = text.tokens.length;
     const block = Int32Array.from({ length: Math.min(blockSize, text.left) }, (_, i) => draft(blocks.length, i));
     const points = [block.slice()];
-    for (let right = 0; right < block.length && text.unfinished(); right = text.tokens.length - start) {
-      const guess = new Int32Array(block.length - right); // the last right token, and all guesses but the block's last
-      guess[0] = text.last;
-      guess.set(block.subarray(right, -1), 1);
-      const next = await session.forward(guess); // (m,) next[i] follows guess[i]
-      text.accept(next.subarray(0, settledBy(guess, next)), guess.length);
-      block.set(next, right);
-      points.push(block.slice());
-    }
+    for await (const _ of refineBlock(text, block)) points.push(block.slice());
     blocks.push(withoutRepeats(points, text.tokens.length - start));
     if (abandon(text.tokens.subarray(promptIds.length))) break;
   }

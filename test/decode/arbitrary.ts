@@ -11,6 +11,7 @@ import { jacobi } from "../../src/decode/jacobi.ts";
 import { lookahead } from "../../src/decode/lookahead.ts";
 import { multiblock } from "../../src/decode/multiblock.ts";
 import { promptLookup } from "../../src/decode/prompt-lookup.ts";
+import { fromSession } from "../../src/decode/session-draft.ts";
 import type { DecodeOptions, Decoder, Iteration } from "../../src/decode/types.ts";
 import {
   chaoticModel,
@@ -61,12 +62,38 @@ export const requests: fc.Arbitrary<{ prompt: TokenIds; options: DecodeOptions }
     options: { maxNewTokens, ...(stopIds && { stopIds: new Set(stopIds) }) },
   }));
 
-export const drafts: fc.Arbitrary<DraftPolicy> = fc.oneof(
+const rules: fc.Arbitrary<DraftPolicy> = fc.oneof(
   fc.nat().map((seed) => fromPrompt(seed)),
   fc.constant(repeatLast),
   fc.nat(1).map((token) => constant(token)),
   fc.integer({ min: 1, max: 4 }).map((n) => fromLookup(n)),
   fc.array(fc.nat(1), { maxLength: 50 }).map((tokens) => given(Int32Array.from(tokens))),
+  fc.nat().map((seed) => fromSession(() => scriptedSession({ ...ngramModel(2, 0.9, seed), contextLength: 40 }))),
+);
+
+/** A draft that takes its time, and may know fewer guesses than it is asked for, or give more. */
+const slow = (policy: DraftPolicy, lengths: readonly number[]): DraftPolicy => {
+  return async (prompt, signal) => {
+    await null;
+    const draft = await policy(prompt, signal);
+    let calls = 0;
+    return {
+      async guess(text, guesses, { count, ...options }) {
+        const length = Math.max(0, count + (lengths[calls++ % lengths.length] ?? 0));
+        const all = await draft.guess(text, guesses, { ...options, count: length });
+        await new Promise<void>((resolve) => (calls % 4 === 0 ? setImmediate(resolve) : resolve()));
+        return all;
+      },
+      [Symbol.asyncDispose]: () => draft[Symbol.asyncDispose](),
+    };
+  };
+};
+
+export const drafts: fc.Arbitrary<DraftPolicy> = fc.oneof(
+  rules,
+  fc
+    .tuple(rules, fc.array(fc.integer({ min: -20, max: 3 }), { maxLength: 4 }))
+    .map(([rule, lengths]) => slow(rule, lengths)),
 );
 
 /** Costs of a pass: some points, not even monotone. */
@@ -122,6 +149,18 @@ export const contenders: fc.Arbitrary<Contender> = fc.oneof(
   ),
   described("auto", auto, fc.record({ blockSize: fc.integer({ min: 1, max: 40 }), costs, draft: drafts })),
 );
+
+/** Decoders with a draft of one's own. */
+export const drafted: fc.Arbitrary<(draft: DraftPolicy) => Contender> = fc
+  .tuple(fc.constantFrom("jacobi", "multiblock", "auto"), blockSizes, costs)
+  .map(([name, blockSize, of]) => (draft) => ({
+    name: `${name} ${blockSize}`,
+    decode(session, prompt, options) {
+      if (name === "jacobi") return jacobi(session, prompt, { ...options, blockSize, draft });
+      if (name === "multiblock") return multiblock(session, prompt, { ...options, blockSize, draft });
+      return auto(session, prompt, { ...options, blockSize, costs: of, draft });
+    },
+  }));
 
 /** What `contender` writes, checking after every iteration the law of the cache and that it tells the truth. */
 export async function write(

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { fromLookup, fromPrompt, given, repeatLast } from "../../src/decode/drafts.ts";
+import { constant, type DraftPolicy, fromLookup, fromPrompt, given, repeatLast } from "../../src/decode/drafts.ts";
 import { LONGEST_MATCH, NgramIndex, NgramPool } from "../../src/decode/ngrams.ts";
 
 const ids = (maxLength: number, minLength = 0, max = 3) =>
@@ -101,62 +101,63 @@ describe("draft policies", () => {
     ids(40).map((completion) => ({ policy: given(completion), closed: false })),
   );
 
-  test("fill the block from where they are told, with tokens they have seen, the same ones again", () => {
-    fc.assert(
-      fc.property(
+  const guess = async (
+    policy: DraftPolicy,
+    text: Int32Array,
+    guesses: Int32Array,
+    prompt: Int32Array,
+    count: number,
+  ) => {
+    await using draft = await policy(prompt);
+    return draft.guess(text, guesses, { count, signal: undefined });
+  };
+  const none = new Int32Array(0);
+
+  test("give as many guesses as they are asked for, of tokens they have seen, the same ones again", async () => {
+    await fc.assert(
+      fc.asyncProperty(
         policies,
         ids(20, 1),
         ids(20, 1),
+        ids(9),
         fc.integer({ min: 1, max: 12 }),
-        fc.nat(),
-        ({ policy, closed }, prompt, written, size, at) => {
+        async ({ policy, closed }, prompt, written, guesses, count) => {
           const text = Int32Array.of(...prompt, ...written);
-          const from = 1 + (at % size);
-          const block = new Int32Array(size).fill(-7);
-          block.set([text.at(-1)!, ...new Array<number>(from - 1).fill(text[0]!)].slice(0, size));
-          const before = block.slice(0, from);
-          const again = block.slice();
-          policy(prompt)(block, from, text);
-          policy(prompt)(again, from, text);
-          expect(block.slice(0, from)).toEqual(before);
-          expect(again).toEqual(block);
-          expect(block.includes(-7)).toBe(false);
-          if (closed) for (const id of block) expect(text.includes(id)).toBe(true);
+          const first = await guess(policy, text, guesses, prompt, count);
+          expect(first.length).toBe(count);
+          expect(await guess(policy, text, guesses, prompt, count)).toEqual(first);
+          if (closed) for (const id of first) expect(text.includes(id) || guesses.includes(id)).toBe(true);
         },
       ),
     );
   });
 
-  test("a given completion lines up with the text", () => {
-    fc.assert(
-      fc.property(
+  test("a given completion lines up with the text, and what lies past its end is another draft's", async () => {
+    await fc.assert(
+      fc.asyncProperty(
         ids(9, 1),
         ids(30, 1, 99),
         fc.nat(),
-        fc.integer({ min: 2, max: 9 }),
-        fc.nat(),
-        (prompt, completion, cut, size, at) => {
+        ids(4),
+        fc.integer({ min: 1, max: 9 }),
+        async (prompt, completion, cut, guesses, count) => {
           const written = completion.subarray(0, 1 + (cut % completion.length));
           const text = Int32Array.of(...prompt, ...written);
-          const from = 1 + (at % (size - 1));
-          const block = new Int32Array(size);
-          given(completion, repeatLast)(prompt)(block, from, text);
-          for (let i = from; i < size; i++)
-            if (written.length - 1 + i < completion.length) expect(block[i]).toBe(completion[written.length - 1 + i]);
+          const rest = completion.subarray(written.length + guesses.length).subarray(0, count);
+          const found = await guess(given(completion, constant(7)), text, guesses, prompt, count);
+          expect([...found]).toEqual([...rest, ...new Array<number>(count - rest.length).fill(7)]);
         },
       ),
     );
   });
 
-  test("prompt tokens are picked from all of the prompt, and differently by seed and position", () => {
+  test("prompt tokens are picked from all of the prompt, and differently by seed and position", async () => {
     const prompt = Int32Array.from({ length: 10 }, (_, i) => 100 + i);
-    const block = new Int32Array(200);
-    fromPrompt(1)(prompt)(block, 1, prompt);
-    expect(new Set(block.subarray(1)).size).toBe(10);
-    const other = new Int32Array(200);
-    fromPrompt(2)(prompt)(other, 1, prompt);
-    expect(other).not.toEqual(block);
-    fromPrompt(1)(prompt)(other, 1, Int32Array.of(...prompt, 100)); // one position further on
-    expect(other.subarray(1, -1)).toEqual(block.subarray(2));
+    const one = await guess(fromPrompt(1), prompt, none, prompt, 200);
+    expect(new Set(one).size).toBe(10);
+    expect(await guess(fromPrompt(2), prompt, none, prompt, 200)).not.toEqual(one);
+    const further = await guess(fromPrompt(1), Int32Array.of(...prompt, 100), none, prompt, 199);
+    expect(further).toEqual(one.subarray(1));
+    expect(await guess(fromPrompt(1), prompt, prompt.subarray(0, 1), prompt, 199)).toEqual(further);
   });
 });

@@ -109,10 +109,13 @@ describe("on scripted models", () => {
         await session.forward(promptIds.subarray(0, -1));
         const decoder = jacobi(session, promptIds.subarray(0, -1), {
           ...{ maxNewTokens: maxNewTokens + 1, blockSize, form: "block" },
-          draft: () => (block, from, text) => {
-            const at = text.length - promptIds.length; // new tokens before the block
-            for (let i = from; i < block.length; i++) block[i] = guesses(Math.floor(at / blockSize), i - 1);
-          },
+          draft: () => ({
+            guess(text, known, { count }) {
+              const block = Math.floor((text.length - promptIds.length) / blockSize);
+              return Int32Array.from({ length: count }, (_, i) => guesses(block, known.length + i));
+            },
+            [Symbol.asyncDispose]: async () => {},
+          }),
         });
         expect((await decoder.next()).value).toMatchObject({ prefill: true });
         for await (const { accepted } of decoder) passes.push(accepted.length);

@@ -73,10 +73,10 @@ async function traceBlocks(
   const blocks: TracedBlock[] = [];
   let text = prompt;
   for (let index = 0; index < count; index++) {
-    const { points, settled, forwards } = await trace(session, text, { blockSize, signal });
+    const { points, settled, accepted, forwards } = await trace(session, text, { blockSize, signal });
     const fixedPoint = points.at(-1)!;
     const texts = points.map((point) => [...point].map((id) => model.tokenizer.tokenText(id)));
-    blocks.push({ points: points.map((point) => [...point]), texts, settled, forwards });
+    blocks.push({ points: points.map((point) => [...point]), texts, settled, accepted, forwards });
     if (fixedPoint.some((id) => model.config.eosTokenIds.includes(id))) break;
     text = Int32Array.of(...text, ...fixedPoint);
   }
