@@ -14,6 +14,8 @@ export interface Checkpoint {
   readonly config: ModelConfig;
   readonly weights: Weights;
   readonly tokenizer: TokenizerSource;
+  /** What was wrong in the files and passed over, one line each. */
+  readonly warnings: readonly string[];
   /** Close all files. Reading weights afterwards is an error. */
   close(): Promise<void>;
 }

@@ -9,8 +9,12 @@ import { expectedTensors } from "../model/tensors.ts";
 import type { StoredTensor } from "./stored-weights.ts";
 import { unsupportedType } from "./stored-weights.ts";
 
-/** Buffers that old checkpoints store beside the weights; they follow from the configuration. */
-const IGNORED = /(\.rotary_emb\.inv_freq|\.masked_bias|\.attn\.bias)$/;
+/**
+ * What checkpoints store beside the weights and no text depends on: buffers of old ones, which follow from the
+ * configuration, scales for caches of eight bits, and the head by which training estimated values.
+ */
+const IGNORED =
+  /(\.rotary_emb\.(inv_freq|(cos|sin)_cached)|\.masked_bias|\.attn\.bias|\.self_attn\.[kv]_scale)$|^v_head\./;
 
 /**
  * The tensors that the model uses, in the file's order. Throws `bad-weights` where one is missing or of another shape,

@@ -31,6 +31,11 @@ export interface OpenOptions {
   /** Hub access token. Default: `HF_TOKEN`. */
   readonly token?: string | undefined;
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
+  /**
+   * Takes what was wrong in the files and passed over, one line each and each once in a process. Default: Node's own
+   * warnings on standard error.
+   */
+  readonly onWarning?: ((message: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -43,6 +48,19 @@ export interface OpenOptions {
  * `bad-weights` (tensors and configuration disagree), and for hub ids `offline`, `network`, `disk`, `aborted`.
  */
 export async function openCheckpoint(pathOrId: string, options: OpenOptions = {}): Promise<Checkpoint> {
+  const checkpoint = await openNamed(pathOrId, options);
+  const { onWarning = (message) => process.emitWarning(message, "CllmWarning") } = options;
+  for (const warning of checkpoint.warnings) {
+    if (!told.has(warning)) onWarning(warning);
+    told.add(warning);
+  }
+  return checkpoint;
+}
+
+/** What was said already: a command may open the same files more than once. */
+const told = new Set<string>();
+
+async function openNamed(pathOrId: string, options: OpenOptions): Promise<Checkpoint> {
   if (options.signal?.aborted) throw new CllmError("aborted", `Opening ${pathOrId} was cancelled before it began.`);
   const facts = pathOrId.startsWith("hf:") || pathOrId === "" ? null : await factsOf(pathOrId);
   if (facts?.isDirectory()) return openDirectory(pathOrId);

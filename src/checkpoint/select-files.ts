@@ -11,6 +11,7 @@ export const WEIGHTS_INDEX = "model.safetensors.index.json";
 export const GENERATION_CONFIG = "generation_config.json";
 export const TOKENIZER = "tokenizer.json";
 export const TOKENIZER_CONFIG = "tokenizer_config.json";
+export const SPECIAL_TOKENS = "special_tokens_map.json";
 export const TEMPLATE = "chat_template.jinja";
 export const TEMPLATE_JSON = "chat_template.json";
 /** The folder of further templates, each named as its file. */
@@ -32,7 +33,9 @@ export function selectFiles(names: readonly string[], where: string, wanted: str
   if (wanted !== null) return selectGguf(all, where, wanted);
   const weights = [WEIGHTS, WEIGHTS_INDEX].find((name) => all.has(name));
   if (weights !== undefined && all.has(CONFIG)) {
-    const small = [CONFIG, GENERATION_CONFIG, TOKENIZER_CONFIG, TEMPLATE, TEMPLATE_JSON, TOKENIZER];
+    const small = [
+      ...[CONFIG, GENERATION_CONFIG, TOKENIZER_CONFIG, SPECIAL_TOKENS, TEMPLATE, TEMPLATE_JSON, TOKENIZER],
+    ];
     const templates = names.filter((name) => /^additional_chat_templates\/[^/]+\.jinja$/.test(name));
     return { gguf: null, files: [...small.filter((name) => all.has(name)), ...templates, weights] };
   }

@@ -40,6 +40,7 @@ export async function loadModel(
   const model = await load(chooseModel(settings.model), {
     ...options,
     onProgress: terminal.progress,
+    onWarning: terminal.note,
     signal: terminal.signal,
   });
   terminal.endProgress();

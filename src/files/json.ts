@@ -2,6 +2,7 @@
  * JSON from files that nobody vouches for: bounded in size and depth before it is parsed, and, where the format says
  * that names are unique, checked to be. Knows no schema.
  */
+import { randomUUID } from "node:crypto";
 import { CllmError } from "../error.ts";
 import { openBinaryFile } from "./binary-file.ts";
 
@@ -10,17 +11,23 @@ const MAX_DEPTH = 64;
 interface JsonLimits {
   /** Throw where an object names a key twice; `JSON.parse` would silently keep the last. */
   readonly uniqueKeys?: boolean;
+  /** Take `NaN`, `Infinity` and `-Infinity` for the numbers that they name, as Python writes and reads them. */
+  readonly pythonNumbers?: boolean;
 }
 
 /** Parse JSON. `what` names it in errors. Throws `bad-file` for bad syntax, nesting over 64 levels and repeated keys. */
-export function parseJson(text: string, what: string, { uniqueKeys = false }: JsonLimits = {}): unknown {
+export function parseJson(
+  text: string,
+  what: string,
+  { uniqueKeys = false, pythonNumbers = false }: JsonLimits = {},
+): unknown {
   const { depth, members } = measure(text);
   if (depth > MAX_DEPTH) {
     throw new CllmError("bad-file", `${what} nests ${depth} levels deep; the limit is ${MAX_DEPTH}. Fetch it again.`);
   }
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = pythonNumbers && /NaN|Infinity/.test(text) ? parsePython(text) : JSON.parse(text);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new CllmError("bad-file", `${what} is not valid JSON (${reason}). Fetch it again.`, { cause: error });
@@ -31,9 +38,9 @@ export function parseJson(text: string, what: string, { uniqueKeys = false }: Js
   return value;
 }
 
-/** Read and parse a JSON file of at most `maxBytes` that holds an object. */
+/** Read and parse a JSON file of at most `maxBytes` that holds an object, with the numbers that Python writes. */
 export async function readJsonObject(path: string, maxBytes: number): Promise<Record<string, unknown>> {
-  const value = parseJson(await readText(path, maxBytes), path);
+  const value = parseJson(await readText(path, maxBytes), path, { pythonNumbers: true });
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new CllmError("bad-file", `${path} holds no JSON object. Fetch it again.`);
   }
@@ -55,6 +62,23 @@ export async function readText(path: string, maxBytes: number): Promise<string> 
   } finally {
     await file.close();
   }
+}
+
+/** JSON has no word for these numbers: infinities are written as ones too large, and NaN as a text that nobody can know. */
+function parsePython(text: string): unknown {
+  const notANumber = randomUUID();
+  let written = "";
+  let done = 0;
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (c === 0x22) i = endOfString(text, i);
+    const word = c === 0x4e ? "NaN" : c === 0x49 ? "Infinity" : null;
+    if (word === null || !text.startsWith(word, i)) continue;
+    written += text.slice(done, i) + (word === "NaN" ? JSON.stringify(notANumber) : "1e999");
+    done = i + word.length;
+    i = done - 1;
+  }
+  return JSON.parse(written + text.slice(done), (_, value) => (value === notANumber ? Number.NaN : value));
 }
 
 /** Deepest nesting, and members written in all objects: the colons outside strings. */

@@ -27,7 +27,7 @@ export type DecodingSettings = Omit<Request, keyof Sampling | keyof PromptInput 
 export type LoadSettings = Checked<
   LoadOptions,
   | ("threads" | "offline" | "revision" | "cacheDir" | "adapter" | "template" | "templateOptions")
-  | ("token" | "keep" | "slots" | "onProgress" | "signal")
+  | ("token" | "keep" | "slots" | "onProgress" | "onWarning" | "signal")
 >;
 
 export const messagesSchema: z.ZodType<readonly Message[]> = z
@@ -105,7 +105,9 @@ const requestFields: Fields<Request> = {
 /** A request, checked for form. What depends on the model (ids, context length) is checked against the model. */
 export const requestSchema: z.ZodType<Request> = z.strictObject(requestFields);
 
-export const loadFields: Fields<Omit<LoadSettings, "token" | "keep" | "slots" | "onProgress" | "signal">> = {
+export const loadFields: Fields<
+  Omit<LoadSettings, "token" | "keep" | "slots" | "onProgress" | "onWarning" | "signal">
+> = {
   precision: z
     .enum(PRECISIONS)
     .default("int8")
@@ -146,6 +148,9 @@ const allLoadFields: Fields<LoadSettings> = {
   slots: z.int().min(1).max(64).optional(),
   onProgress: z
     .custom<NonNullable<LoadOptions["onProgress"]>>((value) => typeof value === "function", "a function")
+    .optional(),
+  onWarning: z
+    .custom<NonNullable<LoadOptions["onWarning"]>>((value) => typeof value === "function", "a function")
     .optional(),
   signal: z.instanceof(AbortSignal).optional(),
 };

@@ -44,6 +44,11 @@ export interface LoadOptions {
   /** Requests whose passes run together where they are asked for at once. With more than 1, weights are in memory twice. Default: 1. */
   readonly slots?: number | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /**
+   * Takes what was wrong in the files and passed over, one line each and each once in a process. Default: Node's own
+   * warnings on standard error.
+   */
+  readonly onWarning?: ((message: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

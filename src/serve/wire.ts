@@ -7,7 +7,7 @@ import type { PassEvent, ServedGeneration, ServedRequest } from "./backend.ts";
 export const PULSE_FD = 4;
 export const BEAT_MS = 500;
 
-export type LoadSettings = Omit<LoadOptions, "onProgress" | "signal">;
+export type LoadSettings = Omit<LoadOptions, "onProgress" | "onWarning" | "signal">;
 
 /** What a worker is started with. */
 export interface WorkerData {

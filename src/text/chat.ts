@@ -2,10 +2,10 @@
  * Chat templates: a conversation written out as the text that the model was trained on, by the Jinja template that its
  * checkpoint brings. Knows no ids: the text has its special tokens in it, so encode it with `addSpecialTokens: false`.
  */
+import { specialToken } from "../checkpoint/huggingface/special-tokens.ts";
 import type { TokenizerSource } from "../checkpoint/tokenizer-source.ts";
 import { CllmError } from "../error.ts";
 import { type BoundedTemplate, parseTemplate, TemplateLimitError, type TemplateLimits } from "./bounded-jinja.ts";
-import { specialToken } from "./huggingface-vocabulary.ts";
 import { TimeLimitError } from "./within-time.ts";
 
 /** One turn of a conversation. */

@@ -3,6 +3,7 @@
  * would do something else than Hugging Face's own implementation, the part is rewritten, or refused by name. Reads no
  * files.
  */
+import { specialToken } from "../checkpoint/huggingface/special-tokens.ts";
 import type { HuggingFaceTokenizerSource } from "../checkpoint/tokenizer-source.ts";
 import { CllmError } from "../error.ts";
 import { GPT2_WORDS } from "./pre-tokenizers.ts";
@@ -91,14 +92,6 @@ function withTimeLimit(library: LibraryTokenizer): LibraryTokenizer {
       }
     },
   };
-}
-
-/** A special token's text in `tokenizer_config.json`, which writes it as a string or as an object with `content`. */
-export function specialToken(config: object, key: string): string | null {
-  const entry = (config as Json)[key];
-  if (typeof entry === "string") return entry;
-  const content = typeof entry === "object" && entry !== null ? (entry as Json)["content"] : null;
-  return typeof content === "string" ? content : null;
 }
 
 function checkModel(model: Json): void {

@@ -3,13 +3,14 @@
  * pre-tokenizer. GGUF has fewer words, and what it cannot say exactly is refused by name, because any other way of
  * cutting would give the model tokens that it was not trained on. Reads and writes no files.
  */
+import { specialToken } from "../checkpoint/huggingface/special-tokens.ts";
 import type {
   GgufTokenizerSource,
   HuggingFaceTokenizerSource,
   TokenizerSource,
 } from "../checkpoint/tokenizer-source.ts";
 import { CllmError } from "../error.ts";
-import { huggingFaceVocabulary, specialToken } from "./huggingface-vocabulary.ts";
+import { huggingFaceVocabulary } from "./huggingface-vocabulary.ts";
 import { GPT2_WORDS, nameOfPreTokenizer } from "./pre-tokenizers.ts";
 import { createTokenizer } from "./tokenizer.ts";
 import { quote, type Vocabulary } from "./vocabulary.ts";

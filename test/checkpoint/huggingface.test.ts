@@ -109,9 +109,11 @@ describe("config.json", () => {
     expect(read({ num_key_value_heads: null, head_dim: null })).toMatchObject({ kvHeads: 4, headSize: 8 });
   });
 
-  test("end ids: generation_config.json goes before config.json, lists stay lists", () => {
+  test("end ids are those of all files, each once", () => {
     expect(read({ eos_token_id: 3 }).eosTokenIds).toEqual([3]);
-    expect(read({ eos_token_id: 3 }, { eos_token_id: [4, 5, 4] }).eosTokenIds).toEqual([4, 5]);
+    expect(read({ eos_token_id: 3 }, { eos_token_id: [4, 5, 4] }).eosTokenIds).toEqual([4, 5, 3]);
+    expect(read({ eos_token_id: [3] }, { eos_token_id: [] }).eosTokenIds).toEqual([3]);
+    expect(read({ eos_token_id: [] }, { eos_token_id: 4 }).eosTokenIds).toEqual([4]);
     expect(read({ eos_token_id: null }, {}).eosTokenIds).toEqual([]);
   });
 
@@ -149,7 +151,23 @@ describe("config.json", () => {
     ["a fractional head", { head_dim: null, hidden_size: 34 }, "bad-file", "headSize is 8.5"],
     ["an odd head", { head_dim: 7 }, "bad-file", "7"],
     ["heads that keys do not divide", { num_key_value_heads: 3 }, "bad-file", "3 key-value heads"],
-    ["an end id outside the vocabulary", { eos_token_id: 12 }, "bad-file", "token id 12"],
+    ["an end id that is no id", { eos_token_id: 1.5 }, "bad-file", "eos_token_id is 1.5"],
+    ["an end id that is not a number", { eos_token_id: Number.NaN }, "bad-file", "eos_token_id is NaN"],
+    ["a base that is not a number", { rope_theta: Number.NaN }, "bad-file", "rope_theta is NaN"],
+    [
+      "an infinite factor",
+      { rope_scaling: { type: "linear", factor: Number.POSITIVE_INFINITY } },
+      "bad-file",
+      "rope_scaling.factor is Infinity",
+    ],
+    ["a window that is not a number", { ...mistral, sliding_window: Number.NaN }, "bad-file", "sliding_window is NaN"],
+    ["no family", { model_type: undefined, architectures: undefined }, "bad-file", "model_type is missing"],
+    [
+      "the architecture of another family",
+      { model_type: null, architectures: ["FalconForCausalLM"] },
+      "unsupported",
+      "falcon",
+    ],
     ["a rope scaling without its factor", { rope_scaling: { type: "linear" } }, "bad-file", "lacks factor"],
     [
       "a negative rope factor",

@@ -12,9 +12,10 @@ import { selectTensors } from "../expected-tensors.ts";
 import { partsOf, withoutPart } from "../select-files.ts";
 import type { StoredTensor } from "../stored-weights.ts";
 import { storedWeights } from "../stored-weights.ts";
-import { readArchitecture, readGgufConfig, readGgufTokenizer, readHeads } from "./config.ts";
+import { readArchitecture, readGgufConfig, readHeads } from "./config.ts";
 import type { GgufHeader } from "./header.ts";
 import { readGgufHeader } from "./header.ts";
+import { readGgufTokenizer } from "./tokenizer.ts";
 
 /** Open a GGUF file, or all parts of its set. Errors as those of `openCheckpoint`. */
 export async function openGguf(path: string, name?: string): Promise<Checkpoint> {
@@ -50,7 +51,7 @@ async function assemble(
   const tensors = headers.flatMap((header) => header.tensors);
   const ropeFreqs = tensors.find((tensor) => tensor.name === "rope_freqs.weight");
   const translated = tensors
-    .filter((tensor) => tensor !== ropeFreqs)
+    .filter(({ name }) => name !== "rope_freqs.weight" && !ROTATIONS.test(name))
     .map((tensor) => translate(tensor, family, headSize, path));
 
   const find = (wanted: string): StoredTensor | undefined => translated.find((tensor) => tensor.name === wanted);
@@ -67,10 +68,12 @@ async function assemble(
     outputBias: find("model.layers.0.self_attn.o_proj.bias") !== undefined,
     ropeDivisors: ropeFreqs ? await readDivisors(ropeFreqs) : null,
   };
-  const config = readGgufConfig(metadata, facts);
-  const tokenizer = readGgufTokenizer(metadata, facts);
+  const warnings: string[] = [];
+  const warn = (message: string): void => void warnings.push(message);
+  const tokenizer = readGgufTokenizer(metadata, facts, warn);
+  const config = readGgufConfig(metadata, facts, tokenizer, warn);
   const weights = storedWeights(selectTensors(config, translated, path), close);
-  return { name, format: "gguf", path, config, weights, tokenizer, close };
+  return { name, format: "gguf", path, config, weights, tokenizer: tokenizer.source, warnings, close };
 }
 
 /** Every part says how many there are and which it is; together they hold the announced number of tensors. */
@@ -117,6 +120,9 @@ const INNER: ReadonlyMap<string, string> = new Map([
   ["ffn_up", "mlp.up_proj"],
   ["ffn_down", "mlp.down_proj"],
 ]);
+
+/** Buffers of old files, which follow from the configuration. */
+const ROTATIONS = /^blk\.\d{1,4}\.attn_rot_embd\.weight$/;
 
 /** A tensor under Hugging Face's name. Only files of the llama architecture interleave query and key rows. */
 function translate(tensor: StoredTensor, family: Family, headSize: number, path: string): StoredTensor {

@@ -10,22 +10,19 @@ import { FAMILIES } from "../../model/config.ts";
 import { checkModelConfig, LIMITS, unsupportedFamily } from "../config-limits.ts";
 
 const count = (max: number): z.ZodNumber => z.number().int().min(1).max(max);
-const tokenId = z.number().int().nonnegative();
+const tokenId = z.number().int();
 const positive = z.number().positive();
 
+/** Factors are read where the type asks for them: a file may hold anything in those that nothing uses. */
 const ropeSchema = z.looseObject({
-  type: z.string().optional(),
-  rope_type: z.string().optional(),
+  type: z.string().nullish(),
+  rope_type: z.string().nullish(),
   rope_theta: positive.nullish(),
-  factor: positive.nullish(),
-  low_freq_factor: positive.nullish(),
-  high_freq_factor: positive.nullish(),
   original_max_position_embeddings: count(LIMITS.contextLength).nullish(),
   partial_rotary_factor: positive.nullish(),
 });
 
 const configSchema = z.looseObject({
-  model_type: z.string(),
   architectures: z.array(z.string()).nullish(),
   vocab_size: count(LIMITS.vocabSize),
   hidden_size: count(LIMITS.hiddenSize),
@@ -34,7 +31,7 @@ const configSchema = z.looseObject({
   num_key_value_heads: count(LIMITS.heads).nullish(),
   head_dim: count(LIMITS.headSize).nullish(),
   intermediate_size: count(LIMITS.intermediateSize),
-  max_position_embeddings: count(LIMITS.contextLength),
+  max_position_embeddings: count(LIMITS.contextLength).nullish(),
   rms_norm_eps: z.number().positive().max(0.1).nullish(),
   hidden_act: z.string().nullish(),
   rope_theta: positive.nullish(),
@@ -42,20 +39,27 @@ const configSchema = z.looseObject({
   rope_parameters: ropeSchema.nullish(),
   original_max_position_embeddings: count(LIMITS.contextLength).nullish(),
   partial_rotary_factor: positive.nullish(),
-  sliding_window: count(Number.MAX_SAFE_INTEGER).nullish(),
-  use_sliding_window: z.boolean().nullish(),
-  max_window_layers: z.number().int().nonnegative().nullish(),
-  layer_types: z.array(z.string()).nullish(),
   tie_word_embeddings: z.boolean().nullish(),
   attention_bias: z.boolean().nullish(),
   mlp_bias: z.boolean().nullish(),
   quantization_config: z.looseObject({ quant_method: z.string().nullish() }).nullish(),
   bos_token_id: tokenId.nullish(),
   eos_token_id: z.union([tokenId, z.array(tokenId)]).nullish(),
-  cllm_draft_token_id: tokenId.nullish(),
+  cllm_draft_token_id: tokenId.nonnegative().nullish(),
   cllm_leading_draft: z.boolean().nullish(),
 });
 type Config = z.infer<typeof configSchema>;
+
+/** Read for the families that have windows. */
+const windowSchema = z.looseObject({
+  use_sliding_window: z.boolean().nullish(),
+  layer_types: z.array(z.string()).nullish(),
+});
+/** Read where some layer has a window. */
+const windowSizeSchema = z.looseObject({
+  sliding_window: count(Number.MAX_SAFE_INTEGER).nullish(),
+  max_window_layers: z.number().int().nonnegative().nullish(),
+});
 
 const generationSchema = z.looseObject({
   bos_token_id: tokenId.nullish(),
@@ -69,12 +73,31 @@ export interface HuggingFaceConfigSource {
   readonly generation: unknown;
   /** Whether the weights hold `lm_head.weight`: decides where the configuration does not say. */
   readonly hasHead: boolean;
+  /** Ids of the ends that the tokenizer's files name. Default: none. */
+  readonly tokenizerEnds?: readonly number[];
   /** The directory, for errors. */
   readonly path: string;
+  /** Takes one line for each value that is wrong and not needed. Default: they are passed over in silence. */
+  readonly warn?: (message: string) => void;
 }
 
+/** What each family's class has where `config.json` does not say: heads for keys and values, and the context. */
+const DEFAULTS: Readonly<Record<Family, { readonly kvHeads: number | null; readonly contextLength: number }>> = {
+  llama: { kvHeads: null, contextLength: 2048 },
+  mistral: { kvHeads: 8, contextLength: 131_072 },
+  qwen2: { kvHeads: 32, contextLength: 32_768 },
+  qwen3: { kvHeads: 32, contextLength: 32_768 },
+};
+
 /** Read a configuration. Throws `bad-file` for wrong values and `unsupported` for what is not built. */
-export function readHuggingFaceConfig({ config, generation, hasHead, path }: HuggingFaceConfigSource): ModelConfig {
+export function readHuggingFaceConfig({
+  config,
+  generation,
+  hasHead,
+  tokenizerEnds = [],
+  path,
+  warn = () => {},
+}: HuggingFaceConfigSource): ModelConfig {
   const file = `${path}/config.json`;
   const family = readFamily(config, file);
   const raw = parse(configSchema, config, file);
@@ -82,10 +105,29 @@ export function readHuggingFaceConfig({ config, generation, hasHead, path }: Hug
 
   const heads = raw.num_attention_heads;
   const headSize = raw.head_dim ?? (family === "qwen3" ? 128 : raw.hidden_size / heads); // as in each family's class
-  const kvHeads = raw.num_key_value_heads ?? heads;
+  const defaults = DEFAULTS[family];
+  const kvHeads = raw.num_key_value_heads ?? (raw.num_key_value_heads === null ? heads : (defaults.kvHeads ?? heads));
+  const contextLength = raw.max_position_embeddings ?? defaults.contextLength;
   const rope = readRope(raw, file);
-  const fromGeneration = parse(generationSchema, generation ?? {}, `${path}/generation_config.json`);
-  const eos = fromGeneration.eos_token_id ?? raw.eos_token_id ?? [];
+  const generationFile = `${path}/generation_config.json`;
+  const fromGeneration = parse(generationSchema, generation ?? {}, generationFile);
+  const inVocabulary = (key: string, value: number | number[] | null | undefined, where = file): number[] => {
+    const ids = Array.isArray(value) ? value : [value ?? []].flat();
+    const known = ids.filter((id) => id >= 0 && id < raw.vocab_size);
+    const other = ids.find((id) => !known.includes(id));
+    const what = `is ${other}, which is none of the vocabulary's ${raw.vocab_size} tokens: it is ignored`;
+    if (other !== undefined) warn(`${where}: ${key} ${what}`);
+    return known;
+  };
+  const ends = [
+    ...inVocabulary("eos_token_id", fromGeneration.eos_token_id, generationFile),
+    ...inVocabulary("eos_token_id", raw.eos_token_id),
+    ...inVocabulary("eos_token", [...tokenizerEnds], `${path}/tokenizer_config.json`),
+  ];
+  const [bosTokenId = null] = [
+    ...inVocabulary("bos_token_id", raw.bos_token_id),
+    ...inVocabulary("bos_token_id", fromGeneration.bos_token_id, generationFile),
+  ];
   const attentionBias = family === "qwen2" || (family !== "mistral" && raw.attention_bias === true);
   return checkModelConfig(
     {
@@ -97,17 +139,17 @@ export function readHuggingFaceConfig({ config, generation, hasHead, path }: Hug
       kvHeads,
       headSize,
       intermediateSize: raw.intermediate_size,
-      contextLength: raw.max_position_embeddings,
+      contextLength,
       normEpsilon: raw.rms_norm_eps ?? 1e-6,
       ropeTheta: rope.theta,
       ropeScaling: rope.scaling,
-      slidingWindow: readSlidingWindow(raw, family, file),
+      slidingWindow: readSlidingWindow(raw, family, contextLength, file),
       tiedHead: raw.tie_word_embeddings ?? !hasHead,
       attentionBias,
       outputBias: attentionBias && family !== "qwen2",
       queryKeyNorm: family === "qwen3",
-      bosTokenId: raw.bos_token_id ?? fromGeneration.bos_token_id ?? null,
-      eosTokenIds: [...new Set(Array.isArray(eos) ? eos : [eos])],
+      bosTokenId,
+      eosTokenIds: [...new Set(ends)],
       ...(typeof raw.cllm_draft_token_id === "number" && { draftTokenId: raw.cllm_draft_token_id }),
       ...(raw.cllm_leading_draft && { leadingDraft: true }),
     },
@@ -117,9 +159,14 @@ export function readHuggingFaceConfig({ config, generation, hasHead, path }: Hug
 
 /** The family first: a file of another one should not fail on a key that it spells differently. */
 function readFamily(config: unknown, file: string): Family {
-  const { model_type } = parse(z.looseObject({ model_type: z.string() }), config, file);
-  const family = FAMILIES.find((name) => name === model_type);
-  if (!family) throw unsupportedFamily(model_type, file);
+  const schema = z.looseObject({ model_type: z.string().nullish(), architectures: z.array(z.string()).nullish() });
+  const { model_type, architectures } = parse(schema, config, file);
+  const named = model_type ?? architectures?.[0]?.replace(/ForCausalLM$/, "").toLowerCase();
+  if (named === undefined) {
+    throw new CllmError("bad-file", `${file}: model_type is missing, and so is architectures. Fetch it again.`);
+  }
+  const family = FAMILIES.find((name) => name === named);
+  if (!family) throw unsupportedFamily(named, file);
   return family;
 }
 
@@ -130,7 +177,7 @@ function rejectUnbuilt(raw: Config, family: Family, file: string): void {
   if (other !== undefined) {
     throw unsupported(`architecture ${other} is no causal language model`, "Use the model's ...ForCausalLM version.");
   }
-  if (raw.quantization_config) {
+  if (raw.quantization_config && !isSwitchedOff(raw.quantization_config)) {
     const method = raw.quantization_config.quant_method ?? "an unnamed method";
     const next = "Use the original F32, F16 or BF16 weights, or a GGUF file.";
     throw unsupported(`weights quantized by ${method} (quantization_config) are not supported`, next);
@@ -148,13 +195,16 @@ function rejectUnbuilt(raw: Config, family: Family, file: string): void {
 
 /** Rotary base and scaling: `rope_parameters` (transformers 5), else `rope_theta` and `rope_scaling`. */
 function readRope(raw: Config, file: string): { theta: number; scaling: RopeScaling | null } {
-  const rope = { ...raw.rope_scaling, ...raw.rope_parameters };
+  const rope: z.infer<typeof ropeSchema> = { ...raw.rope_scaling, ...raw.rope_parameters };
   const theta = rope.rope_theta ?? raw.rope_theta ?? 10_000;
   const type = rope.rope_type ?? rope.type ?? "default";
   const need = (key: "factor" | "low_freq_factor" | "high_freq_factor"): number => {
-    const value = rope[key];
-    if (typeof value === "number") return value;
-    throw new CllmError("bad-file", `${file}: rope scaling of type ${type} lacks ${key}. Fetch it again.`);
+    const value = rope[key] ?? undefined;
+    if (value === undefined) {
+      throw new CllmError("bad-file", `${file}: rope scaling of type ${type} lacks ${key}. Fetch it again.`);
+    }
+    const holder = raw.rope_parameters?.[key] === undefined ? "rope_scaling" : "rope_parameters";
+    return parse(z.looseObject({ [key]: positive }), rope, file, holder)[key] as number;
   };
   if (type === "default") return { theta, scaling: null };
   if (type === "linear") return { theta, scaling: { type: "linear", factor: need("factor") } };
@@ -178,28 +228,32 @@ function readRope(raw: Config, file: string): { theta: number; scaling: RopeScal
 }
 
 /** The window of every layer, or null for none. Layers that differ are `unsupported`. */
-function readSlidingWindow(raw: Config, family: Family, file: string): number | null {
+function readSlidingWindow(raw: Config, family: Family, contextLength: number, file: string): number | null {
   if (family === "llama") return null;
   const layers = raw.num_hidden_layers;
+  const { layer_types: types, use_sliding_window: uses } = parse(windowSchema, raw, file);
+  if (!types && family !== "mistral" && uses !== true) return null;
   let sliding: number; // layers with a window
-  if (raw.layer_types) {
-    const other = raw.layer_types.find((type) => type !== "full_attention" && type !== "sliding_attention");
+  if (types) {
+    const other = types.find((type) => type !== "full_attention" && type !== "sliding_attention");
     if (other !== undefined) {
       const message = `${file}: layer_types names ${other}; full_attention and sliding_attention are supported.`;
       throw new CllmError("unsupported", `${message} Use a usual ${family} model.`);
     }
-    if (raw.layer_types.length !== layers) {
-      const message = `${file}: layer_types has ${raw.layer_types.length} entries for ${layers} layers.`;
+    if (types.length !== layers) {
+      const message = `${file}: layer_types has ${types.length} entries for ${layers} layers.`;
       throw new CllmError("bad-file", `${message} Fetch it again.`);
     }
-    sliding = raw.layer_types.filter((type) => type === "sliding_attention").length;
+    sliding = types.filter((type) => type === "sliding_attention").length;
+    if (sliding === 0) return null;
   } else if (family === "mistral") {
     sliding = layers;
   } else {
-    sliding = raw.use_sliding_window === true ? Math.max(0, layers - (raw.max_window_layers ?? 28)) : 0;
+    sliding = Math.max(0, layers - (parse(windowSizeSchema, raw, file).max_window_layers ?? 28));
   }
-  const window = raw.sliding_window === undefined ? 4096 : raw.sliding_window; // null says none, absence the default
-  if (sliding === 0 || window === null || window >= raw.max_position_embeddings) return null;
+  const { sliding_window: given } = parse(windowSizeSchema, raw, file);
+  const window = given === undefined ? 4096 : given; // null says none, absence the default
+  if (sliding === 0 || window === null || window >= contextLength) return null;
   if (sliding === layers) return window;
   const message = `${file}: ${sliding} of ${layers} layers have a sliding window; all or none are supported.`;
   throw new CllmError(
@@ -208,16 +262,25 @@ function readSlidingWindow(raw: Config, family: Family, file: string): number | 
   );
 }
 
-/** Validate, or throw `bad-file` naming the first wrong key, its value and what it may be. */
-function parse<T extends z.ZodType>(schema: T, value: unknown, file: string): z.infer<T> {
+/** Settings that bitsandbytes left behind in weights that are whole again. */
+function isSwitchedOff(settings: Readonly<Record<string, unknown>>): boolean {
+  const on = ["load_in_4bit", "load_in_8bit", "_load_in_4bit", "_load_in_8bit"].some((key) => settings[key] === true);
+  return settings["quant_method"] === "bitsandbytes" && !on;
+}
+
+/** Validate, or throw `bad-file` naming the first wrong key (within `holder`), its value and what it may be. */
+function parse<T extends z.ZodType>(schema: T, value: unknown, file: string, holder?: string): z.infer<T> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
-  const key = issue.path.join(".");
+  const key = [...(holder === undefined ? [] : [holder]), ...issue.path].join(".");
   const found = issue.path.reduce<unknown>(
     (at, step) => (at as Record<PropertyKey, unknown> | undefined)?.[step],
     value,
   );
-  const shown = found === undefined ? "missing" : JSON.stringify(found).slice(0, 80);
-  throw new CllmError("bad-file", `${file}: ${key || "content"} is ${shown}: ${issue.message}. Fetch it again.`);
+  const shown = found === undefined ? "missing" : typeof found === "number" ? String(found) : JSON.stringify(found);
+  throw new CllmError(
+    "bad-file",
+    `${file}: ${key || "content"} is ${shown.slice(0, 80)}: ${issue.message}. Fetch it again.`,
+  );
 }

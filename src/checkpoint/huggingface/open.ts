@@ -11,12 +11,14 @@ import type { BinaryFile } from "../../files/binary-file.ts";
 import { openBinaryFile } from "../../files/binary-file.ts";
 import { readJsonObject, readText } from "../../files/json.ts";
 import { shorten } from "../../files/near-miss.ts";
+import { expectedTensors } from "../../model/tensors.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { selectTensors } from "../expected-tensors.ts";
 import {
   ADDITIONAL_TEMPLATES,
   CONFIG,
   GENERATION_CONFIG,
+  SPECIAL_TOKENS,
   TEMPLATE,
   TEMPLATE_JSON,
   TOKENIZER,
@@ -29,6 +31,7 @@ import { storedWeights } from "../stored-weights.ts";
 import type { HuggingFaceTokenizerSource } from "../tokenizer-source.ts";
 import { readHuggingFaceConfig } from "./config.ts";
 import { readSafetensorsHeader } from "./safetensors.ts";
+import { tokenizerEndIds, withSpecialTokens } from "./special-tokens.ts";
 
 const MAX_CONFIG_BYTES = 4 * 2 ** 20;
 const MAX_TOKENIZER_BYTES = 128 * 2 ** 20;
@@ -43,12 +46,15 @@ export async function openHuggingFace(path: string, name?: string): Promise<Chec
   const close = async (): Promise<void> => {
     for (const file of files) await file.close();
   };
+  const warnings: string[] = [];
+  const warn = (message: string): void => void warnings.push(message);
   try {
-    const tensors = await readTensors(path, files);
+    const { tensors, missing } = await readTensors(path, files);
     const hasHead = tensors.some((tensor) => tensor.name === "lm_head.weight");
-    const modelConfig = readHuggingFaceConfig({ config, generation, hasHead, path });
+    const { tokenizer, endIds: tokenizerEnds } = await readTokenizer(path);
+    const modelConfig = readHuggingFaceConfig({ config, generation, hasHead, tokenizerEnds, path, warn });
+    for (const [name] of expectedTensors(modelConfig)) if (missing.has(name)) throw missing.get(name);
     const weights = storedWeights(selectTensors(modelConfig, tensors, path), close);
-    const tokenizer = await readTokenizer(path);
     return {
       name: name ?? basename(resolve(path)),
       format: "safetensors",
@@ -56,6 +62,7 @@ export async function openHuggingFace(path: string, name?: string): Promise<Chec
       config: modelConfig,
       weights,
       tokenizer,
+      warnings,
       close,
     };
   } catch (error) {
@@ -64,26 +71,35 @@ export async function openHuggingFace(path: string, name?: string): Promise<Chec
   }
 }
 
+interface Tensors {
+  readonly tensors: StoredTensor[];
+  /** By name, the error for a tensor that the index names and its shard lacks: only one that is needed is missed. */
+  readonly missing: ReadonlyMap<string, CllmError>;
+}
+
 /** All tensors of the one file or of the shards that the index names. Files opened are added to `files`. */
-async function readTensors(path: string, files: BinaryFile[]): Promise<StoredTensor[]> {
+async function readTensors(path: string, files: BinaryFile[]): Promise<Tensors> {
   const open = async (name: string): Promise<StoredTensor[]> => {
     const file = await openBinaryFile(join(path, name));
     files.push(file);
     return readSafetensorsHeader(file);
   };
-  if (!existsSync(join(path, WEIGHTS_INDEX)) || existsSync(join(path, WEIGHTS))) return open(WEIGHTS);
+  if (!existsSync(join(path, WEIGHTS_INDEX)) || existsSync(join(path, WEIGHTS))) {
+    return { tensors: await open(WEIGHTS), missing: new Map() };
+  }
   const map = await readShardMap(join(path, WEIGHTS_INDEX));
   const tensors: StoredTensor[] = [];
   for (const shard of new Set(map.values())) {
     for (const tensor of await open(shard)) if (map.get(tensor.name) === shard) tensors.push(tensor);
   }
   const found = new Set(tensors.map((tensor) => tensor.name));
+  const missing = new Map<string, CllmError>();
   for (const [name, shard] of map) {
     if (found.has(name)) continue;
     const message = `${join(path, shard)} lacks the tensor ${shorten(name)} that ${WEIGHTS_INDEX} places there.`;
-    throw new CllmError("bad-file", `${message} Fetch the shards again.`);
+    missing.set(name, new CllmError("bad-file", `${message} Fetch the shards again.`));
   }
-  return tensors;
+  return { tensors, missing };
 }
 
 /** Shards name plain files beside the index, so that an index cannot reach out of its directory. */
@@ -104,7 +120,13 @@ export async function readShardMap(path: string): Promise<ReadonlyMap<string, st
   throw new CllmError("bad-file", `${message} Fetch it again.`);
 }
 
-async function readTokenizer(path: string): Promise<HuggingFaceTokenizerSource> {
+interface ReadTokenizer {
+  readonly tokenizer: HuggingFaceTokenizerSource;
+  /** See `tokenizerEndIds`. */
+  readonly endIds: number[];
+}
+
+async function readTokenizer(path: string): Promise<ReadTokenizer> {
   if (!existsSync(join(path, TOKENIZER))) {
     const message = `${path} has no ${TOKENIZER}; other tokenizer files are not read.`;
     throw new CllmError(
@@ -114,11 +136,15 @@ async function readTokenizer(path: string): Promise<HuggingFaceTokenizerSource> 
   }
   const tokenizerJson = await readJsonObject(join(path, TOKENIZER), MAX_TOKENIZER_BYTES);
   const tokenizerConfig = (await readOptionalJson(join(path, TOKENIZER_CONFIG), MAX_TOKENIZER_BYTES)) ?? {};
+  const specialTokens = await readOptionalJson(join(path, SPECIAL_TOKENS), MAX_CONFIG_BYTES);
   return {
-    kind: "huggingface",
-    tokenizerJson,
-    tokenizerConfig,
-    ...(await readTemplates(path, tokenizerConfig)),
+    tokenizer: {
+      kind: "huggingface",
+      tokenizerJson,
+      tokenizerConfig: withSpecialTokens(tokenizerConfig, specialTokens),
+      ...(await readTemplates(path, tokenizerConfig)),
+    },
+    endIds: tokenizerEndIds(tokenizerJson, [tokenizerConfig, specialTokens]),
   };
 }
 

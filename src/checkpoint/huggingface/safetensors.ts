@@ -27,12 +27,12 @@ const BITS: ReadonlyMap<string, number> = new Map([
 ]);
 
 const size = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
-const entrySchema = z.strictObject({
+const entrySchema = z.object({
   dtype: z.string(),
   shape: z.array(size).max(8),
   data_offsets: z.tuple([size, size]),
 });
-const metadataSchema = z.record(z.string(), z.string());
+const metadataSchema = z.record(z.string(), z.string()).nullable();
 
 /**
  * Read a file's header. The tensors cover the data exactly: in range, no overlap, no hole, bytes = shape x type.

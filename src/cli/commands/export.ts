@@ -98,6 +98,7 @@ export const exportModel: Command = defineCommand<ExportSettings>({
     const checkpoint = await openCheckpoint(chooseModel(settings.model), {
       ...{ offline, revision, cacheDir },
       onProgress: terminal.progress,
+      onWarning: terminal.note,
       signal: terminal.signal,
     });
     try {

@@ -55,6 +55,7 @@ export const info: Command = defineCommand<InfoSettings>({
     const checkpoint = await openCheckpoint(chooseModel(settings.model), {
       ...{ offline, revision, cacheDir },
       onProgress: terminal.progress,
+      onWarning: terminal.note,
       signal: terminal.signal,
     });
     try {

@@ -112,6 +112,7 @@ export const trainModel: Command = defineCommand<Settings>({
     const checkpoint = await openCheckpoint(chooseModel(settings.model), {
       ...{ offline, revision, cacheDir },
       onProgress: terminal.progress,
+      onWarning: terminal.note,
       signal: terminal.signal,
     });
     try {
