@@ -34,7 +34,7 @@ export interface ModelSettings
 
 export const modelFields: Fields<ModelSettings> = {
   model: z.string().min(1).optional().meta({
-    description: "GGUF file, directory or hub id; default: CLLM_MODELS, a file or a directory with one GGUF",
+    description: "GGUF file, directory or hub id; default: CLLM_MODEL, or the file or folder in CLLM_MODELS",
     placeholder: "model",
     short: "m",
   }),

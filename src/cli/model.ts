@@ -13,19 +13,45 @@ import type { Terminal } from "./terminal.ts";
 /** The CLLM that comes with the package. */
 export const SHIPPED_MODEL: string = fileURLToPath(new URL("../../models/text-to-sql", import.meta.url));
 
-const HOW = "give --model a GGUF file, a directory or a hub id, or set CLLM_MODELS";
+/** A small model for any text, and what its first use fetches. */
+const GENERAL = { id: "HuggingFaceTB/SmolLM2-135M-Instruct", download: "a download of some 270 MB, once" } as const;
 
-/** The path or id of the model to use, or an error that says how to name one. */
+const HOW = "give --model a GGUF file, a directory or a hub id, or set CLLM_MODEL";
+
+/** The path or id of the model to use, or an error that says how to get one. */
 export function chooseModel(given: string | undefined): string {
-  if (given !== undefined) return given;
-  const named = process.env["CLLM_MODELS"];
-  if (named && !existsSync(named))
-    throw new CllmError("not-found", `CLLM_MODELS names ${named}, which does not exist; ${HOW}`);
-  if (named) return named;
+  const chosen = given ?? namedElsewhere();
+  if (chosen !== null) return chosen;
+  throw new CllmError("usage", `no model; ${HOW}; --model ${GENERAL.id} is a small general one, ${GENERAL.download}`);
+}
+
+/** What the environment names, or a checkout has beside it; null where there is nothing. */
+function namedElsewhere(): string | null {
+  const { CLLM_MODEL, CLLM_MODELS } = process.env;
+  if (CLLM_MODEL) return CLLM_MODEL;
+  if (CLLM_MODELS && !existsSync(CLLM_MODELS))
+    throw new CllmError("not-found", `CLLM_MODELS names ${CLLM_MODELS}, which does not exist; ${HOW}`);
+  if (CLLM_MODELS) return CLLM_MODELS;
   const checkout = fileURLToPath(new URL("../..", import.meta.url));
   const beside = join(checkout, "..", "shared", "models");
-  if (existsSync(join(checkout, "src")) && existsSync(beside)) return beside;
-  throw new CllmError("usage", `no model; ${HOW}`);
+  return existsSync(join(checkout, "src")) && existsSync(beside) ? beside : null;
+}
+
+/**
+ * The settings with a model in any case: for commands that show something, so that they run in an empty folder too. Where
+ * none is named it is the demonstration that comes with the package, and a note says so and how to get a general one.
+ */
+export function orDemonstration<S extends { readonly model: string | undefined }>(
+  settings: S,
+  { note }: Pick<Terminal, "note">,
+): Omit<S, "model"> & { readonly model: string } {
+  const chosen = settings.model ?? namedElsewhere();
+  if (chosen !== null || !existsSync(SHIPPED_MODEL)) return { ...settings, model: chosen ?? chooseModel(undefined) };
+  note(
+    "no model named: this is text-to-sql, the demonstration that comes with cllm, which writes SQL for questions to a small " +
+      `database and nothing else; for any text: --model ${GENERAL.id} (${GENERAL.download}), or a model of yours`,
+  );
+  return { ...settings, model: SHIPPED_MODEL };
 }
 
 /** Loads the model that the settings name, with progress bars. */

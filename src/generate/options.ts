@@ -78,6 +78,7 @@ export const decodingFields: Fields<DecodingSettings> = {
     .meta({
       description: "most tokens to write, or context for all that the context leaves; default: 256, or what it leaves",
       placeholder: "tokens",
+      short: "n",
     }),
   stop: z
     .array(z.string().min(1))

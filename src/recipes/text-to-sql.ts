@@ -6,6 +6,7 @@
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { DEMONSTRATION } from "../tasks/text-to-sql/demonstration.ts";
 import {
   type TextToSqlExample,
   textToSqlCorpus,
@@ -13,7 +14,7 @@ import {
   textToSqlExamples,
 } from "../tasks/text-to-sql/example.ts";
 import { writeHeldOut } from "../tasks/text-to-sql/held-out.ts";
-import { TEXT_TO_SQL_CHAT, textToSqlCompletion } from "../tasks/text-to-sql/schema.ts";
+import { textToSqlChat, textToSqlCompletion } from "../tasks/text-to-sql/schema.ts";
 import { createTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import type { Example } from "../train/objectives.ts";
 import { type TrainFields, trainSettings } from "../train/settings.ts";
@@ -83,7 +84,7 @@ export async function* makeTextToSql(
     folder,
     scale.vocabSize,
     () => textToSqlCorpus(scale.corpus, seed),
-    TEXT_TO_SQL_CHAT,
+    textToSqlChat(DEMONSTRATION.tables),
   );
   const tokenizer = createTokenizer(source, scale.vocabSize);
   const shared = {

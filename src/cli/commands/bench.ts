@@ -34,7 +34,7 @@ import {
   warmUp,
   withBaseline,
 } from "../measure.ts";
-import { loadModel } from "../model.ts";
+import { loadModel, orDemonstration } from "../model.ts";
 import type { Colors, Terminal } from "../terminal.ts";
 
 interface BenchSettings extends Omit<DecodingSettings, "decoder" | "maxNewTokens">, SamplingSettings, ModelSettings {
@@ -91,7 +91,7 @@ export const bench: Command = defineCommand<BenchSettings>({
   ],
   async run(settings, terminal) {
     const given = await readPrompts(settings, terminal.signal);
-    await using model = await loadModel(settings, terminal);
+    await using model = await loadModel(orDemonstration(settings, terminal), terminal);
     const inputs = given.map((one) => toInput(one, settings.chat));
     const costs = await freshCosts(model, terminal);
     const { stop, stopIds, ignoreEos, blockSize, jacobiForm, maxNewTokens } = settings;

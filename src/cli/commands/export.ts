@@ -29,7 +29,7 @@ import {
   modelFields,
 } from "../command.ts";
 import { formatBytes } from "../format.ts";
-import { chooseModel } from "../model.ts";
+import { orDemonstration } from "../model.ts";
 import { sizeOf } from "../size.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -95,7 +95,7 @@ export const exportModel: Command = defineCommand<ExportSettings>({
     }
     await checkTarget(format, to, overwrite);
     const { offline, revision, cacheDir, adapter: adapterFolder } = settings;
-    const checkpoint = await openCheckpoint(chooseModel(settings.model), {
+    const checkpoint = await openCheckpoint(orDemonstration(settings, terminal).model, {
       ...{ offline, revision, cacheDir },
       onProgress: terminal.progress,
       onWarning: terminal.note,

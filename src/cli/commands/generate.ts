@@ -12,7 +12,7 @@ import {
 import type { GenerateOptions, Generation, LanguageModel, PromptInput } from "../../generate/types.ts";
 import { type Command, type Common, defineCommand, type ModelSettings, modelFields } from "../command.ts";
 import { formatDuration } from "../format.ts";
-import { loadModel } from "../model.ts";
+import { loadModel, orDemonstration } from "../model.ts";
 import { passColor } from "../passes.ts";
 import { asMessage, PROMPT_DETAILS, type PromptSettings, promptFields, readPrompt } from "../prompt.ts";
 import type { Terminal } from "../terminal.ts";
@@ -47,7 +47,7 @@ export const generate: Command = defineCommand<GenerateSettings>({
   }),
   async run(settings, terminal) {
     const input = await readPrompt(settings, terminal.signal);
-    await using model = await loadModel(settings, terminal);
+    await using model = await loadModel(orDemonstration(settings, terminal), terminal);
     const request = requestOf(asMessage(input, settings, model), settings, terminal.signal);
     const generation = terminal.json
       ? await model.generate(request)

@@ -18,7 +18,7 @@ import {
   modelFields,
 } from "../command.ts";
 import { formatBytes } from "../format.ts";
-import { chooseModel } from "../model.ts";
+import { orDemonstration } from "../model.ts";
 import type { Colors } from "../terminal.ts";
 
 /** What is printed, as an object. */
@@ -52,7 +52,7 @@ export const info: Command = defineCommand<InfoSettings>({
   ],
   async run(settings, terminal) {
     const { offline, revision, cacheDir } = settings;
-    const checkpoint = await openCheckpoint(chooseModel(settings.model), {
+    const checkpoint = await openCheckpoint(orDemonstration(settings, terminal).model, {
       ...{ offline, revision, cacheDir },
       onProgress: terminal.progress,
       onWarning: terminal.note,

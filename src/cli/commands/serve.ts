@@ -2,11 +2,10 @@
  * `cllm serve`: models behind OpenAI's HTTP interface, until a signal ends it: the first lets running requests finish, the
  * second does not. The address goes to standard output, everything else to standard error.
  */
-import { existsSync } from "node:fs";
 import * as z from "zod";
 import { CllmError } from "../../error.ts";
 import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
-import { chooseModel, SHIPPED_MODEL } from "../model.ts";
+import { orDemonstration } from "../model.ts";
 import type { Terminal } from "../terminal.ts";
 
 interface ServeSettings extends Omit<ModelSettings, "model" | "adapter"> {
@@ -38,7 +37,7 @@ export const serve: Command = defineCommand<ServeSettings>({
     ...modelFields,
     model: list.meta({
       description:
-        "GGUF file, directory or hub id, or name=model; may be repeated; default: CLLM_MODELS, or the package's CLLM",
+        "GGUF file, directory or hub id, or name=model; may be repeated; default: CLLM_MODEL, CLLM_MODELS, or the package's CLLM",
       placeholder: "model",
       short: "m",
     }),
@@ -98,7 +97,7 @@ export const serve: Command = defineCommand<ServeSettings>({
     }
     const { precision, threads, offline, revision, cacheDir, parallel: maxRunning, maxQueue: maxWaiting } = settings;
     const { template, templateOptions } = settings;
-    const served = servedModels(settings.model.length > 0 ? settings.model : [ownModel()], settings.adapter);
+    const served = servedModels(settings.model.length > 0 ? settings.model : [ownModel(terminal)], settings.adapter);
     await using models = createModels(
       modelEntries(served, {
         precision,
@@ -135,8 +134,8 @@ export const serve: Command = defineCommand<ServeSettings>({
 });
 
 /** The model to serve where none is named. */
-function ownModel(): string {
-  return process.env["CLLM_MODELS"] || !existsSync(SHIPPED_MODEL) ? chooseModel(undefined) : SHIPPED_MODEL;
+function ownModel(terminal: Terminal): string {
+  return orDemonstration({ model: undefined }, terminal).model;
 }
 
 function announce(url: string, models: readonly string[], needsKey: boolean, terminal: Terminal): void {

@@ -8,7 +8,7 @@ import { CllmError } from "../../error.ts";
 import { writeWhole } from "../../files/write-whole.ts";
 import type { LanguageModel } from "../../generate/types.ts";
 import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
-import { loadModel } from "../model.ts";
+import { loadModel, orDemonstration } from "../model.ts";
 import { asMessage, PROMPT_DETAILS, type PromptSettings, promptFields, readPrompt } from "../prompt.ts";
 import type { Terminal } from "../terminal.ts";
 import { type TracedBlock, trajectorySvg } from "../trajectory-svg.ts";
@@ -43,7 +43,7 @@ export const trajectory: Command = defineCommand<TrajectorySettings>({
   ],
   async run(settings, terminal) {
     const input = await readPrompt(settings, terminal.signal);
-    await using model = await loadModel(settings, terminal);
+    await using model = await loadModel(orDemonstration(settings, terminal), terminal);
     const prompt = model.promptIds(asMessage(input, settings, model));
     const blocks = await traceBlocks(model, prompt, settings, terminal);
     if (settings.svg !== undefined) {

@@ -163,10 +163,14 @@ export function textToSqlPrompt(tables: Parameters<typeof schemaText>[0], questi
   return `${schemaText(tables)}question: ${question}\nsql:`;
 }
 
-/** The same from a conversation, in Jinja: the tables as the system's message, the question as the last one. */
-export const TEXT_TO_SQL_CHAT: string =
-  "{% if messages[0].role == 'system' %}{{ messages[0].content | trim }}\n{% endif %}" +
-  "question: {{ messages[-1].content | trim }}\nsql:";
+/**
+ * The same from a conversation, in Jinja: the tables as the system's message, the question as the last one. Where nobody says
+ * which tables, it is the given ones.
+ */
+export function textToSqlChat(tables: Parameters<typeof schemaText>[0]): string {
+  const system = "{% if messages[0].role == 'system' %}{{ messages[0].content | trim }}\n";
+  return `${system}{% else %}${schemaText(tables)}{% endif %}question: {{ messages[-1].content | trim }}\nsql:`;
+}
 
 /** What the model writes after the prompt, before it ends the sequence. */
 export function textToSqlCompletion(sql: string): string {
