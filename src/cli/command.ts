@@ -5,7 +5,7 @@
  */
 import * as z from "zod";
 import { type Fields, type LoadSettings, loadFields } from "../generate/options.ts";
-import type { AnyFields } from "./flags.ts";
+import { type AnyFields, inGroup } from "./flags.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** What every command understands: how it talks. */
@@ -16,12 +16,12 @@ export interface Common {
   readonly color: boolean;
 }
 
-export const commonFields: Fields<Common> = {
+export const commonFields: Fields<Common> = inGroup("General", {
   json: z.boolean().default(false).meta({ description: "results and errors as JSON" }),
   quiet: z.boolean().default(false).meta({ description: "no notes and no progress bars", short: "q" }),
   verbose: z.boolean().default(false).meta({ description: "print the resolved configuration first" }),
   color: z.boolean().default(true).meta({ description: "no colours, as with NO_COLOR=1" }),
-};
+});
 
 /** Which model, and how it is opened. A command takes those that it uses into its fields. */
 export interface ModelSettings
@@ -32,14 +32,14 @@ export interface ModelSettings
   readonly model: string | undefined;
 }
 
-export const modelFields: Fields<ModelSettings> = {
+export const modelFields: Fields<ModelSettings> = inGroup("Model", {
   model: z.string().min(1).optional().meta({
     description: "GGUF file, directory or hub id; default: CLLM_MODEL, or the file or folder in CLLM_MODELS",
     placeholder: "model",
     short: "m",
   }),
   ...loadFields,
-};
+});
 
 /** What it takes to find and read a checkpoint: for commands that compile none. */
 export type CheckpointSettings = Pick<ModelSettings, "model" | "offline" | "revision" | "cacheDir">;
@@ -57,6 +57,8 @@ interface CommandOf<Settings> {
   readonly argument?: keyof Settings & string;
   /** Fields that are only an argument, never a flag. */
   readonly argumentOnly?: boolean;
+  /** Headings of its help, each with the fields below it; the others stand below `Options`. */
+  readonly groups?: Readonly<Record<string, readonly (keyof Settings & string)[]>>;
   /** Command lines that work, each with what it does. */
   readonly examples: readonly (readonly [command: string, what: string])[];
   /** Options of other commands that this one does not have, where there is more to say than that. */
@@ -84,5 +86,9 @@ export function defineCommand<Settings extends object>(
     run(settings: Settings & Omit<Common, keyof Settings>, terminal: Terminal): Promise<void>;
   },
 ): Command {
-  return command as unknown as Command;
+  const { fields, groups = {} } = command as unknown as Command;
+  const grouped = Object.entries(groups).map(([group, keys]) =>
+    inGroup(group, Object.fromEntries(keys.map((key) => [key, fields[key]!]))),
+  );
+  return { ...(command as unknown as Command), fields: { ...fields, ...Object.assign({}, ...grouped) } };
 }

@@ -16,6 +16,8 @@ export interface FlagMeta {
   readonly short?: string | undefined;
   /** The flag where it is not the key's own: a key that is plural, a flag that is repeated. */
   readonly flag?: string | undefined;
+  /** Under which heading of the help it stands. Default: `Options`. */
+  readonly group?: string | undefined;
   /** A value that is not to be printed. */
   readonly secret?: boolean | undefined;
 }
@@ -70,6 +72,15 @@ export function renamedKeys(fields: AnyFields): ReadonlyMap<string, string> {
   return new Map(renamed.map((key) => [optionOf(key, fields[key]!).attributeName(), key]));
 }
 
+/** The same fields under a heading of the help, those that have none yet. */
+export function inGroup<F extends Readonly<Record<string, z.ZodType>>>(group: string, fields: F): F {
+  const grouped = Object.entries(fields).map(([key, schema]) => {
+    const { meta } = readField(schema);
+    return [key, schema.meta({ ...meta, group: meta.group ?? group })];
+  });
+  return Object.fromEntries(grouped) as F;
+}
+
 /** The flag of a field, as commander wants it. */
 export function optionOf(key: string, schema: z.ZodType): Option {
   const field = readField(schema);
@@ -88,6 +99,7 @@ export function optionOf(key: string, schema: z.ZodType): Option {
   } else if (field.type === "record") {
     option.argParser((text, before: object | undefined) => ({ ...before, ...nameAndValue(text, option.long!) }));
   } else if (field.type !== "boolean") option.argParser((text) => fromText(text, field));
+  if (field.meta.group !== undefined) option.helpGroup(`${field.meta.group}:`);
   return option;
 }
 

@@ -5,17 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { CllmError } from "../error.ts";
-import { bench } from "./commands/bench.ts";
-import { collect } from "./commands/collect.ts";
-import { defineCompletion } from "./commands/completion.ts";
-import { demo } from "./commands/demo.ts";
-import { evaluate } from "./commands/eval.ts";
-import { exportModel } from "./commands/export.ts";
-import { generate } from "./commands/generate.ts";
-import { info } from "./commands/info.ts";
-import { serve } from "./commands/serve.ts";
-import { trainModel } from "./commands/train.ts";
-import { trajectory } from "./commands/trajectory.ts";
+import { commands } from "./commands.ts";
 import { runProgram } from "./program.ts";
 import { formatError } from "./terminal.ts";
 
@@ -56,8 +46,6 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
-const library = [generate, bench, evaluate, info, trajectory, collect, trainModel, exportModel, serve, demo];
-const commands = [...library, defineCompletion(library)];
 const code = await runProgram(process.argv.slice(2), commands, version, cancel.signal);
 // Standard input may still be open, so the process does not end by itself; what was written leaves first.
 if (process.stdout.writable) await new Promise<void>((done) => void process.stdout.write("", () => done()));

@@ -13,8 +13,9 @@ import type { Terminal } from "./terminal.ts";
 /** The CLLM that comes with the package. */
 export const SHIPPED_MODEL: string = fileURLToPath(new URL("../../models/text-to-sql", import.meta.url));
 
-/** A small model for any text, and what its first use fetches. */
-const GENERAL = { id: "HuggingFaceTB/SmolLM2-135M-Instruct", download: "a download of some 270 MB, once" } as const;
+/** A small model for any text. */
+export const GENERAL_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct";
+const DOWNLOAD = "a download of some 270 MB, once";
 
 const HOW = "give --model a GGUF file, a directory or a hub id, or set CLLM_MODEL";
 
@@ -22,7 +23,7 @@ const HOW = "give --model a GGUF file, a directory or a hub id, or set CLLM_MODE
 export function chooseModel(given: string | undefined): string {
   const chosen = given ?? namedElsewhere();
   if (chosen !== null) return chosen;
-  throw new CllmError("usage", `no model; ${HOW}; --model ${GENERAL.id} is a small general one, ${GENERAL.download}`);
+  throw new CllmError("usage", `no model; ${HOW}; --model ${GENERAL_MODEL} is a small general one, ${DOWNLOAD}`);
 }
 
 /** What the environment names, or a checkout has beside it; null where there is nothing. */
@@ -49,7 +50,7 @@ export function orDemonstration<S extends { readonly model: string | undefined }
   if (chosen !== null || !existsSync(SHIPPED_MODEL)) return { ...settings, model: chosen ?? chooseModel(undefined) };
   note(
     "no model named: this is text-to-sql, the demonstration that comes with cllm, which writes SQL for questions to a small " +
-      `database and nothing else; for any text: --model ${GENERAL.id} (${GENERAL.download}), or a model of yours`,
+      `database and nothing else; for any text: --model ${GENERAL_MODEL} (${DOWNLOAD}), or a model of yours`,
   );
   return { ...settings, model: SHIPPED_MODEL };
 }

@@ -7,6 +7,7 @@ import { CllmError } from "../error.ts";
 import { check } from "../generate/check.ts";
 import { type Fields, messagesSchema } from "../generate/options.ts";
 import type { LanguageModel, PromptInput } from "../generate/types.ts";
+import { inGroup } from "./flags.ts";
 import { parseJson, readInput } from "./input.ts";
 
 export interface PromptSettings {
@@ -17,7 +18,7 @@ export interface PromptSettings {
   readonly raw: boolean;
 }
 
-export const promptFields: Fields<PromptSettings> = {
+export const promptFields: Fields<PromptSettings> = inGroup("Prompt", {
   prompt: z.string().optional().meta({ description: "the text to answer or to continue", short: "p" }),
   file: z
     .string()
@@ -31,7 +32,7 @@ export const promptFields: Fields<PromptSettings> = {
     .meta({ description: 'read a conversation, [{"role", "content"}, ...]; - is standard input', placeholder: "file" }),
   chat: z.boolean().default(false).meta({ description: "take the prompt for a user's message; needs a chat template" }),
   raw: z.boolean().default(false).meta({ description: "continue the prompt as it is, without the chat template" }),
-};
+});
 
 /** What the help says about them. */
 export const PROMPT_DETAILS: string =
@@ -57,7 +58,11 @@ export async function readPrompt(settings: PromptSettings, signal: AbortSignal):
     throw new CllmError("usage", "no prompt; give it as an argument, with --file or --messages, or pipe it in");
   }
   const text = (await readInput(file ?? "-", signal)).replace(/\r?\n$/, "");
-  if (text === "") throw new CllmError("usage", `${file ?? "standard input"} is empty; there is nothing to answer`);
+  if (text === "")
+    throw new CllmError(
+      "usage",
+      `no prompt: ${file ?? "standard input"} is empty; give one as an argument, with --file or --messages, or pipe it in`,
+    );
   return { prompt: text };
 }
 

@@ -47,28 +47,36 @@ const file = (name: string, content: string): string => {
 
 describe("wrong usage", () => {
   test.each<[args: string[], message: RegExp]>([
-    [["genrate"], /unknown command 'genrate' \(Did you mean generate\?\)/],
-    [["generate", "--blok-size", "3", "hi"], /unknown option '--blok-size' \(Did you mean --block-size\?\)/],
-    [["--jsn", "info"], /unknown option '--jsn' \(Did you mean --json\?\)/],
+    [["genrate"], /cllm has no command genrate; did you mean generate\?/],
+    [["chat"], /cllm has no command chat; there are generate, bench/],
+    [["What is a prime number?"], /needs a command before "What is a prime number\?"; to answer it: cllm generate/],
+    [["help", "genrate"], /cllm has no command genrate; did you mean generate\?/],
+    [["generate", "--blok-size", "3", "hi"], /cllm generate has no --blok-size; did you mean --block-size\?/],
+    [["generate", "--max-tokens", "3", "hi"], /cllm generate has no --max-tokens; did you mean --max-new-tokens\?/],
+    [["generate", "--temp", "1", "hi"], /cllm generate has no --temp; did you mean --temperature\?/],
+    [["generate", "--gpu-layers", "1", "hi"], /cllm generate has no --gpu-layers; see cllm generate --help/],
+    [["--jsn", "info"], /cllm info has no --jsn; did you mean --json\?/],
     [["generate", "--block-size", "x", "hi"], /--block-size must be a number, not "x"/],
     [["generate", "--block-size", "0", "hi"], /--block-size must be at least 1, not 0/],
     [["generate", "--stop-ids", "1,b", "hi"], /--stop-ids\[1\] must be a number, not "b"/],
     [["generate", "--decoder", "autoo", "hi"], /--decoder must be one of auto, ar, .*, not "autoo"/],
-    [["generate", "--max-new-tokens"], /'--max-new-tokens <tokens>' argument missing/],
-    [["generate", "one", "two"], /too many arguments/],
+    [["generate", "--max-new-tokens"], /--max-new-tokens needs a value; give -n, --max-new-tokens <tokens>/],
+    [["generate", "one", "two"], /takes one argument, prompt; put it in quotes/],
+    [["info", "extra"], /cllm info takes no argument; see cllm info --help/],
     [["generate", "hi", "--prompt", "ho"], /--prompt and the argument prompt are both given/],
     [["generate", "hi", "--file", "x"], /--prompt and --file are both given/],
     [["generate", "hi", "--chat", "--raw"], /--chat and --raw exclude each other/],
     [["generate", "--template-option", "thinking", "hi"], /--template-option must be name=value, .* not thinking/],
     [["generate", "--template", "tools", "hi"], /template: the model has one chat template, which has no name/],
-    [["generate"], /standard input is empty/],
-    [["bench"], /--prompts is missing/],
+    [["generate"], /no prompt: standard input is empty; give one as an argument/],
+    [["bench"], /--prompts is missing; give JSON Lines file of prompts/],
     [["bench", "--prompts", "x", "--decoders", "ar,jacobean"], /--decoders\[1\] must be one of/],
     [
       ["generate", "hi", "--max-new-tokens", "all"],
       /--max-new-tokens must be a whole number .*, or context, not "all"/,
     ],
     [["completion", "tcsh"], /must be one of bash, zsh, fish/],
+    [["completion"], /shell is missing; give one of bash, zsh, fish/],
     [["--quiet"], /no command given; there are generate, bench/],
   ])("%j exits with 2 and one line", (args, message) => {
     const { status, stdout, stderr } = cllm(args);
@@ -147,6 +155,8 @@ describe("help", () => {
       expect(own).toContain(name === "completion" ? "--json" : "--model");
     }
     expect(good([])).toBe(help);
+    expect(good(["help"])).toBe(help);
+    expect(good(["help", "bench"])).toBe(good(["bench", "--help"]));
   });
 
   test("the version is the package's", () => {

@@ -22,6 +22,7 @@ import {
 } from "../../generate/types.ts";
 import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
 import { decoderTable } from "../decoder-table.ts";
+import { inGroup } from "../flags.ts";
 import { formatTable } from "../format.ts";
 import { parseJson, readInput } from "../input.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
@@ -72,7 +73,7 @@ export const bench: Command = defineCommand<BenchSettings>({
       .max(100)
       .default(1)
       .meta({ description: "how often to go through all prompts", placeholder: "times" }),
-    ...sharedFields,
+    ...inGroup("Decoding", sharedFields),
     maxNewTokens: z
       .int()
       .min(1)
@@ -82,10 +83,14 @@ export const bench: Command = defineCommand<BenchSettings>({
       .boolean()
       .default(false)
       .meta({ description: "take each prompt for a user's message; needs a chat template" }),
-    ...samplingFields,
+    ...inGroup("Sampling", samplingFields),
     ...modelFields,
   },
   examples: [
+    [
+      `echo '{"prompt": "Which bands have no concerts? Show the name."}' | cllm bench --prompts - --chat`,
+      "one prompt to the model that comes with cllm",
+    ],
     ["cllm bench --prompts prompts.jsonl --limit 32", "all decoders, greedy, 128 tokens each"],
     ["cllm bench --prompts prompts.jsonl --decoders auto,jacobi --json | tail -n 1", "one JSON object, for programs"],
   ],

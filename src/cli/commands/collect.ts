@@ -25,7 +25,7 @@ import { type Command, defineCommand, type ModelSettings, modelFields } from "..
 import { type DataSettings, dataField, dataFields, datasetOptions } from "../data-fields.ts";
 import { formatDuration } from "../format.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
-import { chooseModel, loadModel } from "../model.ts";
+import { chooseModel, GENERAL_MODEL, loadModel } from "../model.ts";
 import type { Terminal } from "../terminal.ts";
 
 interface CollectSettings extends DataSettings, ModelSettings {
@@ -89,13 +89,24 @@ export const collect: Command = defineCommand<CollectSettings>({
     maxPromptTokens: tokens("drop longer prompts; without it one that does not fit the context is an error"),
     maxSequenceTokens: tokens("drop what is longer, prompt and completion together"),
   },
+  groups: {
+    Collecting: ["out", "format", "blockSize", "maxNewTokens", "seed", "parallel"],
+    Data: Object.keys(dataFields) as (keyof DataSettings)[],
+    "What is kept": ["augment", "clean", "requireEnd", "maxPromptTokens", "maxSequenceTokens"],
+  },
   examples: [
-    ["cllm collect --data gsm8k --limit 500 --out gsm8k.parquet", "a known data set, from the folder in CLLM_DATA"],
     [
-      'cllm collect --data faq.jsonl --template "Q: {question}\\nA:" --answer-field answer --raw --out faq.parquet',
+      `cllm collect --model ${GENERAL_MODEL} --data gsm8k --limit 500 --out gsm8k.parquet`,
+      "a known data set, from the folder in CLLM_DATA",
+    ],
+    [
+      'cllm collect --model model.gguf --data faq.jsonl --template "Q: {question}\\nA:" --answer-field answer --raw --out faq.parquet',
       "one's own data, as plain text",
     ],
-    ["cllm collect --data sharegpt.json --format cllm-json --out sharegpt-16.json", "for the original CLLM trainer"],
+    [
+      "cllm collect --model model.gguf --data sharegpt.json --format cllm-json --out sharegpt-16.json",
+      "for the original CLLM trainer",
+    ],
   ],
   async run(settings, terminal) {
     const begin = performance.now();

@@ -30,7 +30,7 @@ import { dataFolder } from "../data-fields.ts";
 import { evaluationText } from "../eval-text.ts";
 import { formatDuration } from "../format.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
-import { chooseModel, loadModel } from "../model.ts";
+import { chooseModel, GENERAL_MODEL, loadModel } from "../model.ts";
 import type { Terminal } from "../terminal.ts";
 
 interface EvalSettings extends Omit<ModelSettings, "model" | "adapter"> {
@@ -145,14 +145,26 @@ export const evaluate: Command = defineCommand<EvalSettings>({
       .meta({ description: "trace the first so many answers of each model, block by block", placeholder: "questions" }),
   },
   argument: "task",
+  groups: {
+    "Who takes part": ["model", "adapter", "onlyAdapters", "target", "decoders", "blockSizes", "jacobiForm"],
+    Questions: ["task", "data", "dataDir", "split", "limit", "sample", "maxNewTokens", "promptFormat"],
+    Grading: ["shots", "extraction", "distinct", "grader", "allowCodeExecution", "judge", "judgeModel"],
+    Report: ["out", "trajectories"],
+  },
   examples: [
-    ["cllm eval gsm8k --limit 100 --out runs/gsm8k", "one model, one token at a time, with jacobi and with auto"],
+    [
+      `cllm eval gsm8k -m ${GENERAL_MODEL} --limit 100 --out runs/gsm8k`,
+      "one model, one token at a time, with jacobi and with auto",
+    ],
     [
       "cllm eval spider -m target=spider-ar/best -m cllm=spider-cllm/best --trajectories 8 --out runs/spider",
       "a target and its CLLM, with trajectories in the report",
     ],
-    ["cllm eval gsm8k --decoders jacobi --block-sizes 8,16,32,64 --out runs/sizes", "speed against block size"],
-    ["cllm eval custom --data questions.jsonl --grader exact --out runs/own", "one's own questions"],
+    [
+      "cllm eval gsm8k -m model.gguf --decoders jacobi --block-sizes 8,16,32,64 --out runs/sizes",
+      "speed against block size",
+    ],
+    ["cllm eval custom -m model.gguf --data questions.jsonl --grader exact --out runs/own", "one's own questions"],
   ],
   unused: ({ decoders, trajectories: traced }) => ({
     ...(!decoders.includes("jacobi") && { jacobiForm: "it is for the decoder jacobi" }),

@@ -11,8 +11,9 @@ import {
 } from "../../generate/options.ts";
 import type { GenerateOptions, Generation, LanguageModel, PromptInput } from "../../generate/types.ts";
 import { type Command, type Common, defineCommand, type ModelSettings, modelFields } from "../command.ts";
+import { inGroup } from "../flags.ts";
 import { formatDuration } from "../format.ts";
-import { loadModel, orDemonstration } from "../model.ts";
+import { GENERAL_MODEL, loadModel, orDemonstration } from "../model.ts";
 import { passColor } from "../passes.ts";
 import { asMessage, PROMPT_DETAILS, type PromptSettings, promptFields, readPrompt } from "../prompt.ts";
 import type { Terminal } from "../terminal.ts";
@@ -28,15 +29,24 @@ export const generate: Command = defineCommand<GenerateSettings>({
   details: PROMPT_DETAILS,
   fields: {
     ...promptFields,
-    ...decodingFields,
-    ...samplingFields,
+    ...inGroup("Decoding", decodingFields),
+    ...inGroup("Sampling", samplingFields),
     ...modelFields,
-    colorPasses: z.boolean().default(false).meta({ description: "show tokens that landed in one pass in one colour" }),
-    stats: z.boolean().default(false).meta({ description: "print a line of figures on standard error at the end" }),
+    ...inGroup("Output", {
+      colorPasses: z
+        .boolean()
+        .default(false)
+        .meta({ description: "show tokens that landed in one pass in one colour" }),
+      stats: z.boolean().default(false).meta({ description: "print a line of figures on standard error at the end" }),
+    }),
   },
   argument: "prompt",
   examples: [
-    ['cllm generate "Name three prime numbers." --stats', "answer, and say how fast"],
+    [
+      'cllm generate "What is the name of the band with the highest fee?" --stats',
+      "the model that comes with cllm, and how fast it was",
+    ],
+    [`cllm generate --model ${GENERAL_MODEL} "Name three prime numbers."`, "a general one"],
     ["cllm generate --raw --file story.txt --max-new-tokens 64", "continue a text"],
     ['echo "Why is the sky blue?" | cllm generate --color-passes', "colour what landed together"],
     ["cllm generate --messages chat.json --temperature 0.8 --seed 7 --json", "a conversation, sampled, as JSON"],

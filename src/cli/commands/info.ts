@@ -47,6 +47,7 @@ export const info: Command = defineCommand<InfoSettings>({
   summary: "Say what a checkpoint is, and its memory in each precision",
   fields: { ...checkpointFields, adapter: modelFields.adapter },
   examples: [
+    ["cllm info", "the model that comes with cllm"],
     ["cllm info --model model.gguf", "a file"],
     ["cllm info --model HuggingFaceTB/SmolLM2-135M-Instruct --json", "a hub id, as JSON"],
   ],

@@ -81,6 +81,11 @@ export const serve: Command = defineCommand<ServeSettings>({
       placeholder: "GB",
     }),
   },
+  groups: {
+    Model: ["model", "adapter", "parallel", "batch", "memoryLimit"],
+    "Who may ask": ["host", "port", "apiKey", "corsOrigin"],
+    Limits: ["maxQueue", "maxBody", "timeout"],
+  },
   examples: [
     ["cllm serve", "the package's own model on port 8000"],
     ["cllm serve --model model.gguf --model small=HuggingFaceTB/SmolLM2-135M-Instruct", "two models, one renamed"],

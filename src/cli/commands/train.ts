@@ -34,7 +34,7 @@ import {
 import { type DataSettings, dataFields, datasetOptions } from "../data-fields.ts";
 import { formatDuration, formatTable } from "../format.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
-import { chooseModel } from "../model.ts";
+import { chooseModel, GENERAL_MODEL } from "../model.ts";
 import { startOf } from "../start-adapter.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -88,13 +88,32 @@ export const trainModel: Command = defineCommand<Settings>({
     ...checkpointFields,
     ...{ threads: modelFields.threads, templateOptions: modelFields.templateOptions },
   },
+  groups: {
+    Run: ["out", "heldOut", "fromScratch", "fromAdapter"],
+    Data: ["trajectories", ...(Object.keys(dataFields) as (keyof DataSettings)[])],
+    Objective: ["objective", "arWeight", "promptWeight", "labelSmoothing"],
+    "Consistency (--objective consistency)": [
+      ...(["points", "consistency", "loss", "blockSize", "pointsPerExample", "leadingPoints", "refinements"] as const),
+      ...(["draftToken", "rowDecay"] as const),
+    ],
+    "LoRA adapter": ["loraRank", "loraAlpha", "loraTargets"],
+    Optimizer: ["learningRate", "warmupSteps", "finalShare", "weightDecay", "clipNorm", "steps", "seed"],
+    Batches: ["sequenceLength", "batch", "accumulate", "keepTogether"],
+    "Evaluations and checkpoints": ["evaluateEvery", "checkpointEvery", "collapseLimit"],
+  },
   examples: [
-    ["cllm train --data faq.jsonl --answer-field answer --out faq-ar", "fine-tune on one's own answers"],
+    [
+      `cllm train --model ${GENERAL_MODEL} --data faq.jsonl --answer-field answer --out faq-ar`,
+      "fine-tune on one's own answers",
+    ],
     [
       "cllm train --model faq-ar/best --objective consistency --trajectories faq.parquet --out faq-cllm",
       "make it a CLLM",
     ],
-    ["cllm train --data gsm8k --lora-rank 16 --learning-rate 1e-3 --out gsm8k-lora", "an adapter only"],
+    [
+      "cllm train --model model.gguf --data gsm8k --lora-rank 16 --learning-rate 1e-3 --out gsm8k-lora",
+      "an adapter only",
+    ],
   ],
   foreign: {
     precision: "training is in float32",

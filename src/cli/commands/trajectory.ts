@@ -38,8 +38,11 @@ export const trajectory: Command = defineCommand<TrajectorySettings>({
   },
   argument: "prompt",
   examples: [
-    ['cllm trajectory "Count to ten."', "one block of 16 tokens as text"],
-    ['cllm trajectory "Count to ten." --block-size 8 --blocks 3 --svg count.svg', "three blocks as a picture"],
+    ['cllm trajectory "Which bands have no concerts? Show the name."', "one block of 16 tokens as text"],
+    [
+      'cllm trajectory "Which bands have no concerts? Show the name." --block-size 8 --blocks 2 --svg bands.svg',
+      "two blocks as a picture",
+    ],
   ],
   async run(settings, terminal) {
     const input = await readPrompt(settings, terminal.signal);

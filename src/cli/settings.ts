@@ -1,0 +1,87 @@
+/**
+ * The settings of a command out of what was given: defaults, then the configuration file, then what stands on the command
+ * line; checked against the command's fields. Knows no arguments and no command's inside.
+ */
+import { readFileSync } from "node:fs";
+import * as z from "zod";
+import { CllmError } from "../error.ts";
+import { check, unknownName } from "../generate/check.ts";
+import { type Command, type Common, commonFields, modelFields } from "./command.ts";
+import { type AnyFields, flagOf, readField } from "./flags.ts";
+
+/** Flags that stand before the command's name as well as behind it. */
+export const sharedFields: AnyFields = { ...modelFields, ...commonFields };
+
+export const isUsed = ({ fields }: Command, key: string): boolean =>
+  Object.hasOwn(commonFields, key) || Object.hasOwn(fields, key);
+
+/** What a command line says: values by key, the argument apart, and a configuration file. */
+export interface Given {
+  readonly flags: Readonly<Record<string, unknown>>;
+  readonly argument: unknown;
+  readonly configFile: string | undefined;
+}
+
+/** Throws `usage` for what is missing, unknown, out of range or without a use in this command. */
+export function settingsOf(command: Command, { flags, argument, configFile }: Given): Common {
+  const fields: AnyFields = { ...commonFields, ...command.fields };
+  const given: Record<string, unknown> = { ...flags };
+  if (command.argument !== undefined && argument !== undefined) {
+    const { argument: key } = command;
+    if (given[key] !== undefined) {
+      throw new CllmError("usage", `${flagOf(key, fields[key]!)} and the argument ${key} are both given; give one`);
+    }
+    given[key] = argument;
+  }
+  const configured = configFile === undefined ? {} : readConfig(configFile, fields, command.name);
+  const known: AnyFields = { ...sharedFields, ...fields };
+  const isFlag = (key: string): boolean =>
+    Object.hasOwn(known, key) && !(command.argumentOnly && key === command.argument);
+  const nameOf = (key: string): string => (isFlag(key) ? flagOf(key, known[key]!) : key);
+  const all: Record<string, unknown> = { ...configured, ...given };
+  const refuse = (key: string, reason: string | undefined): CllmError => {
+    const why = reason === undefined ? "" : `: ${reason}`;
+    return new CllmError("usage", `cllm ${command.name} does not use ${nameOf(key)}${why}; omit it`);
+  };
+  const foreign = Object.keys(all).find((key) => Object.hasOwn(sharedFields, key) && !isUsed(command, key));
+  if (foreign !== undefined) throw refuse(foreign, command.foreign?.[foreign]);
+  const missing = Object.keys(fields).find(
+    (key) => all[key] === undefined && !fields[key]!.safeParse(undefined).success,
+  );
+  if (missing !== undefined) throw new CllmError("usage", isMissing(missing, fields[missing]!, nameOf));
+  const settings = check(z.strictObject(fields), all, { what: `cllm ${command.name}`, nameOf });
+  const unused = command.unused?.(settings) ?? {};
+  const idle = Object.keys(all).find((key) => Object.hasOwn(unused, key));
+  if (idle !== undefined) throw refuse(idle, unused[idle]);
+  return settings as unknown as Common;
+}
+
+/** What a required field is for, as its error says it. */
+function isMissing(key: string, schema: z.ZodType, nameOf: (key: string) => string): string {
+  const { meta, choices } = readField(schema);
+  const what = choices.length > 0 ? `one of ${choices.join(", ")}` : (meta.description ?? "a value");
+  return `${nameOf(key)} is missing; give ${what}`;
+}
+
+function readConfig(file: string, fields: AnyFields, name: string): Record<string, unknown> {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new CllmError("not-found", `--config: cannot read ${file}; give a JSON file`, { cause: error });
+  }
+  let config: unknown;
+  try {
+    config = JSON.parse(text);
+  } catch (error) {
+    throw new CllmError("usage", `--config: ${file} is not JSON (${(error as Error).message})`, { cause: error });
+  }
+  if (typeof config !== "object" || config === null || Array.isArray(config)) {
+    throw new CllmError("usage", `--config: ${file} must hold one JSON object with flags as keys`);
+  }
+  const unknown = Object.keys(config).find((key) => !Object.hasOwn(fields, key) && !Object.hasOwn(sharedFields, key));
+  if (unknown !== undefined) {
+    throw new CllmError("usage", unknownName(`--config ${file}: cllm ${name}`, unknown, Object.keys(fields)));
+  }
+  return config as Record<string, unknown>;
+}
