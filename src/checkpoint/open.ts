@@ -6,15 +6,17 @@ import type { Stats } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CllmError } from "../error.ts";
+import { openBinaryFile } from "../files/binary-file.ts";
 import { readError } from "../files/file-error.ts";
 import { recoverFolder } from "../files/scratch.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { openGguf } from "./gguf/open.ts";
 import type { DownloadProgress } from "./hub/download.ts";
-import type { HubId } from "./hub/hub.ts";
-import { fetchCheckpoint, hubDefaults, parseHubId } from "./hub/hub.ts";
+import { fetchCheckpoint, hubDefaults } from "./hub/hub.ts";
+import { type HubId, hubName, parseHubId } from "./hub/id.ts";
+import { checkedToken, implicitToken } from "./hub/token.ts";
 import { openHuggingFace } from "./huggingface/open.ts";
-import { selectFiles, withoutPart } from "./select-files.ts";
+import { cutFileError, isGgufName, selectFiles, withoutPart } from "./select-files.ts";
 
 export type { Checkpoint } from "./checkpoint.ts";
 
@@ -28,7 +30,7 @@ export interface OpenOptions {
    * (`HF_HUB_CACHE`, `HF_HOME`).
    */
   readonly cacheDir?: string | undefined;
-  /** Hub access token. Default: `HF_TOKEN`. */
+  /** Hub access token. Default: `HF_TOKEN`, else the one that `hf auth login` stored. */
   readonly token?: string | undefined;
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
   /**
@@ -40,9 +42,10 @@ export interface OpenOptions {
 }
 
 /**
- * Open a Hugging Face directory, a `.gguf` file, a directory with one GGUF file, or a hub id: `owner/name`, or
- * `owner/name/file.gguf` for one GGUF file of several. A local path that exists goes before a hub id of that name;
- * `hf:` before an id leaves no doubt. Only headers, configuration and tokenizer are read; weights wait to be asked for.
+ * Open a Hugging Face directory, a GGUF file under any name, a directory with one GGUF file, or a hub id: `owner/name`,
+ * with `owner/name/file.gguf` or `owner/name:Q4_K_M` for one GGUF file of several, or the address of its page. A local path
+ * that exists goes before a hub id of that name; `hf:` before an id leaves no doubt. Only headers, configuration and
+ * tokenizer are read; weights wait to be asked for.
  *
  * Throws `CllmError`: `not-found`, `usage` (several GGUF files), `unsupported` (a family, type or feature), `bad-file`,
  * `bad-weights` (tensors and configuration disagree), and for hub ids `offline`, `network`, `disk`, `aborted`.
@@ -97,24 +100,43 @@ async function openDirectory(path: string): Promise<Checkpoint> {
 }
 
 async function openFile(path: string): Promise<Checkpoint> {
-  if (path.endsWith(".gguf")) return openGguf(path);
+  const cut = cutFileError([path], path);
+  if (cut) throw cut;
+  if (isGgufName(path) || (await startsAsGguf(path))) return openGguf(path);
   const next = path.endsWith(".safetensors")
     ? "Name the directory that holds it and its config.json."
     : "Name a model.";
-  throw new CllmError("usage", `${path} is neither a .gguf file nor a directory. ${next}`);
+  throw new CllmError("usage", `${path} is neither a GGUF file nor a directory. ${next}`);
+}
+
+/** Programs such as Ollama keep GGUF files under names of their own: what a file is stands in its first bytes. */
+async function startsAsGguf(path: string): Promise<boolean> {
+  const file = await openBinaryFile(path);
+  try {
+    return file.size >= 4 && Buffer.from(await file.read(0, 4)).toString("latin1") === "GGUF";
+  } finally {
+    await file.close();
+  }
 }
 
 async function openFromHub(id: HubId, options: OpenOptions): Promise<Checkpoint> {
   const defaults = hubDefaults(options.cacheDir ?? (process.env["CLLM_CACHE"] || null));
+  if (id.revision !== null && (options.revision ?? id.revision) !== id.revision) {
+    const message = `${id.repo} is named at revision ${id.revision}, and the option revision says ${options.revision}`;
+    throw new CllmError("usage", `${message}; give one of them`);
+  }
+  const offline = options.offline ?? defaults.offline;
+  const given = options.token === undefined ? null : checkedToken(options.token, "the option token");
+  const token = given ?? (offline ? null : await implicitToken());
   const path = await fetchCheckpoint(id, {
     endpoint: defaults.endpoint,
     cache: defaults.cache,
-    offline: options.offline ?? defaults.offline,
-    token: options.token ?? defaults.token,
-    revision: options.revision ?? "main",
+    offline,
+    token,
+    revision: id.revision ?? options.revision ?? "main",
     onProgress: options.onProgress ?? null,
     signal: options.signal ?? null,
   });
-  if (!path.endsWith(".gguf")) return openHuggingFace(path, id.repo);
-  return openGguf(path, id.file === null ? id.repo : `${id.repo}/${withoutPart(id.file)}`);
+  if (!isGgufName(path)) return openHuggingFace(path, id.repo);
+  return openGguf(path, withoutPart(hubName(id)));
 }

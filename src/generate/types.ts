@@ -37,7 +37,7 @@ export interface LoadOptions {
   readonly template?: string | undefined;
   /** Variables of the chat template for every request, such as `{ enable_thinking: false }`; a request's own win. */
   readonly templateOptions?: Readonly<Record<string, unknown>> | undefined;
-  /** Hub access token. Default: `HF_TOKEN`. */
+  /** Hub access token. Default: `HF_TOKEN`, else the one that `hf auth login` stored. */
   readonly token?: string | undefined;
   /** Sequences whose KV caches are kept after their requests, for prompts that go on from them. Default: 1. */
   readonly keep?: number | undefined;

@@ -4,7 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { basename, resolve } from "node:path";
-import { parseHubId } from "../checkpoint/hub/hub.ts";
+import { hubName, parseHubId } from "../checkpoint/hub/id.ts";
 import { adapterFolder, shippedAdapters } from "../checkpoint/peft/shipped.ts";
 import { CllmError } from "../error.ts";
 import { type HostOptions, startModel } from "./model-host.ts";
@@ -69,13 +69,13 @@ export function modelEntries(
 function split(given: string): { readonly name: string | null; readonly value: string } {
   const at = given.indexOf("=");
   const name = given.slice(0, Math.max(0, at));
-  if (at < 0 || /^[.~/\\]/.test(name)) return { name: null, value: given };
+  if (at < 0 || /^[.~/\\]|:\/\//.test(name)) return { name: null, value: given };
   const value = given.slice(at + 1);
   if (name === "" || value === "") throw new CllmError("usage", `${given}: give it as name=path`);
   return { name, value };
 }
 
 function nameOf(model: string): string {
-  const isId = model.startsWith("hf:") || (!existsSync(model) && parseHubId(model) !== null);
-  return isId ? model.replace(/^hf:/, "") : basename(resolve(model)).replace(/\.gguf$/, "");
+  const id = existsSync(model) ? null : parseHubId(model);
+  return id === null ? basename(resolve(model)).replace(/\.gguf$/i, "") : hubName(id);
 }

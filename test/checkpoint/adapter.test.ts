@@ -136,6 +136,22 @@ describe("an adapter for another base is refused by name", () => {
   });
 });
 
+test("an adapter of a head that is the embedding is refused with what to do", async () => {
+  const tied = randomWeights({ ...BASE, tiedHead: true });
+  const [rows, columns] = [BASE.vocabSize, BASE.hiddenSize];
+  const tensors = [
+    { name: "lm_head.lora_A.weight", shape: [1, columns], data: new Float32Array(columns) },
+    { name: "lm_head.lora_B.weight", shape: [rows, 1], data: new Float32Array(rows) },
+  ];
+  const adapter = await adapterOf({ name: "mine", rank: 1, alpha: 1 }, tensors);
+  const failure = {
+    code: "unsupported",
+    message: expect.stringMatching(/lm_head.*shares with its embedding.*target_modules/),
+  };
+  expect(() => withAdapter(tied, adapter)).toThrow(expect.objectContaining(failure));
+  expect(withAdapter(randomWeights({ ...BASE, tiedHead: false }), adapter).has("lm_head.weight")).toBe(true);
+});
+
 describe("what is more than plain LoRA, or damaged, is refused by name", () => {
   const A = { shape: [2, 40], values: new Float32Array(80).fill(0.5) };
   const B = { shape: [32, 2], values: new Float32Array(64).fill(0.5) };

@@ -12,11 +12,12 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { DownloadProgress } from "../../src/checkpoint/hub/download.ts";
-import { parseHubId } from "../../src/checkpoint/hub/hub.ts";
+import { hubName, parseHubId } from "../../src/checkpoint/hub/id.ts";
+import { implicitToken } from "../../src/checkpoint/hub/token.ts";
 import type { OpenOptions } from "../../src/checkpoint/open.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import {
@@ -57,6 +58,9 @@ beforeEach(async () => {
   vi.stubEnv("HF_ENDPOINT", hub.url);
   vi.stubEnv("HF_HUB_OFFLINE", "");
   vi.stubEnv("HF_TOKEN", "");
+  vi.stubEnv("HF_TOKEN_PATH", join(folder.path, "no-token"));
+  vi.stubEnv("HUGGING_FACE_HUB_TOKEN", "");
+  vi.stubEnv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "");
 });
 afterEach(async () => {
   vi.unstubAllEnvs();
@@ -139,6 +143,78 @@ describe("a repository", () => {
     await fetchTiny({ offline: true }, `${REPO}/sub/tiny.F16.gguf`);
     const misspelt = { code: "not-found", message: expect.stringContaining("tiny.F32.gguf") };
     await expect(fetchTiny({}, `${REPO}/tiny.F23.gguf`)).rejects.toMatchObject(misspelt);
+  });
+
+  test("with GGUF files gives the one of a quantization, in any case, first parts of sets too", async () => {
+    for (const name of ["model.safetensors", "pytorch_model.bin"]) hub.files.delete(name);
+    for (const name of [
+      "mmproj-Q8_0.gguf",
+      "tiny-BF16.gguf",
+      "tiny-F16.gguf",
+      "tiny-Q4_K_M.gguf",
+      "tiny-Q4_K_S.gguf",
+    ]) {
+      hub.files.set(name, gguf);
+    }
+    const file = async (tag: string, options: OpenOptions = {}): Promise<string> =>
+      basename(await fetchTiny(options, `${REPO}:${tag}`));
+    expect(await file("Q4_K_M")).toBe("tiny-Q4_K_M.gguf");
+    expect(await file("q4_k_s")).toBe("tiny-Q4_K_S.gguf");
+    expect(await file("F16")).toBe("tiny-F16.gguf"); // BF16 is another word
+    expect(await file("Q4_K_M", { offline: true })).toBe("tiny-Q4_K_M.gguf");
+    const checkpoint = await openCheckpoint(`hf.co/${REPO}:Q4_K_S`, { cacheDir });
+    await checkpoint.close();
+    expect(checkpoint.name).toBe(`${REPO}:Q4_K_S`);
+    for (const tag of ["Q8_0", "Q4_K", "Q4.K_M"]) {
+      const failure = {
+        code: "not-found",
+        message: expect.stringMatching(/no GGUF file of the quantization.*BF16.gguf/),
+      };
+      await expect(file(tag)).rejects.toMatchObject(failure);
+    }
+  });
+
+  test("is found by the addresses of its pages, at the revision that they name", async () => {
+    hub.files.set("sub/tiny.F16.gguf", gguf);
+    for (const address of [
+      ...[
+        `${hub.url}/${REPO}`,
+        `${hub.url}/${REPO}/`,
+        `${hub.url}/${REPO}/tree/main`,
+        `https://hf.co/${REPO}?x=1#readme`,
+      ],
+      ...[
+        `${hub.url}/${REPO}/tree/${hub.sha}`,
+        `hf://${REPO}@${hub.sha}`,
+        `hf://models/${REPO}`,
+        `huggingface.co/${REPO}`,
+      ],
+      `${hub.url}/${REPO}/blob/main/config.json`,
+    ]) {
+      expect(await fetchTiny({}, address)).toBe(join(repoFolder(), "snapshots", hub.sha));
+    }
+    for (const address of [
+      ...["blob", "resolve", "raw"].map((page) => `${hub.url}/${REPO}/${page}/main/sub/tiny.F16.gguf?download=true`),
+      `hf://${REPO}@main/sub/tiny.F16.gguf`,
+    ]) {
+      expect(await fetchTiny({}, address)).toBe(join(repoFolder(), "snapshots", hub.sha, "sub", "tiny.F16.gguf"));
+    }
+    const other = { code: "usage", message: expect.stringContaining("revision") };
+    await expect(fetchTiny({ revision: "v2" }, `${hub.url}/${REPO}/tree/main`)).rejects.toMatchObject(other);
+    await expect(fetchTiny({}, `https://hf.co/${REPO}/tree/v1`)).rejects.toMatchObject({ code: "not-found" });
+  });
+
+  test("that holds an adapter, or a file that was cut, says what to do", async () => {
+    hub.files.clear();
+    hub.files.set("adapter_config.json", Buffer.from("{}"));
+    await expect(fetchTiny()).rejects.toMatchObject({
+      code: "usage",
+      message: expect.stringContaining("as the adapter"),
+    });
+    hub.files.clear();
+    for (const part of ["tiny.gguf.part1of2", "tiny.gguf.part2of2"]) hub.files.set(part, gguf);
+    const join = { code: "usage", message: expect.stringContaining('cat "tiny.gguf".part*of2 > "tiny.gguf"') };
+    await expect(fetchTiny()).rejects.toMatchObject(join);
   });
 
   test("that moved on is fetched anew, sharing what did not change", async () => {
@@ -307,6 +383,23 @@ describe("the server", () => {
     expect(hub.requests[0]!.authorization).toBe("Bearer hf_other");
   });
 
+  test("sees the token that hf auth login stored, on its own origin only", async () => {
+    const path = join(cacheDir, "token");
+    writeFileSync(path, "hf_stored\n");
+    vi.stubEnv("HF_TOKEN_PATH", path);
+    await fetchTiny();
+    for (const { origin, authorization } of hub.requests) {
+      expect(authorization).toBe(origin === "hub" ? "Bearer hf_stored" : null);
+    }
+    expect(hub.requests.some(({ origin }) => origin === "files")).toBe(true);
+    hub.requests.length = 0;
+    writeFileSync(path, "no token at all");
+    const failure = { code: "usage", message: expect.stringContaining(path) };
+    await expect(fetchTiny()).rejects.toMatchObject(failure);
+    await fetchTiny({ offline: true }); // needs none
+    expect(hub.requests).toEqual([]);
+  });
+
   test("is not asked with a token that is none, or for a revision that is none", async () => {
     await expect(fetchTiny({ token: "secret" })).rejects.toMatchObject({ code: "usage" });
     await expect(fetchTiny({ revision: "../../x" })).rejects.toMatchObject({ code: "usage" });
@@ -371,27 +464,99 @@ test("a copy that the Python library made is used as it is", async () => {
   await expect(fetchTiny({ offline: true })).rejects.toMatchObject({ code: "offline" });
 });
 
-test("ids", () => {
-  expect(parseHubId("HuggingFaceTB/SmolLM2-135M-Instruct")).toEqual({
-    repo: "HuggingFaceTB/SmolLM2-135M-Instruct",
-    file: null,
+describe("a stored token is found where the Python library looks for it", () => {
+  const home = mkdtempSync(join(folder.path, "home-"));
+  const store = (path: string, token: string): string => {
+    mkdirSync(dirname(join(home, path)), { recursive: true });
+    writeFileSync(join(home, path), token);
+    return join(home, path);
+  };
+  store(".cache/huggingface/token", "hf_default");
+  store("hf-home/token", "hf_home");
+  store("xdg/huggingface/token", "hf_xdg");
+  const named = store("elsewhere", "  hf_named\r\n");
+  store("empty", "\n");
+
+  test.each<[Record<string, string>, string | null]>([
+    [{}, "hf_default"],
+    [{ XDG_CACHE_HOME: join(home, "xdg") }, "hf_xdg"],
+    [{ XDG_CACHE_HOME: join(home, "xdg"), HF_HOME: join(home, "hf-home") }, "hf_home"],
+    [{ HF_HOME: join(home, "hf-home"), HF_TOKEN_PATH: named }, "hf_named"],
+    [{ HF_TOKEN_PATH: "~/elsewhere" }, "hf_named"],
+    [{ HF_TOKEN_PATH: named, HUGGING_FACE_HUB_TOKEN: "hf_old" }, "hf_old"],
+    [{ HF_TOKEN_PATH: named, HUGGING_FACE_HUB_TOKEN: "hf_old", HF_TOKEN: " hf_new\n" }, "hf_new"],
+    [{ HF_TOKEN_PATH: join(home, "empty") }, null],
+    [{ HF_TOKEN_PATH: join(home, "nowhere") }, null],
+    [{ HF_TOKEN_PATH: home }, null],
+    [{ HF_TOKEN: "hf_new", HF_HUB_DISABLE_IMPLICIT_TOKEN: "1" }, null],
+  ])("%j", async (variables, token) => {
+    const all = { HOME: home, XDG_CACHE_HOME: "", HF_HOME: "", HF_TOKEN_PATH: "", ...variables };
+    for (const [name, value] of Object.entries(all)) vi.stubEnv(name, value);
+    expect(await implicitToken()).toBe(token);
   });
-  expect(parseHubId("hf:a/b")).toEqual({ repo: "a/b", file: null });
-  expect(parseHubId("a/b/c/d.Q4_1.gguf")).toEqual({ repo: "a/b", file: "c/d.Q4_1.gguf" });
-  const none = [
-    "a",
-    "a/b/c",
-    "a/b/../c.gguf",
-    "/a/b",
-    "./a",
-    "a/b.gguf",
-    "a/..",
-    "a//b",
-    "a/b/",
-    "a/b\n",
-    "a/b?x",
-    "hf:",
-    "-a/b",
-  ];
-  for (const text of none) expect(parseHubId(text)).toBe(null);
+
+  test.each(["secret", "hf_two words", "hf_"])("%j is no token", async (value) => {
+    vi.stubEnv("HF_TOKEN", value);
+    const failure = { code: "usage", message: expect.stringContaining("HF_TOKEN") };
+    await expect(implicitToken()).rejects.toMatchObject(failure);
+  });
+});
+
+describe("ids", () => {
+  const whole = { repo: "a/b", file: null, tag: null, revision: null };
+
+  test.each<[string, object]>([
+    ["a/b", whole],
+    ["HuggingFaceTB/SmolLM2-135M-Instruct", { ...whole, repo: "HuggingFaceTB/SmolLM2-135M-Instruct" }],
+    ["hf:a/b", whole],
+    ["a/b/c/d.Q4_1.gguf", { ...whole, file: "c/d.Q4_1.gguf" }],
+    ["a/b/D.GGUF", { ...whole, file: "D.GGUF" }],
+    ["a/b:Q4_K_M", { ...whole, tag: "Q4_K_M" }],
+    ["hf:a/b:q8_0", { ...whole, tag: "q8_0" }],
+    ["a/b:latest", whole],
+    ["hf.co/a/b", whole],
+    ["hf.co/a/b:IQ4_XS", { ...whole, tag: "IQ4_XS" }],
+    ["huggingface.co/a/b/", whole],
+    ["https://huggingface.co/a/b", whole],
+    ["HTTPS://HuggingFace.co/a/b", whole],
+    ["http://www.huggingface.co/a/b?library=transformers#x", whole],
+    ["https://huggingface.co/a/b/tree/main", { ...whole, revision: "main" }],
+    ["https://huggingface.co/a/b/tree/refs%2Fpr%2F3", { ...whole, revision: "refs/pr/3" }],
+    ["https://huggingface.co/a/b/tree/refs/pr/3", { ...whole, revision: "refs/pr/3" }],
+    ["https://huggingface.co/a/b/blob/main/model.safetensors", { ...whole, revision: "main" }],
+    ["https://hf.co/a/b/resolve/v1/x/c%20d.gguf?download=true", { ...whole, file: "x/c d.gguf", revision: "v1" }],
+    ["hf://a/b", whole],
+    ["hf://models/a/b", whole],
+    ["hf://a/b@v1.0", { ...whole, revision: "v1.0" }],
+    ["hf://a/b@refs/pr/2/c.gguf", { ...whole, file: "c.gguf", revision: "refs/pr/2" }],
+    ["hf://a/b@main/c/d.gguf", { ...whole, file: "c/d.gguf", revision: "main" }],
+  ])("%s", (text, id) => expect(parseHubId(text, "https://huggingface.co")).toEqual(id));
+
+  test.each([
+    ...["a", "a/b/c", "a/b/../c.gguf", "/a/b", "./a", "a/b.gguf", "a/b.GGUF", "a/..", "a//b", "a/b/", "a/b\n", "a/b?x"],
+    ...["hf:", "-a/b", "a/b:", "a/b:x y", "a/b/c.gguf:Q4", "a/b:Q4:Q8", "C:\\models\\a", "a/b//c.gguf", ""],
+  ])("%j is none", (text) => expect(parseHubId(text)).toBe(null));
+
+  test.each([
+    ["https://example.com/a/b", "example.com"],
+    ["https://huggingface.co.example.com/a/b", "huggingface.co.example.com"],
+    ["https://user@huggingface.co/a/b", "user@huggingface.co"],
+    ["https://huggingface.co/datasets/a/b", "a data set"],
+    ["https://huggingface.co/spaces/a/b", "a space"],
+    ["hf://datasets/a/b", "a data set"],
+    ["https://huggingface.co/a", "not the page of a model"],
+    ["https://huggingface.co/a/b/discussions/1", "not the page of a model"],
+    ["https://huggingface.co/a/b/tree/main/BF16", "a folder"],
+    ["https://huggingface.co/a/b/blob/main/../../x.gguf", "not the page of a model"],
+    ["https://huggingface.co/a/b/blob/main/%2e%2e/x.gguf", "not the page of a model"],
+    ["https://huggingface.co/a/b/blob/main/%zz.gguf", "no part of an address"],
+    ["hf://a", "names no model"],
+  ])("%s is refused: %s", (text, says) => {
+    const failure = { code: "usage", message: expect.stringContaining(says) };
+    expect(() => parseHubId(text, "https://huggingface.co")).toThrow(expect.objectContaining(failure));
+  });
+
+  test("a name is read as what it is the name of", () => {
+    for (const text of ["a/b", "a/b:Q4_K_M", "a/b/c/d.gguf"]) expect(hubName(parseHubId(text)!)).toBe(text);
+  });
 });

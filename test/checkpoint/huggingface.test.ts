@@ -390,6 +390,46 @@ test.each([
   await expect(openCheckpoint(name, { offline: true })).rejects.toMatchObject({ code: "not-found" });
 });
 
+describe("a GGUF file is known by what it holds", () => {
+  const bytes = ggufBytes({ metadata: ggufMetadata(TINY), tensors: ggufTensors(TINY, tinyTensors(TINY)) });
+
+  test.each(["model.GGUF", "model.Gguf", "sha256-0a1b2c", "model", "model.bin"])("%s", async (name) => {
+    const path = mkdtempSync(join(folder.path, "named-"));
+    writeFileSync(join(path, name), bytes);
+    const { format, name: found } = await openAndClose(join(path, name));
+    expect([format, found]).toEqual(["gguf", name.replace(/\.gguf$/i, "")]);
+  });
+
+  test("a directory with one in capitals, and a set of them", async () => {
+    const path = mkdtempSync(join(folder.path, "capitals-"));
+    writeFileSync(join(path, "MODEL.GGUF"), bytes);
+    expect(await openAndClose(path)).toMatchObject({ format: "gguf", name: "MODEL" });
+    await expect(openCheckpoint(join(path, "A-00001-OF-00002.GGUF"))).rejects.toMatchObject({ code: "not-found" });
+  });
+
+  test.each([
+    ["model.gguf.part1of2", /cat ".*model\.gguf"\.part\*of2 > ".*model\.gguf"/],
+    ["model.Q6_K.gguf-split-a", /cat ".*model\.Q6_K\.gguf"-split-\* > ".*model\.Q6_K\.gguf"/],
+  ])("%s is part of one, to be joined first", async (name, says) => {
+    const path = mkdtempSync(join(folder.path, "cut-"));
+    writeFileSync(join(path, name), bytes.subarray(0, 100));
+    for (const opened of [join(path, name), path]) {
+      const failure = {
+        code: "usage",
+        message: expect.stringMatching(says.source.replaceAll(".*", opened === path ? "" : ".*")),
+      };
+      await expect(openCheckpoint(opened)).rejects.toMatchObject(failure);
+    }
+  });
+
+  test("an adapter's folder is none and says what it is for", async () => {
+    const path = mkdtempSync(join(folder.path, "adapter-"));
+    writeFileSync(join(path, "adapter_config.json"), "{}");
+    const failure = { code: "usage", message: expect.stringContaining("give this folder as the adapter") };
+    await expect(openCheckpoint(path)).rejects.toMatchObject(failure);
+  });
+});
+
 test("a file that is no GGUF file is wrong usage", async () => {
   const path = directory();
   await expect(openCheckpoint(join(path, "model.safetensors"))).rejects.toMatchObject({ code: "usage" });

@@ -41,11 +41,13 @@ export function hubError(error: unknown, repo: string, circumstances: Circumstan
   const status = statusOf(error);
   if (status === 401) {
     const next =
-      token === null ? "check the name, and set HF_TOKEN if it is private or gated" : "check name and HF_TOKEN";
+      token === null
+        ? "check the name; if it is private or gated, run hf auth login or set HF_TOKEN"
+        : "check the name, and the token of HF_TOKEN or hf auth login";
     return make("not-found", `${endpoint} has no ${repo} that anyone may read (status 401): ${next}.`);
   }
   if (status === 403) {
-    const next = `accept its terms at ${endpoint}/${repo} and set HF_TOKEN to a token of that account`;
+    const next = `accept its terms at ${endpoint}/${repo} and run hf auth login or set HF_TOKEN for that account`;
     return make("not-found", `${repo} is gated or private (status 403): ${next}.`);
   }
   if (status === 404) {

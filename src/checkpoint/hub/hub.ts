@@ -6,7 +6,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, rename, symlink, unlink } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import { getHFHubCachePath, HUB_URL, modelInfo, pathsInfo } from "@huggingface/hub";
+import { getHFHubCachePath, modelInfo, pathsInfo } from "@huggingface/hub";
 import { CllmError } from "../../error.ts";
 import { writeError } from "../../files/file-error.ts";
 import { readText } from "../../files/json.ts";
@@ -17,12 +17,7 @@ import { selectFiles, WEIGHTS_INDEX } from "../select-files.ts";
 import type { DownloadProgress } from "./download.ts";
 import { downloadBlob, withRetries } from "./download.ts";
 import { hubError } from "./error.ts";
-
-/** A repository, and one GGUF file of it or null. */
-export interface HubId {
-  readonly repo: string;
-  readonly file: string | null;
-}
+import { type HubId, hubEndpoint } from "./id.ts";
 
 export interface HubOptions {
   /** Only what is in the cache. */
@@ -33,34 +28,23 @@ export interface HubOptions {
   readonly cache: string;
   /** The hub's address, without a slash at its end. */
   readonly endpoint: string;
+  /** Sent to the endpoint, and to no other host that it leads to. */
   readonly token: string | null;
   readonly onProgress: ((progress: DownloadProgress) => void) | null;
   readonly signal: AbortSignal | null;
 }
 
 /** Where everything comes from unless options say otherwise: the environment variables that all hub clients read. */
-export function hubDefaults(cacheDir: string | null): Pick<HubOptions, "offline" | "cache" | "endpoint" | "token"> {
-  const { HF_HUB_OFFLINE, HF_ENDPOINT, HF_TOKEN } = process.env;
+export function hubDefaults(cacheDir: string | null): Pick<HubOptions, "offline" | "cache" | "endpoint"> {
+  const { HF_HUB_OFFLINE } = process.env;
   return {
     offline: /^(1|true|yes|on)$/i.test(HF_HUB_OFFLINE ?? ""),
     cache: cacheDir === null ? getHFHubCachePath() : join(cacheDir, "hub"),
-    endpoint: (HF_ENDPOINT || HUB_URL).replace(/\/+$/, ""),
-    token: HF_TOKEN?.trim() || null,
+    endpoint: hubEndpoint(),
   };
 }
 
 const MAX_REF_BYTES = 4096;
-const NAME = "[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?";
-const ID = new RegExp(`^(?:hf:)?(${NAME}/${NAME})(?:/((?:[\\w.+-]+/)*[\\w.+-]+\\.gguf))?$`);
-
-/** Parse `owner/name` or `owner/name/file.gguf`, with or without `hf:` before it; null for anything else. */
-export function parseHubId(text: string): HubId | null {
-  const match = ID.exec(text);
-  if (!match || /\.\.|--/.test(match[1]!) || match[2]?.split("/").includes("..")) return null;
-  const whole = { repo: match[1]!, file: match[2] ?? null };
-  return whole.file === null && whole.repo.endsWith(".gguf") ? null : whole; // folder/file.gguf is a path
-}
-
 /**
  * Make sure that a checkpoint's files are in the cache, and return the local directory or GGUF file. Online, the
  * revision is looked up and what is missing is fetched, going on where an earlier download broke off; where the hub
@@ -68,12 +52,9 @@ export function parseHubId(text: string): HubId | null {
  * `aborted`.
  */
 export async function fetchCheckpoint(id: HubId, options: HubOptions): Promise<string> {
-  const { revision, token } = options;
+  const { revision } = options;
   if (!/^[\w][\w./-]*$/.test(revision) || revision.includes("..")) {
     throw new CllmError("usage", `Revision ${JSON.stringify(revision)} is no branch, tag or commit. Default: main.`);
-  }
-  if (token !== null && !token.startsWith("hf_")) {
-    throw new CllmError("usage", `A hub access token starts with "hf_"; the one given (or HF_TOKEN) does not.`);
   }
   const cached = await findCached(id, options);
   const pinned = /^[0-9a-f]{40}$/.test(revision);
@@ -110,7 +91,7 @@ async function findCached(id: HubId, options: HubOptions): Promise<string | Cllm
   try {
     const names = (await readdir(snapshot, { recursive: true })).map((name) => name.replaceAll("\\", "/"));
     const there = names.filter((name) => existsSync(join(snapshot, name))); // a link may point to a blob that was removed
-    const selection = selectFiles(there, id.repo, id.file);
+    const selection = selectFiles(there, id.repo, id);
     const shards = await shardsOf(selection, snapshot);
     const missing = shards.find((name) => !existsSync(join(snapshot, name)));
     if (missing !== undefined) return new CllmError("not-found", `${missing} is missing.`);
@@ -142,7 +123,7 @@ async function fetchRevision(id: HubId, options: HubOptions): Promise<string> {
   }
   const folder = folderOf(id, options);
   const snapshot = join(folder, "snapshots", info.sha);
-  const selection = selectFiles(info.filePaths, id.repo, id.file);
+  const selection = selectFiles(info.filePaths, id.repo, id);
 
   const fetchFiles = async (names: readonly string[]): Promise<void> => {
     const missing = names.filter((name) => !existsSync(join(snapshot, name)));

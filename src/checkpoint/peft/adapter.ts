@@ -17,13 +17,13 @@ import type { FloatType } from "../encoders.ts";
 import { readSafetensorsHeader } from "../huggingface/safetensors.ts";
 import { writeJson } from "../huggingface/write.ts";
 import { writeSafetensors } from "../huggingface/write-safetensors.ts";
+import { ADAPTER_CONFIG } from "../select-files.ts";
 import { storedWeights } from "../stored-weights.ts";
 import { sourceOf, type TensorSource } from "../tensor-source.ts";
 import { adapterConfigJson, draftConfigJson, readAdapterConfig, readDraftConfig } from "./config.ts";
 import { adapterFolder, shippedAdapters } from "./shipped.ts";
 import type { Adapter, AdapterConfig, LoraModule } from "./types.ts";
 
-export const ADAPTER_CONFIG = "adapter_config.json";
 const ADAPTER_WEIGHTS = "adapter_model.safetensors";
 /** What PEFT's configuration has no key for. */
 const OWN_CONFIG = "cllm.json";
@@ -129,6 +129,11 @@ export function withAdapter(weights: Weights, adapter: Adapter): Weights {
   for (const [module, { inputs, outputs }] of modules) {
     const tensor = `${module}.weight`;
     const next = baseModel === null ? "Load the model that it was trained on." : `It was trained on ${baseModel}.`;
+    if (module === "lm_head" && !weights.has(tensor)) {
+      const message = `the adapter ${name} adapts the head (lm_head), which this model shares with its embedding`;
+      const merge = "merge the adapter with PEFT into a base saved with tie_word_embeddings false";
+      throw new CllmError("unsupported", `${message}; train it without lm_head in target_modules, or ${merge}`);
+    }
     if (!weights.has(tensor)) {
       throw new CllmError(
         "bad-weights",
