@@ -41,6 +41,33 @@ export function* loraTensors(
   }
 }
 
+/** An adapter's product for one matrix: what is added to it is scale · B A. */
+export interface LowRank {
+  readonly rank: number;
+  readonly scale: number;
+  readonly a: Float32Array; // (rank, inputs)
+  readonly b: Float32Array; // (outputs, rank)
+  readonly inputs: number;
+}
+
+/**
+ * values += scale · B[from..] A, row by row, each sum in double: the one way in which an adapter is merged, so that a model in
+ * training is measured with the bits that it is loaded with later. `values` are whole rows, the first of them row `from`.
+ */
+export function addLowRank(values: Float32Array, { rank, scale, a, b, inputs }: LowRank, from = 0): void {
+  const sum = new Float64Array(inputs);
+  for (let row = 0; row < values.length / inputs; row++) {
+    const out = values.subarray(row * inputs, (row + 1) * inputs);
+    sum.fill(0);
+    for (let k = 0; k < rank; k++) {
+      const factor = b[(from + row) * rank + k]!;
+      const line = a.subarray(k * inputs, (k + 1) * inputs);
+      for (let j = 0; j < inputs; j++) sum[j] = sum[j]! + factor * line[j]!;
+    }
+    for (let j = 0; j < inputs; j++) out[j] = out[j]! + scale * sum[j]!;
+  }
+}
+
 /** Tensors of a base with an adapter merged in: W + alpha / rank · B A. One at a time; those without are handed on. */
 export function* mergedTensors(
   base: Iterable<NamedTensor>,
@@ -56,15 +83,9 @@ export function* mergedTensors(
       yield tensor;
       continue;
     }
-    const [rows = 0, columns = 0] = tensor.shape;
+    const [, inputs = 0] = tensor.shape;
     const data = Float32Array.from(tensor.data);
-    for (let i = 0; i < rows; i++) {
-      for (let r = 0; r < rank; r++) {
-        const factor = ((b[i * rank + r] as number) * alpha) / rank;
-        for (let j = 0; j < columns; j++)
-          data[i * columns + j] = (data[i * columns + j] as number) + factor * (a[r * columns + j] as number);
-      }
-    }
+    addLowRank(data, { rank, scale: alpha / rank, a, b, inputs });
     yield { ...tensor, data };
   }
 }

@@ -12,6 +12,7 @@ import { shorten } from "../../files/near-miss.ts";
 import { recoverFolder } from "../../files/scratch.ts";
 import { checkFolderFree, writeText, writeWholeFolder } from "../../files/write-whole.ts";
 import type { ModelConfig } from "../../model/config.ts";
+import { addLowRank } from "../../model/lora.ts";
 import type { Weights } from "../../model/weights.ts";
 import type { FloatType } from "../encoders.ts";
 import { readSafetensorsHeader } from "../huggingface/safetensors.ts";
@@ -155,7 +156,7 @@ export function withAdapter(weights: Weights, adapter: Adapter): Weights {
     async read(tensor, from = 0, to) {
       const values = await weights.read(tensor, from, to);
       const module = tensor.endsWith(".weight") ? modules.get(tensor.slice(0, -".weight".length)) : undefined;
-      if (module !== undefined) addProduct(values, module, from, `${tensor} with ${name}`);
+      if (module !== undefined) merge(values, module, from, `${tensor} with ${name}`);
       return values;
     },
   };
@@ -169,23 +170,13 @@ export function adaptedConfig(config: ModelConfig, { draftTokenId, leadingDraft 
   throw new CllmError("bad-weights", `${message}. Load the model that it was trained on.`);
 }
 
-/** values += scale · B[from..] A, row by row, summed in double. */
-function addProduct(values: Float32Array, { rank, scale, a, b, inputs }: LoraModule, from: number, what: string): void {
-  const sum = new Float64Array(inputs);
-  for (let row = 0; row < values.length / inputs; row++) {
-    const out = values.subarray(row * inputs, (row + 1) * inputs);
-    sum.fill(0);
-    for (let k = 0; k < rank; k++) {
-      const factor = b[(from + row) * rank + k]!;
-      const line = a.subarray(k * inputs, (k + 1) * inputs);
-      for (let j = 0; j < inputs; j++) sum[j] = sum[j]! + factor * line[j]!;
-    }
-    for (let j = 0; j < inputs; j++) out[j] = out[j]! + scale * sum[j]!;
-  }
+/** As `addLowRank`. Throws `bad-weights` where the result has values that are not finite. */
+function merge(values: Float32Array, module: LoraModule, from: number, what: string): void {
+  addLowRank(values, module, from);
   if (values.every(Number.isFinite)) return;
   throw new CllmError(
     "bad-weights",
-    `${what} has a value that is not finite: use an earlier checkpoint of the adapter.`,
+    `${what} has a value that is not finite: use an earlier checkpoint of the adapter`,
   );
 }
 

@@ -1,16 +1,11 @@
 /**
  * What a low-rank adapter is: the two matrices of each module, and what a configuration says of them. Knows no file.
  */
+import type { LowRank } from "../../model/lora.ts";
 
-/** The adapter of one matrix. */
-export interface LoraModule {
-  readonly rank: number;
+/** The adapter of one matrix; `scale` is what B A is multiplied by. */
+export interface LoraModule extends LowRank {
   readonly alpha: number;
-  /** What B A is multiplied by. */
-  readonly scale: number;
-  readonly a: Float32Array; // (rank, inputs)
-  readonly b: Float32Array; // (outputs, rank)
-  readonly inputs: number;
   readonly outputs: number;
 }
 
