@@ -3,6 +3,8 @@
  * noisy points to each example, stored ones or fresh ones that the student itself refines. A batch is a function of the
  * source's place, the seed and the student's weights. Knows no optimizer.
  */
+import { commonPrefix } from "../decode/prefix.ts";
+import { CllmError } from "../error.ts";
 import { hash } from "../hash.ts";
 import {
   advance,
@@ -34,8 +36,8 @@ export interface Batch {
 interface Bin {
   readonly segments: Segment[];
   used: number;
-  /** The last example that stands there whole, and its segment: others may share its first tokens. */
-  root: { readonly example: Example; readonly segment: number } | null;
+  /** The last clean text that stands there whole, and its segment: others may share its first tokens. */
+  root: { readonly tokens: Int32Array; readonly segment: number } | null;
 }
 
 /** A point in flight: which example it belongs to, and how many more passes are to refine it. */
@@ -72,7 +74,10 @@ export async function makeBatch(
     const noisy = points.reduce((sum, { point }) => sum + noisyLength(example, point), 0);
     const size = example.promptIds.length + example.completionIds.length - 1 + noisy;
     if (size > sequenceLength) {
-      if (++skipped > 10_000) throw new RangeError(`10,000 examples in a row are longer than ${sequenceLength} tokens`);
+      if (++skipped > 10_000) {
+        const message = `10,000 examples in a row are longer than a sequence of ${sequenceLength} tokens`;
+        throw new CllmError("bad-input", `${message}; raise sequenceLength, or lower pointsPerExample or blockSize`);
+      }
       continue;
     }
     const found = findRoom(bins, example, size, sequenceLength);
@@ -80,10 +85,11 @@ export async function makeBatch(
     const { bin, shared } = found;
     const clean = bin.segments.length;
     const parent = shared > 0 ? (bin.root as NonNullable<Bin["root"]>).segment : -1;
-    bin.segments.push(cleanSegment(example, promptWeight, { parent, shared }));
+    const text = cleanSegment(example, promptWeight, { parent, shared });
+    bin.segments.push(text);
     bin.used += size - shared;
-    if (shared === 0) bin.root = { example, segment: clean };
-    flights.push(...points.map((point) => ({ ...point, example, bin, clean, shared })));
+    if (shared === 0) bin.root = { tokens: text.tokens, segment: clean };
+    for (const point of points) flights.push({ ...point, example, bin, clean, shared });
   }
   for (let pass = 0; ; pass++) {
     const moving = flights.filter(({ refinements }) => refinements > pass);
@@ -101,18 +107,12 @@ export async function makeBatch(
 /** The first sequence with room, of those that have the example's first tokens already, else of all. */
 function findRoom(bins: readonly Bin[], example: Example, size: number, length: number) {
   for (const bin of bins) {
-    const shared = bin.root === null ? 0 : commonPrefix(bin.root.example.promptIds, example.promptIds);
+    // At most all but the prompt's last token, which the first one of the answer follows.
+    const shared = bin.root === null ? 0 : commonPrefix(bin.root.tokens, example.promptIds.subarray(0, -1));
     if (shared >= SHARED_FROM && bin.used + size - shared <= length) return { bin, shared };
   }
   const bin = bins.find(({ used }) => used + size <= length);
   return bin === undefined ? null : { bin, shared: 0 };
-}
-
-/** Tokens that two prompts begin with, at most all but the second one's last. */
-function commonPrefix(a: Int32Array, b: Int32Array): number {
-  let common = 0;
-  while (common < a.length && common < b.length - 1 && a[common] === b[common]) common++;
-  return common;
 }
 
 const noisyLength = ({ completionIds }: Example, point: NoisyPoint | StoredPoint): number =>

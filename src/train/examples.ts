@@ -15,7 +15,7 @@ const sizeOf = ({ promptIds, completionIds }: Example): number => promptIds.leng
  */
 export function exampleLengths(
   examples: readonly Example[],
-  { objective, sequenceLength, pointsPerExample, blockSize }: TrainSettings,
+  { objective, points, consistency, sequenceLength, pointsPerExample, blockSize }: TrainSettings,
   contextLength: number,
 ): { usable: Example[]; tooLong: number } {
   if (examples.length === 0)
@@ -28,15 +28,19 @@ export function exampleLengths(
       "bad-input",
       `example ${empty} has no ${examples[empty]?.promptIds.length === 0 ? "prompt" : "answer"}`,
     );
+  const segments = points === "stored" && consistency === "local" ? 2 : 1; // a point's successor stands beside it
   const noisy = ({ completionIds }: Example): number =>
-    objective === "ar" ? 0 : pointsPerExample * Math.min(blockSize, completionIds.length);
+    objective === "ar" ? 0 : segments * pointsPerExample * Math.min(blockSize, completionIds.length);
   const fits = (example: Example): boolean => {
     const size = sizeOf(example);
     return size <= contextLength && size + noisy(example) <= sequenceLength;
   };
   const usable = examples.filter(fits);
   if (usable.length > 0) return { usable, tooLong: examples.length - usable.length };
-  const shortest = Math.min(...examples.map((example) => sizeOf(example) + noisy(example)));
+  const shortest = examples.reduce(
+    (least, example) => Math.min(least, sizeOf(example) + noisy(example)),
+    Number.POSITIVE_INFINITY,
+  );
   throw new CllmError(
     "bad-input",
     `no example fits: the shortest takes ${shortest} tokens, a sequence has ${sequenceLength} and the context ` +

@@ -6,6 +6,7 @@
  * there on, each row learns what the clean text says in its place: global, from the fixed point; local, from the next point;
  * progressive, from the fixed point with noise that grows from block to block (arXiv:2512.14681, section 3).
  */
+import { commonPrefix } from "../decode/prefix.ts";
 import { hash } from "../hash.ts";
 import { type Segment, segment } from "./pack.ts";
 
@@ -64,9 +65,7 @@ export interface NoisyPoint {
 
 /** Guesses that are right from the front on: the first wrong one's index. */
 export function rightPrefix({ start, guesses }: NoisyPoint, completion: Int32Array): number {
-  let right = 0;
-  while (right < guesses.length && guesses[right] === completion[start + 1 + right]) right++;
-  return right;
+  return commonPrefix(guesses, completion.subarray(start + 1));
 }
 
 /** Tokens of a point that have a successor in the completion, its first one included. */

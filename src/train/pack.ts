@@ -10,7 +10,7 @@ export interface Segment {
   readonly tokens: Int32Array;
   /** Index, in its pack, of the segment that it follows; -1 for none. Smaller than its own. */
   readonly parent: number;
-  /** How many of the parent's tokens come before it and are seen. */
+  /** How many of the parent's tokens come before it and are seen; with 0 it sees what the parent's first token sees. */
   readonly after: number;
   /** What each token should be followed by; -1 where that does not count. Empty for nowhere. */
   readonly targets: Int32Array;
@@ -102,7 +102,7 @@ export function layOut(
   factors: Readonly<Record<Term, number>> = { ar: 1, consistency: 1 },
   slidingWindow: number | null = null,
 ): Layout {
-  const length = Math.max(1, ...packs.map(packLength));
+  const length = packs.reduce((longest, pack) => Math.max(longest, packLength(pack)), 1);
   const ids = new Int32Array(packs.length * length);
   const positions = new Int32Array(packs.length * length);
   const bias = new Float32Array(packs.length * length * length).fill(HIDDEN);
@@ -115,13 +115,14 @@ export function layOut(
   const terms: Term[] = [];
   for (const [b, { segments }] of packs.entries()) {
     const starts: number[] = [];
+    const followed: (number | null)[] = []; // the place of the last token before each segment
     let at = 0;
     for (const part of segments) {
-      const parentStart = part.parent < 0 ? 0 : (starts[part.parent] as number);
-      const parentEnd = parentStart + part.after; // exclusive
+      const inParent = part.parent < 0 ? null : b * length + (starts[part.parent] as number) + part.after - 1;
+      const seenBy = inParent === null || part.after > 0 ? inParent : (followed[part.parent] as number | null);
       starts.push(at);
+      followed.push(seenBy);
       const first = b * length + at;
-      const seenBy = part.parent < 0 || part.after === 0 ? null : b * length + parentEnd - 1;
       const position = seenBy === null ? 0 : (positions[seenBy] as number) + 1;
       ids.set(part.tokens, first);
       for (let i = 0; i < part.tokens.length; i++) {

@@ -2,6 +2,7 @@
  * Points of collected trajectories as noisy points to learn from. Which of them: any for the global and local losses, the
  * one nearest to a level of noise for the progressive one. Knows no packs.
  */
+import { commonPrefix } from "../decode/prefix.ts";
 import { hash } from "../hash.ts";
 import type { Example, NoisyPoint } from "./objectives.ts";
 import type { TrainSettings } from "./settings.ts";
@@ -13,9 +14,7 @@ export interface StoredPoint extends NoisyPoint {
 
 /** The share of a point that is not yet its fixed point's right prefix (arXiv:2512.14681, section 3). */
 export function noiseOf(point: Int32Array, fixedPoint: Int32Array): number {
-  let right = 0;
-  while (right < point.length && point[right] === fixedPoint[right]) right++;
-  return 1 - right / point.length;
+  return 1 - commonPrefix(point, fixedPoint) / point.length;
 }
 
 /**
@@ -40,7 +39,7 @@ export function storedPoints(
       const window = 4; // blocks over which the noise goes from none to all
       const level = (index % window) / (window - 1);
       const distances = noisy.map((point) => Math.abs(noiseOf(point, fixedPoint) - level));
-      chosen = distances.indexOf(Math.min(...distances));
+      chosen = distances.reduce((nearest, distance, i) => (distance < distances[nearest]! ? i : nearest), 0);
     }
     const point = noisy[chosen] as Int32Array;
     const successor = points[chosen + 1] as Int32Array;

@@ -2,8 +2,12 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ModelConfig } from "../../src/model/config.ts";
+import { makeBatch } from "../../src/train/batch.ts";
+import type { Example } from "../../src/train/objectives.ts";
 import { layOut, type Pack, packLength, type Segment, segment } from "../../src/train/pack.ts";
 import { type Parameters, randomParameters } from "../../src/train/parameters.ts";
+import { trainSettings } from "../../src/train/settings.ts";
+import { shuffled } from "../../src/train/source.ts";
 import { Trainer } from "../../src/train/trainer.ts";
 import { BASE } from "../model/random-model.ts";
 
@@ -26,7 +30,7 @@ const packs: fc.Arbitrary<Pack> = fc
       const index = parent % Math.max(1, segments.length);
       const followed = segments[index];
       if (alone || followed === undefined) segments.push(segment(tokens, { targets }));
-      else segments.push(segment(tokens, { parent: index, after: 1 + (after % followed.tokens.length), targets }));
+      else segments.push(segment(tokens, { parent: index, after: after % (followed.tokens.length + 1), targets }));
     }
     return { segments };
   });
@@ -175,4 +179,51 @@ test("the divergence from the clean rows is theirs by definition, and has no gra
       data[j] = w + 0.002 * other.byTensor[i]![j]!;
     });
   expect(after).toBeLessThan(before);
+});
+
+test("several completions of one prompt with leading points are what each is by itself", async () => {
+  const promptIds = Int32Array.from({ length: 12 }, (_, i) => 2 + ((5 * i) % 20));
+  const examples: Example[] = [3, 4, 5, 6].map((by) => ({
+    promptIds,
+    completionIds: Int32Array.from({ length: 9 }, (_, i) => 2 + ((by * i) % 25)),
+  }));
+  const length = 160;
+  await using wide = await Trainer.create(config, parameters, { batch: 1, threads: 1, sequenceLength: length });
+  const settings = trainSettings({
+    ...{ objective: "consistency", blockSize: 6, pointsPerExample: 2, leadingPoints: 1, refinements: 0 },
+    ...{ sequenceLength: length, draftToken: 1 },
+  });
+  const { packs } = await makeBatch(wide, shuffled(examples, 1), 0, settings);
+  const whole = packs[0]!;
+  const leading = whole.segments.filter(({ parent, after }) => parent >= 0 && after === 0);
+  expect(leading.length).toBeGreaterThan(0); // a child of a clean text that has all of the prompt but its last token from another
+  const expected: number[] = [];
+  for (const [index, { targets }] of whole.segments.entries()) {
+    const { tokens, own } = plainSequence(whole, index);
+    const all = new Int32Array(tokens.length).fill(-1);
+    all.set(targets, tokens.length - own);
+    if (!all.some((target) => target >= 0)) continue;
+    expected.push(...(await wide.gradients([pack([segment(tokens, { targets: all })])])).crossEntropies);
+  }
+  close((await wide.gradients([whole])).crossEntropies, expected);
+});
+
+test("the turns of a conversation share all that came before", async () => {
+  const ids = Int32Array.from({ length: 60 }, (_, i) => 2 + ((7 * i) % 26));
+  const examples = [10, 25, 40].map((at) => ({
+    promptIds: ids.subarray(0, at),
+    completionIds: ids.subarray(at, at + 9),
+  }));
+  await using wide = await Trainer.create(config, parameters, { batch: 1, threads: 1, sequenceLength: 64 });
+  const inOrder = {
+    size: null,
+    example: (index: number): Example => examples[index] ?? { ...examples[0]!, promptIds: ids.subarray(0, 50) },
+  };
+  const { packs, next } = await makeBatch(wide, inOrder, 0, trainSettings({ sequenceLength: 64 }));
+  expect(next).toBeGreaterThanOrEqual(3);
+  const [first, second, third] = packs[0]!.segments;
+  expect(first!.tokens).toHaveLength(18);
+  expect(second).toMatchObject({ parent: 0, after: 18 }); // the first prompt and its answer, but for the token that ends it
+  expect(second!.tokens).toHaveLength(25 + 8 - 18);
+  expect(third!.parent).toBe(0);
 });
