@@ -27,7 +27,8 @@ const settings = flags({
   python: "",
   "python-model": "",
 });
-const step = { learningRate: 1e-6, weightDecay: 0.01, clipNorm: 1 };
+const how = { learningRate: 1e-6, weightDecay: 0.01, clipNorm: 1 };
+let taken = 0;
 
 const checkpoint = await openCheckpoint(modelPath(), {});
 const config = { ...checkpoint.config, contextLength: Math.max(settings.tokens, 256) };
@@ -50,7 +51,7 @@ async function timed(trainer: Trainer, times: Times | null): Promise<void> {
   const start = performance.now();
   const gradients = await trainer.gradients([pack]);
   const between = performance.now();
-  trainer.step(gradients, step);
+  trainer.step(gradients, { step: ++taken, ...how });
   if (times === null) return;
   times.gradients.push(between - start);
   times.optimizer.push(performance.now() - between);
@@ -95,7 +96,7 @@ async function againstGoldens(trainer: Trainer): Promise<number | null> {
   };
   const golden = packOf(Int32Array.from(training.input_ids), Int32Array.from(training.target_ids));
   let worst = 0;
-  for (const { loss, grad_norm, grad_norms } of training.steps) {
+  for (const [index, { loss, grad_norm, grad_norms }] of training.steps.entries()) {
     const gradients = await trainer.gradients([golden]);
     const compare = (actual: number, expected: number): void => {
       worst = Math.max(worst, Math.abs(actual - expected) / expected);
@@ -104,7 +105,8 @@ async function againstGoldens(trainer: Trainer): Promise<number | null> {
     for (const [i, { name }] of trainer.parameters.trained.entries()) {
       if (grad_norms[name] !== undefined) compare(Math.sqrt(gradients.squares[i] as number), grad_norms[name]);
     }
-    compare(trainer.step(gradients, { learningRate: 1e-4, weightDecay: 0.01, clipNorm: 0, decayAll: true }), grad_norm);
+    const as = { step: index + 1, learningRate: 1e-4, weightDecay: 0.01, clipNorm: 0, decayAll: true };
+    compare(trainer.step(gradients, as), grad_norm);
   }
   return worst;
 }

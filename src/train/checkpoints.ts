@@ -14,6 +14,7 @@ import { openBinaryFile } from "../files/binary-file.ts";
 import { readJsonObject } from "../files/json.ts";
 import { removeLeftovers } from "../files/scratch.ts";
 import { writeText, writeWholeFolder } from "../files/write-whole.ts";
+import type { Measured } from "./choice.ts";
 import type { Parameters } from "./parameters.ts";
 
 /** Where a run is. */
@@ -26,37 +27,60 @@ export interface RunState {
   readonly tokens: number;
   /** Seconds spent in all sessions so far. */
   readonly seconds: number;
-  /** The best evaluation so far, and its step. */
-  readonly best: { readonly step: number; readonly accuracy: number; readonly tokensPerForward: number } | null;
+  /** The best evaluation so far, and the latest. Steps up to the latest's are measured. */
+  readonly best: Measured | null;
+  readonly last: Measured | null;
   /** The most accurate evaluation so far: what a collapse is told by. */
   readonly peak: { readonly accuracy: number; readonly tokensPerForward: number } | null;
 }
+
+/** What runs that began before losses were held out lack has a default. */
+const measuredSchema: z.ZodType<Measured | null> = z
+  .strictObject({
+    step: z.int().min(0),
+    examples: z.int().min(0).default(0),
+    accuracy: z.number(),
+    tokensPerForward: z.number(),
+    heldOutLoss: z.number().nullable().default(null),
+  })
+  .nullable();
 
 const stateSchema: z.ZodType<RunState> = z.strictObject({
   step: z.int().min(0),
   place: z.int().min(0),
   tokens: z.int().min(0),
   seconds: z.number().min(0),
-  best: z.strictObject({ step: z.int(), accuracy: z.number(), tokensPerForward: z.number() }).nullable(),
+  best: measuredSchema,
+  last: measuredSchema.default(null),
   peak: z.strictObject({ accuracy: z.number(), tokensPerForward: z.number() }).nullable(),
 });
 
 const NAME = /^step-(\d{8})$/;
 const STATE = "state.json";
-const TENSORS = "tensors.safetensors";
 const MAX_STATE_BYTES = 1 << 20;
+const TENSORS = "tensors.safetensors";
 /** Each trained tensor is stored with both its moments. */
 const PARTS = ["data", "first", "second"] as const;
 
+const nameOf = ({ step }: Pick<RunState, "step">): string => `step-${String(step).padStart(8, "0")}`;
+
+const writeState = (checkpoint: string, state: RunState): Promise<void> =>
+  writeText(checkpoint, STATE, `${JSON.stringify(state)}\n`);
+
+/** Say more of the checkpoint of `state.step`, which is there: what was measured of its weights. Throws `disk`. */
+export async function updateCheckpoint(folder: string, state: RunState): Promise<void> {
+  await writeState(join(folder, nameOf(state)), state);
+}
+
 /** Write a checkpoint of `parameters` below `folder`, then remove older ones. Throws `disk` and keeps them where it fails. */
 export async function saveCheckpoint(folder: string, parameters: Parameters, state: RunState): Promise<void> {
-  const name = `step-${String(state.step).padStart(8, "0")}`;
+  const name = nameOf(state);
   const write = async (partial: string): Promise<void> => {
     const tensors = parameters.trained.flatMap((tensor) =>
       PARTS.map((part) => ({ name: `${part}:${tensor.name}`, shape: tensor.shape, data: tensor[part] })),
     );
     await writeSafetensors(join(partial, TENSORS), tensors);
-    await writeText(partial, STATE, `${JSON.stringify(state)}\n`);
+    await writeState(partial, state);
   };
   await writeWholeFolder(join(folder, name), write, { overwrite: true, marker: STATE });
   await removeOlder(folder, name);
@@ -69,29 +93,40 @@ async function removeOlder(folder: string, newest: string): Promise<void> {
   }
 }
 
-/** The step of the newest checkpoint of a run's folder; 0 where there is none. */
-export async function newestStep(folder: string): Promise<number> {
-  const entries = await readdir(checkpointFolder(folder)).catch(() => []);
-  return Math.max(0, ...entries.map((entry) => Number(NAME.exec(entry)?.[1] ?? 0)));
-}
-
 /** Where a run's folder keeps its checkpoints. */
 export const checkpointFolder = (folder: string): string => join(folder, "checkpoints");
 
-/** Put the newest checkpoint below `folder` into `parameters`. Null where there is none. Throws `bad-file` for a damaged one. */
-export async function loadCheckpoint(folder: string, parameters: Parameters): Promise<RunState | null> {
-  await removeLeftovers(folder);
+/** Path of the newest checkpoint below `folder`; null where there is none. */
+async function newestOf(folder: string): Promise<string | null> {
   const entries = await readdir(folder).catch(() => []);
   const newest = entries
     .filter((entry) => NAME.test(entry))
     .sort()
     .at(-1);
-  if (newest === undefined) return null;
-  const path = join(folder, newest);
-  const missing = [STATE, TENSORS].find((name) => !existsSync(join(path, name)));
-  if (missing !== undefined) throw damaged(path, `it has no ${missing}`);
-  const state = stateSchema.safeParse(await readJsonObject(join(path, STATE), MAX_STATE_BYTES));
-  if (!state.success) throw damaged(join(path, STATE), z.prettifyError(state.error));
+  return newest === undefined ? null : join(folder, newest);
+}
+
+/** What a run's folder has saved of it; null for nothing. Throws `bad-file` where that is damaged. */
+export async function savedState(folder: string): Promise<RunState | null> {
+  const checkpoint = await newestOf(checkpointFolder(folder));
+  return checkpoint === null ? null : readState(checkpoint);
+}
+
+async function readState(checkpoint: string): Promise<RunState> {
+  const path = join(checkpoint, STATE);
+  const missing = [STATE, TENSORS].find((name) => !existsSync(join(checkpoint, name)));
+  if (missing !== undefined) throw damaged(checkpoint, `it has no ${missing}`);
+  const state = stateSchema.safeParse(await readJsonObject(path, MAX_STATE_BYTES));
+  if (!state.success) throw damaged(path, z.prettifyError(state.error));
+  return state.data;
+}
+
+/** Put the newest checkpoint below `folder` into `parameters`. Null where there is none. Throws `bad-file` for a damaged one. */
+export async function loadCheckpoint(folder: string, parameters: Parameters): Promise<RunState | null> {
+  await removeLeftovers(folder);
+  const path = await newestOf(folder);
+  if (path === null) return null;
+  const state = await readState(path);
   const file = await openBinaryFile(join(path, TENSORS));
   const weights = storedWeights(await readSafetensorsHeader(file), () => file.close());
   try {
@@ -107,8 +142,7 @@ export async function loadCheckpoint(folder: string, parameters: Parameters): Pr
   } finally {
     await weights.close();
   }
-  await removeOlder(folder, newest); // a process may have been killed while it did so
-  return state.data;
+  return state;
 }
 
 function damaged(path: string, why: string): CllmError {

@@ -38,6 +38,13 @@ export function curvesSvg(title: string, records: readonly TrainRecord[]): strin
       color: COLORS.consistency,
       points: smooth(steps.map(({ step, consistencyLoss }) => [step, consistencyLoss])),
     },
+    {
+      name: "held-out loss",
+      color: COLORS.measure,
+      points: evaluations.flatMap(({ step, heldOutLoss }) =>
+        heldOutLoss == null ? [] : [[step, heldOutLoss] as const],
+      ),
+    },
   ].filter(({ points }) => points.length > 0);
   const measured = (name: string, of: (record: (typeof evaluations)[number]) => number): Curve[] => [
     { name, color: COLORS.measure, points: evaluations.map((record) => [record.step, of(record)]) },
@@ -47,7 +54,7 @@ export function curvesSvg(title: string, records: readonly TrainRecord[]): strin
     measured("tokens per forward", ({ tokensPerForward }) => tokensPerForward),
     measured("accuracy", ({ accuracy }) => accuracy),
   ].filter((curves) => curves.some(({ points }) => points.length > 0));
-  const last = Math.max(1, ...records.map(({ step }) => step));
+  const last = records.reduce((largest, { step }) => Math.max(largest, step), 1);
   const height = MARGIN.top + panels.length * (PANEL + MARGIN.between) + MARGIN.bottom - MARGIN.between + 24;
   const drawn = panels.map((curves, index) => panel(curves, MARGIN.top + index * (PANEL + MARGIN.between), last));
   return [
@@ -64,7 +71,8 @@ export function curvesSvg(title: string, records: readonly TrainRecord[]): strin
 /** One panel with its axis from nothing, or from the smallest value where that is far from it, to the largest, in round steps. */
 function panel(curves: readonly Curve[], top: number, last: number): string {
   const values = curves.flatMap(({ points }) => points.map(([, value]) => value));
-  const [lowest, highest] = [Math.min(...values), Math.max(...values)];
+  const lowest = values.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  const highest = values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   const bottom = lowest > 0.6 * highest ? lowest : Math.min(0, lowest);
   const tick = roundStep((highest - bottom || Math.abs(highest) || 1) / 4);
   const from = Math.floor(bottom / tick) * tick;

@@ -1,14 +1,15 @@
 /**
  * A model in training, measured on held-out examples: how many of its answers are right, and how many tokens a pass of Jacobi
- * decoding settles. Decodes as anybody else would, on an engine made from the present weights. Knows no text; what is right
- * is the caller's to say.
+ * decoding settles, and what the expected answers cost it in nats. Decodes as anybody else would, on an engine made from the
+ * present weights. Knows no text; what is right is the caller's to say.
  */
 import { jacobi } from "../decode/jacobi.ts";
 import { tokensPerForward } from "../decode/tokens-per-forward.ts";
+import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { memoryWeights, type NamedTensor } from "../model/memory-weights.ts";
 import { createEngine } from "../runtime/engine.ts";
-import type { TokenIds } from "../runtime/session.ts";
+import type { Session, TokenIds } from "../runtime/session.ts";
 import type { Example } from "./objectives.ts";
 
 export interface HeldOut extends Example {
@@ -24,17 +25,26 @@ export interface Evaluation {
   readonly tokensPerForward: number;
   /** Answers that the budget ended: where they go round in circles, they make a model look fast. */
   readonly cutOff: number;
+  /** Mean cross entropy of the expected answers' tokens, each after the right ones before it; null where it is not finite. */
+  readonly heldOutLoss: number | null;
 }
 
 export interface EvaluateOptions {
   readonly blockSize: number;
+  /** Most tokens of an answer, where the expected one is not longer. Default: 256. */
   readonly maxNewTokens?: number;
   readonly stopIds: ReadonlySet<number>;
   readonly threads?: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Answer every example with Jacobi decoding in fp32. */
+/** Rows whose logits are in memory at once. */
+const LOSS_ROWS = 32;
+
+/**
+ * Answer every example with Jacobi decoding in fp32. An expected answer that the context cannot hold is compared as far as it
+ * goes; a prompt that leaves no room counts as wrong. Throws `aborted`.
+ */
 export async function evaluate(
   config: ModelConfig,
   tensors: Iterable<NamedTensor>,
@@ -49,25 +59,65 @@ export async function evaluate(
   await using session = engine.session();
   let [right, cutOff] = [0, 0];
   const settled: number[] = []; // in each decode pass
+  const entropies = { sum: 0, tokens: 0 };
   for (const example of examples) {
     const { promptIds, completionIds } = example;
-    const budget = Math.min(maxNewTokens, config.contextLength - promptIds.length);
-    if (budget < 1) continue; // a prompt that leaves no room has no right answer
+    const room = config.contextLength - promptIds.length;
+    if (room < 1) continue;
+    const expected = completionIds.subarray(0, room);
     session.truncate(0);
     const answer: number[] = [];
-    const options = { maxNewTokens: budget, stopIds, blockSize, ...(signal === undefined ? {} : { signal }) };
+    const options = {
+      maxNewTokens: Math.min(room, Math.max(maxNewTokens, expected.length)),
+      ...{ stopIds, blockSize, ...(signal === undefined ? {} : { signal }) },
+    };
     for await (const { accepted, prefill } of jacobi(session, promptIds, options)) {
-      answer.push(...accepted);
+      for (const id of accepted) answer.push(id);
       if (!prefill) settled.push(accepted.length);
     }
     const ids = Int32Array.from(answer);
     cutOff += Number(!stopIds.has(answer.at(-1)!));
-    right += Number(await (example.isRight?.(ids) ?? ids.join() === completionIds.join()));
+    right += Number(await (example.isRight?.(ids) ?? ids.join() === expected.join()));
+    entropies.sum += await crossEntropy(session, promptIds, expected, signal);
+    entropies.tokens += expected.length;
   }
+  const heldOutLoss = entropies.sum / entropies.tokens;
   return {
     examples: examples.length,
     accuracy: examples.length === 0 ? 0 : right / examples.length,
     tokensPerForward: settled.length === 0 ? 1 : tokensPerForward(settled),
     cutOff,
+    heldOutLoss: Number.isFinite(heldOutLoss) ? heldOutLoss : null,
   };
+}
+
+/** The sum over an answer's tokens behind a prompt that the sequence begins with. */
+async function crossEntropy(
+  session: Session,
+  promptIds: TokenIds,
+  answer: TokenIds,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  session.truncate(promptIds.length - 1);
+  const inputs = new Int32Array(answer.length);
+  inputs.set(promptIds.subarray(-1));
+  inputs.set(answer.subarray(0, -1), 1);
+  let sum = 0;
+  for (let from = 0; from < answer.length; from += LOSS_ROWS) {
+    if (signal?.aborted) throw new CllmError("aborted", "the evaluation was aborted", { cause: signal.reason });
+    const logits = await session.logits(inputs.subarray(from, from + LOSS_ROWS)); // (R, V)
+    for (const [row, id] of answer.subarray(from, from + LOSS_ROWS).entries()) {
+      sum += entropyOf(logits.subarray(row * session.vocabSize, (row + 1) * session.vocabSize), id);
+    }
+  }
+  return sum;
+}
+
+/** -log softmax(logits)[id], summed in double. */
+function entropyOf(logits: Float32Array, id: number): number {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (const logit of logits) if (logit > largest) largest = logit;
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - largest);
+  return largest + Math.log(sum) - (logits[id] as number);
 }

@@ -1,9 +1,10 @@
 /**
  * A run's log: one record a line, in the order of its steps. After an interruption the lines behind the last checkpoint go,
- * because those steps are done again. Knows nothing of what is in a record but its step.
+ * because those steps are done again, and so are evaluations that the checkpoint does not know. Knows nothing else of a record.
  */
 import { appendFile, readFile } from "node:fs/promises";
 import { writeWhole } from "../files/write-whole.ts";
+import type { RunState } from "./checkpoints.ts";
 import type { TrainRecord } from "./train.ts";
 
 export interface TrainLog {
@@ -12,14 +13,15 @@ export interface TrainLog {
   append(record: TrainRecord): Promise<void>;
 }
 
-/** Opens the log at `path`, keeping what was logged up to `step`. A torn last line goes too. */
-export async function openLog(path: string, step: number): Promise<TrainLog> {
+/** Opens the log at `path`, keeping what a run in `state` has done; null for one that begins. A torn last line goes too. */
+export async function openLog(path: string, state: Pick<RunState, "step" | "last"> | null): Promise<TrainLog> {
+  const done = { step: state?.step ?? 0, evaluation: state?.last?.step ?? 0 };
   const text = await readFile(path, "utf8").catch(() => "");
   const records: TrainRecord[] = [];
   for (const line of text.split("\n")) {
     try {
       const record = JSON.parse(line) as TrainRecord;
-      if (record.step <= step) records.push(record);
+      if (record.step <= done[record.type]) records.push(record);
     } catch {
       // a line that was being written when the run was killed
     }

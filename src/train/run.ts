@@ -1,21 +1,24 @@
 /**
  * A run in a folder of its own: its settings, its log, its curves, its checkpoints, and the weights that come out of it. One run
- * at a time; the same command goes on where it was stopped, other settings are refused. Knows no flags and no terminal.
+ * at a time; the same command goes on where it was stopped, other settings are refused. Once it is over, `best/` has the weights to
+ * use and `final/` those of the last step. Knows no flags and no terminal.
  */
 import { existsSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { writeHuggingFace } from "../checkpoint/huggingface/write.ts";
 import { adapterOf, writeAdapter } from "../checkpoint/peft/adapter.ts";
 import type { HuggingFaceTokenizerSource } from "../checkpoint/tokenizer-source.ts";
 import { CllmError } from "../error.ts";
+import { readJsonObject } from "../files/json.ts";
 import { acquireLock } from "../files/lock.ts";
 import { writeWhole } from "../files/write-whole.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { mergedTensors } from "../model/lora.ts";
 import { memoryWeights, type NamedTensor } from "../model/memory-weights.ts";
 import type { Weights } from "../model/weights.ts";
-import { newestStep } from "./checkpoints.ts";
+import { savedState } from "./checkpoints.ts";
+import { type Choice, chooseWeights, type Measured } from "./choice.ts";
 import { curvesSvg } from "./curves.ts";
 import { evaluate, type HeldOut } from "./evaluate.ts";
 import { openLog } from "./log.ts";
@@ -47,9 +50,10 @@ export interface TrainRun {
 }
 
 const SETTINGS = "settings.json";
+const MAX_SETTINGS_BYTES = 2 ** 20;
 const LOG = "log.jsonl";
 const CURVES = "curves.svg";
-/** The weights of the best evaluation, and of the last step. */
+/** The weights to use: while the run goes on, those of its best evaluation. And those of the last step. */
 const [BEST, FINAL] = ["best", "final"];
 /** A prompt's budget in evaluations. */
 const MAX_NEW_TOKENS = 256;
@@ -58,7 +62,11 @@ export interface RunResult {
   readonly steps: number;
   readonly tokens: number;
   readonly seconds: number;
-  readonly best: { readonly step: number; readonly accuracy: number; readonly tokensPerForward: number } | null;
+  /** The best evaluation, and that of the last step; null where nothing was held out. */
+  readonly best: Measured | null;
+  readonly last: Measured | null;
+  /** Which weights are the ones to use, and why. `best/` has them, whichever they are. */
+  readonly chosen: Choice;
   /** Folder of the weights to use. */
   readonly output: string;
 }
@@ -87,7 +95,7 @@ export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord,
     divergence: settings.loss === "kl",
     ...(threads === undefined ? {} : { threads }),
   });
-  const log = await openLog(join(folder, LOG), await newestStep(folder));
+  const log = await openLog(join(folder, LOG), await savedState(folder));
   const stopIds = new Set(config.eosTokenIds);
   const { blockSize } = settings;
   const measure = () =>
@@ -95,6 +103,7 @@ export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord,
       blockSize,
       stopIds,
       maxNewTokens: MAX_NEW_TOKENS,
+      ...(threads === undefined ? {} : { threads }),
       signal,
     });
   const records = train(trainer, run.source, settings, {
@@ -111,9 +120,12 @@ export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord,
     for (;;) {
       const { done, value } = await records.next();
       if (done) {
-        await writeWeights(join(folder, FINAL), run, parameters);
-        const { step: steps, tokens, seconds, best } = value;
-        return { steps, tokens, seconds, best, output: join(folder, best === null ? FINAL : BEST) };
+        const { step: steps, tokens, seconds, best, last } = value;
+        const chosen = chooseWeights(best, last, settings);
+        const output = join(folder, chosen.checkpoint);
+        if (chosen.checkpoint === FINAL) await writeWeights(join(folder, BEST), run, parameters);
+        await writeWeights(join(folder, FINAL), run, parameters); // last: it says that the run is over
+        return { steps, tokens, seconds, best, last, chosen, output };
       }
       await log.append(value);
       if (value.type === "evaluation") await draw();
@@ -134,12 +146,9 @@ async function keepSettings({ folder, settings, identity }: TrainRun): Promise<v
     });
     return;
   }
-  let before: Record<string, unknown>;
-  try {
-    before = JSON.parse(await readFile(path, "utf8")) as Record<string, unknown>;
-  } catch (cause) {
+  const before = await readJsonObject(path, MAX_SETTINGS_BYTES).catch((cause: unknown) => {
     throw new CllmError("bad-file", `${path} is damaged: begin anew in another folder`, { cause });
-  }
+  });
   const keys = [...new Set([...Object.keys(before), ...Object.keys(now)])];
   const differing = keys.filter((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key]));
   if (differing.length === 0) return;

@@ -6,7 +6,8 @@
 import { CllmError } from "../error.ts";
 import type { NamedTensor } from "../model/memory-weights.ts";
 import { makeBatch } from "./batch.ts";
-import { checkpointFolder, loadCheckpoint, type RunState, saveCheckpoint } from "./checkpoints.ts";
+import { checkpointFolder, loadCheckpoint, type RunState, saveCheckpoint, updateCheckpoint } from "./checkpoints.ts";
+import { isBetter, type Measured } from "./choice.ts";
 import type { Evaluation } from "./evaluate.ts";
 import { packLength, totalWeights } from "./pack.ts";
 import { learningRateAt } from "./schedule.ts";
@@ -36,6 +37,7 @@ export interface StepRecord {
 export interface EvaluationRecord extends Evaluation {
   readonly type: "evaluation";
   readonly step: number;
+  /** It is the best so far; see `isBetter`. */
   readonly best: boolean;
   readonly seconds: number;
 }
@@ -52,9 +54,12 @@ export interface TrainOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+const BEGINNING: RunState = { step: 0, place: 0, tokens: 0, seconds: 0, best: null, last: null, peak: null };
+
 /**
- * Trains until the last step. On abort a checkpoint is written before `aborted` is thrown. Throws `diverged` where a loss is
- * not finite or the model collapses, with the last good checkpoint in place.
+ * Trains until the last step. The weights are saved before they are evaluated, and on abort before `aborted` is thrown, so that
+ * whatever ends a run loses the steps since then and no others. Throws `diverged` where a loss is not finite, before any weight
+ * is changed, or where the model collapses; the best weights before that were given to `onBest`.
  */
 export async function* train(
   trainer: Trainer,
@@ -65,8 +70,7 @@ export async function* train(
   const { parameters } = trainer;
   const checkpoints = folder === null ? null : checkpointFolder(folder);
   const resumed = checkpoints === null ? null : await loadCheckpoint(checkpoints, parameters);
-  let state: RunState = resumed ?? { step: 0, place: 0, tokens: 0, seconds: 0, best: null, peak: null };
-  trainer.steps = state.step;
+  let state = resumed ?? BEGINNING;
   let saved = state.step;
   const save = async (): Promise<void> => {
     if (checkpoints === null || saved === state.step) return;
@@ -74,39 +78,34 @@ export async function* train(
     saved = state.step;
   };
 
-  /** Measure, keep the best, and stop a collapse. */
-  const measure = async (run: NonNullable<typeof evaluate>): Promise<EvaluationRecord> => {
-    const start = performance.now();
-    const evaluation = await run(state.step);
-    const { accuracy, tokensPerForward } = evaluation;
-    const { best: before, peak } = state;
-    if (
-      peak !== null &&
-      tokensPerForward > peak.tokensPerForward &&
-      accuracy < peak.accuracy - settings.collapseLimit
-    ) {
-      throw new CllmError(
-        "diverged",
-        `the model is collapsing at step ${state.step}: ${tokensPerForward.toFixed(2)} tokens per forward, but accuracy fell ` +
-          `from ${peak.accuracy.toFixed(3)} to ${accuracy.toFixed(3)}, more than ${settings.collapseLimit}; the weights of ` +
-          `step ${before?.step} are kept: raise arWeight or lower the learning rate`,
-      );
-    }
-    if (peak === null || accuracy > peak.accuracy) state = { ...state, peak: { accuracy, tokensPerForward } };
-    const best = before === null || score(evaluation) > score(before);
-    if (best) {
-      await onBest?.(parameters.trained, state.step, evaluation);
-      state = { ...state, best: { step: state.step, accuracy, tokensPerForward } };
-    }
-    return { type: "evaluation", step: state.step, ...evaluation, best, seconds: (performance.now() - start) / 1000 };
-  };
-
-  while (state.step < settings.steps) {
-    if (signal?.aborted) {
+  for (;;) {
+    if (evaluate !== undefined && isDue(state, settings)) {
       await save();
-      throw new CllmError("aborted", `training was stopped after step ${state.step}`, { cause: signal.reason });
+      const start = performance.now();
+      const evaluation = await evaluate(state.step);
+      checkCollapse(evaluation, state, settings);
+      const measured = measuredOf(evaluation, state.step);
+      const best = isBetter(measured, state.best, settings.objective);
+      if (best) await onBest?.(parameters.trained, state.step, evaluation);
+      const seconds = (performance.now() - start) / 1000;
+      yield { type: "evaluation", step: state.step, ...evaluation, best, seconds };
+      const { accuracy, tokensPerForward } = evaluation;
+      const { peak } = state;
+      state = {
+        ...{ ...state, last: measured, best: best ? measured : state.best },
+        peak: peak === null || accuracy > peak.accuracy ? { accuracy, tokensPerForward } : peak,
+      };
+      if (checkpoints !== null) await updateCheckpoint(checkpoints, state);
     }
-    const record = await trainStep(trainer, source, settings, state);
+    if (state.step >= settings.steps) return state;
+    let record: Awaited<ReturnType<typeof trainStep>>;
+    try {
+      checkAborted(signal, state.step);
+      record = await trainStep(trainer, source, settings, state, signal);
+    } catch (error) {
+      if (signal?.aborted) await save(); // no weight was changed since the last step
+      throw error;
+    }
     state = {
       ...state,
       step: state.step + 1,
@@ -114,24 +113,46 @@ export async function* train(
       tokens: state.tokens + record.step.tokens,
       seconds: state.seconds + record.step.seconds,
     };
-    const last = state.step === settings.steps;
     yield record.step;
-    const due = settings.evaluateEvery > 0 && state.step % settings.evaluateEvery === 0;
-    if (evaluate !== undefined && (due || last)) yield await measure(evaluate);
-    if (last || state.step % settings.checkpointEvery === 0) await save();
+    if (state.step === settings.steps || state.step % settings.checkpointEvery === 0) await save();
   }
-  return state;
 }
 
-/** What the best weights are chosen by: one per cent more right answers counts as much as two per cent more speed. */
-const score = ({ accuracy, tokensPerForward }: Pick<Evaluation, "accuracy" | "tokensPerForward">): number =>
-  accuracy * Math.sqrt(tokensPerForward);
+/** Whether the weights are to be measured and were not yet. */
+function isDue({ step, last }: RunState, { steps, evaluateEvery }: TrainSettings): boolean {
+  if (step === 0 || last?.step === step) return false;
+  return step === steps || (evaluateEvery > 0 && step % evaluateEvery === 0);
+}
+
+function checkCollapse(
+  { accuracy, tokensPerForward }: Evaluation,
+  { step, best, peak }: RunState,
+  { collapseLimit }: TrainSettings,
+): void {
+  if (peak === null || tokensPerForward <= peak.tokensPerForward || accuracy >= peak.accuracy - collapseLimit) return;
+  throw new CllmError(
+    "diverged",
+    `the model is collapsing at step ${step}: ${tokensPerForward.toFixed(2)} tokens per forward, but accuracy fell ` +
+      `from ${peak.accuracy.toFixed(3)} to ${accuracy.toFixed(3)}, more than ${collapseLimit}; the weights of ` +
+      `step ${best?.step} are kept: raise arWeight or lower the learning rate`,
+  );
+}
+
+function measuredOf({ examples, accuracy, tokensPerForward, heldOutLoss }: Evaluation, step: number): Measured {
+  return { step, examples, accuracy, tokensPerForward, heldOutLoss };
+}
+
+function checkAborted(signal: AbortSignal | undefined, step: number): void {
+  if (!signal?.aborted) return;
+  throw new CllmError("aborted", `training was stopped after step ${step}`, { cause: signal.reason });
+}
 
 async function trainStep(
   trainer: Trainer,
   source: ExampleSource,
   settings: TrainSettings,
   { step, place }: RunState,
+  signal: AbortSignal | undefined,
 ): Promise<{ step: StepRecord; place: number }> {
   const start = performance.now();
   const batches = [];
@@ -141,6 +162,7 @@ async function trainStep(
     batches.push(batch.packs);
     next = batch.next;
     skipped += batch.skipped;
+    checkAborted(signal, step);
   }
   const totals = totalWeights(batches.flat());
   const factors = {
@@ -151,6 +173,7 @@ async function trainStep(
   const means = { ar: [0, 0], consistency: [0, 0] } satisfies Record<string, [number, number]>;
   for (const packs of batches) {
     const gradients = await trainer.gradients(packs, factors);
+    checkAborted(signal, step);
     const { crossEntropies, layout } = gradients;
     const { weights, divergenceWeights } = layout;
     for (const [row, term] of layout.terms.entries()) {
@@ -167,7 +190,7 @@ async function trainStep(
   }
   const learningRate = learningRateAt(step + 1, { ...settings, totalSteps: settings.steps });
   const { weightDecay, clipNorm } = settings;
-  const gradientNorm = trainer.step(sum as Gradients, { learningRate, weightDecay, clipNorm });
+  const gradientNorm = trainer.step(sum as Gradients, { step: step + 1, learningRate, weightDecay, clipNorm });
   const mean = ([total, weight]: readonly number[]): number | null =>
     weight === 0 ? null : (total as number) / (weight as number);
   return {

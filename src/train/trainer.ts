@@ -24,6 +24,8 @@ export interface TrainerOptions extends TrainingGraphOptions {
 }
 
 export interface StepSettings {
+  /** Optimizer steps with this one, from 1: the caller counts them, for a run that goes on. */
+  readonly step: number;
   readonly learningRate: number;
   readonly weightDecay: number;
   /** Gradients are scaled down to this norm where they are longer (Pascanu et al., arXiv:1211.5063); 0 for never. */
@@ -51,8 +53,6 @@ export class Trainer implements AsyncDisposable {
   readonly #prediction: Program;
   readonly #divergence: boolean;
   readonly #weights: Feeds;
-  /** Optimizer steps so far. */
-  steps = 0;
 
   private constructor(
     config: ModelConfig,
@@ -73,8 +73,13 @@ export class Trainer implements AsyncDisposable {
   static async create(config: ModelConfig, parameters: Parameters, options: TrainerOptions): Promise<Trainer> {
     const { threads = defaultThreads() } = options;
     const training = await compile(await trainingGraph(config, options), { threads });
-    const prediction = await compile(await predictionGraph(config, options), { threads });
-    return new Trainer(config, parameters, options, { training, prediction });
+    try {
+      const prediction = await compile(await predictionGraph(config, options), { threads });
+      return new Trainer(config, parameters, options, { training, prediction });
+    } catch (error) {
+      await training.release(); // nobody else can
+      throw error;
+    }
   }
 
   /** As `layOut`, with the model's sliding window. */
@@ -128,18 +133,16 @@ export class Trainer implements AsyncDisposable {
    * anything is changed.
    */
   step({ byTensor, squares }: Gradients, settings: StepSettings): number {
-    const { learningRate, weightDecay, clipNorm, decayAll = false } = settings;
+    const { step, learningRate, weightDecay, clipNorm, decayAll = false } = settings;
     const norm = Math.sqrt(squares.reduce((sum, square) => sum + square, 0));
     if (!Number.isFinite(norm)) {
-      const step = this.steps + 1;
       throw new CllmError("diverged", `the gradients of step ${step} are not finite: lower the learning rate`);
     }
     const scale = clipNorm > 0 && norm > clipNorm ? clipNorm / norm : 1;
-    this.steps++;
     for (const [i, { data, shape, first, second }] of this.parameters.trained.entries()) {
       const decays = decayAll || shape.length > 1;
       adamWStep(data, byTensor[i] as Float32Array, first, second, {
-        ...{ step: this.steps, learningRate, scale },
+        ...{ step, learningRate, scale },
         weightDecay: decays ? weightDecay : 0,
       });
     }

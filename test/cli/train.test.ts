@@ -98,7 +98,9 @@ describe("a run", () => {
     child.kill("SIGINT");
     const [code] = await once(child, "exit");
     expect(code).toBe(130);
-    expect(stderr).toMatch(/stopped after step \d+ of 100000, which is kept in .*the same command goes on/);
+    const saved = readdirSync(checkpoints).map((entry) => Number(/^step-(\d+)$/.exec(entry)?.[1]));
+    expect(stderr).toContain(`step ${saved[0]} of 100000 is saved`); // what is said is what is there
+    expect(stderr).toMatch(/stopped; step \d+ of 100000 is saved in .*the same command goes on from there/);
   }, 60_000);
 
   test("refuses another run's folder, and a second process", async () => {

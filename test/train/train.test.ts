@@ -1,14 +1,18 @@
 /** The training loop: one definition with decoding, losses that fall, and runs that go on as if nothing had happened. */
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+
+import { CllmError } from "../../src/error.ts";
 import { ownOwner } from "../../src/files/owner.ts";
+
 import { hash } from "../../src/hash.ts";
 import { FAMILIES, type ModelConfig } from "../../src/model/config.ts";
 import { memoryWeights } from "../../src/model/memory-weights.ts";
 import { createEngine } from "../../src/runtime/engine.ts";
+import { savedState } from "../../src/train/checkpoints.ts";
 import { evaluate } from "../../src/train/evaluate.ts";
 import type { Example } from "../../src/train/objectives.ts";
 import { segment } from "../../src/train/pack.ts";
@@ -114,6 +118,74 @@ describe("a run", () => {
     expect(readdirSync(join(folder, "checkpoints"))).toEqual(["step-00000006"]);
   });
 
+  test("is saved before it is evaluated, and goes on with the evaluation that was cut short", async () => {
+    const settings = settingsOf({ evaluateEvery: 3, checkpointEvery: 100 });
+    const parameters = randomParameters(config, 1);
+    await using trainer = await Trainer.create(config, parameters, { batch: 1, threads: 1 });
+    const stop = new AbortController();
+    const steps: number[] = [];
+    await expect(
+      (async () => {
+        const records = train(trainer, shuffled(examples, settings.seed), settings, {
+          folder,
+          signal: stop.signal,
+          evaluate: async () => {
+            stop.abort();
+            throw new CllmError("aborted", "Ctrl-C in the middle of it");
+          },
+        });
+        for await (const { step } of records) steps.push(step);
+      })(),
+    ).rejects.toMatchObject({ code: "aborted" });
+    expect(steps).toEqual([1, 2, 3]);
+    expect(await savedState(folder)).toMatchObject({ step: 3, last: null });
+
+    const resumed = await run(settings);
+    expect(resumed.records.map(({ type, step }) => [type, step])).toEqual([
+      ...[
+        ["evaluation", 3],
+        ["step", 4],
+        ["step", 5],
+        ["step", 6],
+        ["evaluation", 6],
+      ],
+    ]);
+    rmSync(folder, { recursive: true });
+    const whole = await run(settings);
+    const measured = ({ records }: typeof whole) =>
+      records.filter(({ type }) => type === "evaluation").map((record) => ({ ...record, seconds: 0 }));
+    expect(measured(resumed)).toEqual(measured(whole));
+    expect(bits(resumed.parameters)).toEqual(bits(whole.parameters));
+  });
+
+  test("aborted between steps loses none of them", async () => {
+    const settings = settingsOf({ checkpointEvery: 100 });
+    await using trainer = await Trainer.create(config, randomParameters(config, 1), { batch: 1, threads: 1 });
+    const stop = new AbortController();
+    await expect(
+      (async () => {
+        const options = { folder, signal: stop.signal };
+        for await (const { step } of train(trainer, shuffled(examples, 0), settings, options))
+          if (step === 4) stop.abort();
+      })(),
+    ).rejects.toMatchObject({ code: "aborted" });
+    expect(await savedState(folder)).toMatchObject({ step: 4 });
+  });
+
+  test("goes on from a checkpoint of before losses were held out, and refuses one without its state", async () => {
+    const settings = settingsOf({});
+    await run(settings, { until: 3 });
+    const path = join(folder, "checkpoints", "step-00000002", "state.json");
+    const { last: _, ...state } = JSON.parse(readFileSync(path, "utf8"));
+    writeFileSync(path, JSON.stringify({ ...state, best: { step: 2, accuracy: 0.5, tokensPerForward: 1.5 } }));
+    expect(await savedState(folder)).toMatchObject({ last: null, best: { step: 2, heldOutLoss: null } });
+    rmSync(path);
+    await expect(run(settings)).rejects.toMatchObject({
+      code: "bad-file",
+      message: expect.stringMatching(/delete it/),
+    });
+  });
+
   test("that is over does nothing more", async () => {
     const settings = settingsOf({});
     const first = await run(settings);
@@ -152,9 +224,9 @@ describe("a run", () => {
   test("stops a collapse: more tokens per forward, fewer right answers", async () => {
     await using trainer = await Trainer.create(config, randomParameters(config, 1), { batch: 1, threads: 1 });
     const found = [
-      { examples: 9, accuracy: 0.9, tokensPerForward: 1.1, cutOff: 0 },
-      { examples: 9, accuracy: 0.85, tokensPerForward: 1.9, cutOff: 0 },
-      { examples: 9, accuracy: 0.65, tokensPerForward: 8, cutOff: 5 }, // so much faster that it would count as the best
+      { examples: 9, accuracy: 0.9, tokensPerForward: 1.1, cutOff: 0, heldOutLoss: 1 },
+      { examples: 9, accuracy: 0.85, tokensPerForward: 1.9, cutOff: 0, heldOutLoss: 0.9 },
+      { examples: 9, accuracy: 0.65, tokensPerForward: 8, cutOff: 5, heldOutLoss: 0.8 }, // so much faster that it would count as the best
     ];
     const best: number[] = [];
     const generator = train(trainer, shuffled(examples, 0), settingsOf({ evaluateEvery: 1 }), {

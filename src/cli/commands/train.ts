@@ -2,6 +2,7 @@
  * `cllm train`: fine-tunes a model, or makes a CLLM of it, in a folder that the same command goes on with. Everything that can be
  * wrong with model, data and settings is found out before the first step. The work itself is in `train/`.
  */
+import { join } from "node:path";
 import * as z from "zod";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
 import { adaptedConfig, readAdapter, withAdapter } from "../../checkpoint/peft/adapter.ts";
@@ -12,6 +13,8 @@ import { mix } from "../../hash.ts";
 import { createChatTemplate } from "../../text/chat.ts";
 import { toHuggingFaceTokenizer } from "../../text/to-huggingface.ts";
 import { createTokenizer, type Tokenizer } from "../../text/tokenizer.ts";
+import { savedState } from "../../train/checkpoints.ts";
+import type { Measured } from "../../train/choice.ts";
 import { exampleLengths, splitExamples } from "../../train/examples.ts";
 import type { Example } from "../../train/objectives.ts";
 import { type RunResult, runTraining, type TrainRun } from "../../train/run.ts";
@@ -78,7 +81,7 @@ export const trainModel: Command = defineCommand<Settings>({
   summary: "Fine-tune a model, or make a CLLM of it by consistency training",
   details:
     "Learns from --data, each record a prompt and its answer, or from --trajectories. The folder gets settings.json, log.jsonl, " +
-    "curves.svg, checkpoints/, best/ (of the best evaluation) and final/, both Hugging Face directories, or with " +
+    "curves.svg, checkpoints/, best/ with the weights to use and final/ with those of the last step, both Hugging Face directories, or with " +
     "--lora-rank PEFT adapters. Interrupted at any moment, the same command goes on where it was and ends with the same " +
     "weights, bit for bit.",
   fields: {
@@ -286,28 +289,30 @@ async function follow(run: TrainRun, terminal: Terminal): Promise<RunResult> {
     }
   } catch (error) {
     terminal.endProgress();
-    if (error instanceof CllmError && error.code === "aborted" && last > 0) {
-      terminal.note(`stopped after step ${last} of ${steps}, which is kept in ${run.folder}; the same command goes on`);
-    }
+    if (error instanceof CllmError && error.code === "aborted") terminal.note(await stoppedLine(run));
     throw error;
   } finally {
     terminal.endProgress();
   }
 }
 
+/** What a run that was stopped has left, by what is saved. */
+async function stoppedLine({ folder, settings: { steps } }: TrainRun): Promise<string> {
+  const saved = await savedState(folder);
+  if (saved === null) return "stopped before the first step was saved; the same command begins anew";
+  return `stopped; step ${saved.step} of ${steps} is saved in ${folder}, and the same command goes on from there`;
+}
+
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
-function evaluationLine({
-  step,
-  accuracy,
-  tokensPerForward,
-  examples,
-  cutOff,
-  best,
-}: Extract<TrainRecord, { type: "evaluation" }>): string {
+const measuredText = ({ heldOutLoss, accuracy, tokensPerForward }: Measured): string =>
+  `${heldOutLoss === null ? "" : `held-out loss ${heldOutLoss.toFixed(3)}, `}${percent(accuracy)} as expected, ` +
+  `${tokensPerForward.toFixed(2)} tokens per forward`;
+
+function evaluationLine(record: Extract<TrainRecord, { type: "evaluation" }>): string {
+  const { step, examples, cutOff, best } = record;
   const endless = cutOff > 0 ? `, ${cutOff} of ${examples} without an end` : "";
-  const kept = best ? ", the best so far" : "";
-  return `step ${step}: ${percent(accuracy)} as expected, ${tokensPerForward.toFixed(2)} tokens per forward${endless}${kept}`;
+  return `step ${step}: ${measuredText(record)}${endless}${best ? ", the best so far" : ""}`;
 }
 
 function report(result: RunResult, { folder, settings, identity }: TrainRun, terminal: Terminal): void {
@@ -316,20 +321,14 @@ function report(result: RunResult, { folder, settings, identity }: TrainRun, ter
     terminal.write(`${JSON.stringify({ folder, ...result, settings, identity, ...conditions })}\n`);
     return;
   }
-  const { steps, tokens, seconds, best, output } = result;
+  const { steps, tokens, seconds, last, chosen, output } = result;
   const lines = [
     ["steps", String(steps)],
     ["tokens", `${tokens}, ${Math.round(tokens / Math.max(seconds, 1e-3))} per second`],
     ["time", formatDuration(seconds * 1000)],
-    ...(best === null
-      ? []
-      : [
-          [
-            "best",
-            `step ${best.step}: ${percent(best.accuracy)} as expected, ${best.tokensPerForward.toFixed(2)} tokens per forward`,
-          ],
-        ]),
-    ["weights", output],
+    ...(last === null ? [] : [["at the end", measuredText(last)]]),
+    ["chosen", `${chosen.checkpoint}, of step ${chosen.step}: ${chosen.why}`],
+    ["weights", chosen.checkpoint === "best" ? output : `${output}, the same in ${join(folder, "best")}`],
   ];
   terminal.write(formatTable(["run", folder], lines, terminal.colors));
 }
