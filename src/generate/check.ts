@@ -28,7 +28,7 @@ function describe(issue: z.core.$ZodIssue, schema: z.ZodType, { what, nameOf = (
   if (issue.code === "unrecognized_keys") {
     const names = first === undefined && schema instanceof z.ZodObject ? Object.keys(schema.shape).map(nameOf) : [];
     const owner = first === undefined ? what : pathName(what, first, rest, nameOf);
-    return unknownName(owner, nameOf(issue.keys[0]!), names);
+    return unknownName(owner, nameOf(issue.keys[0]!), names, "takes no");
   }
   const subject = first === undefined ? what : pathName(what, first, rest, nameOf);
   if (issue.input === undefined && issue.code !== "custom") return `${subject} is missing; give ${expectation(issue)}`;
@@ -36,11 +36,11 @@ function describe(issue: z.core.$ZodIssue, schema: z.ZodType, { what, nameOf = (
 }
 
 /** The message for a name that does not exist, with the near miss or else everything that does. */
-export function unknownName(owner: string, name: string, known: readonly string[]): string {
+export function unknownName(owner: string, name: string, known: readonly string[], verb: string = "has no"): string {
   const [near] = nearMisses(name, known, 1);
   const next =
     near !== undefined ? `; did you mean ${near}?` : known.length > 0 ? `; there are ${known.join(", ")}` : "";
-  return `${owner} has no ${name}${next}`;
+  return `${owner} ${verb} ${name}${next}`;
 }
 
 function pathName(

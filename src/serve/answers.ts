@@ -28,12 +28,10 @@ export interface AnswerShapes {
 
 const finish = (reason: FinishReason): string => (reason === "length" ? "length" : "stop");
 
-export function answerShapes(endpoint: Endpoint, { model, seed, requests, includeUsage }: Asked): AnswerShapes {
+export function answerShapes(endpoint: Endpoint, { model, seed, perPrompt, includeUsage }: Asked): AnswerShapes {
   const chat = endpoint === "chat";
   const id = `${chat ? "chatcmpl" : "cmpl"}-${randomUUID()}`;
   const created = Math.floor(Date.now() / 1000);
-  const prompts = new Set(requests.map(({ prompt }) => prompt)).size; // a chat has one, which is undefined
-  const perPrompt = requests.length / prompts;
   const head = (object: string): object => ({ id, object, created, model });
   const seeded = seed === null ? {} : { cllm: { seed } };
 

@@ -9,7 +9,7 @@ import { cors } from "hono/cors";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { CllmError } from "../error.ts";
 import { answerShapes, type Endpoint } from "./answers.ts";
-import { type Asked, readChatBody, readCompletionBody } from "./bodies.ts";
+import { type Asked, type OnUnknown, readChatBody, readCompletionBody } from "./bodies.ts";
 import { generate, type RunContext, type ServedEvent } from "./generation.ts";
 import { keyCheck, requireLocalName } from "./guards.ts";
 import { answerTo, RequestError } from "./http-error.ts";
@@ -39,6 +39,10 @@ export interface AppOptions {
   readonly clientOf?: (c: Context) => Client;
   /** A line for each request. */
   readonly log?: ((line: string) => void) | undefined;
+  /** What whoever runs the server should know, such as fields that it ignores. */
+  readonly note?: ((line: string) => void) | undefined;
+  /** Refuse fields that are not known, instead of ignoring them. Default: false. */
+  readonly strict?: boolean;
   /** What went wrong inside. Default: standard error. */
   readonly reportError?: (error: unknown) => void;
   /** Fires when no new requests are to be taken. */
@@ -52,6 +56,7 @@ export interface AppOptions {
 const DEFAULT_BODY_BYTES = 1 << 20;
 export const DEFAULT_TIMEOUT_MS = 600_000;
 const EVERYBODY: Client = { address: "", name: "" };
+const MAX_TOLD = 50; // names of fields
 const HANG_UP_MS = 5_000; // for reading what was written in time
 const ENDPOINTS: Readonly<Record<string, string>> = {
   "/v1/chat/completions": "chat",
@@ -67,14 +72,18 @@ const ENDPOINTS: Readonly<Record<string, string>> = {
 /** Those that a request for something else is told of. */
 const TOLD = Object.keys(ENDPOINTS).filter((path) => !path.startsWith("/playground/"));
 
+type BodyReader = (body: unknown, onUnknown: OnUnknown) => Asked;
+
 export function createApp(options: AppOptions): Hono {
   const { models, apiKey, localNamesOnly = true, corsOrigins = [], draining, closing, log } = options;
   const { maxBodyBytes = DEFAULT_BODY_BYTES, timeoutMs = DEFAULT_TIMEOUT_MS, clientOf = () => EVERYBODY } = options;
   const { reportError = (error) => void process.stderr.write(`${stackOf(error)}\n`) } = options;
   const metrics = createMetrics();
   const started = Math.floor(Date.now() / 1000);
-  const app = new Hono();
+  const app = new Hono({ strict: false }); // a slash at the end makes no difference
   const withDatabase = models.status().some(({ name }) => isTextToSql(name));
+
+  const onUnknown = options.strict ? "refuse" : ignoring(options.note ?? (() => {}));
 
   const retryAfterS = (): number => {
     const rounds = models.status().map(({ running, waiting }) => waiting / Math.max(1, running));
@@ -91,7 +100,8 @@ export function createApp(options: AppOptions): Hono {
     return c.json(body, status as ContentfulStatusCode, headers);
   });
   app.notFound((c) => {
-    const known = Object.hasOwn(ENDPOINTS, c.req.path) && (withDatabase || ENDPOINTS[c.req.path] !== "database");
+    const { path } = c.req;
+    const known = Object.hasOwn(ENDPOINTS, path) && (withDatabase || ENDPOINTS[path] !== "database");
     const what = `${c.req.method} ${c.req.path.slice(0, 200)}`;
     const message = known ? `${what}: use another method` : `there is no ${what}; there are ${TOLD.join(", ")}`;
     const error = new RequestError("not-found", message, { status: known ? 405 : 404 });
@@ -143,10 +153,13 @@ export function createApp(options: AppOptions): Hono {
     return c.json(describe(models.status().find((model) => model.name === name)!));
   });
 
-  const answer = async (c: Context, endpoint: Endpoint, readBody: (body: unknown) => Asked): Promise<Response> => {
+  const answer = async (c: Context, endpoint: Endpoint, readBody: BodyReader): Promise<Response> => {
     const since = performance.now();
     if (draining?.aborted) throw new CllmError("unavailable", "the server is shutting down; ask another one");
-    const asked = readBody(await readJson(c.req.raw, { maxBytes: maxBodyBytes, deadline: since + timeoutMs }));
+    const asked = readBody(
+      await readJson(c.req.raw, { maxBytes: maxBodyBytes, deadline: since + timeoutMs }),
+      onUnknown,
+    );
     models.require(asked.model);
     const client = { ...clientOf(c), ...(asked.user !== null && { name: `user ${asked.user}` }) };
     const run: RunContext = { models, metrics, client, since, timeoutMs, gone: c.req.raw.signal, closing };
@@ -173,6 +186,19 @@ export function createApp(options: AppOptions): Hono {
   app.post("/v1/completions", (c) => answer(c, "completion", readCompletionBody));
   if (withDatabase) mountDatabase(app, options.askDatabase ?? demonstrationDatabase(), { maxBodyBytes, timeoutMs });
   return app;
+}
+
+/** Tells of each field that is ignored once, and of no more than there is room for: clients choose the names. */
+function ignoring(note: (line: string) => void): OnUnknown {
+  const told = new Set<string>();
+  return (names) => {
+    const fresh = names.map((name) => name.slice(0, 80)).filter((name) => !told.has(name));
+    if (fresh.length === 0 || told.size >= MAX_TOLD) return;
+    for (const name of fresh) told.add(name);
+    note(
+      `ignored in a request: ${JSON.stringify(fresh.slice(0, MAX_TOLD)).slice(1, -1)}; --strict refuses such fields`,
+    );
+  };
 }
 
 /** The objects of a stream, in order. */

@@ -53,6 +53,20 @@ const TABLE: Partial<Record<ErrorCode, Entry>> = {
   unavailable: [503, "server_error", "unavailable"],
   aborted: [503, "server_error", "aborted"], // nobody reads it, unless the server itself gave up
 };
+/** The library's names of what a request has, and the request's. */
+const FIELDS: Readonly<Record<string, string>> = {
+  maxNewTokens: "max_tokens",
+  blockSize: "block_size",
+  topK: "top_k",
+  topP: "top_p",
+  minP: "min_p",
+  stopIds: "stop_token_ids",
+  ignoreEos: "ignore_eos",
+  templateOptions: "chat_template_kwargs",
+  continueFinalMessage: "continue_final_message",
+  addGenerationPrompt: "add_generation_prompt",
+};
+const NAMES = new RegExp(`\\b(${Object.keys(FIELDS).join("|")})\\b`, "g");
 const FAILED: Entry = [500, "server_error", "internal"];
 
 /** The answer to a request that failed; `retryAfterS` is what a client that should come back is told. */
@@ -65,7 +79,8 @@ export function answerTo(error: unknown, retryAfterS: number = 1): ErrorAnswer {
   if (status === 408) headers["Connection"] = "close"; // the rest of a body that is late is not waited for
   if (status === 401) headers["WWW-Authenticate"] = "Bearer";
   const said = known === undefined ? "the server failed; its log says why" : (error as CllmError).message;
-  const message = code === "chat_template" ? `${said} Prompts go to /v1/completions.` : said;
+  const named = own === null && type === INVALID ? said.replaceAll(NAMES, (name) => FIELDS[name]!) : said;
+  const message = code === "chat_template" ? `${named.replace(/\.$/, "")}; prompts go to /v1/completions` : named;
   return {
     status: own?.status ?? status,
     headers,

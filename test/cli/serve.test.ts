@@ -151,12 +151,25 @@ describe.skipIf(!existsSync("/proc/self/task"))("a signal (skipped where /proc l
   });
 });
 
+test("takes its key from a file, and tells of ignored fields once, or refuses them", async () => {
+  const file = join(cllm.scratch, "key");
+  writeFileSync(file, "sesame\n");
+  const served = await serve(["--api-key-file", file]);
+  const headers = { authorization: "Bearer sesame" };
+  expect((await served.post({ max_tokens: 1 })).status).toBe(401);
+  for (let i = 0; i < 2; i++) expect((await served.post({ max_tokens: 1, metadata: {} }, headers)).status).toBe(200);
+  expect(served.log().match(/ignored in a request: "metadata"/g)).toHaveLength(1);
+  const strict = await serve(["--strict"]);
+  expect((await strict.post({ max_tokens: 1, metadata: {} })).status).toBe(400);
+});
+
 describe("wrong usage", () => {
   test.each<[args: string[], message: RegExp]>([
     [
       ["--host", "0.0.0.0"],
       /--host 0\.0\.0\.0 can be reached from other machines, which needs a key; set CLLM_API_KEY/,
     ],
+    [["--api-key", "a", "--api-key-file", "b"], /--api-key and --api-key-file are both given/],
     [["--model", "a=o/x", "--model", "a=o/y"], /two models have the name a/],
   ])("%j", (args, message) => {
     const { status, stderr } = cllm.run("serve", ...args);

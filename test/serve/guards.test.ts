@@ -20,7 +20,8 @@ describe("a key", () => {
     const response = await post(app, CHAT, chat, { headers });
     expect(response.status).toBe(status);
     if (status === 401) expect(await response.json()).toMatchObject({ error: { code: "invalid_api_key" } });
-    for (const path of ["/v1/models", "/metrics"]) expect((await app.request(path, { headers })).status).toBe(status);
+    for (const path of ["/v1/models", "/metrics", "/v1/models/", "/metrics/"])
+      expect((await app.request(path, { headers })).status).toBe(status);
     expect((await app.request("/health", { headers })).status).toBe(200);
   });
 

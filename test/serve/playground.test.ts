@@ -45,7 +45,7 @@ test("nothing else is, whatever the path says", async () => {
     "../package.json",
     "..%2fpackage.json",
     "%2e%2e/package.json",
-    "main.js/",
+    "main.js//",
     "",
     "//",
   ])

@@ -1,4 +1,5 @@
 /** The laws of the protocol: answers are those of the library, streams add up to whole answers, fields mean what they say. */
+import { deflateSync, gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { GenerateOptions } from "../../src/generate/types.ts";
@@ -30,7 +31,7 @@ function asOptions(given: Json): GenerateOptions {
   return {
     decoder: given.decoder,
     blockSize: given.block_size,
-    maxNewTokens: given.max_tokens,
+    maxNewTokens: given.max_tokens ?? "context",
     temperature: given.temperature,
     topP: given.top_p,
     topK: given.top_k,
@@ -100,6 +101,40 @@ describe("an answer", () => {
     expect(whole.usage.prompt_tokens).toBe(alone[0].usage.prompt_tokens + alone[1].usage.prompt_tokens);
   });
 
+  test("of the same prompt twice counts it twice", async () => {
+    const alone = await ask(app, COMPLETION, completion);
+    const twice = await ask(app, COMPLETION, { ...completion, prompt: [completion.prompt, completion.prompt], n: 2 });
+    expect(twice.usage).toMatchObject({
+      prompt_tokens: 2 * alone.usage.prompt_tokens,
+      completion_tokens: 4 * alone.usage.completion_tokens,
+    });
+  });
+
+  test("is as long as the context allows unless it is told", async () => {
+    const { app, model } = serving({ model: { contextLength: 400, predictability: 1 } });
+    for (const more of [{}, { max_tokens: -1 }, { max_tokens: null }]) {
+      const body = { model: "scripted", prompt: "once upon a time", ignore_eos: true, ...more };
+      const { usage, choices } = await ask(app, COMPLETION, body);
+      expect([usage.total_tokens, choices[0].finish_reason]).toEqual([400, "length"]);
+    }
+    const { text } = await model.generate({ ...{ prompt: "once upon a time" }, maxNewTokens: "context" });
+    expect((await ask(app, COMPLETION, { model: "scripted", prompt: "once upon a time" })).choices[0].text).toBe(text);
+  });
+
+  test("goes on with a last message of the assistant's, or opens a new turn", async () => {
+    const history = [...messages, { role: "assistant" as const, content: "A prime number is" }];
+    for (const [fields, options] of [
+      [{}, {}],
+      [{ continue_final_message: true }, { continueFinalMessage: true }],
+      [{ add_generation_prompt: true }, { addGenerationPrompt: true }],
+    ]) {
+      const expected = await model.generate({ messages: history, maxNewTokens: 24, ...options });
+      const { choices, usage } = await ask(app, CHAT, { ...chat, messages: history, ...fields });
+      expect(choices[0].message.content).toBe(expected.text);
+      expect(usage.prompt_tokens).toBe(expected.stats.promptTokens);
+    }
+  });
+
   test("sampled without a seed says which one was drawn, and that one gives it again", async () => {
     const drawn = await ask(app, CHAT, { ...chat, temperature: 1 });
     const again = await ask(app, CHAT, { ...chat, temperature: 1, seed: drawn.cllm.seed });
@@ -158,6 +193,73 @@ test("content in parts, the developer's role and neutral values mean the same as
     messages: [{ role: "developer", content: parts }, ...messages],
   });
   expect(other.choices).toEqual(plain.choices);
+});
+
+describe("what asks for nothing is taken, and what is not known is ignored", () => {
+  const echoed = { role: "assistant", content: "ab", refusal: null, tool_calls: [], annotations: [], audio: null };
+  test.each<[what: string, more: object]>([
+    ["tools that are not to be called", { tools: [{ type: "function" }], tool_choice: "none" }],
+    ["a seed, top_k that are none", { seed: -1, top_k: -1, repetition_penalty: 1, min_tokens: 0 }],
+    ["keys for caches and safety", { prompt_cache_key: "k", safety_identifier: "s", metadata: { a: "b" } }],
+    ["stream_options without a stream", { stream_options: { include_usage: true, include_obfuscation: false } }],
+    ["empty values", { chat_template_kwargs: {}, logit_bias: {}, functions: [], documents: null, guided_json: "" }],
+    [
+      "a message's name, type and cache_control",
+      {
+        messages: [{ type: "text", name: "ann", reasoning_content: "…", ...messages[0], cache_control: {} }],
+      },
+    ],
+    [
+      "a part's cache_control",
+      {
+        messages: [{ role: "user", content: [{ type: "text", text: messages[0].content, cache_control: {} }] }],
+      },
+    ],
+  ])("%s", async (_, more) => {
+    const expected = await ask(app, CHAT, chat);
+    expect((await ask(app, CHAT, { ...chat, ...more })).choices).toEqual(expected.choices);
+  });
+
+  test("messages as answers carry them", async () => {
+    const history = [...messages, { role: "assistant", content: "ab" }, { role: "user", content: "And?" }];
+    const sent = [...messages, echoed, { role: "user", content: "And?" }];
+    expect((await ask(app, CHAT, { ...chat, messages: sent })).choices).toEqual(
+      (await ask(app, CHAT, { ...chat, messages: history })).choices,
+    );
+    const empty = await ask(app, CHAT, { ...chat, messages: [...messages, { ...echoed, content: null }, ...messages] });
+    expect(empty.choices).toHaveLength(1);
+  });
+
+  test("and whoever runs the server is told of each field once, however many there are", async () => {
+    const notes: string[] = [];
+    const { app } = serving({ app: { note: (line) => void notes.push(line) } });
+    const named = [
+      { ...messages[0], name: "a" },
+      { ...messages[0], name: "b" },
+    ];
+    for (let i = 0; i < 3; i++) await ask(app, CHAT, { ...chat, messages: named, metadata: {} });
+    expect(notes).toEqual(['ignored in a request: "messages[].name","metadata"; --strict refuses such fields']);
+    for (let i = 0; i < 200; i++) await ask(app, CHAT, { ...chat, max_tokens: 1, [`field${i}\n`]: 1 });
+    expect(notes.length).toBeLessThan(60);
+    for (const note of notes) expect(note).not.toMatch(/\n/);
+  });
+});
+
+test("paths with a slash at the end, and gzipped bodies, mean the same", async () => {
+  const expected = await ask(app, CHAT, chat);
+  expect((await ask(app, `${CHAT}/`, chat)).choices).toEqual(expected.choices);
+  expect((await app.request("/v1/models/")).status).toBe(200);
+  const text = JSON.stringify(chat);
+  for (const [encoding, body] of [
+    ["gzip", gzipSync(text)],
+    ["deflate", deflateSync(text)],
+    ["identity", Buffer.from(text)],
+  ] as const) {
+    const headers = { "content-type": "application/json", "content-encoding": encoding };
+    const response = await app.request(CHAT, { method: "POST", headers, body: new Uint8Array(body) });
+    expect([encoding, response.status]).toEqual([encoding, 200]);
+    expect(((await response.json()) as Json).choices).toEqual(expected.choices);
+  }
 });
 
 describe("a stream with passes", () => {

@@ -1,4 +1,5 @@
 /** What the server refuses, and how: always in OpenAI's shape, with a status that is the client's fault, and soon. */
+import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { CHAT, COMPLETION, eventsOf, type Json, post, serving } from "./serving.ts";
@@ -22,37 +23,53 @@ async function refused(path: string, body: unknown, more: RequestInit = {}): Pro
 describe("a field", () => {
   test.each<[path: string, field: string, value: unknown, message: RegExp]>([
     [CHAT, "tools", [{ type: "function" }], /tools must be left out: .*call nothing/],
-    [CHAT, "response_format", { type: "json_object" }, /response_format must be left out: .*json_schema are not built/],
+    [
+      CHAT,
+      "response_format",
+      { type: "json_object" },
+      /response_format must be left out: .*json_schema and grammars are not built/,
+    ],
     [CHAT, "logprobs", true, /logprobs must be left out/],
     [CHAT, "messages", [], /messages must be a list that is not empty/],
     [CHAT, "messages", undefined, /messages is missing/],
     [CHAT, "model", undefined, /model is missing/],
     [CHAT, "n", 17, /n must be at most 16, not 17/],
-    [CHAT, "seed", -1, /seed must be at least 0/],
+    [CHAT, "seed", -2, /seed must be at least -1/],
+    [CHAT, "top_k", -2, /top_k must be at least -1/],
     [CHAT, "temperature", 3, /temperature must be at most 2, not 3/],
     [CHAT, "max_tokens", 0, /max_tokens must be at least 1/],
-    [CHAT, "max_tokens", "5", /max_tokens must be a whole number|max_tokens must be a number/],
+    [CHAT, "max_tokens", "5", /max_tokens must be at least 1, or -1 .*, not "5"/],
     [CHAT, "decoder", "jacoby", /decoder must be one of auto, ar, jacobi/],
     [CHAT, "block_size", 1000, /block_size must be at most 256/],
-    [CHAT, "max_token", 5, /the request has no max_token; did you mean max_tokens\?/],
-    [CHAT, "metadata", { a: 1 }, /metadata must be left out: nothing is stored/],
+    [CHAT, "repetition_penalty", 1.1, /repetition_penalty must be left out: penalties are not built/],
+    [CHAT, "guided_json", { type: "object" }, /guided_json must be left out/],
+    [CHAT, "tool_choice", "required", /tool_choice must be left out/],
+    [CHAT, "reasoning_effort", "high", /reasoning_effort must be left out: .*chat_template_kwargs/],
+    [CHAT, "chat_template_kwargs", [], /chat_template_kwargs must be/],
     [CHAT, "frequency_penalty", 0.5, /frequency_penalty must be left out/],
-    [CHAT, "prompt", "hi", /the request has no prompt/],
     [CHAT, "stop", 5, /stop must be a text or a list of up to 16/],
-    [CHAT, "stream_options", { include_usage: true }, /stream_options is given without stream/],
+    [CHAT, "stream_options", { include_usage: 1 }, /stream_options.include_usage must be true or false/],
     [COMPLETION, "prompt", [[1, 2]], /prompt must be a text or a list of up to 16; token ids are not taken/],
     [COMPLETION, "echo", true, /echo must be left out/],
-    [COMPLETION, "messages", [], /the request has no messages/],
   ])("%s: %s of %j", async (path, field, value, message) => {
     const error = await refused(path, { ...(path === CHAT ? chat : completion), [field]: value });
-    expect(error).toMatchObject({ status: 400, type: "invalid_request_error", param: field });
+    expect(error).toMatchObject({ status: 400, type: "invalid_request_error" });
+    expect(error.param.split(".")[0]).toBe(field);
     expect(error.message).toMatch(message);
   });
 
   test("of a list is named by its place", async () => {
     expect(await refused(CHAT, { ...chat, stop: ["a", ""] })).toMatchObject({ status: 400, param: "stop.1" });
-    const messages = [...chat.messages, { role: "user", content: "x", name: "y" }];
-    expect(await refused(CHAT, { ...chat, messages })).toMatchObject({ status: 400, param: "messages.1.name" });
+    const called = { role: "assistant", content: null, tool_calls: [{ id: "1", type: "function" }] };
+    const messages = [...chat.messages, called];
+    expect(await refused(CHAT, { ...chat, messages })).toMatchObject({ status: 400, param: "messages.1.tool_calls" });
+    const tool = [...chat.messages, { role: "tool", content: "x", tool_call_id: "1" }];
+    expect(await refused(CHAT, { ...chat, messages: tool })).toMatchObject({
+      ...{ status: 400, param: "messages.1.role" },
+      message: /messages\[1\].role must be one of system, developer, user, assistant/,
+    });
+    const nothing = [{ role: "user", content: null }];
+    expect(await refused(CHAT, { ...chat, messages: nothing })).toMatchObject({ param: "messages.0.content" });
     const image = [{ role: "user", content: [{ type: "image_url", image_url: { url: "x" } }] }];
     expect(await refused(CHAT, { ...chat, messages: image })).toMatchObject({ param: "messages.0.content" });
   });
@@ -63,6 +80,51 @@ describe("a field", () => {
     const many = { ...completion, prompt: ["a", "b", "c"], n: 6 };
     expect(await refused(COMPLETION, many)).toMatchObject({ status: 400, param: "n" });
   });
+});
+
+describe("a strict server", () => {
+  const { app } = serving({ app: { strict: true } });
+  test.each<[path: string, more: object, param: string, message: RegExp]>([
+    [CHAT, { max_token: 5 }, "max_token", /the request takes no max_token; did you mean max_tokens\?/],
+    [CHAT, { prompt: "hi" }, "prompt", /the request takes no prompt/],
+    [COMPLETION, { messages: [] }, "messages", /the request takes no messages/],
+    [CHAT, { metadata: {} }, "metadata", /takes no metadata/],
+    [
+      CHAT,
+      { stream_options: { usage: true } },
+      "stream_options.usage",
+      /stream_options takes no usage; there are include_usage/,
+    ],
+    [
+      ...([CHAT, { messages: [...chat.messages, { role: "user", content: "x", name: "y" }] }] as const),
+      ...(["messages.1.name", /messages\[1\] takes no name; there are role, content/] as const),
+    ],
+    [
+      ...([CHAT, { messages: [{ role: "user", content: [{ type: "text", text: "x", cache_control: {} }] }] }] as const),
+      ...(["messages.0.content.0.cache_control", /messages\[0\]\.content\[0\] takes no cache_control/] as const),
+    ],
+  ])("%s: %j", async (path, more, param, message) => {
+    const response = await post(app, path, { ...(path === CHAT ? chat : completion), ...more });
+    expect(response.status).toBe(400);
+    expect(((await response.json()) as Json).error).toMatchObject({ param, message: expect.stringMatching(message) });
+  });
+
+  test("takes what it knows", async () => {
+    const more = { stream_options: { include_usage: true }, chat_template_kwargs: {}, refusal: undefined };
+    expect((await post(app, CHAT, { ...chat, ...more })).status).toBe(200);
+  });
+});
+
+test("errors name the request's fields, not the library's", async () => {
+  const error = await refused(CHAT, { ...chat, max_tokens: 5000 });
+  expect(error.message).toMatch(/lower max_tokens$/);
+  expect((await refused(CHAT, { ...chat, stop_token_ids: [99_999] })).message).toMatch(/^stop_token_ids: 99999/);
+  const both = { continue_final_message: true, add_generation_prompt: true };
+  expect((await refused(CHAT, { ...chat, ...both })).message).toMatch(
+    /continue_final_message and add_generation_prompt/,
+  );
+  const own = { chat_template_kwargs: { messages: [] } };
+  expect((await refused(CHAT, { ...chat, ...own })).message).toMatch(/^chat_template_kwargs cannot set messages/);
 });
 
 test("a model that is not there", async () => {
@@ -108,6 +170,22 @@ describe("a body", () => {
   test("that is no JSON", async () => {
     expect(await refused(CHAT, '{"model": ')).toMatchObject({ status: 400, message: /the body is not JSON/ });
     expect(await refused(CHAT, "")).toMatchObject({ status: 400 });
+  });
+
+  test("packed in a way that is not known, packed wrongly, or that unpacks to too much", async () => {
+    const send = async (encoding: string, body: Uint8Array): Promise<Json> => {
+      const headers = { "content-type": "application/json", "content-encoding": encoding };
+      const response = await app.request(CHAT, { method: "POST", headers, body: new Uint8Array(body) });
+      return { status: response.status, ...((await response.json()) as Json).error };
+    };
+    const text = JSON.stringify(chat);
+    for (const encoding of ["br", "zstd", "gzip, gzip"])
+      expect(await send(encoding, Buffer.from(text))).toMatchObject({ status: 415, message: /or with gzip/ });
+    expect(await send("gzip", Buffer.from(text))).toMatchObject({ status: 400, message: /is not gzip/ });
+    expect(await send("gzip", gzipSync(text).subarray(0, 40))).toMatchObject({ status: 400 });
+    const bomb = gzipSync(Buffer.alloc(50_000_000, " "));
+    expect(bomb.length).toBeLessThan(100_000);
+    expect(await send("gzip", bomb)).toMatchObject({ status: 413 });
   });
 
   test("that a page of another site could send without being asked", async () => {
@@ -157,9 +235,11 @@ describe("malformed bodies", () => {
     const depth = 90_000;
     const nested = `${"[".repeat(depth)}${"]".repeat(depth)}`;
     expect(await refused(CHAT, nested)).toMatchObject({ status: 400 });
-    for (const field of ["messages", "foo", "tools", "stop", "model"]) {
-      const body = `{"model":"scripted","messages":[{"role":"user","content":"hi"}],"${field}":${nested}}`;
+    for (const field of ["messages", "tools", "stop", "model", "chat_template_kwargs"]) {
+      const body = `{"model":"scripted","messages":[{"role":"user","content":"hi"}],"${field}":${field === "chat_template_kwargs" ? `{"a":${nested}}` : nested}}`;
       expect(await refused(CHAT, body)).toMatchObject({ status: 400 });
     }
+    const ignored = `{"model":"scripted","messages":[{"role":"user","content":"hi"}],"max_tokens":1,"foo":${nested}}`;
+    expect((await post(app, CHAT, ignored)).status).toBe(200);
   });
 });

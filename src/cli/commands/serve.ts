@@ -14,6 +14,8 @@ interface ServeSettings extends Omit<ModelSettings, "model" | "adapter"> {
   readonly host: string;
   readonly port: number;
   readonly apiKey: string | undefined;
+  readonly apiKeyFile: string | undefined;
+  readonly strict: boolean;
   readonly corsOrigin: readonly string[];
   readonly parallel: number;
   readonly batch: boolean;
@@ -24,6 +26,7 @@ interface ServeSettings extends Omit<ModelSettings, "model" | "adapter"> {
   readonly memoryLimit: number | undefined;
 }
 
+const MAX_KEY_BYTES = 4096;
 const list = z.array(z.string().min(1)).default([]);
 
 export const serve: Command = defineCommand<ServeSettings>({
@@ -31,8 +34,11 @@ export const serve: Command = defineCommand<ServeSettings>({
   summary: "Answer OpenAI's clients over HTTP",
   details:
     "POST /v1/chat/completions and /v1/completions, whole and streamed; GET /v1/models, /health and /metrics; " +
-    "a playground for browsers at /. Models are loaded when they are first asked for, each in a process of its own. A field that is not supported is an error. " +
-    "Extensions: decoder, block_size, top_k, min_p; stream_options.include_passes adds an event for each pass. --verbose also logs requests.",
+    "a playground for browsers at /. Models are loaded when they are first asked for, each in a process of its own. " +
+    "A field that would change the answer and is not supported is an error; other unknown fields are ignored, and named once in the log. " +
+    "Without max_tokens, an answer may be as long as the context allows. " +
+    "Extensions: decoder, block_size, top_k, min_p, ignore_eos, stop_token_ids, chat_template_kwargs, continue_final_message, add_generation_prompt; " +
+    "stream_options.include_passes adds an event for each pass. --verbose also logs requests.",
   fields: {
     ...modelFields,
     model: list.meta({
@@ -51,10 +57,16 @@ export const serve: Command = defineCommand<ServeSettings>({
     }),
     port: z.int().min(0).max(65535).default(8000).meta({ description: "port to listen on; 0 takes any that is free" }),
     apiKey: z.string().min(1).optional().meta({
-      description: "key that requests must carry; default: CLLM_API_KEY, or none",
+      description:
+        "key that requests must carry; others see it in the list of processes, so prefer CLLM_API_KEY or a file",
       placeholder: "key",
       secret: true,
     }),
+    apiKeyFile: z.string().min(1).optional().meta({
+      description: "file whose first line is the key; default: CLLM_API_KEY, or no key",
+      placeholder: "file",
+    }),
+    strict: z.boolean().default(false).meta({ description: "refuse requests with unknown fields" }),
     corsOrigin: list.meta({ description: "origin whose pages may ask; may be repeated", placeholder: "origin" }),
     parallel: z.int().min(1).max(64).default(4).meta({ description: "requests that a model runs at once" }),
     batch: z
@@ -93,11 +105,11 @@ export const serve: Command = defineCommand<ServeSettings>({
     ["CLLM_API_KEY=secret cllm serve --host 0.0.0.0 --memory-limit 8", "for other machines"],
   ],
   async run(settings, terminal) {
-    const { host, port, timeout, drain, maxBody, corsOrigin, verbose } = settings;
+    const { host, port, timeout, drain, maxBody, corsOrigin, strict, verbose } = settings;
     const { listen, isLoopback, createModels, servedModels, modelEntries } = await import("../../serve/index.ts");
-    const apiKey = settings.apiKey ?? (process.env["CLLM_API_KEY"] || undefined);
+    const apiKey = await keyOf(settings);
     if (!isLoopback(host) && apiKey === undefined) {
-      const next = "set CLLM_API_KEY or give --api-key";
+      const next = "set CLLM_API_KEY or give --api-key-file";
       throw new CllmError("usage", `--host ${host} can be reached from other machines, which needs a key; ${next}`);
     }
     const { precision, threads, offline, revision, cacheDir, parallel: maxRunning, maxQueue: maxWaiting } = settings;
@@ -125,6 +137,7 @@ export const serve: Command = defineCommand<ServeSettings>({
     const server = await listen({
       ...{ host, port, models, apiKey, localNamesOnly: isLoopback(host), corsOrigins: corsOrigin },
       ...{ maxBodyBytes: Math.floor(maxBody * 1e6), timeoutMs: timeout * 1000, drainMs: drain * 1000 },
+      ...{ strict, note: terminal.note },
       ...(verbose && { log: terminal.note }),
     });
     const names = served.map(({ name }) => name);
@@ -137,6 +150,16 @@ export const serve: Command = defineCommand<ServeSettings>({
     await server.drain();
   },
 });
+
+/** The key that requests must carry, from the one place that has it. */
+async function keyOf({ apiKey, apiKeyFile }: ServeSettings): Promise<string | undefined> {
+  if (apiKeyFile === undefined) return apiKey ?? (process.env["CLLM_API_KEY"] || undefined);
+  if (apiKey !== undefined) throw new CllmError("usage", "--api-key and --api-key-file are both given; give one");
+  const { readText } = await import("../../files/json.ts");
+  const [line = ""] = (await readText(apiKeyFile, MAX_KEY_BYTES)).split(/\r?\n/);
+  if (line.trim() !== "") return line.trim();
+  throw new CllmError("usage", `--api-key-file: the first line of ${apiKeyFile} is empty; write the key there`);
+}
 
 /** The model to serve where none is named. */
 function ownModel(terminal: Terminal): string {

@@ -1,0 +1,230 @@
+/**
+ * The fields of request bodies, as OpenAI and the servers beside it name them. A field is honoured, or it may be there as long as
+ * it asks for nothing: null, empty, or the value that means the same as none. What would change the answer and is not built
+ * is refused by name; all others are ignored, or refused where the server is strict. Knows no model and no HTTP.
+ */
+import { isDeepStrictEqual } from "node:util";
+import * as z from "zod";
+import { decodingFields } from "../generate/options.ts";
+import { DECODERS, type DecoderName } from "../generate/types.ts";
+
+/** Most answers to one request. */
+export const MAX_CHOICES = 16;
+const MAX_STOPS = 16;
+export const SEEDS: number = 2 ** 32;
+
+/** A field that may be missing or null. */
+type Maybe<T> = T | null | undefined;
+
+/** The honoured fields that all bodies have. */
+export interface SharedBody {
+  readonly model: string;
+  readonly max_tokens?: Maybe<number>;
+  readonly stop?: Maybe<string | readonly string[]>;
+  readonly stop_token_ids?: Maybe<readonly number[]>;
+  readonly ignore_eos?: Maybe<boolean>;
+  readonly temperature?: Maybe<number>;
+  readonly top_p?: Maybe<number>;
+  readonly top_k?: Maybe<number>;
+  readonly min_p?: Maybe<number>;
+  readonly seed?: Maybe<number>;
+  readonly n?: Maybe<number>;
+  readonly stream?: Maybe<boolean>;
+  readonly stream_options?: Maybe<{
+    readonly include_usage?: Maybe<boolean>;
+    readonly include_passes?: Maybe<boolean>;
+  }>;
+  readonly user?: Maybe<string>;
+  readonly decoder?: Maybe<DecoderName>;
+  readonly block_size?: Maybe<number>;
+}
+
+export interface ChatBody extends SharedBody {
+  readonly messages: readonly {
+    readonly role: "system" | "developer" | "user" | "assistant";
+    readonly content: string | readonly { readonly text: string }[] | null;
+  }[];
+  readonly max_completion_tokens?: Maybe<number>;
+  readonly chat_template_kwargs?: Maybe<Readonly<Record<string, unknown>>>;
+  readonly continue_final_message?: Maybe<boolean>;
+  readonly add_generation_prompt?: Maybe<boolean>;
+}
+
+export interface CompletionBody extends SharedBody {
+  readonly prompt: string | readonly string[];
+}
+
+type Optional = z.ZodOptional<z.ZodUnknown>;
+const NOTHING: readonly unknown[] = [null, undefined, "", [], {}];
+
+/** A field that may only be there where it asks for nothing: also by one of `values`. */
+function neutral(instead: string, ...values: readonly unknown[]): Optional {
+  const asksForNothing = (value: unknown): boolean =>
+    [...NOTHING, ...values].some((allowed) => isDeepStrictEqual(value, allowed));
+  return z.unknown().refine(asksForNothing, `left out: ${instead}`).optional() as unknown as Optional;
+}
+
+const tools = "the models here write text and call nothing";
+const logprobs = "log probabilities are not given";
+const penalty = "penalties are not built";
+const sampler = "samplers are temperature, top_p, top_k and min_p";
+const form = "answers are text; json_object, json_schema and grammars are not built";
+const search = "ask for several answers with n";
+const template = "the model's own template is used; name another one when the server is started";
+
+const unsupportedFields = {
+  frequency_penalty: neutral(penalty, 0),
+  presence_penalty: neutral(penalty, 0),
+  repetition_penalty: neutral(penalty, 1),
+  repeat_penalty: neutral(penalty, 1),
+  length_penalty: neutral(penalty, 1),
+  logit_bias: neutral("a bias is not built"),
+  allowed_token_ids: neutral("a bias is not built"),
+  bad_words: neutral("a bias is not built"),
+  typical_p: neutral(sampler, 1),
+  tfs_z: neutral(sampler, 1),
+  mirostat: neutral(sampler, 0),
+  dry_multiplier: neutral(sampler, 0),
+  xtc_probability: neutral(sampler, 0),
+  min_tokens: neutral("give ignore_eos to write on", 0),
+  best_of: neutral(search, 1),
+  use_beam_search: neutral(search, false),
+  response_format: neutral(form, { type: "text" }),
+  guided_json: neutral(form),
+  guided_regex: neutral(form),
+  guided_choice: neutral(form),
+  guided_grammar: neutral(form),
+  structured_outputs: neutral(form),
+  json_schema: neutral(form),
+  grammar: neutral(form),
+  prompt_logprobs: neutral(logprobs, 0),
+  n_probs: neutral(logprobs, 0),
+  echo: neutral("put the prompt before the answer yourself", false),
+  include_stop_str_in_output: neutral("stop strings are never part of the text", false),
+  skip_special_tokens: neutral("special tokens are never part of the text", true),
+  truncate_prompt_tokens: neutral("prompts are never cut", -1),
+  chat_template: neutral(template),
+};
+
+const stopString = z.string().min(1);
+const tokens = z.union([z.int().min(1), z.literal(-1)], "at least 1, or -1 for all that the context leaves");
+const seed = z
+  .int()
+  .min(-1)
+  .max(SEEDS - 1);
+
+const sharedFields = {
+  model: z.string().min(1),
+  max_tokens: tokens.nullish(),
+  stop: z
+    .union([stopString, z.array(stopString).max(MAX_STOPS)], `a text or a list of up to ${MAX_STOPS}, none empty`)
+    .nullish(),
+  stop_token_ids: z.array(z.int().min(0)).max(MAX_STOPS).nullish(),
+  ignore_eos: z.boolean().nullish(),
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().gt(0).max(1).nullish(),
+  top_k: z.int().min(-1).nullish(),
+  min_p: z.number().min(0).max(1).nullish(),
+  seed: seed.nullish(),
+  n: z.int().min(1).max(MAX_CHOICES).nullish(),
+  stream: z.boolean().nullish(),
+  stream_options: z
+    .object({
+      include_usage: z.boolean().nullish(),
+      include_passes: z.boolean().nullish(),
+      include_obfuscation: z.boolean().nullish(), // which would only hide lengths from who reads along
+    })
+    .nullish(),
+  user: z.string().max(256).nullish(),
+  decoder: z.enum(DECODERS).nullish(),
+  block_size: (decodingFields.blockSize as z.ZodType<number | undefined>).nullish(),
+  ...unsupportedFields,
+};
+
+const textPart = z.object({ type: z.enum(["text"]), text: z.string() });
+const content = z.union([z.string(), z.array(textPart).min(1)], "a text, or a list of parts of type text");
+/** What answers carry comes back as messages. */
+const messageFields = {
+  refusal: neutral("the models here do not refuse"),
+  tool_calls: neutral(tools),
+  function_call: neutral(tools),
+  audio: neutral("answers are text"),
+};
+const message = z.discriminatedUnion(
+  "role",
+  [
+    z.object({ role: z.literal("assistant"), content: content.nullable(), ...messageFields }),
+    z.object({ role: z.enum(["system", "developer", "user"]), content, ...messageFields }),
+  ],
+  "one of system, developer, user, assistant",
+);
+
+const MAX_DEPTH = 16;
+/** Variables of a template: objects in objects, but not without end. */
+const variables = z
+  .record(z.string(), z.unknown())
+  .refine((value) => isAtMost(value, MAX_DEPTH), `an object of at most ${MAX_DEPTH} levels`);
+
+function isAtMost(value: unknown, depth: number): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  return depth > 0 && Object.values(value).every((each) => isAtMost(each, depth - 1));
+}
+
+export const chatSchema: z.ZodType<ChatBody> = z.object({
+  ...sharedFields,
+  messages: z.array(message).min(1),
+  max_completion_tokens: tokens.nullish(),
+  chat_template_kwargs: variables.nullish(),
+  continue_final_message: z.boolean().nullish(),
+  add_generation_prompt: z.boolean().nullish(),
+  logprobs: neutral(logprobs, false),
+  top_logprobs: neutral(logprobs, 0),
+  tools: neutral(tools),
+  tool_choice: neutral(tools, "none", "auto"),
+  parallel_tool_calls: neutral(tools, false, true),
+  functions: neutral(tools),
+  function_call: neutral(tools, "none", "auto"),
+  modalities: neutral("answers are text", ["text"]),
+  audio: neutral("answers are text"),
+  documents: neutral("put them into the messages"),
+  prediction: neutral("drafts come from the decoder"),
+  reasoning_effort: neutral("give the template's variables in chat_template_kwargs", "none"),
+  verbosity: neutral("ask for it in the messages", "medium"),
+  web_search_options: neutral("the models here search nothing"),
+  store: neutral("nothing is stored", false),
+});
+
+export const completionSchema: z.ZodType<CompletionBody> = z.object({
+  ...sharedFields,
+  prompt: z.union(
+    [z.string(), z.array(z.string()).min(1).max(MAX_CHOICES)],
+    `a text or a list of up to ${MAX_CHOICES}; token ids are not taken`,
+  ),
+  suffix: neutral("text is not filled in"),
+  logprobs: neutral(logprobs, 0, false),
+});
+
+/** A field that is not known: where it stands, and what it could have been. */
+export interface UnknownField {
+  readonly path: readonly (string | number)[];
+  readonly known: readonly string[];
+}
+
+/** The fields of a body that its schema does not know, at any depth that the schema describes. */
+export function unknownFields(schema: z.ZodType, value: unknown, path: UnknownField["path"] = []): UnknownField[] {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable)
+    return unknownFields(schema.unwrap() as z.ZodType, value, path);
+  if (schema instanceof z.ZodDiscriminatedUnion || schema instanceof z.ZodUnion) {
+    const fitting = (schema.options as readonly z.ZodType[]).find((option) => option.safeParse(value).success);
+    return fitting === undefined ? [] : unknownFields(fitting, value, path);
+  }
+  if (schema instanceof z.ZodArray && Array.isArray(value))
+    return value.flatMap((each, i) => unknownFields(schema.element as z.ZodType, each, [...path, i]));
+  if (!(schema instanceof z.ZodObject) || typeof value !== "object" || value === null) return [];
+  const known = Object.keys(schema.shape);
+  return Object.entries(value).flatMap(([key, each]) => {
+    const here = [...path, key];
+    const field = known.includes(key) ? (schema.shape[key] as z.ZodType) : null;
+    return field === null ? [{ path: here, known }] : unknownFields(field, each, here);
+  });
+}
