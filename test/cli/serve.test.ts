@@ -1,7 +1,7 @@
 /** `cllm serve` from outside: the built command, a tiny real model, and signals. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { load } from "../../src/generate/load.ts";

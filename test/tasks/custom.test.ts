@@ -155,7 +155,7 @@ describe("rows", () => {
 
   test.each<[readonly object[], RegExp]>([
     [[], /holds no examples/],
-    [[{ ...row, refrence: "a" }], /own\.jsonl:1 has no .*refrence; did you mean .*reference\?/],
+    [[{ ...row, refrence: "a" }], /own\.jsonl:1 takes no .*refrence; did you mean .*reference\?/],
     [[row, { ...row, prompt: "" }], /own\.jsonl:2: prompt must be a text that is not empty/],
     [[{ ...row, prompt: undefined }], /own\.jsonl:1: give either prompt or messages/],
     [[{ ...row, reference: undefined }], /reference is missing/],
