@@ -8,6 +8,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+/** People wait for it in `npx`, so it holds the one model that shows what cllm does, and no adapters of other models. */
+const MAX_PACKED_BYTES = 15e6;
+
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
@@ -16,11 +19,24 @@ function run(program, args, { cwd = root, expected = 0 } = {}) {
     cwd,
     encoding: "utf8",
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip", CLLM_MODELS: "", NO_COLOR: "1" },
+    env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip", CLLM_MODEL: "", CLLM_MODELS: "", NO_COLOR: "1" },
     shell: process.platform === "win32" && program === "npm",
   });
   if (status === expected) return stdout;
   throw new Error(`${program} ${args.join(" ")} gave ${status ?? error?.message}, not ${expected}\n${stdout}${stderr}`);
+}
+
+/** The last line that a program leaves on standard error where it fails. */
+function fails(program, args, { cwd }) {
+  const env = { ...process.env, CLLM_MODEL: "", CLLM_MODELS: "" };
+  const { status, stderr } = spawnSync(program, args, {
+    cwd,
+    encoding: "utf8",
+    env,
+    shell: process.platform === "win32",
+  });
+  expect(status === 1, `${program} ${args.join(" ")} gave ${status}, not 1`);
+  return stderr.trim().split("\n").at(-1);
 }
 
 function step(what, check) {
@@ -67,8 +83,12 @@ try {
     tarball = join(folder, packed.filename);
     const stray = packed.files
       .map(({ path }) => path)
-      .filter((path) => !/^(adapters\/|dist\/|models\/|web\/|README|LICENSE|package\.json)/.test(path));
+      .filter((path) => !/^(dist\/|models\/|web\/|README|LICENSE|package\.json)/.test(path));
     expect(stray.length === 0, `the package holds files that it should not: ${stray.join(", ")}`);
+    expect(
+      packed.size <= MAX_PACKED_BYTES,
+      `the package is ${packed.size} bytes, over ${MAX_PACKED_BYTES}: leave weights out`,
+    );
     process.stdout.write(`  ${packed.files.length} files, ${Math.round(packed.size / 1000)} kB\n`);
   });
   step("publint", () => {
@@ -101,6 +121,9 @@ try {
     expect(run(cllm, ["--help"], { cwd: project }).includes("generate"), "cllm --help does not name its commands");
     run(cllm, ["info", "--model", "no-such-model.gguf", "--offline"], { cwd: project, expected: 1 });
     run(cllm, ["info", "--modle", "x"], { cwd: project, expected: 2 });
+    run(cllm, ["generate", "Which bands have no concerts? Show the name."], { cwd: project }); // with no model named
+    const { error } = JSON.parse(fails(cllm, ["generate", "hi", "--adapter", "spider", "--json"], { cwd: project }));
+    expect(/in a clone of it$/.test(error.message), `an adapter that does not ship has no next move: ${error.message}`);
     const shown = JSON.parse(run(cllm, ["demo", "--question", "How many gigs are there?", "--json"], { cwd: project }));
     expect(shown.decoders.length === 3, "cllm demo does not answer with the model that comes with it");
   });

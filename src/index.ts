@@ -52,6 +52,7 @@ export {
   wilsonInterval,
 } from "./eval/statistics.ts";
 export { measurePassCosts } from "./generate/calibrate.ts";
+export type { Device, Dtype } from "./generate/dtype.ts";
 export { load } from "./generate/load.ts";
 export {
   type Chunk,

@@ -27,7 +27,16 @@ export const commonFields: Fields<Common> = inGroup("General", {
 export interface ModelSettings
   extends Pick<
     LoadSettings,
-    "precision" | "threads" | "offline" | "revision" | "cacheDir" | "adapter" | "template" | "templateOptions"
+    | "precision"
+    | "dtype"
+    | "device"
+    | "threads"
+    | "offline"
+    | "revision"
+    | "cacheDir"
+    | "adapter"
+    | "template"
+    | "templateOptions"
   > {
   readonly model: string | undefined;
 }

@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import * as z from "zod";
 import { CllmError } from "../error.ts";
 import { check, unknownName } from "../generate/check.ts";
+import { unitePrecision } from "../generate/dtype.ts";
 import { type Command, type Common, commonFields, modelFields } from "./command.ts";
 import { type AnyFields, flagOf, readField } from "./flags.ts";
 
@@ -38,7 +39,9 @@ export function settingsOf(command: Command, { flags, argument, configFile }: Gi
   const isFlag = (key: string): boolean =>
     Object.hasOwn(known, key) && !(command.argumentOnly && key === command.argument);
   const nameOf = (key: string): string => (isFlag(key) ? flagOf(key, known[key]!) : key);
-  const all: Record<string, unknown> = { ...configured, ...given };
+  const united = (values: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+    Object.hasOwn(command.fields, "precision") ? unitePrecision(values, nameOf) : values;
+  const all: Record<string, unknown> = { ...united(configured), ...united(given) };
   const refuse = (key: string, reason: string | undefined): CllmError => {
     const why = reason === undefined ? "" : `: ${reason}`;
     return new CllmError("usage", `cllm ${command.name} does not use ${nameOf(key)}${why}; omit it`);

@@ -32,7 +32,18 @@ function describe(issue: z.core.$ZodIssue, schema: z.ZodType, { what, nameOf = (
   }
   const subject = first === undefined ? what : pathName(what, first, rest, nameOf);
   if (issue.input === undefined && issue.code !== "custom") return `${subject} is missing; give ${expectation(issue)}`;
-  return `${subject} must be ${expectation(issue)}${issue.code === "custom" ? "" : `, not ${show(issue.input)}`}`;
+  const reason = rest.length === 0 && typeof first === "string" ? refusal(schema, first, issue.input) : undefined;
+  const why = reason === undefined ? "" : `: ${reason}`;
+  return `${subject} must be ${expectation(issue)}${issue.code === "custom" ? "" : `, not ${show(issue.input)}`}${why}`;
+}
+
+/** Why a value that others know is not taken, where the field's `.meta({ refused })` has it by its name. */
+function refusal(schema: z.ZodType, key: string, value: unknown): string | undefined {
+  let field: unknown = schema instanceof z.ZodObject ? schema.shape[key] : undefined;
+  while (field instanceof z.ZodDefault || field instanceof z.ZodOptional) field = field.unwrap();
+  const refused = field instanceof z.ZodType ? field.meta()?.["refused"] : undefined;
+  const reasons = (refused ?? {}) as Readonly<Record<string, string>>;
+  return typeof value === "string" && Object.hasOwn(reasons, value) ? reasons[value] : undefined;
 }
 
 /** The message for a name that does not exist, with the near miss or else everything that does. */

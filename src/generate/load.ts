@@ -12,6 +12,7 @@ import { createChatTemplate } from "../text/chat.ts";
 import { createTokenizer } from "../text/tokenizer.ts";
 import { cachedPassCosts, defaultCacheFolder, measurePassCosts } from "./calibrate.ts";
 import { check } from "./check.ts";
+import { unitePrecision } from "./dtype.ts";
 import { createLanguageModel } from "./language-model.ts";
 import { type LoadSettings, loadSchema } from "./options.ts";
 import type { LanguageModel, LoadOptions, PassCosts } from "./types.ts";
@@ -21,7 +22,7 @@ import type { LanguageModel, LoadOptions, PassCosts } from "./types.ts";
  * The checkpoint's files are closed again before it returns. Throws `CllmError` with what is wrong and the next move.
  */
 export async function load(pathOrId: string, options: LoadOptions = {}): Promise<LanguageModel> {
-  const settings = check(loadSchema, options, { what: "load" });
+  const settings = check(loadSchema, unitePrecision(options), { what: "load" });
   const { precision, onProgress, signal } = settings;
   const checkpoint = await openCheckpoint(pathOrId, settings);
   try {

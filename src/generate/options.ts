@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { PRECISIONS } from "../model/precision.ts";
+import { deviceSchema, dtypeSchema } from "./dtype.ts";
 import {
   DECODERS,
   type GenerateOptions,
@@ -26,7 +27,7 @@ export type Request = Checked<GenerateOptions, keyof PromptInput | "blockSize" |
 export type DecodingSettings = Omit<Request, keyof Sampling | keyof PromptInput | "cachePrompt" | "signal">;
 export type LoadSettings = Checked<
   LoadOptions,
-  | ("threads" | "offline" | "revision" | "cacheDir" | "adapter" | "template" | "templateOptions")
+  | ("dtype" | "threads" | "offline" | "revision" | "cacheDir" | "adapter" | "template" | "templateOptions")
   | ("token" | "keep" | "slots" | "onProgress" | "onWarning" | "signal")
 >;
 
@@ -113,6 +114,8 @@ export const loadFields: Fields<
     .enum(PRECISIONS)
     .default("int8")
     .meta({ description: "arithmetic: fp32 exact, int8 fast and faithful, int4 for big models" }),
+  dtype: dtypeSchema.optional(),
+  device: deviceSchema.default("cpu"),
   threads: z
     .int()
     .min(1)
@@ -128,7 +131,7 @@ export const loadFields: Fields<
     .meta({ description: "where downloads and calibrations are kept", placeholder: "folder" }),
   adapter: z.string().min(1).optional().meta({
     description:
-      "PEFT directory of a low-rank adapter to merge into the model, or the name of one that comes with cllm",
+      "PEFT directory of a low-rank adapter to merge into the model, or in a checkout the name of one of adapters/",
     placeholder: "folder",
   }),
   template: z.string().min(1).optional().meta({

@@ -1,11 +1,13 @@
 /**
  * The library's types: what `load` and `LanguageModel` take and give. Text goes in and out here; below, only token ids.
  */
+
 import type { NewTokens } from "../decode/budget.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import type { Device, Dtype } from "./dtype.ts";
 
 export type DecoderName = "auto" | "ar" | "jacobi" | "lookahead" | "prompt-lookup" | "multiblock";
 export const DECODERS: readonly DecoderName[] = ["auto", "ar", "jacobi", "lookahead", "prompt-lookup", "multiblock"];
@@ -23,6 +25,10 @@ export interface Progress {
 export interface LoadOptions {
   /** Arithmetic of the matrix products: `fp32` exact, `int8` fast and faithful (the default), `int4` for big models. */
   readonly precision?: Precision | undefined;
+  /** Another name of `precision`, with transformers.js' values: `q8` is `int8`, `q4` is `int4`. One of the two is enough. */
+  readonly dtype?: Dtype | undefined;
+  /** Where the model runs. `auto` takes what there is, which is `cpu` in this version. Default: `cpu`. */
+  readonly device?: Device | undefined;
   /** Threads of ONNX Runtime; default: the machine's cores, at most 8. */
   readonly threads?: number | undefined;
   /** Never touch the network: only files that are there. Default: false, or true where `HF_HUB_OFFLINE=1`. */

@@ -5,7 +5,7 @@
 import { existsSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { hubName, parseHubId } from "../checkpoint/hub/id.ts";
-import { adapterFolder, shippedAdapters } from "../checkpoint/peft/shipped.ts";
+import { adapterFolder, adapterHint, PROJECT_ADAPTERS } from "../checkpoint/peft/shipped.ts";
 import { CllmError } from "../error.ts";
 import { type HostOptions, startModel } from "./model-host.ts";
 import type { ModelEntry } from "./models.ts";
@@ -31,11 +31,10 @@ export function servedModels(models: readonly string[], adapters: readonly strin
   const adapted = adapters.map((given): ServedModel => {
     const { name: said, value: adapter } = split(given);
     const folder = adapterFolder(adapter);
-    const name = said ?? (folder === adapter ? null : adapter); // one that comes with cllm has a name
+    const name = said ?? (PROJECT_ADAPTERS.includes(adapter) ? adapter : null); // the project's own have names
     if (name === null) throw new CllmError("usage", `--adapter ${given}: give it a name, as in name=${given}`);
     if (!existsSync(folder)) {
-      const next = ["give the folder of an adapter", ...shippedAdapters()].join(", or ");
-      throw new CllmError("not-found", `--adapter ${given}: ${adapter} does not exist; ${next}`);
+      throw new CllmError("not-found", `--adapter ${given}: ${adapter} does not exist; ${adapterHint(adapter)}`);
     }
     const owner = bases.find((base) => name.startsWith(`${base.name}:`));
     if (owner !== undefined) return { name, model: owner.model, adapter };

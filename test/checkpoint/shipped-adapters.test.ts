@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { readAdapter } from "../../src/checkpoint/peft/adapter.ts";
-import { adapterFolder, shippedAdapters } from "../../src/checkpoint/peft/shipped.ts";
+import { adapterFolder, adapterHint, PROJECT_ADAPTERS, shippedAdapters } from "../../src/checkpoint/peft/shipped.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cllm-adapters-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -17,6 +17,18 @@ test("a name means the folder that comes with the package, a path itself", () =>
   expect(adapterFolder("./spider", folder)).toBe("./spider");
   expect(adapterFolder(folder, folder)).toBe(folder);
   expect(shippedAdapters(join(folder, "nowhere"))).toEqual([]);
+});
+
+test("what is said to be in the repository is there", () => {
+  const here = shippedAdapters();
+  if (here.length > 0) expect(here).toEqual(PROJECT_ADAPTERS);
+});
+
+test("one of the project that this package does not have is told where it is", () => {
+  expect(adapterHint("spider")).toMatch(
+    /^spider is in cllm's repository .*; give the path of adapters\/spider in a clone/,
+  );
+  expect(adapterHint("spidr")).toMatch(/^give a directory with adapter_config\.json/);
 });
 
 test("a name that nothing has is told of the names that there are", async () => {

@@ -68,6 +68,9 @@ describe("wrong usage", () => {
     [["generate", "hi", "--chat", "--raw"], /--chat and --raw exclude each other/],
     [["generate", "--template-option", "thinking", "hi"], /--template-option must be name=value, .* not thinking/],
     [["generate", "--template", "tools", "hi"], /template: the model has one chat template, which has no name/],
+    [["generate", "hi", "--dtype", "fp16"], /--dtype must be one of fp32, .* not "fp16": half floats .* give fp32/],
+    [["generate", "hi", "--device", "webgpu"], /--device must be one of cpu, auto, not "webgpu": .* give cpu/],
+    [["generate", "hi", "--dtype", "q8", "--precision", "fp32"], /--precision is fp32 and --dtype is q8/],
     [["generate"], /no prompt: standard input is empty; give one as an argument/],
     [["bench"], /--prompts is missing; give JSON Lines file of prompts/],
     [["bench", "--prompts", "x", "--decoders", "ar,jacobean"], /--decoders\[1\] must be one of/],
@@ -282,6 +285,16 @@ describe("generate", () => {
     expect(stderr).toMatch(/^configuration: \{"command":"generate",.*"blockSize":4/);
   });
 
+  test("dtype is another name of precision, on the command line and in the file; the command line wins", () => {
+    const config = file("dtype.json", '{"precision": "int4"}');
+    expect(generate("hi", "--dtype", "fp32", "--config", config, "--device", "auto").settings).toMatchObject({
+      precision: "fp32",
+    });
+    expect(generate("hi", "--config", file("q4.json", '{"dtype": "q4"}')).settings).toMatchObject({
+      precision: "int4",
+    });
+  });
+
   test("says how fast it was on standard error, unless it is quiet", () => {
     const args = ["generate", "hi", "--max-new-tokens", "4", "--stats"];
     expect(cllm(args).stderr).toMatch(/^4 tokens in .* tokens\/s, .* tokens per pass/);
@@ -414,9 +427,12 @@ describe("trajectory", () => {
     expect(svg.replaceAll(/<\/?[a-z][^<>]*>/g, "")).not.toMatch(/[<>]|&(?!amp;|lt;|gt;|quot;)/);
   });
 
-  test("says which file it cannot write", () => {
-    const { status, stderr } = cllm(["trajectory", "hi", "--svg", join(scratch, "no", "folder.svg")]);
-    expect(stderr).toMatch(/^cllm: error\[disk\]: --svg: cannot write/);
+  test("makes the picture's folder, and says which file it cannot write", () => {
+    good(["trajectory", "hi", "--quiet", "--svg", join(scratch, "new", "folder.svg")]);
+    expect(readFileSync(join(scratch, "new", "folder.svg"), "utf8")).toMatch(/^<svg/);
+    const below = join(file("no-folder", ""), "picture.svg");
+    const { status, stderr } = cllm(["trajectory", "hi", "--svg", below]);
+    expect(stderr).toMatch(/^cllm: error\[[a-z-]+\]: .*no-folder/);
     expect(status).toBe(1);
   });
 });

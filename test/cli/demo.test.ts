@@ -73,6 +73,8 @@ test("a CLLM from nothing ends with target and CLLM side by side", async () => {
     verbose: false,
     color: false,
     precision: "fp32",
+    dtype: undefined,
+    device: "cpu",
   } as const;
   const open = {
     threads: 1,

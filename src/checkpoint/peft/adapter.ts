@@ -22,7 +22,7 @@ import { ADAPTER_CONFIG } from "../select-files.ts";
 import { storedWeights } from "../stored-weights.ts";
 import { sourceOf, type TensorSource } from "../tensor-source.ts";
 import { adapterConfigJson, draftConfigJson, readAdapterConfig, readDraftConfig } from "./config.ts";
-import { adapterFolder, shippedAdapters } from "./shipped.ts";
+import { adapterFolder, adapterHint } from "./shipped.ts";
 import type { Adapter, AdapterConfig, LoraModule } from "./types.ts";
 
 const ADAPTER_WEIGHTS = "adapter_model.safetensors";
@@ -39,10 +39,10 @@ export async function readAdapter(pathOrName: string): Promise<Adapter> {
   await recoverFolder(pathOrName);
   const folder = adapterFolder(pathOrName);
   if (!existsSync(join(folder, ADAPTER_CONFIG))) {
-    const shipped = shippedAdapters();
-    const names = shipped.length === 0 ? "" : `, or one of those that come with cllm: ${shipped.join(", ")}`;
-    const next = `Name a directory with ${ADAPTER_CONFIG} and ${ADAPTER_WEIGHTS}, as PEFT saves them${names}.`;
-    throw new CllmError("not-found", `${folder} is no adapter: it has no ${ADAPTER_CONFIG}. ${next}`);
+    throw new CllmError(
+      "not-found",
+      `${folder} is no adapter: it has no ${ADAPTER_CONFIG}; ${adapterHint(pathOrName)}`,
+    );
   }
   const path = join(folder, ADAPTER_CONFIG);
   const config = readAdapterConfig(await readJsonObject(path, MAX_CONFIG_BYTES), path);

@@ -1,9 +1,15 @@
-/** The adapters that come with the package, by name: `spider` means `adapters/spider`. Opens none of them. */
+/**
+ * The adapters of the project by name: `spider` means `adapters/spider`. A checkout has them; the npm package, which one
+ * of them would make three times as large, has not. Opens none of them.
+ */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** Where they are, in a checkout as in an installed package. */
+/** Those that a checkout has. */
+export const PROJECT_ADAPTERS: readonly string[] = ["gsm8k", "gsm8k-target", "spider", "spider-target"];
+
+/** Where they are in a checkout. */
 const FOLDER = fileURLToPath(new URL("../../../adapters", import.meta.url));
 
 /** Names of those that are there, in order. */
@@ -20,4 +26,15 @@ export function shippedAdapters(folder: string = FOLDER): string[] {
 export function adapterFolder(pathOrName: string, folder: string = FOLDER): string {
   const shipped = !existsSync(pathOrName) && shippedAdapters(folder).includes(pathOrName);
   return shipped ? join(folder, pathOrName) : pathOrName;
+}
+
+/** What to do about an adapter that is not there, after a semicolon. */
+export function adapterHint(pathOrName: string): string {
+  if (PROJECT_ADAPTERS.includes(pathOrName)) {
+    const next = `give the path of adapters/${pathOrName} in a clone of it`;
+    return `${pathOrName} is in cllm's repository and not in its npm package; ${next}`;
+  }
+  const there = shippedAdapters();
+  const names = there.length === 0 ? "" : `, or one of ${there.join(", ")}`;
+  return `give a directory with adapter_config.json and adapter_model.safetensors, as PEFT saves them${names}`;
 }

@@ -120,6 +120,7 @@ export const trainModel: Command = defineCommand<Settings>({
   ],
   foreign: {
     precision: "training is in float32",
+    dtype: "training is in float32",
     adapter: "--from-adapter goes on with an adapter, and cllm export merges one into a model",
   },
   unused: unusedByTraining,

@@ -1,0 +1,51 @@
+/**
+ * The words that transformers.js has for what is called precision here, and for where a model runs: `dtype` and `device`.
+ * What it has and this version lacks is refused by its name, with what to take instead.
+ */
+import * as z from "zod";
+import { CllmError } from "../error.ts";
+import type { Precision } from "../model/precision.ts";
+import { check } from "./check.ts";
+
+export type Dtype = "fp32" | "q8" | "int8" | "q4" | "int4";
+export type Device = "cpu" | "auto";
+
+const MEANT: Readonly<Record<Dtype, Precision>> = { fp32: "fp32", q8: "int8", int8: "int8", q4: "int4", int4: "int4" };
+
+const noHalves = "half floats are not built for cpu; give fp32, or int8";
+const noGpu = "this version has no GPU in it; give cpu, which is the default";
+
+export const dtypeSchema: z.ZodType<Dtype> = z.enum(Object.keys(MEANT) as [Dtype, ...Dtype[]]).meta({
+  description: "another name of precision, with transformers.js' values: q8 is int8, q4 is int4",
+  refused: Object.fromEntries(["fp16", "f16", "bf16", "float16", "q4f16"].map((name) => [name, noHalves])),
+});
+
+export const deviceSchema: z.ZodType<Device> = z.enum(["cpu", "auto"]).meta({
+  description: "where the model runs; auto is cpu in this version",
+  refused: {
+    ...Object.fromEntries(["gpu", "webgpu", "cuda", "dml", "coreml", "webnn"].map((name) => [name, noGpu])),
+    wasm: "ONNX Runtime runs as native code here; give cpu, which is the default",
+  },
+});
+
+/**
+ * The same options with `dtype` as `precision`, whose other name it is. Throws `usage` for a value that is none, and where
+ * both are given and differ.
+ *
+ * @example
+ * unitePrecision({ dtype: "q8", threads: 2 }); // { precision: "int8", threads: 2 }
+ */
+export function unitePrecision<O extends { readonly dtype?: unknown; readonly precision?: unknown }>(
+  options: O,
+  nameOf: (key: string) => string = (key) => key,
+): Omit<O, "dtype"> {
+  const { dtype, ...rest } = options;
+  if (dtype === undefined) return rest;
+  const { dtype: named } = check(z.strictObject({ dtype: dtypeSchema }), { dtype }, { what: "load", nameOf });
+  const precision: Precision = MEANT[named];
+  if (rest.precision !== undefined && rest.precision !== precision) {
+    const both = `${nameOf("precision")} is ${String(rest.precision)} and ${nameOf("dtype")} is ${named}`;
+    throw new CllmError("usage", `${both}: two names of the same, with different values; give one of them`);
+  }
+  return { ...rest, precision };
+}
