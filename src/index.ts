@@ -93,6 +93,8 @@ export type { PromptFormat, Task, TaskExample, Verdict, VerdictName } from "./ta
 export type { DecodeOptions as TextOptions, EncodeOptions, Tokenizer } from "./text/tokenizer.ts";
 export { type Evaluation, evaluate, type HeldOut } from "./train/evaluate.ts";
 export type { Example } from "./train/objectives.ts";
+export { type PreparedTraining, prepareTraining, type TrainingOptions } from "./train/prepare.ts";
+export type { DataSource, TrainingSource, TrajectorySource } from "./train/read-examples.ts";
 export { type RunResult, runTraining, type TrainRun } from "./train/run.ts";
 export { type TrainFields, type TrainSettings, trainSettings } from "./train/settings.ts";
 export { type ExampleSource, shuffled } from "./train/source.ts";

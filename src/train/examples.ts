@@ -48,16 +48,32 @@ export function exampleLengths(
   );
 }
 
-/** Sets `count` examples aside, at most half of them, chosen by the seed. */
+/**
+ * Sets `count` examples aside, or the few more that the last group takes with it, of at most half of the groups. The seed chooses
+ * the groups.
+ */
 export function splitExamples(
   examples: readonly Example[],
   count: number,
   seed: number,
 ): { training: Example[]; heldOut: Example[] } {
-  const order = examples.map((_, index) => ({ index, key: hash(seed, index, 7) })).sort((a, b) => a.key - b.key);
-  const aside = new Set(order.slice(0, Math.min(count, Math.floor(examples.length / 2))).map(({ index }) => index));
+  const groups = new Map<unknown, Example[]>();
+  for (const example of examples) {
+    const key = example.group ?? example; // without a group, one of its own
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [example]);
+    else group.push(example);
+  }
+  const order = [...groups.values()]
+    .map((group, index) => ({ group, key: hash(seed, index, 7) }))
+    .sort((a, b) => a.key - b.key);
+  const aside = new Set<Example>();
+  for (const { group } of order.slice(0, Math.floor(order.length / 2))) {
+    if (aside.size >= count) break;
+    for (const example of group) aside.add(example);
+  }
   return {
-    training: examples.filter((_, index) => !aside.has(index)),
-    heldOut: examples.filter((_, index) => aside.has(index)),
+    training: examples.filter((example) => !aside.has(example)),
+    heldOut: examples.filter((example) => aside.has(example)),
   };
 }

@@ -15,6 +15,8 @@ export interface Example {
   readonly promptIds: Int32Array;
   /** With the end-of-sequence token where there is one. At least one token. */
   readonly completionIds: Int32Array;
+  /** Examples of one group, such as the answers of a conversation, are held out together. Default: a group of its own. */
+  readonly group?: number;
   /** Stored points by block of `blockSize` tokens, each from its draft to its fixed point. */
   readonly blocks?: readonly (readonly Int32Array[])[];
 }

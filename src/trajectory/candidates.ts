@@ -11,15 +11,15 @@ import type { Candidate } from "./run.ts";
 export type Reader = Pick<LanguageModel, "tokenizer" | "promptIds" | "config">;
 
 /**
- * Encodes prompts, as a user's message where `chat` says so, and answers, each ended by the model's end of sequence.
- * Errors name the record.
+ * Encodes prompts, as a user's message where `chat` says so, and answers, each ended as the model ends one: in conversations by
+ * the end that the chat template writes behind an assistant's turn, else by the first of the model's ends. Errors name the record.
  */
 export function toCandidates(
   model: Reader,
   examples: readonly (Example | UnusableRecord)[],
   { chat = false }: { readonly chat?: boolean } = {},
 ): Candidate[] {
-  const [end] = model.config.eosTokenIds;
+  const ends = { text: model.config.eosTokenIds[0], turn: undefined as number | undefined };
   return examples.map((example) => {
     const { dataId } = example;
     if ("unusable" in example) return { dataId, unusable: true };
@@ -28,6 +28,8 @@ export function toCandidates(
       const input =
         chat && prompt !== undefined ? { messages: [{ role: "user", content: prompt } as const] } : example.input;
       const promptIds = model.promptIds(input);
+      if (input.messages !== undefined) ends.turn ??= turnEnd(model) ?? ends.text;
+      const end = input.messages === undefined ? ends.text : ends.turn;
       if (example.answer === null) return { dataId, promptIds, labelIds: null };
       const label = model.tokenizer.encode(example.answer, { addSpecialTokens: false });
       return { dataId, promptIds, labelIds: Int32Array.from([...label, ...(end === undefined ? [] : [end])]) };
@@ -36,4 +38,16 @@ export function toCandidates(
       throw new CllmError(error.code, `${example.where}: ${error.message}`, { cause: error });
     }
   });
+}
+
+/** The last of the model's ends in a conversation that ends with an answer; undefined where its template writes none. */
+function turnEnd({ promptIds, config }: Reader): number | undefined {
+  const messages = [{ role: "user", content: "a" } as const, { role: "assistant", content: "b" } as const];
+  try {
+    return promptIds({ messages, continueFinalMessage: false, addGenerationPrompt: false }).findLast((id) =>
+      config.eosTokenIds.includes(id),
+    );
+  } catch {
+    return undefined; // a template that takes no such conversation
+  }
 }

@@ -22,13 +22,20 @@ export interface DatasetOptions extends FieldMapping {
   readonly skipBadRecords?: boolean | undefined;
   /** Where data sets with a name are. */
   readonly dataDir?: string | undefined;
+  /**
+   * Of a conversation: the first answer that follows a question, as a prompt to be answered; or each of them, as an example of
+   * its own, behind all that was said before. Default: `first`.
+   */
+  readonly answers?: "first" | "all" | undefined;
 }
 
-/** A record as it is used. */
+/** A record as it is used, or one answer of it. */
 export interface Example {
-  /** The field `idField`, or else `data_` and the record's number. */
+  /** The field `idField`, or else `data_` and the record's number; `#2` and so on behind it for further answers. */
   readonly dataId: string;
   readonly where: string;
+  /** The number of the record, from 0. */
+  readonly record: number;
   readonly input: PromptInput;
   readonly answer: string | null;
 }
@@ -56,16 +63,17 @@ export async function readDataset(source: string, options: DatasetOptions = {}):
   const records = named?.records() ?? readRecords(source);
   const examples: (Example | UnusableRecord)[] = [];
   let reader: Reader | null = null;
+  let count = 0;
   for await (const record of records) {
-    const dataId = `data_${examples.length}`;
+    const dataId = `data_${count}`;
     try {
-      reader ??= readerFor(record, mapping);
-      examples.push(toExample(record, dataId, mapping, reader));
+      reader ??= readerFor(record, mapping, options.answers ?? "first");
+      for (const example of toExamples(record, count, mapping, reader)) examples.push(example);
     } catch (error) {
       if (!options.skipBadRecords || !(error instanceof CllmError) || error.code !== "bad-input") throw error;
       examples.push({ dataId, unusable: true, reason: error.message });
     }
-    if (examples.length === options.limit) break;
+    if (++count === options.limit) break;
   }
   const name = named === null ? basename(source) : source;
   const path = named?.path ?? source;
@@ -90,15 +98,20 @@ function given({ promptField, answerField, messagesField, idField, template }: F
   };
 }
 
-/** How a record's prompt and, in conversations, its answer are found. */
-type Reader = (record: DataRecord) => { readonly input: PromptInput; readonly answer: string | null };
+/** How a record's prompt and, in conversations, its answers are found: one prompt or more, each with its answer. */
+type Reader = (record: DataRecord) => readonly { readonly input: PromptInput; readonly answer: string | null }[];
 
-function readerFor(record: DataRecord, { promptField, messagesField, template }: FieldMapping): Reader {
+function readerFor(
+  record: DataRecord,
+  { promptField, messagesField, template, answerField }: FieldMapping,
+  answers: "first" | "all",
+): Reader {
+  const all = answers === "all" && answerField === undefined;
   if (template !== undefined) return templateReader(template);
-  if (messagesField !== undefined) return conversationReader(messagesField);
+  if (messagesField !== undefined) return conversationReader(messagesField, all);
   if (promptField !== undefined) return promptReader(promptField);
   const found = ["messages", "conversations"].find((name) => Array.isArray(record.fields[name]));
-  if (found !== undefined) return conversationReader(found);
+  if (found !== undefined) return conversationReader(found, all);
   if (Object.hasOwn(record.fields, "prompt")) return promptReader("prompt");
   throw new CllmError(
     "bad-input",
@@ -108,16 +121,22 @@ function readerFor(record: DataRecord, { promptField, messagesField, template }:
 
 const promptReader =
   (field: string): Reader =>
-  (record) => ({ input: { prompt: textOf(record, field) }, answer: null });
+  (record) => [{ input: { prompt: textOf(record, field) }, answer: null }];
 
-function toExample(record: DataRecord, number: string, { idField, answerField }: FieldMapping, read: Reader): Example {
-  const { input, answer } = read(record);
-  return {
-    dataId: idField === undefined ? number : idOf(record, idField),
+function toExamples(
+  record: DataRecord,
+  number: number,
+  { idField, answerField }: FieldMapping,
+  read: Reader,
+): Example[] {
+  const dataId = idField === undefined ? `data_${number}` : idOf(record, idField);
+  return read(record).map(({ input, answer }, i) => ({
+    dataId: i === 0 ? dataId : `${dataId}#${i + 1}`,
     where: record.where,
+    record: number,
     input,
     answer: answerField === undefined ? answer : textOf(record, answerField),
-  };
+  }));
 }
 
 function idOf(record: DataRecord, field: string): string {
@@ -177,7 +196,7 @@ function plain(record: DataRecord, field: string): string {
 
 function templateReader(template: string): Reader {
   const render = parseTemplate(template);
-  return (record) => ({ input: { prompt: render(record) }, answer: null });
+  return (record) => [{ input: { prompt: render(record) }, answer: null }];
 }
 
 const ROLES: Readonly<Record<string, Message["role"]>> = {
@@ -189,8 +208,11 @@ const ROLES: Readonly<Record<string, Message["role"]>> = {
   model: "assistant",
 };
 
-/** Turns up to the first answer, which is the answer: `{role, content}` as in chats, `{from, value}` as in ShareGPT. */
-function conversationReader(field: string): Reader {
+/**
+ * Turns up to an answer that follows a question: up to the first one, or, with `all`, up to each. `{role, content}` as in chats,
+ * `{from, value}` as in ShareGPT.
+ */
+function conversationReader(field: string, all: boolean): Reader {
   return (record) => {
     const turns = fieldOf(record, field);
     const wrong = (reason: string): CllmError => new CllmError("bad-input", `${record.where}: ${field} ${reason}`);
@@ -205,9 +227,12 @@ function conversationReader(field: string): Reader {
       if (typeof text !== "string") throw wrong(`[${i}] has no text`);
       return { role: known, content: text };
     });
-    const first = messages.findIndex(({ role }) => role === "assistant");
-    const prompt = first < 0 ? messages : messages.slice(0, first);
-    if (!prompt.some(({ role }) => role === "user")) throw wrong("has no question before its first answer");
-    return { input: { messages: prompt }, answer: messages[first]?.content ?? null };
+    const asked = messages.findIndex(({ role }) => role === "user");
+    if (asked < 0) throw wrong("has no question before its first answer");
+    const ends = messages.flatMap(({ role }, i) => (role === "assistant" && i > asked ? [i] : []));
+    if (ends.length === 0) return [{ input: { messages }, answer: null }];
+    return ends
+      .slice(0, all ? ends.length : 1)
+      .map((end) => ({ input: { messages: messages.slice(0, end) }, answer: messages[end]!.content as string }));
   };
 }

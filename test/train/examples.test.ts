@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { makeBatch } from "../../src/train/batch.ts";
-import { exampleLengths } from "../../src/train/examples.ts";
+import { exampleLengths, splitExamples } from "../../src/train/examples.ts";
 import type { Example } from "../../src/train/objectives.ts";
 import { type TrainFields, trainSettings } from "../../src/train/settings.ts";
 import { shuffled } from "../../src/train/source.ts";
@@ -65,5 +65,34 @@ describe("examples that are said to fit", () => {
     const examples = Array.from({ length: 200_000 }, () => example(30, 1));
     const settings = trainSettings({ sequenceLength: 8 });
     expect(() => exampleLengths(examples, settings, 1000)).toThrow(/the shortest takes 30 tokens/);
+  });
+});
+
+describe("examples that are set aside", () => {
+  const grouped = fc
+    .array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 30 })
+    .map((sizes) => sizes.flatMap((size, group) => Array.from({ length: size }, () => ({ ...example(1, 1), group }))));
+
+  test("are whole groups, at most half of them, and nothing else is lost", () => {
+    fc.assert(
+      fc.property(grouped, fc.nat(40), fc.nat(), (examples, count, seed) => {
+        const { training, heldOut } = splitExamples(examples, count, seed);
+        expect([...training, ...heldOut].length).toBe(examples.length);
+        const [taught, aside] = [training, heldOut].map((list) => new Set(list.map(({ group }) => group)));
+        expect([...aside!].filter((group) => taught!.has(group))).toEqual([]); // no turn of a talk that was trained on
+        expect(aside!.size).toBeLessThanOrEqual((taught!.size + aside!.size) / 2);
+        const groups = new Set(examples.map(({ group }) => group)).size;
+        if (aside!.size < Math.floor(groups / 2)) expect(heldOut.length).toBeGreaterThanOrEqual(count);
+      }),
+    );
+  });
+
+  test("are those of before where each record is one example", () => {
+    const alone = Array.from({ length: 20 }, (_, i) => ({ ...example(1, 1), promptIds: Int32Array.of(i) }));
+    const ofRecords = alone.map((each, group) => ({ ...each, group }));
+    const idsOf = (examples: readonly Example[]) => examples.map(({ promptIds }) => promptIds[0]);
+    const aside = idsOf(splitExamples(alone, 6, 3).heldOut);
+    expect(aside).toHaveLength(6);
+    expect(idsOf(splitExamples(ofRecords, 6, 3).heldOut)).toEqual(aside);
   });
 });

@@ -132,6 +132,27 @@ describe("fields", () => {
     expect(await read(file("own.json", [{ talk: chat }]), { messagesField: "talk" })).toEqual([["data_0", open, "b"]]);
   });
 
+  test("every answer of a conversation, each behind what was said before it", async () => {
+    const turn = (role: string, content: string) => ({ role, content });
+    const greeting = turn("assistant", "hello");
+    const talk = [turn("system", "s"), greeting];
+    for (const i of [1, 2, 3, 4, 5]) talk.push(turn("user", `q${i}`), turn("assistant", `a${i}`));
+    talk.push(turn("user", "and?"));
+    const path = file(
+      "five.jsonl",
+      lines([{ messages: talk }, { messages: [turn("user", "x"), turn("assistant", "y")] }]),
+    );
+    const five = await read(path, { answers: "all" });
+    expect(five).toEqual([
+      ...[1, 2, 3, 4, 5].map((i) => [i === 1 ? "data_0" : `data_0#${i}`, talk.slice(0, 1 + 2 * i), `a${i}`]),
+      ["data_1", [turn("user", "x")], "y"],
+    ]);
+    expect(await read(path)).toEqual([five[0], five[5]]); // a greeting answers nothing
+    expect(await read(path, { answers: "all", limit: 1 })).toEqual(five.slice(0, 5)); // records, not answers
+    const { examples } = await readDataset(path, { answers: "all" });
+    expect(examples.map((example) => "record" in example && example.record)).toEqual([0, 0, 0, 0, 0, 1]);
+  });
+
   test("a field called prompt needs no name", async () => {
     expect(await read(file("p.jsonl", '{"prompt": "x"}'))).toEqual([["data_0", "x", null]]);
   });
@@ -247,7 +268,7 @@ describe("known data sets", () => {
 describe("prompts as tokens", () => {
   const model = scriptedLanguageModel();
   const [end] = model.config.eosTokenIds;
-  const example = { dataId: "a", where: "file:1", answer: null };
+  const example = { dataId: "a", where: "file:1", record: 0, answer: null };
 
   test("as they are, as a user's message, and with an answer that ends", () => {
     const [plain] = toCandidates(model, [{ ...example, input: { prompt: "the thing" }, answer: "and" }]);
@@ -262,6 +283,23 @@ describe("prompts as tokens", () => {
     expect(toCandidates(model, [{ dataId: "b", unusable: true, reason: "r" }])).toEqual([
       { dataId: "b", unusable: true },
     ]);
+  });
+
+  test("an answer in a conversation ends as the template ends a turn, whatever else ends a text", () => {
+    const [text, turn] = [2, end!];
+    const reader = { ...model, config: { ...model.config, eosTokenIds: [text, turn] } };
+    const lastOf = (input: object) => {
+      const [candidate] = toCandidates(reader, [{ ...example, input, answer: "and" }]);
+      return (candidate as { labelIds: Int32Array }).labelIds.at(-1);
+    };
+    const messages = [{ role: "user", content: "the thing" }];
+    const closed = model.promptIds({
+      messages: [...messages, { role: "assistant", content: "b" }] as never,
+      addGenerationPrompt: false,
+    });
+    const closes = closed.includes(turn);
+    expect(lastOf({ messages })).toBe(closes ? turn : text);
+    expect(lastOf({ prompt: "the thing" })).toBe(text);
   });
 
   test("errors name the row", () => {

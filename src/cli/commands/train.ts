@@ -4,27 +4,15 @@
  */
 import { join } from "node:path";
 import * as z from "zod";
-import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
-import { adaptedConfig, readAdapter, withAdapter } from "../../checkpoint/peft/adapter.ts";
 import { CllmError } from "../../error.ts";
 import type { Fields } from "../../generate/options.ts";
-import { encodePrompt } from "../../generate/prompt.ts";
-import { mix } from "../../hash.ts";
-import { createChatTemplate } from "../../text/chat.ts";
-import { toHuggingFaceTokenizer } from "../../text/to-huggingface.ts";
-import { createTokenizer, type Tokenizer } from "../../text/tokenizer.ts";
 import { savedState } from "../../train/checkpoints.ts";
 import type { Measured } from "../../train/choice.ts";
-import { exampleLengths, splitExamples } from "../../train/examples.ts";
-import type { Example } from "../../train/objectives.ts";
+import { prepareTraining } from "../../train/prepare.ts";
+import type { TrainingSource } from "../../train/read-examples.ts";
 import { type RunResult, runTraining, type TrainRun } from "../../train/run.ts";
-import { type TrainFields, trainFields, trainSettings, unusedSettings } from "../../train/settings.ts";
-import { shuffled } from "../../train/source.ts";
+import { type TrainFields, trainFields, unusedSettings } from "../../train/settings.ts";
 import type { TrainRecord } from "../../train/train.ts";
-import { toCandidates } from "../../trajectory/candidates.ts";
-import { readDataset } from "../../trajectory/dataset.ts";
-import { identify } from "../../trajectory/identity.ts";
-import { openTrajectories } from "../../trajectory/open.ts";
 import {
   type CheckpointSettings,
   type Command,
@@ -35,10 +23,10 @@ import {
   type Unused,
 } from "../command.ts";
 import { type DataSettings, dataFields, datasetOptions } from "../data-fields.ts";
+import { flagName } from "../flags.ts";
 import { formatDuration, formatTable } from "../format.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
 import { chooseModel, GENERAL_MODEL } from "../model.ts";
-import { startOf } from "../start-adapter.ts";
 import type { Terminal } from "../terminal.ts";
 
 interface OwnSettings {
@@ -125,62 +113,31 @@ export const trainModel: Command = defineCommand<Settings>({
   },
   unused: unusedByTraining,
   async run(settings, terminal) {
-    const fields = Object.fromEntries(
-      Object.keys(trainFields).map((key) => [key, settings[key as keyof TrainFields]]),
-    ) as Partial<TrainFields>;
-    const start =
-      settings.fromAdapter === undefined ? null : startOf(await readAdapter(settings.fromAdapter), settings);
-    const resolved = trainSettings({ ...fields, ...start?.lora });
-    const { offline, revision, cacheDir } = settings;
-    const checkpoint = await openCheckpoint(chooseModel(settings.model), {
-      ...{ offline, revision, cacheDir },
-      onProgress: terminal.progress,
-      onWarning: terminal.note,
-      signal: terminal.signal,
+    const { out: folder, offline, revision, cacheDir, fromScratch, fromAdapter, heldOut, threads } = settings;
+    const { signal, progress: onProgress, note: onWarning } = terminal;
+    const fields = Object.keys(trainFields).map((key) => [key, settings[key as keyof TrainFields]]);
+    const source = sourceOf(settings);
+    await using training = await prepareTraining({
+      ...{ model: chooseModel(settings.model), folder, source, settings: Object.fromEntries(fields) },
+      ...{ fromScratch, fromAdapter, heldOut, threads, signal, nameOf: flagName },
+      open: { offline, revision, cacheDir, onProgress, onWarning, signal },
     });
-    try {
-      terminal.endProgress();
-      const tokenizer = createTokenizer(checkpoint.tokenizer, checkpoint.config.vocabSize);
-      const found = await readExamples(settings, checkpoint, tokenizer);
-      const lengths = exampleLengths(found.examples, resolved, checkpoint.config.contextLength);
-      const { training, heldOut } = splitExamples(lengths.usable, settings.heldOut, resolved.seed);
-      if (lengths.tooLong > 0) {
-        terminal.note(
-          `${lengths.tooLong} of ${found.examples.length} examples are longer than a sequence and left out`,
-        );
-      }
-      if (start !== null) withAdapter(checkpoint.weights, start.adapter); // throws where it is for another model
-      const run: TrainRun = {
-        folder: settings.out,
-        config: start === null ? checkpoint.config : adaptedConfig(checkpoint.config, start.adapter),
-        weights: checkpoint.weights,
-        tokenizer:
-          checkpoint.tokenizer.kind === "huggingface"
-            ? checkpoint.tokenizer
-            : toHuggingFaceTokenizer(checkpoint.tokenizer, checkpoint.config),
-        fromScratch: settings.fromScratch,
-        start: start?.tensors,
-        source: shuffled(training, resolved.seed, resolved.keepTogether),
-        heldOut,
-        settings: resolved,
-        identity: {
-          ...found.identity,
-          ...(start === null ? {} : { fromAdapter: start.adapter.name }),
-          fromScratch: settings.fromScratch,
-          heldOut: heldOut.length,
-          model: checkpoint.name,
-        },
-        baseModel: checkpoint.name,
-        threads: settings.threads,
-        signal: terminal.signal,
-      };
-      const result = await follow(run, terminal);
-      report(result, run, terminal);
-    } finally {
-      await checkpoint.close();
-    }
+    terminal.endProgress();
+    for (const note of training.notes) terminal.note(note);
+    report(await follow(training.run, terminal), training.run, terminal);
   },
 });
+
+/** What the run learns from. Throws `usage` where neither or both are given. */
+function sourceOf(settings: Settings): TrainingSource {
+  const { data, trajectories, raw, chatTemplate, templateOptions } = settings;
+  if (data !== undefined && trajectories === undefined) {
+    return { data, ...datasetOptions(settings), raw, chatTemplate, templateOptions };
+  }
+  if (trajectories !== undefined && data === undefined) return { trajectories };
+  const given = data === undefined ? "neither" : "both";
+  throw new CllmError("usage", `give either --data or --trajectories, not ${given}`);
+}
 
 /** What these settings leave without a use. */
 function unusedByTraining(settings: Settings): Unused {
@@ -193,72 +150,6 @@ function unusedByTraining(settings: Settings): Unused {
     ...(heldOut === 0 && { evaluateEvery: "nothing is held out", collapseLimit: "nothing is held out" }),
     ...(fromAdapter !== undefined && { loraTargets: `${fromAdapter} has its own` }),
   };
-}
-
-/** Examples of a data set or of trajectories, with what tells them apart from others. */
-async function readExamples(
-  settings: Settings,
-  { name, config, weights, tokenizer: source }: Checkpoint,
-  tokenizer: Tokenizer,
-): Promise<{ examples: Example[]; identity: Record<string, string> }> {
-  if ((settings.data === undefined) === (settings.trajectories === undefined)) {
-    const given = settings.data === undefined ? "neither" : "both";
-    throw new CllmError("usage", `give either --data or --trajectories, not ${given}`);
-  }
-  if (settings.trajectories !== undefined) {
-    const { tokenizer: fingerprint, vocabSize } = await identify({ name, config, weights }, tokenizer);
-    const { completions, blockSize } = await openTrajectories(settings.trajectories, {
-      expect: { tokenizer: fingerprint, vocabSize },
-      stopIds: new Set(config.eosTokenIds),
-    });
-    if (settings.points === "stored" && blockSize !== settings.blockSize) {
-      const next = `give --block-size ${blockSize}, or collect again`;
-      throw new CllmError(
-        "usage",
-        `the points of ${settings.trajectories} are of ${blockSize} tokens, not ${settings.blockSize}: ${next}`,
-      );
-    }
-    const examples = completions.filter(({ completionIds }) => completionIds.length > 0);
-    return { examples, identity: { trajectories: fingerprintOf(examples) } };
-  }
-  if (settings.points === "stored" && settings.objective === "consistency") {
-    throw new CllmError("usage", "--points stored needs --trajectories: collect them with cllm collect");
-  }
-  const dataset = await readDataset(settings.data as string, datasetOptions(settings));
-  const template = createChatTemplate(source, {
-    name: settings.chatTemplate,
-    templateOptions: settings.templateOptions,
-  });
-  const chat = template.source !== null && !settings.raw;
-  const reader = {
-    tokenizer,
-    config,
-    promptIds: (input: Parameters<typeof encodePrompt>[0]) => encodePrompt(input, tokenizer, template),
-  };
-  const candidates = toCandidates(reader, dataset.examples, { chat });
-  const examples = candidates.flatMap((candidate) => {
-    if ("unusable" in candidate) return [];
-    const { dataId, promptIds, labelIds } = candidate;
-    if (labelIds !== null && labelIds.length > 0) return [{ promptIds, completionIds: labelIds }];
-    if (settings.skipBadRecords) return [];
-    throw new CllmError(
-      "bad-input",
-      `${dataId} of ${dataset.name} has no answer: name its field with --answer-field, or --skip-bad-records`,
-    );
-  });
-  return { examples, identity: { data: dataset.name, examples: fingerprintOf(examples) } };
-}
-
-/** The same for the same tokens in the same order. */
-function fingerprintOf(examples: readonly Example[]): string {
-  let state = examples.length;
-  for (const { promptIds, completionIds } of examples) {
-    for (const ids of [promptIds, completionIds]) {
-      state = mix(state ^ ids.length);
-      for (const id of ids) state = mix(state ^ id);
-    }
-  }
-  return state.toString(16).padStart(8, "0");
 }
 
 const NOTE_EVERY_MS = 30_000; // where no bar can be shown

@@ -1,0 +1,107 @@
+/**
+ * A training run from what people name: a model, a data set or trajectories, settings. Everything that can be wrong with them is
+ * found out here, before the first step, and what is left out is said. Knows no flags, no terminal and no step.
+ */
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { type OpenOptions, openCheckpoint } from "../checkpoint/open.ts";
+import { adaptedConfig, readAdapter, withAdapter } from "../checkpoint/peft/adapter.ts";
+import { toHuggingFaceTokenizer } from "../text/to-huggingface.ts";
+import { exampleLengths, splitExamples } from "./examples.ts";
+import { type NameOf, readExamples, type TrainingSource } from "./read-examples.ts";
+import type { TrainRun } from "./run.ts";
+import { type TrainFields, trainSettings } from "./settings.ts";
+import { shuffled } from "./source.ts";
+import { startOf } from "./start-adapter.ts";
+
+export interface TrainingOptions {
+  /** GGUF file, directory or hub id of the model to begin with. */
+  readonly model: string;
+  /** The run's folder; made if need be. */
+  readonly folder: string;
+  /** What it learns from. */
+  readonly source: TrainingSource;
+  /** Each has a default; see `trainFields`. */
+  readonly settings?: { readonly [K in keyof TrainFields]?: TrainFields[K] | undefined };
+  /** Begin with random weights, of the model's sizes and tokenizer. Default: false. */
+  readonly fromScratch?: boolean | undefined;
+  /** Go on with this PEFT adapter, whose rank, alpha and matrices are kept. Default: none. */
+  readonly fromAdapter?: string | undefined;
+  /** Examples set aside to measure on, at most half of them. Default: 32. */
+  readonly heldOut?: number | undefined;
+  readonly threads?: number | undefined;
+  /** How the model is found. */
+  readonly open?: OpenOptions;
+  readonly signal?: AbortSignal | undefined;
+  /** How options are called in errors. Default: as they are here. */
+  readonly nameOf?: NameOf;
+}
+
+/** A run that is ready, for `runTraining`. It holds the model's files open until it is disposed. */
+export interface PreparedTraining extends AsyncDisposable {
+  readonly run: TrainRun;
+  /** For people: what is left out, and why. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Opens the model, reads the examples and sets some aside. Throws before any work: `usage` for settings that do not fit each other,
+ * `bad-input` for data that cannot be learned from, and what opening a checkpoint or an adapter throws.
+ *
+ * @example
+ * await using training = await prepareTraining({
+ *   model: "HuggingFaceTB/SmolLM2-135M-Instruct",
+ *   folder: "faq-ar",
+ *   source: { data: "faq.jsonl", promptField: "question", answerField: "answer" },
+ *   settings: { steps: 200 },
+ * });
+ * for await (const record of runTraining(training.run)) console.log(record);
+ */
+export async function prepareTraining(options: TrainingOptions): Promise<PreparedTraining> {
+  const { model, fromAdapter, fromScratch = false, nameOf = (option) => option } = options;
+  const wanted = { loraRank: 0, loraAlpha: undefined, ...options.settings, fromScratch };
+  const start = fromAdapter === undefined ? null : startOf(await readAdapter(fromAdapter), wanted, nameOf);
+  const settings = trainSettings({ ...options.settings, ...start?.lora });
+  const checkpoint = await openCheckpoint(model, options.open);
+  try {
+    if (start !== null) withAdapter(checkpoint.weights, start.adapter); // throws where it is for another model
+    const read = await readExamples(options.source, checkpoint, settings, nameOf);
+    const config = start === null ? checkpoint.config : adaptedConfig(checkpoint.config, start.adapter);
+    const { usable, tooLong } = exampleLengths(read.examples, settings, config.contextLength);
+    const wantedAside = options.heldOut ?? 32;
+    const { training, heldOut } = splitExamples(usable, wantedAside, settings.seed);
+    const run: TrainRun = {
+      folder: options.folder,
+      ...{ config, weights: checkpoint.weights, tokenizer: tokenizerOf(checkpoint) },
+      ...{ fromScratch, start: start?.tensors, settings, heldOut },
+      source: shuffled(training, settings.seed, settings.keepTogether),
+      identity: {
+        ...read.identity,
+        ...(start === null ? {} : { fromAdapter: start.adapter.name }),
+        ...{ fromScratch, heldOut: heldOut.length, model: checkpoint.name },
+      },
+      baseModel: checkpoint.name,
+      threads: options.threads,
+      signal: options.signal,
+    };
+    const notes = [
+      ...read.notes,
+      ...(tooLong === 0
+        ? []
+        : [`${tooLong} of ${read.examples.length} examples are longer than a sequence and left out`]),
+      ...heldOutNote(heldOut.length, wantedAside, usable.length),
+    ];
+    return { run, notes, [Symbol.asyncDispose]: () => checkpoint.close() };
+  } catch (error) {
+    await checkpoint.close();
+    throw error;
+  }
+}
+
+function heldOutNote(aside: number, wanted: number, usable: number): string[] {
+  if (aside >= wanted) return [];
+  const what = aside === 0 ? "nothing is measured: no example is held out" : `${aside} examples are held out`;
+  return [`${what}, not ${wanted}, because half of the ${usable} usable ones, in whole records, are the most`];
+}
+
+const tokenizerOf = ({ tokenizer, config }: Checkpoint) =>
+  tokenizer.kind === "huggingface" ? tokenizer : toHuggingFaceTokenizer(tokenizer, config);
