@@ -5,6 +5,17 @@ import type { ModelConfig } from "../model/config.ts";
 import type { Weights } from "../model/weights.ts";
 import type { TokenizerSource } from "./tokenizer-source.ts";
 
+/** How a model's authors want it sampled, as `generation_config.json` says. */
+export interface ModelSampling {
+  readonly temperature: number;
+  /** 0 keeps all. */
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+  /** Further keys of theirs that change the choice and are not built. */
+  readonly ignored: readonly string[];
+}
+
 export interface Checkpoint {
   /** For people and results: the hub id, or the name of the directory or file. */
   readonly name: string;
@@ -16,6 +27,8 @@ export interface Checkpoint {
   readonly tokenizer: TokenizerSource;
   /** What was wrong in the files and passed over, one line each. */
   readonly warnings: readonly string[];
+  /** null where the checkpoint says nothing, or asks for the likeliest token. */
+  readonly sampling: ModelSampling | null;
   /** Close all files. Reading weights afterwards is an error. */
   close(): Promise<void>;
 }

@@ -43,8 +43,17 @@ export async function answerTurns(
     const request = { ...input, decoder, ...size, jacobiForm, maxNewTokens, stop, cachePrompt, signal };
     const generation = await model.generate(request);
     const { prefillMs, decodeMs, accepted } = generation.stats;
-    const { text, finishReason } = generation;
-    turns.push({ text, tokens: [...generation.tokens], finishReason, promptTokens, prefillMs, decodeMs, accepted });
+    const { text, finishReason, stopReason } = generation;
+    turns.push({
+      text,
+      tokens: [...generation.tokens],
+      finishReason,
+      stopReason,
+      promptTokens,
+      prefillMs,
+      decodeMs,
+      accepted,
+    });
   }
   return turns;
 }

@@ -4,13 +4,15 @@
  */
 import * as z from "zod";
 import { check } from "../generate/check.ts";
-import type { FinishReason } from "../generate/types.ts";
+import type { FinishReason, StopReason } from "../generate/types.ts";
 import { VERDICTS, type VerdictName } from "../tasks/task.ts";
 
 export interface AnsweredTurn {
   readonly text: string;
   readonly tokens: readonly number[];
   readonly finishReason: FinishReason;
+  /** null in older records, whatever ended the text. */
+  readonly stopReason: StopReason;
   readonly promptTokens: number;
   readonly prefillMs: number;
   /** Of all decode passes, and of the guesses in the prefill. */
@@ -51,7 +53,8 @@ const msSchema = z.number().min(0);
 const turnSchema = z.strictObject({
   text: z.string(),
   tokens: idsSchema,
-  finish_reason: z.enum(["stop", "stop-string", "length"]),
+  finish_reason: z.enum(["stop", "stop-string", "length"]), // older records tell two kinds of stops apart
+  stop_reason: z.union([z.string(), idSchema]).nullable().default(null),
   prompt_tokens: z.int().min(1),
   prefill_ms: msSchema,
   decode_ms: msSchema,
@@ -90,6 +93,7 @@ export function encodeRecord(record: EvaluationRecord): string {
     text: turn.text,
     tokens: turn.tokens,
     finish_reason: turn.finishReason,
+    stop_reason: turn.stopReason,
     prompt_tokens: turn.promptTokens,
     prefill_ms: rounded(turn.prefillMs),
     decode_ms: rounded(turn.decodeMs),
@@ -110,7 +114,8 @@ export function decodeRecord(value: unknown, what: string): EvaluationRecord {
     (turn): AnsweredTurn => ({
       text: turn.text,
       tokens: turn.tokens,
-      finishReason: turn.finish_reason,
+      finishReason: turn.finish_reason === "length" ? "length" : "stop",
+      stopReason: turn.stop_reason,
       promptTokens: turn.prompt_tokens,
       prefillMs: turn.prefill_ms,
       decodeMs: turn.decode_ms,

@@ -6,6 +6,9 @@ import * as z from "zod";
 import { CllmError, type ErrorCode } from "../error.ts";
 import { nearMisses } from "../files/near-miss.ts";
 
+/** One schema per key of `T`: what an object of that form is made of, ready to be spread into others. */
+export type Fields<T> = { readonly [K in keyof T]-?: z.ZodType<T[K]> };
+
 /** How a check reports: the command names its flags, the library its options. */
 export interface CheckOptions {
   /** What the value is called where the error is not about one of its parts. */

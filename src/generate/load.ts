@@ -50,6 +50,7 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
       precision,
       tokenizer,
       template,
+      sampling: checkpoint.sampling,
       session: () => engine.session(),
       keep: settings.keep,
       measureCosts: (sampling, abort) => calibrated(engine, identity, settings, sampling, abort),

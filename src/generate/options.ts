@@ -4,9 +4,12 @@
  */
 import * as z from "zod";
 import { PRECISIONS } from "../model/precision.ts";
+import type { Fields } from "./check.ts";
+import { decoderSchema } from "./decoders.ts";
 import { deviceSchema, dtypeSchema } from "./dtype.ts";
 import {
   DECODERS,
+  type DecoderName,
   type GenerateOptions,
   type LoadOptions,
   type Message,
@@ -14,17 +17,24 @@ import {
   type Sampling,
 } from "./types.ts";
 
-/** One schema per key of `T`: what an object of that form is made of, ready to be spread into others. */
-export type Fields<T> = { readonly [K in keyof T]-?: z.ZodType<T[K]> };
+export type { Fields };
 
 /** Options after the check: everything has its value, and those in `Open`, whose default the model decides, may be undefined. */
 type Checked<T, Open extends keyof T = never> = {
   readonly [K in keyof T]-?: K extends Open ? T[K] | undefined : Exclude<T[K], undefined>;
 };
 
-export type SamplingSettings = Checked<Sampling>;
-export type Request = Checked<GenerateOptions, keyof PromptInput | "blockSize" | "maxNewTokens" | "signal">;
-export type DecodingSettings = Omit<Request, keyof Sampling | keyof PromptInput | "cachePrompt" | "signal">;
+/** What is not given is the model's to say, or greedy, or drawn. */
+export type SamplingSettings = Checked<Sampling, Exclude<keyof Sampling, "modelSampling">>;
+export type Request = Omit<Checked<GenerateOptions, keyof PromptInput | Open>, keyof Sampling> & SamplingSettings;
+type Open = "blockSize" | "maxNewTokens" | "signal";
+/** What a command can say of decoding: a decoder by its name. */
+export type DecodingSettings = Omit<
+  Request,
+  keyof Sampling | keyof PromptInput | "cachePrompt" | "signal" | "decoder"
+> & {
+  readonly decoder: DecoderName;
+};
 export type LoadSettings = Checked<
   LoadOptions,
   | ("dtype" | "threads" | "offline" | "revision" | "cacheDir" | "adapter" | "template" | "templateOptions")
@@ -39,26 +49,35 @@ export const messagesSchema: z.ZodType<readonly Message[]> = z
 const templateOptionsSchema: z.ZodType<Readonly<Record<string, unknown>>> = z.record(z.string(), z.unknown());
 
 export const samplingFields: Fields<SamplingSettings> = {
-  temperature: z.number().min(0).max(100).default(0).meta({ description: "randomness of the choice; 0 is greedy" }),
-  topK: z.int().min(0).default(0).meta({ description: "keep the k likeliest tokens; 0 keeps all", placeholder: "k" }),
-  topP: z
-    .number()
-    .gt(0)
-    .max(1)
-    .default(1)
-    .meta({ description: "keep the likeliest tokens that make up this share; 1 keeps all", placeholder: "share" }),
-  minP: z
+  temperature: z
     .number()
     .min(0)
-    .max(1)
-    .default(0)
-    .meta({ description: "drop tokens below this share of the likeliest one's; 0 drops none", placeholder: "share" }),
+    .max(100)
+    .optional()
+    .meta({ description: "randomness of the choice; 0 is greedy, the default" }),
+  topK: z
+    .int()
+    .min(0)
+    .optional()
+    .meta({ description: "keep the k likeliest tokens; 0, the default, keeps all", placeholder: "k" }),
+  topP: z.number().gt(0).max(1).optional().meta({
+    description: "keep the likeliest tokens that make up this share; 1, the default, keeps all",
+    placeholder: "share",
+  }),
+  minP: z.number().min(0).max(1).optional().meta({
+    description: "drop tokens below this share of the likeliest one's; 0, the default, drops none",
+    placeholder: "share",
+  }),
   seed: z
     .int()
     .min(0)
     .max(2 ** 32 - 1)
-    .default(0)
-    .meta({ description: "same seed, same text, in every decoder" }),
+    .optional()
+    .meta({ description: "same seed, same text, in every decoder; default: one is drawn, and said" }),
+  modelSampling: z
+    .boolean()
+    .default(false)
+    .meta({ description: "sample as the model's generation_config.json says where nothing else is given" }),
 };
 
 export const decodingFields: Fields<DecodingSettings> = {
@@ -99,6 +118,7 @@ const requestFields: Fields<Request> = {
   continueFinalMessage: z.boolean().optional(),
   addGenerationPrompt: z.boolean().optional(),
   ...decodingFields,
+  decoder: decoderSchema.default("auto"),
   ...samplingFields,
   cachePrompt: z.boolean().default(true),
   signal: z.instanceof(AbortSignal).optional(),

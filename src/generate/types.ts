@@ -1,8 +1,14 @@
 /**
  * The library's types: what `load` and `LanguageModel` take and give. Text goes in and out here; below, only token ids.
  */
-
+import type { ModelSampling } from "../checkpoint/checkpoint.ts";
+import type { AutoOptions } from "../decode/auto.ts";
 import type { NewTokens } from "../decode/budget.ts";
+import type { JacobiOptions } from "../decode/jacobi.ts";
+import type { LookaheadOptions } from "../decode/lookahead.ts";
+import type { MultiblockOptions } from "../decode/multiblock.ts";
+import type { PromptLookupOptions } from "../decode/prompt-lookup.ts";
+import type { DecodeOptions, Decoder } from "../decode/types.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
@@ -64,7 +70,7 @@ export interface Message {
 }
 
 export interface Sampling {
-  /** 0 is greedy, the default. */
+  /** Randomness of the choice. 0 is greedy, the default. */
   readonly temperature?: number | undefined;
   /** Keep the k likeliest tokens; 0 keeps all. */
   readonly topK?: number | undefined;
@@ -72,8 +78,10 @@ export interface Sampling {
   readonly topP?: number | undefined;
   /** Drop tokens less likely than this share of the likeliest one's probability; 0 drops none. */
   readonly minP?: number | undefined;
-  /** Same seed, same text, in every decoder. Default: 0. */
+  /** Same seed, same text, in every decoder. Default: one is drawn, and the generation says which. */
   readonly seed?: number | undefined;
+  /** What is not given here is as the model's own settings say, see `LanguageModel.sampling`. Default: false. */
+  readonly modelSampling?: boolean | undefined;
 }
 
 /** What to write after: exactly one of the two. */
@@ -93,8 +101,30 @@ export interface PromptInput {
   readonly addGenerationPrompt?: boolean | undefined;
 }
 
+/** A decoder's options of its own: where it writes to and up to where is the request's business. */
+type Own<Options, Theirs extends PropertyKey = keyof DecodeOptions> = {
+  readonly [K in keyof Omit<Options, Theirs>]?: Omit<Options, Theirs>[K] | undefined;
+};
+
+/** What a decoder of each name can be told. */
+export interface DecoderOptions {
+  readonly auto: Own<AutoOptions, keyof DecodeOptions | "costs" | "memory">;
+  readonly ar: Own<DecodeOptions>;
+  readonly jacobi: Own<JacobiOptions>;
+  readonly lookahead: Own<LookaheadOptions>;
+  readonly "prompt-lookup": Own<PromptLookupOptions>;
+  readonly multiblock: Own<MultiblockOptions>;
+}
+
+/** A decoder by its name, with options of its own. */
+export type NamedDecoder = { [N in DecoderName]: { readonly name: N } & DecoderOptions[N] }[DecoderName];
+
 export interface GenerateOptions extends PromptInput, Sampling {
-  readonly decoder?: DecoderName | undefined;
+  /**
+   * A name, a name with options such as `{ name: "lookahead", window: 8 }`, or a decoder of one's own. All of them write the same
+   * text; one's own is trusted to. Default: `auto`.
+   */
+  readonly decoder?: DecoderName | NamedDecoder | Decoder | undefined;
   /** Tokens solved for together; ignored by `ar` and `lookahead`, most tokens of a pass for `auto`. Default: 16, and 32. */
   readonly blockSize?: number | undefined;
   /** Jacobi's form: `window` keeps `blockSize` guesses in flight, `block` finishes a block before the next. */
@@ -115,7 +145,11 @@ export interface GenerateOptions extends PromptInput, Sampling {
   readonly signal?: AbortSignal | undefined;
 }
 
-export type FinishReason = "stop" | "stop-string" | "length";
+/** `stop`: a stop string, a stop id or the end of sequence; `length`: the budget. */
+export type FinishReason = "stop" | "length";
+
+/** What ended a text: the stop string, the one of `stopIds`, or null for the model's end of sequence and for `length`. */
+export type StopReason = string | number | null;
 
 /** Counted from the first decode pass on; the prefill stands apart. */
 export interface Stats {
@@ -142,6 +176,9 @@ export interface Generation {
   readonly text: string;
   readonly tokens: TokenIds;
   readonly finishReason: FinishReason;
+  readonly stopReason: StopReason;
+  /** The seed that writes the same again; null where the choice was greedy. */
+  readonly seed: number | null;
   readonly stats: Stats;
 }
 
@@ -167,6 +204,24 @@ export interface Pass {
   readonly guesses: TokenIds;
 }
 
+/**
+ * Chunks in order, and what they amount to.
+ *
+ * @example
+ * const stream = model.stream({ prompt: "Once upon a time" });
+ * for await (const { text } of stream) process.stdout.write(text);
+ * const { stats } = await stream.result;
+ */
+export interface GenerationStream extends AsyncIterableIterator<Chunk, void, void>, AsyncDisposable {
+  /**
+   * The whole generation, or what went wrong. Settles once everything is read; where nobody has begun to, asking for it reads
+   * everything. Rejects with `aborted` after a `break`.
+   */
+  readonly result: Promise<Generation>;
+  /** Cancels: no further pass runs. */
+  return(): Promise<IteratorResult<Chunk, void>>;
+}
+
 /** What a pass of so many tokens costs here, in milliseconds; all that `auto` needs to know about a machine. */
 export type PassCosts = ReadonlyMap<number, number>;
 
@@ -181,11 +236,13 @@ export interface LanguageModel extends AsyncDisposable {
   readonly config: ModelConfig;
   readonly precision: Precision;
   readonly tokenizer: Tokenizer;
+  /** The model's own settings for sampling, which `modelSampling` asks for; null where it has none, or is to be greedy. */
+  readonly sampling: ModelSampling | null;
   /** Whether `messages` can be given. */
   readonly hasChatTemplate: boolean;
   generate(options: GenerateOptions): Promise<Generation>;
-  /** The same as it comes. Returns the whole generation at the end; `break` cancels. */
-  stream(options: GenerateOptions): AsyncGenerator<Chunk, Generation, void>;
+  /** The same as it comes; `break` cancels. */
+  stream(options: GenerateOptions): GenerationStream;
   /** The token ids that a request's prompt or messages become: what decoders take. */
   promptIds(input: PromptInput): TokenIds;
   /** A new, empty sequence, for people who call decoders themselves. The caller disposes of it. */

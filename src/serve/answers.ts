@@ -2,13 +2,13 @@
  * Answers in OpenAI's shapes, whole and as stream events, for chats and for completions. snake_case begins here. Knows no
  * HTTP and no model.
  *
- * Extensions: `usage.completion_tokens_details` has `forwards` and `tokens_per_forward`; `cllm.seed` says which seed was
+ * Extensions: `stop_reason` says which stop string or id ended a choice; `usage.completion_tokens_details` has `forwards` and `tokens_per_forward`; `cllm.seed` says which seed was
  * drawn for the first choice; with `stream_options.include_passes` there is an event for each pass, and its `cllm` has
  * `{ prefill, rows, ms, accepted, guesses }`, the last two lists of `{ id, text }`.
  */
 import { randomUUID } from "node:crypto";
 import { tokensPerForward } from "../decode/tokens-per-forward.ts";
-import type { FinishReason, Stats } from "../generate/types.ts";
+import type { Stats } from "../generate/types.ts";
 import type { PassEvent, ServedGeneration } from "./backend.ts";
 import type { Asked } from "./bodies.ts";
 
@@ -26,8 +26,6 @@ export interface AnswerShapes {
   usage(generations: readonly ServedGeneration[]): object;
 }
 
-const finish = (reason: FinishReason): string => (reason === "length" ? "length" : "stop");
-
 export function answerShapes(endpoint: Endpoint, { model, seed, perPrompt, includeUsage }: Asked): AnswerShapes {
   const chat = endpoint === "chat";
   const id = `${chat ? "chatcmpl" : "cmpl"}-${randomUUID()}`;
@@ -41,19 +39,19 @@ export function answerShapes(endpoint: Endpoint, { model, seed, perPrompt, inclu
     ...(includeUsage && { usage: null }),
     ...more,
   });
-  const choice = (index: number, text: string | null, finishReason: string | null): object =>
+  const choice = (index: number, text: string | null, end: object = { finish_reason: null }): object =>
     chat
-      ? { index, delta: text === null ? {} : { content: text }, logprobs: null, finish_reason: finishReason }
-      : { index, text: text ?? "", logprobs: null, finish_reason: finishReason };
+      ? { index, delta: text === null ? {} : { content: text }, logprobs: null, ...end }
+      : { index, text: text ?? "", logprobs: null, ...end };
 
   return {
     whole: (generations) => ({
       ...head(chat ? "chat.completion" : "text_completion"),
-      choices: generations.map(({ text, finishReason }, index) => ({
+      choices: generations.map(({ text, ...end }, index) => ({
         index,
         ...(chat ? { message: { role: "assistant", content: text, refusal: null } } : { text }),
         logprobs: null,
-        finish_reason: finish(finishReason),
+        ...endOf(end),
       })),
       usage: usageOf(generations, perPrompt),
       ...seeded,
@@ -64,13 +62,19 @@ export function answerShapes(endpoint: Endpoint, { model, seed, perPrompt, inclu
       return chunk([{ index, delta, logprobs: null, finish_reason: null }], seeded);
     },
     event: (index, { text, pass }) => {
-      if (pass === undefined) return text === "" ? null : chunk([choice(index, text, null)]);
-      return chunk([choice(index, text, null)], { cllm: pass });
+      if (pass === undefined) return text === "" ? null : chunk([choice(index, text)]);
+      return chunk([choice(index, text)], { cllm: pass });
     },
-    closing: (index, { finishReason }) => chunk([choice(index, null, finish(finishReason))]),
+    closing: (index, generation) => chunk([choice(index, null, endOf(generation))]),
     usage: (generations) => chunk([], { usage: usageOf(generations, perPrompt) }),
   };
 }
+
+/** Why a text ended, in OpenAI's words and, as vLLM has it, by what. */
+const endOf = ({ finishReason, stopReason }: Pick<ServedGeneration, "finishReason" | "stopReason">): object => ({
+  finish_reason: finishReason,
+  stop_reason: stopReason,
+});
 
 /** Tokens of an answer. A prompt counts once, however many choices it has. */
 function usageOf(generations: readonly ServedGeneration[], perPrompt: number): object {

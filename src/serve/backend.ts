@@ -29,7 +29,7 @@ export interface PassEvent {
   readonly pass?: WatchedPass;
 }
 
-export type ServedGeneration = Pick<Generation, "text" | "finishReason" | "stats">;
+export type ServedGeneration = Pick<Generation, "text" | "finishReason" | "stopReason" | "stats">;
 
 /** What happens to a request: a pass, or its end, which comes last. */
 export interface RunEvent {
@@ -53,20 +53,12 @@ export function inThisProcess(model: LanguageModel): Backend {
   return {
     async *run({ passes = false, ...request }, signal) {
       const chunks = model.stream({ ...request, signal });
-      try {
-        for (;;) {
-          const { done, value } = await chunks.next();
-          if (done) {
-            const { text, finishReason, stats } = value;
-            return yield { generation: { text, finishReason, stats } };
-          }
-          const { text, tokens, pass } = value;
-          if (!passes || pass === undefined) yield { event: { text } };
-          else yield { event: { text, pass: { ...pass, accepted: textsOf(tokens), guesses: textsOf(pass.guesses) } } };
-        }
-      } finally {
-        await chunks.return(undefined as never);
+      for await (const { text, tokens, pass } of chunks) {
+        if (!passes || pass === undefined) yield { event: { text } };
+        else yield { event: { text, pass: { ...pass, accepted: textsOf(tokens), guesses: textsOf(pass.guesses) } } };
       }
+      const { text, finishReason, stopReason, stats } = await chunks.result;
+      yield { generation: { text, finishReason, stopReason, stats } };
     },
     dispose: () => model.dispose(),
   };

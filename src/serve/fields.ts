@@ -5,8 +5,9 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
+import { decoderSchema } from "../generate/decoders.ts";
 import { decodingFields } from "../generate/options.ts";
-import { DECODERS, type DecoderName } from "../generate/types.ts";
+import type { GenerateOptions } from "../generate/types.ts";
 
 /** Most answers to one request. */
 export const MAX_CHOICES = 16;
@@ -35,7 +36,7 @@ export interface SharedBody {
     readonly include_passes?: Maybe<boolean>;
   }>;
   readonly user?: Maybe<string>;
-  readonly decoder?: Maybe<DecoderName>;
+  readonly decoder?: Maybe<GenerateOptions["decoder"]>;
   readonly block_size?: Maybe<number>;
 }
 
@@ -136,7 +137,7 @@ const sharedFields = {
     })
     .nullish(),
   user: z.string().max(256).nullish(),
-  decoder: z.enum(DECODERS).nullish(),
+  decoder: decoderSchema.nullish(),
   block_size: (decodingFields.blockSize as z.ZodType<number | undefined>).nullish(),
   ...unsupportedFields,
 };

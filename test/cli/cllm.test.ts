@@ -234,7 +234,9 @@ const generation = z.strictObject({
   model: z.string(),
   text: z.string(),
   tokens: z.array(z.int()).min(1),
-  finishReason: z.enum(["stop", "stop-string", "length"]),
+  finishReason: z.enum(["stop", "length"]),
+  stopReason: z.union([z.string(), z.number()]).nullable(),
+  seed: z.number().nullable(),
   stats: z.strictObject({
     promptTokens: z.int().positive(),
     cachedTokens: z.int(),
@@ -274,7 +276,7 @@ describe("generate", () => {
     const { text } = generate("the prompt");
     const stop = [...text].slice(2, 4).join("");
     const stopped = generate("the prompt", "--stop", stop);
-    expect(stopped).toMatchObject({ finishReason: "stop-string", text: text.slice(0, text.indexOf(stop)) });
+    expect(stopped).toMatchObject({ finishReason: "stop", stopReason: stop, text: text.slice(0, text.indexOf(stop)) });
   });
 
   test("takes its configuration from a file, flags first, and prints it where asked", () => {

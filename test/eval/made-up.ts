@@ -39,6 +39,7 @@ function answerOf(contender: string, question: string, given: MadeUpAnswer): Ans
   const count = accepted.reduce((sum, k) => sum + k, 1);
   const turn = {
     ...{ text: "made up", tokens: Array<number>(count).fill(token), finishReason: finishReasonOf(cutOff) },
+    stopReason: null,
     ...{ promptTokens: 3, prefillMs: 5, decodeMs: ms * accepted.length, accepted },
   };
   return { ...shared, turns: [turn] };

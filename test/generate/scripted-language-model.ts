@@ -1,4 +1,5 @@
 /** A language model over a scripted one: real tokenizer, real templates, real decoders, and arithmetic that is a hash. */
+import type { ModelSampling } from "../../src/checkpoint/checkpoint.ts";
 import { createLanguageModel } from "../../src/generate/language-model.ts";
 import type { LanguageModel, PassCosts } from "../../src/generate/types.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
@@ -22,6 +23,7 @@ export interface ScriptedOptions {
   readonly chat?: boolean;
   /** As `Session` has it. */
   readonly leadingDraft?: boolean;
+  readonly sampling?: ModelSampling;
   /** Sequences kept after their requests. */
   readonly keep?: number;
   /** The model as a function. Default: an n-gram model of `predictability` and `seed`. */
@@ -47,6 +49,7 @@ export function scriptedLanguageModel(options: ScriptedOptions = {}): Scripted {
     leadingDraft = false,
     next,
     keep,
+    sampling = null,
     wrap = (session: Session) => session,
   } = options;
   const { tokenizer, template, vocabSize, eosTokenId } = texts[Number(chat)]!;
@@ -75,6 +78,7 @@ export function scriptedLanguageModel(options: ScriptedOptions = {}): Scripted {
     precision: "fp32",
     tokenizer,
     template,
+    sampling,
     session: open,
     keep,
     measureCosts: async () => FLAT_COSTS,

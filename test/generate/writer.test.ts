@@ -17,8 +17,11 @@ const tokenizer = createTokenizer(
 );
 
 function reply(input: PromptInput): string {
-  const writer = createWriter(check(requestSchema, input, { what: "the request" }), tokenizer);
-  return writer.write(Int32Array.of(3, 4, 5), new Set()).text + writer.end().rest;
+  const writer = createWriter(check(requestSchema, input, { what: "the request" }), tokenizer, {
+    own: new Set(),
+    asked: new Set(),
+  });
+  return writer.write(Int32Array.of(3, 4, 5)).text + writer.end().rest;
 }
 
 describe("the space before the first word", () => {

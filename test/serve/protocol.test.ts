@@ -41,8 +41,6 @@ function asOptions(given: Json): GenerateOptions {
   };
 }
 
-const reasonOf = (finishReason: string): string => (finishReason === "length" ? "length" : "stop");
-
 describe("an answer", () => {
   test("is the library's with the same settings, whole and as a stream", async () => {
     const prompts = fc.string({ minLength: 1, maxLength: 40, unit: "grapheme" });
@@ -55,7 +53,7 @@ describe("an answer", () => {
         const whole = await ask(app, path, body);
         const [choice] = whole.choices;
         expect(isChat ? choice.message.content : choice.text).toBe(expected.text);
-        expect(choice.finish_reason).toBe(reasonOf(expected.finishReason));
+        expect(choice.finish_reason).toBe(expected.finishReason);
         expect(whole.usage).toMatchObject({
           prompt_tokens: expected.stats.promptTokens,
           completion_tokens: expected.stats.newTokens,
@@ -67,7 +65,7 @@ describe("an answer", () => {
         expect(textOf(events)).toBe(expected.text);
         expect(events.at(-1).choices).toEqual([]);
         expect(events.at(-1).usage).toMatchObject({ completion_tokens: expected.stats.newTokens });
-        expect(events.at(-2).choices[0].finish_reason).toBe(reasonOf(expected.finishReason));
+        expect(events.at(-2).choices[0].finish_reason).toBe(expected.finishReason);
         expect(events.slice(0, -2).every((event) => event.choices[0].finish_reason === null)).toBe(true);
         expect(new Set(events.map((event) => event.id)).size).toBe(1);
       }),
@@ -141,6 +139,28 @@ describe("an answer", () => {
     expect(again.choices).toEqual(drawn.choices);
     const { cllm } = await ask(app, CHAT, chat);
     expect(cllm).toBeUndefined();
+  });
+
+  test("says by what it was ended: a stop string, or nothing that was asked for", async () => {
+    const { text } = await model.generate({ messages, maxNewTokens: 24 });
+    const stop = [...text].slice(3, 5).join("");
+    const whole = await ask(app, CHAT, { ...chat, stop });
+    expect(whole.choices[0]).toMatchObject({ finish_reason: "stop", stop_reason: stop });
+    const events = await eventsOf(await post(app, CHAT, { ...chat, stop, stream: true }));
+    expect(events.at(-1).choices[0]).toMatchObject({ finish_reason: "stop", stop_reason: stop });
+    expect((await ask(app, CHAT, { ...chat, max_tokens: 1 })).choices[0]).toMatchObject({
+      finish_reason: "length",
+      stop_reason: null,
+    });
+  });
+
+  test("is the same with a decoder's own options, which are checked", async () => {
+    const plain = await ask(app, CHAT, chat);
+    const other = await ask(app, CHAT, { ...chat, decoder: { name: "lookahead", window: 3, ngram: 4 } });
+    expect(other.choices).toEqual(plain.choices);
+    const response = await post(app, CHAT, { ...chat, decoder: { name: "lookahead", widow: 3 } });
+    expect(response.status).toBe(400);
+    expect(((await response.json()) as Json).error.message).toContain("decoder lookahead takes no decoder.widow");
   });
 
   test("says how many tokens a pass wrote", async () => {

@@ -73,7 +73,7 @@ async function assemble(
   const tokenizer = readGgufTokenizer(metadata, facts, warn);
   const config = readGgufConfig(metadata, facts, tokenizer, warn);
   const weights = storedWeights(selectTensors(config, translated, path), close);
-  return { name, format: "gguf", path, config, weights, tokenizer: tokenizer.source, warnings, close };
+  return { name, format: "gguf", path, config, weights, tokenizer: tokenizer.source, warnings, sampling: null, close };
 }
 
 /** Every part says how many there are and which it is; together they hold the announced number of tensors. */

@@ -31,6 +31,7 @@ import { storedWeights } from "../stored-weights.ts";
 import type { HuggingFaceTokenizerSource } from "../tokenizer-source.ts";
 import { readHuggingFaceConfig } from "./config.ts";
 import { readSafetensorsHeader } from "./safetensors.ts";
+import { readSampling } from "./sampling.ts";
 import { tokenizerEndIds, withSpecialTokens } from "./special-tokens.ts";
 
 const MAX_CONFIG_BYTES = 4 * 2 ** 20;
@@ -63,6 +64,7 @@ export async function openHuggingFace(path: string, name?: string): Promise<Chec
       weights,
       tokenizer,
       warnings,
+      sampling: readSampling(generation),
       close,
     };
   } catch (error) {

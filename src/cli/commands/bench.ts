@@ -13,6 +13,7 @@ import {
   type SamplingSettings,
   samplingFields,
 } from "../../generate/options.ts";
+import { chooseSampling } from "../../generate/sampling.ts";
 import {
   DECODERS,
   type DecoderName,
@@ -100,7 +101,9 @@ export const bench: Command = defineCommand<BenchSettings>({
     const inputs = given.map((one) => toInput(one, settings.chat));
     const costs = await freshCosts(model, terminal);
     const { stop, stopIds, ignoreEos, blockSize, jacobiForm, maxNewTokens } = settings;
-    const { temperature, topK, topP, minP, seed } = settings;
+    const sampling = chooseSampling(settings, model.sampling);
+    const { temperature, topK, topP, minP } = sampling;
+    const seed = sampling.seed ?? undefined; // one for all decoders, or they could not agree
     const decoding = { blockSize, jacobiForm, maxNewTokens, stop, stopIds, ignoreEos };
     const shared = { ...decoding, temperature, topK, topP, minP, seed, signal: terminal.signal };
     for await (const progress of warmUp(model, inputs, settings.decoders, shared)) terminal.progress(progress);
@@ -109,7 +112,7 @@ export const bench: Command = defineCommand<BenchSettings>({
     const measured = inputs.length - refused.size;
     if (measured === 0) throw new CllmError("bad-input", `none of the ${inputs.length} prompts could be measured`);
     if (!terminal.json) {
-      terminal.write(describe(model, settings, measured, refused.size));
+      terminal.write(describe(model, { ...settings, temperature, seed }, measured, refused.size));
       terminal.write(`\n${decoderTable(summaries, terminal.colors)}\n${costTable(costs, terminal.colors)}`);
       return;
     }
@@ -123,6 +126,7 @@ export const bench: Command = defineCommand<BenchSettings>({
       decoders: summaries.map(roundAll),
       refused: refused.size,
       commit: commitOfCheckout(),
+      sampling,
       settings,
     };
     terminal.write(`${JSON.stringify(report)}\n`);

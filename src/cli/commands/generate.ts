@@ -58,6 +58,7 @@ export const generate: Command = defineCommand<GenerateSettings>({
   async run(settings, terminal) {
     const input = await readPrompt(settings, terminal.signal);
     await using model = await loadModel(orDemonstration(settings, terminal), terminal);
+    if (settings.modelSampling) terminal.note(samplingLine(model));
     const request = requestOf(asMessage(input, settings, model), settings, terminal.signal);
     const generation = terminal.json
       ? await model.generate(request)
@@ -69,9 +70,17 @@ export const generate: Command = defineCommand<GenerateSettings>({
 
 function requestOf(input: PromptInput, settings: GenerateSettings, signal: AbortSignal): GenerateOptions {
   const { decoder, blockSize, jacobiForm, maxNewTokens, stop, stopIds, ignoreEos } = settings;
-  const { temperature, topK, topP, minP, seed } = settings;
+  const { temperature, topK, topP, minP, seed, modelSampling } = settings;
   const decoding = { decoder, blockSize, jacobiForm, maxNewTokens, stop, stopIds, ignoreEos };
-  return { ...input, ...decoding, temperature, topK, topP, minP, seed, signal };
+  return { ...input, ...decoding, temperature, topK, topP, minP, seed, modelSampling, signal };
+}
+
+/** What `--model-sampling` means for this model. */
+function samplingLine({ name, sampling }: LanguageModel): string {
+  if (sampling === null) return `${name} says nothing of sampling; what is not given is greedy`;
+  const { temperature, topK, topP, minP, ignored } = sampling;
+  const left = ignored.length === 0 ? "" : `; not built and ignored: ${ignored.join(", ")}`;
+  return `sampling of ${name}: temperature ${temperature}, top-k ${topK}, top-p ${topP}, min-p ${minP}${left}`;
 }
 
 async function writeStream(
@@ -84,14 +93,13 @@ async function writeStream(
   let last = "";
   try {
     const stream = model.stream(request);
-    for (;;) {
-      const { done, value } = await stream.next();
-      if (done) return value;
+    for await (const { text } of stream) {
       const color = passColor(passes++, terminal.colors);
-      if (value.text === "") continue;
-      terminal.write(colorPasses ? color(value.text) : value.text);
-      last = value.text;
+      if (text === "") continue;
+      terminal.write(colorPasses ? color(text) : text);
+      last = text;
     }
+    return await stream.result;
   } finally {
     if (last !== "" && !last.endsWith("\n")) terminal.write("\n");
   }
@@ -99,17 +107,23 @@ async function writeStream(
 
 /** One object with everything that it takes to run the same again. */
 function report(model: LanguageModel, generation: Generation, settings: GenerateSettings & Common): object {
-  const { text, tokens, finishReason, stats } = generation;
-  return { model: model.name, text, tokens: [...tokens], finishReason, stats, settings };
+  const { text, tokens, ...rest } = generation;
+  return { model: model.name, text, tokens: [...tokens], ...rest, settings };
 }
 
-function statsLine({ finishReason, stats }: Generation, decoder: string, model: LanguageModel): string {
+function statsLine(
+  { finishReason, stopReason, seed, stats }: Generation,
+  decoder: string,
+  model: LanguageModel,
+): string {
   const { newTokens, forwards, tokensPerSecond, tokensPerForward, promptTokens, cachedTokens, prefillMs, decodeMs } =
     stats;
+  const ended = stopReason === null ? "" : ` ${JSON.stringify(stopReason)}`;
+  const seeded = seed === null ? "" : `; seed ${seed}`;
   const cached = cachedTokens > 0 ? `, ${cachedTokens} of them cached` : "";
   return (
     `${newTokens} tokens in ${formatDuration(decodeMs)}: ${tokensPerSecond.toFixed(1)} tokens/s, ` +
-    `${tokensPerForward.toFixed(2)} tokens per pass, ${forwards} passes; ended by ${finishReason}; ` +
+    `${tokensPerForward.toFixed(2)} tokens per pass, ${forwards} passes; ended by ${finishReason}${ended}${seeded}; ` +
     `prompt of ${promptTokens} tokens${cached} in ${formatDuration(prefillMs)}; ${decoder} on ${model.name}, ${model.precision}`
   );
 }

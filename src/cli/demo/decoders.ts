@@ -46,7 +46,7 @@ export async function demonstrateDecoders(
     measurements.push(measurementOf("ar", index, baseline, baseline));
     say(`\n${racer("ar", baseline, maxNewTokens, terminal)}\n`);
     for (const decoder of DECODERS.filter((name) => name !== "ar")) {
-      const generation = await race(model, { ...shared, ...input, decoder }, maxNewTokens, terminal);
+      const generation = await race(model, decoder, { ...shared, ...input }, maxNewTokens, terminal);
       const measurement = measurementOf(decoder, index, generation, baseline);
       measurements.push(measurement);
       say(`${racer(decoder, generation, maxNewTokens, terminal)}  ${verdict(measurement, terminal)}\n`);
@@ -71,14 +71,9 @@ export async function demonstrateDecoders(
 /** The answer as it comes. */
 async function show(model: LanguageModel, request: GenerateOptions, say: (text: string) => void): Promise<Generation> {
   const stream = model.stream(request);
-  for (;;) {
-    const { done, value } = await stream.next();
-    if (done) {
-      say("\n");
-      return value;
-    }
-    say(value.text);
-  }
+  for await (const { text } of stream) say(text);
+  say("\n");
+  return stream.result;
 }
 
 const CLEAR_LINE = "\r\x1b[2K";
@@ -86,20 +81,19 @@ const CLEAR_LINE = "\r\x1b[2K";
 /** Runs a decoder without its text; where somebody looks, its line grows as its tokens come. */
 async function race(
   model: LanguageModel,
-  request: GenerateOptions,
+  decoder: DecoderName,
+  options: GenerateOptions,
   total: number,
   terminal: Terminal,
 ): Promise<Generation> {
-  const stream = model.stream(request);
+  const stream = model.stream({ ...options, decoder });
   let tokens = 0;
   try {
-    for (;;) {
-      const { done, value } = await stream.next();
-      if (done) return value;
-      tokens += value.tokens.length;
-      if (terminal.interactive)
-        terminal.write(`${CLEAR_LINE}${label(request.decoder!)} ${bar(tokens, total, terminal)}`);
+    for await (const chunk of stream) {
+      tokens += chunk.tokens.length;
+      if (terminal.interactive) terminal.write(`${CLEAR_LINE}${label(decoder)} ${bar(tokens, total, terminal)}`);
     }
+    return await stream.result;
   } finally {
     if (terminal.interactive) terminal.write(CLEAR_LINE);
   }
