@@ -1,6 +1,8 @@
 /** The files between the steps of a recipe: examples of prompts and answers as JSON Lines. Knows no task. */
-import { readFile } from "node:fs/promises";
+import { readText } from "../src/files/text.ts";
 import { writeWhole } from "../src/files/write-whole.ts";
+
+const MAX_BYTES = 256 << 20;
 
 export interface Example {
   readonly id: string;
@@ -14,7 +16,7 @@ export async function writeExamples(path: string, examples: readonly Example[]):
 }
 
 export async function readExamples(path: string): Promise<Example[]> {
-  const lines = (await readFile(path, "utf8")).split("\n").filter(Boolean);
+  const lines = (await readText(path, MAX_BYTES)).split("\n").filter(Boolean);
   return lines.map((line) => JSON.parse(line) as Example);
 }
 

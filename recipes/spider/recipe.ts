@@ -1,10 +1,10 @@
 /** SmolLM2-135M as a CLLM for Spider: `npm run recipe -- spider`. Sees the training split only. */
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { readBytes } from "../../src/files/binary-file.ts";
 import { hash } from "../../src/hash.ts";
 import { readSchemas, type SpiderSchema } from "../../src/tasks/spider/schema.ts";
 import { type SpiderExample, spider, spiderPrompt } from "../../src/tasks/spider/spider.ts";
-import { openSqlite, type Sqlite } from "../../src/tasks/sqlite.ts";
+import { MAX_DATABASE_BYTES, openSqlite, type Sqlite } from "../../src/tasks/sqlite.ts";
 import { adapterRecipe } from "../adapter.ts";
 import type { Example } from "../examples.ts";
 import type { Recipe } from "../steps.ts";
@@ -25,7 +25,9 @@ async function readData(dataDir: string): Promise<Example[]> {
     const name = task.examples[from]?.database as string;
     to = from + 1;
     while (task.examples[to]?.database === name) to++;
-    using database = await openSqlite(await readFile(join(dataDir, `spider/database/${name}/${name}.sqlite`)));
+    using database = await openSqlite(
+      await readBytes(join(dataDir, `spider/database/${name}/${name}.sqlite`), MAX_DATABASE_BYTES),
+    );
     const schema = schemas.get(name) as SpiderSchema;
     for (let at = from, end: number; at < to; at = end) {
       end = Math.min(to, at + GROUP - (at % GROUP));

@@ -20,6 +20,7 @@ export interface DataSettings {
   readonly raw: boolean;
   readonly limit: number | undefined;
   readonly skipBadRecords: boolean;
+  readonly strictData: boolean;
 }
 
 const field = (description: string) =>
@@ -61,6 +62,10 @@ export const dataFields: Fields<DataSettings> = {
     .boolean()
     .default(false)
     .meta({ description: "leave out records that cannot be used, instead of an error" }),
+  strictData: z
+    .boolean()
+    .default(false)
+    .meta({ description: "a conversation with a turn of an unknown role is an error, and not left out" }),
 };
 
 /** The folder of the known data sets, if there is one. In a checkout, data lies beside it as models do. */
@@ -72,7 +77,17 @@ export function dataFolder(given: string | undefined): string | undefined {
 }
 
 export function datasetOptions(settings: DataSettings): DatasetOptions {
-  const { promptField, answerField, messagesField, idField, template, limit, skipBadRecords } = settings;
+  const { promptField, answerField, messagesField, idField, template, limit, skipBadRecords, strictData } = settings;
   const dataDir = dataFolder(settings.dataDir);
-  return { promptField, answerField, messagesField, idField, template, limit, skipBadRecords, dataDir };
+  return {
+    promptField,
+    answerField,
+    messagesField,
+    idField,
+    template,
+    limit,
+    skipBadRecords,
+    strictData,
+    dataDir,
+  };
 }

@@ -8,16 +8,16 @@ import { nearMisses, shorten } from "../files/near-miss.ts";
 import type { Command, Common } from "./command.ts";
 import { type AnyFields, flagOf, readField } from "./flags.ts";
 import { createParser } from "./parser.ts";
-import { isUsed, settingsOf, sharedFields } from "./settings.ts";
+import { type Given, isUsed, settingsOf, sharedFields } from "./settings.ts";
 import { createTerminal, formatError } from "./terminal.ts";
 
 const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
 
-/** What becomes of a command line: its settings, ready to run, or help that has been printed. */
+/** What becomes of a command line that asks for no help. */
 interface Parsed {
   readonly command: Command;
-  readonly settings: Common;
+  readonly values: Given;
 }
 
 /**
@@ -35,7 +35,8 @@ export async function runProgram(
   try {
     const parsed = parse(args, commands, version);
     if (parsed === null) return 0;
-    const { command, settings } = parsed;
+    const { command } = parsed;
+    const settings = await settingsOf(command, parsed.values);
     json = settings.json;
     const terminal = createTerminal(settings, signal);
     endProgress = terminal.endProgress;
@@ -70,7 +71,7 @@ function parse(args: readonly string[], commands: readonly Command[], version: s
     ({ name }) => name === args.find((arg) => commands.some((command) => command.name === arg)),
   );
   const program = createParser(commands, version, named, (command, values) => {
-    parsed = { command, settings: settingsOf(command, values) };
+    parsed = { command, values };
   });
   try {
     program.parse(given, { from: "user" });

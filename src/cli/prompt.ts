@@ -4,11 +4,12 @@
  */
 import * as z from "zod";
 import { CllmError } from "../error.ts";
+import { parseJson } from "../files/json.ts";
 import { check } from "../generate/check.ts";
 import { type Fields, messagesSchema } from "../generate/options.ts";
 import type { LanguageModel, PromptInput } from "../generate/types.ts";
 import { inGroup } from "./flags.ts";
-import { parseJson, readInput } from "./input.ts";
+import { readInput } from "./input.ts";
 
 export interface PromptSettings {
   readonly prompt: string | undefined;
@@ -51,7 +52,10 @@ export async function readPrompt(settings: PromptSettings, signal: AbortSignal):
   if (prompt !== undefined) return { prompt };
   if (messages !== undefined) {
     const where = `--messages ${messages}`;
-    const conversation = parseJson(await readInput(messages, signal), where);
+    const conversation = parseJson(await readInput(messages, signal), where, {
+      code: "bad-input",
+      next: "give one JSON list of messages",
+    });
     return { messages: check(messagesSchema, conversation, { what: where, code: "bad-input" }) };
   }
   if (file === undefined && process.stdin.isTTY) {

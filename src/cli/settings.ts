@@ -2,13 +2,16 @@
  * The settings of a command out of what was given: defaults, then the configuration file, then what stands on the command
  * line; checked against the command's fields. Knows no arguments and no command's inside.
  */
-import { readFileSync } from "node:fs";
 import * as z from "zod";
 import { CllmError } from "../error.ts";
+import { parseJson } from "../files/json.ts";
+import { readText } from "../files/text.ts";
 import { check, unknownName } from "../generate/check.ts";
 import { unitePrecision } from "../generate/dtype.ts";
 import { type Command, type Common, commonFields, modelFields } from "./command.ts";
 import { type AnyFields, flagOf, readField } from "./flags.ts";
+
+const MAX_CONFIG_BYTES = 1 << 20;
 
 /** Flags that stand before the command's name as well as behind it. */
 export const sharedFields: AnyFields = { ...modelFields, ...commonFields };
@@ -24,7 +27,7 @@ export interface Given {
 }
 
 /** Throws `usage` for what is missing, unknown, out of range or without a use in this command. */
-export function settingsOf(command: Command, { flags, argument, configFile }: Given): Common {
+export async function settingsOf(command: Command, { flags, argument, configFile }: Given): Promise<Common> {
   const fields: AnyFields = { ...commonFields, ...command.fields };
   const given: Record<string, unknown> = { ...flags };
   if (command.argument !== undefined && argument !== undefined) {
@@ -34,7 +37,7 @@ export function settingsOf(command: Command, { flags, argument, configFile }: Gi
     }
     given[key] = argument;
   }
-  const configured = configFile === undefined ? {} : readConfig(configFile, fields, command.name);
+  const configured = configFile === undefined ? {} : await readConfig(configFile, fields, command.name);
   const known: AnyFields = { ...sharedFields, ...fields };
   const isFlag = (key: string): boolean =>
     Object.hasOwn(known, key) && !(command.argumentOnly && key === command.argument);
@@ -66,19 +69,9 @@ function isMissing(key: string, schema: z.ZodType, nameOf: (key: string) => stri
   return `${nameOf(key)} is missing; give ${what}`;
 }
 
-function readConfig(file: string, fields: AnyFields, name: string): Record<string, unknown> {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new CllmError("not-found", `--config: cannot read ${file}; give a JSON file`, { cause: error });
-  }
-  let config: unknown;
-  try {
-    config = JSON.parse(text);
-  } catch (error) {
-    throw new CllmError("usage", `--config: ${file} is not JSON (${(error as Error).message})`, { cause: error });
-  }
+async function readConfig(file: string, fields: AnyFields, name: string): Promise<Record<string, unknown>> {
+  const options = { code: "usage", next: "give one JSON object with flags as keys" } as const;
+  const config = parseJson(await readText(file, MAX_CONFIG_BYTES), `--config ${file}`, options);
   if (typeof config !== "object" || config === null || Array.isArray(config)) {
     throw new CllmError("usage", `--config: ${file} must hold one JSON object with flags as keys`);
   }

@@ -2,11 +2,8 @@
  * Records of a data file: JSON Lines, a JSON list, or Parquet, told apart by what they begin with. Records come one at a time,
  * each with where it stands. Knows no field.
  */
-import { createReadStream } from "node:fs";
-import { createInterface } from "node:readline";
 import * as zlib from "node:zlib";
 import {
-  asyncBufferFromFile,
   type Compressors,
   type FileMetaData,
   parquetMetadataAsync,
@@ -18,7 +15,10 @@ import {
 import { CllmError } from "../error.ts";
 import { openBinaryFile } from "../files/binary-file.ts";
 import { readError } from "../files/file-error.ts";
+import { parseJson } from "../files/json.ts";
+import { encodingOf, textLines } from "../files/text.ts";
 import { jsonItems } from "./json-items.ts";
+import { parquetBuffer } from "./parquet-buffer.ts";
 
 export interface DataRecord {
   readonly fields: Readonly<Record<string, unknown>>;
@@ -30,7 +30,7 @@ export interface DataRecord {
 export async function* readRecords(path: string): AsyncGenerator<DataRecord, void, void> {
   const start = await beginning(path);
   if (start.subarray(0, 4).toString("latin1") === "PAR1") yield* parquetRecords(path);
-  else if (/^\uFEFF?\s*\[/.test(start.toString("utf8"))) yield* listRecords(path);
+  else if (/^\uFEFF?\s*\[/.test(new TextDecoder(encodingOf(start).encoding).decode(start))) yield* listRecords(path);
   else yield* lineRecords(path);
 }
 
@@ -43,31 +43,12 @@ async function beginning(path: string): Promise<Buffer> {
   }
 }
 
-async function* lineRecords(path: string): AsyncGenerator<DataRecord, void, void> {
-  const stream = createReadStream(path);
-  let number = 0;
-  try {
-    for await (const text of createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })) {
-      const where = `${path}:${++number}`;
-      const line = number === 1 ? text.replace(/^\uFEFF/, "") : text;
-      if (line.trim() !== "") yield toRecord(parseLine(line, where), where);
-    }
-  } catch (error) {
-    throw readError(error, path);
-  } finally {
-    stream.destroy();
-  }
-}
+const OPTIONS = { pythonNumbers: true, code: "bad-input", next: "give JSON Lines, a JSON list or Parquet" } as const;
 
-function parseLine(line: string, where: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch (error) {
-    throw new CllmError(
-      "bad-input",
-      `${where} is not JSON (${(error as Error).message}): give JSON Lines, a JSON list or Parquet`,
-      { cause: error },
-    );
+async function* lineRecords(path: string): AsyncGenerator<DataRecord, void, void> {
+  for await (const { text, number } of textLines(path)) {
+    const where = `${path}:${number}`;
+    if (text.trim() !== "") yield toRecord(parseJson(text, where, OPTIONS), where);
   }
 }
 
@@ -122,8 +103,9 @@ function requirePlausible(metadata: FileMetaData, byteLength: number): void {
 
 async function* parquetRecords(path: string): AsyncGenerator<DataRecord, void, void> {
   let index = 0;
+  const opened = await openBinaryFile(path);
   try {
-    const file = await asyncBufferFromFile(path);
+    const file = parquetBuffer(opened);
     const metadata = await parquetMetadataAsync(file);
     requirePlausible(metadata, file.byteLength);
     let rowStart = 0;
@@ -137,5 +119,7 @@ async function* parquetRecords(path: string): AsyncGenerator<DataRecord, void, v
     if (error instanceof CllmError || (error as NodeJS.ErrnoException).code === "ENOENT") throw readError(error, path);
     const reason = error instanceof Error ? error.message : String(error);
     throw new CllmError("bad-file", `${path} cannot be read as Parquet, record ${index}: ${reason}`, { cause: error });
+  } finally {
+    await opened.close();
   }
 }

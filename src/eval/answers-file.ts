@@ -3,12 +3,12 @@
  * process, the whole lines are the work done; a torn last line is cut off. Other settings than those in the file are
  * refused with what differs. Knows nothing of how the work is done.
  */
-import { type FileHandle, mkdir, open, readFile } from "node:fs/promises";
-import { dirname } from "node:path";
 import { CllmError } from "../error.ts";
-import { readError, writeError } from "../files/file-error.ts";
+import { openBinaryFile } from "../files/binary-file.ts";
+import { writeError } from "../files/file-error.ts";
 import { parseJson } from "../files/json.ts";
 import { shorten } from "../files/near-miss.ts";
+import { openAppended, wholeLines } from "../files/whole-lines.ts";
 import { decodeRecord, type EvaluationRecord, encodeRecord } from "./records.ts";
 
 type Value = string | number | boolean | null | undefined | readonly Value[] | { readonly [key: string]: Value };
@@ -25,7 +25,7 @@ const START = '{"evaluation":1,"settings":';
 
 /** Opens the file, or begins it. Throws `usage` for one of other settings, `bad-file` for one that is no such file. */
 export async function openAnswersFile(path: string, settings: StoredSettings): Promise<AnswersFile> {
-  const handle = await openFile(path);
+  const handle = await openAppended(path);
   try {
     const { records, end } = await readWhole(path, settings);
     await guarded(path, () => handle.truncate(end));
@@ -44,13 +44,6 @@ export async function openAnswersFile(path: string, settings: StoredSettings): P
   }
 }
 
-async function openFile(path: string): Promise<FileHandle> {
-  return await guarded(path, async () => {
-    await mkdir(dirname(path), { recursive: true });
-    return await open(path, "a");
-  });
-}
-
 async function guarded<T>(path: string, write: () => Promise<T>): Promise<T> {
   try {
     return await write();
@@ -64,25 +57,38 @@ async function readWhole(
   path: string,
   settings: StoredSettings,
 ): Promise<{ readonly records: readonly EvaluationRecord[]; readonly end: number }> {
-  const bytes = await readFile(path).catch((error: unknown) => {
-    throw readError(error, path);
-  });
-  const end = bytes.lastIndexOf(10) + 1;
-  const [first = "", ...lines] = end === 0 ? [bytes.toString("utf8")] : bytes.toString("utf8", 0, end - 1).split("\n");
-  const isOurs = end === 0 ? first.startsWith(START) || START.startsWith(first) : first.startsWith(START);
-  if (!isOurs) {
-    throw new CllmError("bad-file", `${path} is no file of an evaluation: write to another folder, or delete it.`);
-  }
-  if (end === 0) return { records: [], end };
-  requireSame(path, parsed(first, `${path}:1`) as { readonly settings: StoredSettings }, settings);
   const records = new Map<string, EvaluationRecord>();
-  for (const [index, line] of lines.entries()) {
-    const where = `${path}:${index + 2}`;
-    const record = decodeRecord(parsed(line, where), where);
+  let end = 0;
+  let number = 0;
+  for await (const line of wholeLines(path)) {
+    const where = `${path}:${++number}`;
+    end = line.end;
+    if (number === 1) {
+      if (!line.text.startsWith(START)) throw noEvaluation(path);
+      requireSame(path, parsed(line.text, where) as { readonly settings: StoredSettings }, settings);
+      continue;
+    }
+    const record = decodeRecord(parsed(line.text, where), where);
     const key = keyOf(record);
     if (!records.has(key)) records.set(key, record);
   }
+  if (number === 0) await requireTorn(path);
   return { records: [...records.values()], end };
+}
+
+/** A first line that is not whole must be the beginning of ours; anything else is somebody's file. */
+async function requireTorn(path: string): Promise<void> {
+  const file = await openBinaryFile(path);
+  try {
+    const start = Buffer.from(await file.read(0, Math.min(file.size, START.length))).toString("utf8");
+    if (!START.startsWith(start)) throw noEvaluation(path);
+  } finally {
+    await file.close();
+  }
+}
+
+function noEvaluation(path: string): CllmError {
+  return new CllmError("bad-file", `${path} is no file of an evaluation; write to another folder, or delete it`);
 }
 
 function parsed(line: string, where: string): unknown {

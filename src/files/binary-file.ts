@@ -37,7 +37,8 @@ export async function openBinaryFile(path: string): Promise<BinaryFile> {
   }
 }
 
-function requireFile(facts: Stats, path: string): void {
+/** Throws `bad-file` for what is no regular file. */
+export function requireFile(facts: Stats, path: string): void {
   if (facts.isFile()) return;
   if (facts.isDirectory()) throw new CllmError("bad-file", `${path} is a directory where a file is expected`);
   const what = facts.isFIFO() ? "a pipe" : facts.isSocket() ? "a socket" : "a device";
@@ -72,15 +73,15 @@ function binaryFile(path: string, size: number, handle: FileHandle): BinaryFile 
     path,
     size,
     async read(position, length) {
-      if (!open) throw new CllmError("disposed", `${path} was closed. Open the checkpoint again to read from it.`);
+      if (!open) throw new CllmError("disposed", `${path} was closed; open it again to read from it`);
       const bytes = new Uint8Array(length);
       for (let done = 0; done < length; ) {
         const { bytesRead } = await handle.read(bytes, done, length - done, position + done).catch((error: unknown) => {
           throw readError(error, path);
         });
         if (bytesRead === 0) {
-          const message = `${path} ends at byte ${position + done}, but ${position + length} are needed.`;
-          throw new CllmError("bad-file", `${message} It is truncated or being written: fetch it again.`);
+          const message = `${path} ends at byte ${position + done}, but ${position + length} are needed`;
+          throw new CllmError("bad-file", `${message}: it is truncated or being written; fetch it again`);
         }
         done += bytesRead;
       }

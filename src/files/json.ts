@@ -3,37 +3,46 @@
  * that names are unique, checked to be. Knows no schema.
  */
 import { randomUUID } from "node:crypto";
-import { CllmError } from "../error.ts";
-import { openBinaryFile } from "./binary-file.ts";
+import { CllmError, type ErrorCode } from "../error.ts";
+import { readText } from "./text.ts";
 
-const MAX_DEPTH = 64;
+/** Whoever walks through values may call itself at each level. */
+export const MAX_JSON_DEPTH = 64;
 
-interface JsonLimits {
+interface ParseJsonOptions {
   /** Throw where an object names a key twice; `JSON.parse` would silently keep the last. */
   readonly uniqueKeys?: boolean;
   /** Take `NaN`, `Infinity` and `-Infinity` for the numbers that they name, as Python writes and reads them. */
   readonly pythonNumbers?: boolean;
+  /** Of the errors. Default: `bad-file`. */
+  readonly code?: ErrorCode;
+  /** What to do about it, for the errors. Default: `fetch it again`. */
+  readonly next?: string;
 }
 
-/** Parse JSON. `what` names it in errors. Throws `bad-file` for bad syntax, nesting over 64 levels and repeated keys. */
+/**
+ * Parse JSON. `what` names it in errors. Throws for bad syntax, nesting over 64 levels and repeated keys.
+ *
+ * @example parseJson(line, "faq.jsonl:3", { code: "bad-input", next: "give one object a line" });
+ */
 export function parseJson(
   text: string,
   what: string,
-  { uniqueKeys = false, pythonNumbers = false }: JsonLimits = {},
+  { uniqueKeys = false, pythonNumbers = false, code = "bad-file", next = "fetch it again" }: ParseJsonOptions = {},
 ): unknown {
   const { depth, members } = measure(text);
-  if (depth > MAX_DEPTH) {
-    throw new CllmError("bad-file", `${what} nests ${depth} levels deep; the limit is ${MAX_DEPTH}. Fetch it again.`);
+  if (depth > MAX_JSON_DEPTH) {
+    throw new CllmError(code, `${what} nests ${depth} levels deep, and the limit is ${MAX_JSON_DEPTH}; ${next}`);
   }
   let value: unknown;
   try {
     value = pythonNumbers && /NaN|Infinity/.test(text) ? parsePython(text) : JSON.parse(text);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new CllmError("bad-file", `${what} is not valid JSON (${reason}). Fetch it again.`, { cause: error });
+    throw new CllmError(code, `${what} is not JSON (${reason}); ${next}`, { cause: error });
   }
   if (uniqueKeys && countMembers(value) !== members) {
-    throw new CllmError("bad-file", `${what} names the same key twice, so it cannot be trusted. Fetch it again.`);
+    throw new CllmError(code, `${what} names the same key twice, so it cannot be trusted; ${next}`);
   }
   return value;
 }
@@ -42,26 +51,9 @@ export function parseJson(
 export async function readJsonObject(path: string, maxBytes: number): Promise<Record<string, unknown>> {
   const value = parseJson(await readText(path, maxBytes), path, { pythonNumbers: true });
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new CllmError("bad-file", `${path} holds no JSON object. Fetch it again.`);
+    throw new CllmError("bad-file", `${path} holds no JSON object; fetch it again`);
   }
   return value as Record<string, unknown>;
-}
-
-/** Read a text file of at most `maxBytes` as UTF-8. */
-export async function readText(path: string, maxBytes: number): Promise<string> {
-  const file = await openBinaryFile(path);
-  try {
-    if (file.size > maxBytes) {
-      const message = `${path} has ${file.size} bytes; the limit for such a file is ${maxBytes}.`;
-      throw new CllmError("bad-file", `${message} Check that it is what its name says.`);
-    }
-    return new TextDecoder("utf-8", { fatal: true }).decode(await file.read(0, file.size));
-  } catch (error) {
-    if (error instanceof CllmError) throw error;
-    throw new CllmError("bad-file", `${path} is not UTF-8 text. Fetch it again.`, { cause: error });
-  } finally {
-    await file.close();
-  }
 }
 
 /** JSON has no word for these numbers: infinities are written as ones too large, and NaN as a text that nobody can know. */

@@ -3,11 +3,11 @@
  * done once; where its result is there, it is read. Knows no task.
  */
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeHuggingFace } from "../checkpoint/huggingface/write.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import type { HuggingFaceTokenizerSource } from "../checkpoint/tokenizer-source.ts";
+import { readJsonObject } from "../files/json.ts";
 import { writeWhole } from "../files/write-whole.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { memoryWeights } from "../model/memory-weights.ts";
@@ -30,6 +30,8 @@ export interface ModelScale {
   readonly kvHeads: number;
   readonly intermediateSize: number;
 }
+
+const MAX_TOKENIZER_BYTES = 64 << 20;
 
 export const CONTEXT = 512;
 /** Tokens of an answer, at most, in evaluations. */
@@ -56,7 +58,7 @@ export async function tokenizerOf(
   }
   return {
     kind: "huggingface",
-    tokenizerJson: JSON.parse(await readFile(path, "utf8")) as object,
+    tokenizerJson: await readJsonObject(path, MAX_TOKENIZER_BYTES),
     tokenizerConfig: trainedTokenizerConfig(CONTEXT),
     chatTemplate,
   };

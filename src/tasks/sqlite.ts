@@ -10,6 +10,9 @@ import { CllmError } from "../error.ts";
 import { TimeLimitError, withinTime } from "../text/within-time.ts";
 import { verbOf } from "./sql-text.ts";
 
+/** A database is in memory whole. */
+export const MAX_DATABASE_BYTES: number = 256 * 2 ** 20;
+
 export type SqlValue = number | string | Uint8Array | null;
 
 export interface QueryLimits {

@@ -9,7 +9,7 @@ import { mix } from "../hash.ts";
 import { createChatTemplate } from "../text/chat.ts";
 import { createTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import { toCandidates } from "../trajectory/candidates.ts";
-import { type DatasetOptions, readDataset, type UnusableRecord } from "../trajectory/dataset.ts";
+import { type DatasetOptions, readDataset, type UnusableRecord, unknownRolesText } from "../trajectory/dataset.ts";
 import { identify } from "../trajectory/identity.ts";
 import { openTrajectories } from "../trajectory/open.ts";
 import type { Example } from "./objectives.ts";
@@ -113,8 +113,12 @@ async function fromData(
       throw new CllmError("bad-input", `${dataId} of ${dataset.name} has no answer: ${next}`);
     }
   }
-  const bad = dataset.examples.filter((example): example is UnusableRecord => "unusable" in example);
+  const bad = dataset.examples.filter(
+    (example): example is UnusableRecord => "unusable" in example && !example.unknownRole,
+  );
+  const otherRoles = unknownRolesText(dataset, nameOf("strictData"));
   const notes = [
+    ...(otherRoles === null ? [] : [otherRoles]),
     ...(bad.length > 0 ? [`${bad.length} records cannot be used and are left out; the first: ${bad[0]?.reason}`] : []),
     ...(unanswered > 0 ? [`${unanswered} records have no answer and are left out`] : []),
   ];

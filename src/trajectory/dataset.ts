@@ -20,6 +20,11 @@ export interface DatasetOptions extends FieldMapping {
   readonly limit?: number | undefined;
   /** Records that give no prompt are counted instead of an error. Default: false. */
   readonly skipBadRecords?: boolean | undefined;
+  /**
+   * A conversation with a turn of another role than system, user and assistant is an error. Default: false, it is left out,
+   * as data sets from logs have turns of tools in some of theirs.
+   */
+  readonly strictData?: boolean | undefined;
   /** Where data sets with a name are. */
   readonly dataDir?: string | undefined;
   /**
@@ -44,6 +49,8 @@ export interface Example {
 export interface UnusableRecord {
   readonly dataId: string;
   readonly unusable: true;
+  /** It is a conversation with a turn of an unknown role. */
+  readonly unknownRole: boolean;
   readonly reason: string;
 }
 
@@ -51,6 +58,18 @@ export interface Dataset {
   /** For people and metadata: the name, or the file's without its folder. */
   readonly name: string;
   readonly examples: readonly (Example | UnusableRecord)[];
+  /** Conversations that were left out for the role of a turn, by that role. */
+  readonly unknownRoles: ReadonlyMap<string, number>;
+}
+
+/** A line for people about conversations that were left out for a turn's role; null where there is none. */
+export function unknownRolesText({ name, unknownRoles }: Dataset, strictName: string): string | null {
+  const count = [...unknownRoles.values()].reduce((sum, each) => sum + each, 0);
+  if (count === 0) return null;
+  const roles = [...unknownRoles.keys()].slice(0, 5).map(shorten).join(", ");
+  const more = unknownRoles.size > 5 ? " and others" : "";
+  const talks = count === 1 ? "1 conversation" : `${count} conversations`;
+  return `left out: ${talks} of ${name} with turns by ${roles}${more}; ${strictName} makes them an error`;
 }
 
 /**
@@ -62,16 +81,23 @@ export async function readDataset(source: string, options: DatasetOptions = {}):
   const mapping = { ...named?.mapping, ...given(options) };
   const records = named?.records() ?? readRecords(source);
   const examples: (Example | UnusableRecord)[] = [];
+  const unknownRoles = new Map<string, number>();
   let reader: Reader | null = null;
   let count = 0;
   for await (const record of records) {
     const dataId = `data_${count}`;
     try {
       reader ??= readerFor(record, mapping, options.answers ?? "first");
-      for (const example of toExamples(record, count, mapping, reader)) examples.push(example);
+      const read = reader(record);
+      if (!("unknownRole" in read)) examples.push(...toExamples(record, count, mapping, read));
+      else if (options.strictData) throw new CllmError("bad-input", read.reason);
+      else {
+        unknownRoles.set(read.unknownRole, (unknownRoles.get(read.unknownRole) ?? 0) + 1);
+        examples.push({ dataId, unusable: true, unknownRole: true, reason: read.reason });
+      }
     } catch (error) {
       if (!options.skipBadRecords || !(error instanceof CllmError) || error.code !== "bad-input") throw error;
-      examples.push({ dataId, unusable: true, reason: error.message });
+      examples.push({ dataId, unusable: true, unknownRole: false, reason: error.message });
     }
     if (++count === options.limit) break;
   }
@@ -83,7 +109,7 @@ export async function readDataset(source: string, options: DatasetOptions = {}):
   if (first !== undefined && examples.every((example) => "unusable" in example)) {
     throw new CllmError("bad-input", `${path} has no usable record; the first: ${(first as UnusableRecord).reason}`);
   }
-  return { name, examples };
+  return { name, examples, unknownRoles };
 }
 
 /** The mapping that the caller gives; a way to make prompts takes the place of the data set's own. */
@@ -99,7 +125,17 @@ function given({ promptField, answerField, messagesField, idField, template }: F
 }
 
 /** How a record's prompt and, in conversations, its answers are found: one prompt or more, each with its answer. */
-type Reader = (record: DataRecord) => readonly { readonly input: PromptInput; readonly answer: string | null }[];
+type Reader = (record: DataRecord) => readonly Read[] | UnknownRole;
+
+interface Read {
+  readonly input: PromptInput;
+  readonly answer: string | null;
+}
+
+interface UnknownRole {
+  readonly unknownRole: string;
+  readonly reason: string;
+}
 
 function readerFor(
   record: DataRecord,
@@ -127,10 +163,10 @@ function toExamples(
   record: DataRecord,
   number: number,
   { idField, answerField }: FieldMapping,
-  read: Reader,
+  read: readonly Read[],
 ): Example[] {
   const dataId = idField === undefined ? `data_${number}` : idOf(record, idField);
-  return read(record).map(({ input, answer }, i) => ({
+  return read.map(({ input, answer }, i) => ({
     dataId: i === 0 ? dataId : `${dataId}#${i + 1}`,
     where: record.where,
     record: number,
@@ -217,16 +253,20 @@ function conversationReader(field: string, all: boolean): Reader {
     const turns = fieldOf(record, field);
     const wrong = (reason: string): CllmError => new CllmError("bad-input", `${record.where}: ${field} ${reason}`);
     if (!Array.isArray(turns) || turns.length === 0) throw wrong("is no list of messages");
-    const messages = turns.map((turn, i): Message => {
+    const messages: Message[] = [];
+    for (const [i, turn] of turns.entries()) {
       const { role, content, from, value } = (turn ?? {}) as Record<string, unknown>;
       const who = String(role ?? from);
       const known = Object.hasOwn(ROLES, who) ? ROLES[who] : undefined;
       const text = content ?? value;
-      if (known === undefined)
-        throw wrong(`[${i}] is by ${JSON.stringify(who)}: there are ${Object.keys(ROLES).join(", ")}`);
+      if (known === undefined) {
+        const error = wrong(`[${i}] is by ${shorten(JSON.stringify(who))}: there are ${Object.keys(ROLES).join(", ")}`);
+        if ((role ?? from) === undefined) throw error;
+        return { unknownRole: who, reason: error.message };
+      }
       if (typeof text !== "string") throw wrong(`[${i}] has no text`);
-      return { role: known, content: text };
-    });
+      messages.push({ role: known, content: text });
+    }
     const asked = messages.findIndex(({ role }) => role === "user");
     if (asked < 0) throw wrong("has no question before its first answer");
     const ends = messages.flatMap(({ role }, i) => (role === "assistant" && i > asked ? [i] : []));

@@ -4,11 +4,11 @@
  * of how the work is done and what becomes of it.
  */
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, readFile, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import { type FileHandle, rm } from "node:fs/promises";
 import { CllmError } from "../error.ts";
-import { readError, writeError } from "../files/file-error.ts";
+import { openBinaryFile } from "../files/binary-file.ts";
+import { writeError } from "../files/file-error.ts";
+import { openAppended, wholeLines } from "../files/whole-lines.ts";
 import type { DropReason } from "./clean.ts";
 import { requireIdentity } from "./identity.ts";
 import { type CollectionInfo, decodeInfo, differences, encodeInfo } from "./info.ts";
@@ -37,11 +37,11 @@ export const journalPath = (output: string): string => `${output}.journal`;
  */
 export async function openJournal(output: string, info: CollectionInfo): Promise<Journal> {
   const path = journalPath(output);
-  const handle = await openFile(path);
+  const handle = await openAppended(path);
   try {
     let end = 0;
     let lines = 0;
-    for await (const line of wholeLines(path)) {
+    for await (const line of soundLines(path)) {
       if (lines === 0) requireSame(decodeInfo(line.json, path), info, path, output);
       end = line.end;
       lines++;
@@ -87,7 +87,7 @@ function journalOver(
     },
     async *entries() {
       let first = true;
-      for await (const { json } of wholeLines(path)) {
+      for await (const { json } of soundLines(path)) {
         if (!first) yield decodeEntry(json);
         first = false;
       }
@@ -100,19 +100,15 @@ function journalOver(
   };
 }
 
-async function openFile(path: string): Promise<FileHandle> {
-  try {
-    await mkdir(dirname(path), { recursive: true });
-    return await open(path, "a");
-  } catch (error) {
-    throw writeError(error, path);
-  }
-}
-
 /** A first line that is not whole must be the beginning of ours; anything else is somebody's file. */
 async function requireTorn(path: string, header: string): Promise<void> {
-  const content = await readFile(path, "utf8");
-  if (header.startsWith(content)) return;
+  const file = await openBinaryFile(path);
+  try {
+    const start = Buffer.from(await file.read(0, Math.min(file.size, Buffer.byteLength(header)))).toString("utf8");
+    if (file.size <= Buffer.byteLength(header) && header.startsWith(start)) return;
+  } finally {
+    await file.close();
+  }
   throw new CllmError("bad-file", `${path} is no journal of this collection: delete it or write to another file`);
 }
 
@@ -128,24 +124,11 @@ function requireSame(there: CollectionInfo, here: CollectionInfo, path: string, 
 }
 
 /** The lines up to the first that is torn or damaged, and where each ends. */
-async function* wholeLines(path: string): AsyncGenerator<{ readonly json: string; readonly end: number }, void, void> {
-  let rest: Buffer = Buffer.alloc(0);
-  let end = 0;
-  try {
-    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
-      rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-      let start = 0;
-      for (let stop = rest.indexOf(10, start); stop >= 0; stop = rest.indexOf(10, start)) {
-        const json = verified(rest.toString("utf8", start, stop));
-        if (json === null) return;
-        end += stop + 1 - start;
-        start = stop + 1;
-        yield { json, end };
-      }
-      rest = rest.subarray(start);
-    }
-  } catch (error) {
-    throw readError(error, path);
+async function* soundLines(path: string): AsyncGenerator<{ readonly json: string; readonly end: number }, void, void> {
+  for await (const { text, end } of wholeLines(path)) {
+    const json = verified(text);
+    if (json === null) return;
+    yield { json, end };
   }
 }
 

@@ -2,9 +2,11 @@
  * Trajectories as Parquet: one record per completion, token ids as lists, and model, settings, seed and report in the
  * file's key-value metadata. What is read is checked to be what it says it is. Knows nothing of how it was collected.
  */
-import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
+import { parquetMetadataAsync, parquetReadObjects } from "hyparquet";
 import { ByteWriter, ParquetWriter } from "hyparquet-writer";
+import { parquetBuffer } from "../data/parquet-buffer.ts";
 import { CllmError } from "../error.ts";
+import { type BinaryFile, openBinaryFile } from "../files/binary-file.ts";
 import { writeWhole } from "../files/write-whole.ts";
 import { type ExpectedIdentity, requireIdentity } from "./identity.ts";
 import {
@@ -92,7 +94,12 @@ export async function writeTrajectories(
 export async function readTrajectoryInfo(
   path: string,
 ): Promise<CollectionInfo & { readonly report: CollectionReport }> {
-  return (await open(path)).info;
+  const file = await openBinaryFile(path);
+  try {
+    return (await open(file)).info;
+  } finally {
+    await file.close();
+  }
 }
 
 /**
@@ -103,7 +110,17 @@ export async function readTrajectories(
   path: string,
   { expect = {} }: { readonly expect?: ExpectedIdentity } = {},
 ): Promise<TrajectoryFile> {
-  const { file, metadata, info } = await open(path);
+  const file = await openBinaryFile(path);
+  try {
+    return await readAll(file, expect);
+  } finally {
+    await file.close();
+  }
+}
+
+async function readAll(opened: BinaryFile, expect: ExpectedIdentity): Promise<TrajectoryFile> {
+  const { path } = opened;
+  const { file, metadata, info } = await open(opened);
   requireIdentity(path, info.model, expect);
   const completions: CollectedCompletion[] = [];
   let rowStart = 0;
@@ -119,14 +136,15 @@ export async function readTrajectories(
   return { ...info, completions };
 }
 
-async function open(path: string) {
-  if (!(await isSealed(path))) {
+async function open(opened: BinaryFile) {
+  const { path } = opened;
+  if (!(await isSealed(opened))) {
     throw new CllmError(
       "bad-file",
       `${path} is no trajectory file of cllm, or was changed or cut since it was written: make one with cllm collect`,
     );
   }
-  const file = await asyncBufferFromFile(path);
+  const file = parquetBuffer(opened);
   const metadata = await readable(path, () => parquetMetadataAsync(file));
   const value = (key: string): string => {
     const found = metadata.key_value_metadata?.find((entry) => entry.key === key)?.value;

@@ -315,7 +315,7 @@ describe("a directory", () => {
   });
 
   test.each<[string, string, string | Uint8Array, string, string]>([
-    ["bad JSON", "config.json", "{", "bad-file", "not valid JSON"],
+    ["bad JSON", "config.json", "{", "bad-file", "not JSON"],
     ["an array for a configuration", "config.json", "[]", "bad-file", "no JSON object"],
     ["bytes for a configuration", "config.json", Uint8Array.of(123, 255, 125), "bad-file", "UTF-8"],
     ["a configuration of megabytes", "config.json", " ".repeat(5e6), "bad-file", "5000000 bytes"],

@@ -39,9 +39,9 @@ const lies: Record<string, [bytes: Uint8Array, says: string]> = {
   "a file shorter than its prefix": [new Uint8Array(7), "7 bytes"],
   "a header longer than the file": [claims(1_000_000n), "claims 1000000 bytes"],
   "a header of 2^63 bytes": [claims(2n ** 63n), "claims 9223372036854775808 bytes"],
-  "a header that ends within its JSON": [claims(10n), "not valid JSON"],
+  "a header that ends within its JSON": [claims(10n), "not JSON"],
   "an array for a header": [safetensorsBytes("[1]", eight), "not a JSON object"],
-  "bad JSON": [safetensorsBytes('{"a":', eight), "not valid JSON"],
+  "bad JSON": [safetensorsBytes('{"a":', eight), "not JSON"],
   "the same name twice": [
     safetensorsBytes(`{"a":${JSON.stringify(entry(0, 4))},"a":${JSON.stringify(entry(4, 8))}}`, eight),
     "same key twice",

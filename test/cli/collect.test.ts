@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { ownOwner } from "../../src/files/owner.ts";
 import { load } from "../../src/generate/load.ts";
 import { readOriginalJson } from "../../src/trajectory/original-json.ts";
 import { readTrajectories } from "../../src/trajectory/store.ts";
@@ -116,7 +117,7 @@ test("Ctrl-C leaves a journal, says so, and the same command goes on to the same
   expect(stderr).toMatch(/stopped: \d+ of 40 prompts are in .*many\.parquet\.journal; run the same command again/);
   expect(existsSync(out)).toBe(false);
 
-  writeFileSync(`${out}.lock`, JSON.stringify({ pid: process.pid, host: hostname(), since: null, token: "x" }));
+  writeFileSync(`${out}.lock`, JSON.stringify({ cllm: 1, ...ownOwner(), host: "here", token: "0".repeat(16) }));
   const both = collect(...args, out);
   expect(both.stderr).toMatch(/error\[usage\]: another run is writing .*many\.parquet: process \d+; wait for it/);
   rmSync(`${out}.lock`);

@@ -182,6 +182,30 @@ describe("fields", () => {
     await expect(reading).rejects.toMatchObject({ code: "bad-input" });
   });
 
+  test("conversations with a turn of another role are left out and counted, or an error where data is strict", async () => {
+    const ask = { from: "human", value: "x" };
+    const answer = { from: "gpt", value: "y" };
+    const talks = [
+      [ask, answer],
+      [ask, { from: "tool", value: "z" }],
+      [ask, answer, { from: "tool", value: "" }],
+    ];
+    const path = file(
+      "logs",
+      lines([...talks, [{ from: "bing", value: "" }]].map((conversations) => ({ conversations }))),
+    );
+    const { examples, unknownRoles } = await readDataset(path);
+    expect(examples.map((example) => "unusable" in example)).toEqual([false, true, true, true]);
+    expect([...unknownRoles]).toEqual([
+      ["tool", 2],
+      ["bing", 1],
+    ]);
+    await expect(readDataset(path, { strictData: true })).rejects.toMatchObject({
+      code: "bad-input",
+      message: expect.stringMatching(/:2: conversations \[1\] is by "tool": there are system, user/),
+    });
+  });
+
   test("bad rows can be counted instead, but not all of them", async () => {
     const content = `{"prompt": ""}\n{"prompt": "x"}`;
     const [first, second] = await read(file("some", content), { skipBadRecords: true });
@@ -280,7 +304,7 @@ describe("prompts as tokens", () => {
     const [chat] = toCandidates(model, [{ ...example, input: { prompt: "the thing" } }], { chat: true });
     expect(chat).toEqual({ dataId: "a", promptIds: model.promptIds({ messages }), labelIds: null });
     expect(toCandidates(model, [{ ...example, input: { messages } }])).toEqual([chat]);
-    expect(toCandidates(model, [{ dataId: "b", unusable: true, reason: "r" }])).toEqual([
+    expect(toCandidates(model, [{ dataId: "b", unusable: true, unknownRole: false, reason: "r" }])).toEqual([
       { dataId: "b", unusable: true },
     ]);
   });

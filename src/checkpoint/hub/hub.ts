@@ -9,7 +9,7 @@ import { dirname, join, relative } from "node:path";
 import { getHFHubCachePath, modelInfo, pathsInfo } from "@huggingface/hub";
 import { CllmError } from "../../error.ts";
 import { writeError } from "../../files/file-error.ts";
-import { readText } from "../../files/json.ts";
+import { readText } from "../../files/text.ts";
 import { writeWhole } from "../../files/write-whole.ts";
 import { readShardMap } from "../huggingface/open.ts";
 import type { Selection } from "../select-files.ts";

@@ -5,7 +5,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { CllmError } from "../../error.ts";
-import { readText } from "../../files/json.ts";
+import { readText } from "../../files/text.ts";
 
 /** Far more than a token takes. */
 const MAX_TOKEN_BYTES = 64 * 1024;

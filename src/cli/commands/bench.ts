@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { CllmError } from "../../error.ts";
+import { parseJson } from "../../files/json.ts";
 import { measurePassCosts } from "../../generate/calibrate.ts";
 import { check } from "../../generate/check.ts";
 import {
@@ -25,7 +26,7 @@ import { type Command, defineCommand, type ModelSettings, modelFields } from "..
 import { decoderTable } from "../decoder-table.ts";
 import { inGroup } from "../flags.ts";
 import { formatTable } from "../format.ts";
-import { parseJson, readInput } from "../input.ts";
+import { readInput } from "../input.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
 import {
   type DecoderSummary,
@@ -192,7 +193,9 @@ async function readPrompts({ prompts, limit }: BenchSettings, signal: AbortSigna
     if (limit !== undefined && given.length >= limit) break;
     const where = `${prompts}:${index + 1}`;
     const options = { what: where, code: "bad-input", nameOf: (key: string) => `${where}: ${key}` } as const;
-    given.push(check(promptSchema, parseJson(line, where), options));
+    given.push(
+      check(promptSchema, parseJson(line, where, { code: "bad-input", next: "give one JSON object a line" }), options),
+    );
   }
   if (given.length === 0)
     throw new CllmError("bad-input", `${prompts} holds no prompts; give one JSON object per line`);

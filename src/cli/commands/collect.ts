@@ -9,7 +9,7 @@ import { readAdapter, withAdapter } from "../../checkpoint/peft/adapter.ts";
 import { acquireLock } from "../../files/lock.ts";
 import type { LanguageModel } from "../../generate/types.ts";
 import { toCandidates } from "../../trajectory/candidates.ts";
-import { readDataset } from "../../trajectory/dataset.ts";
+import { readDataset, unknownRolesText } from "../../trajectory/dataset.ts";
 import { identify, type ModelIdentity } from "../../trajectory/identity.ts";
 import type { CollectionInfo, CollectionReport } from "../../trajectory/info.ts";
 import { KNOWN_DATASETS } from "../../trajectory/known-datasets.ts";
@@ -111,6 +111,8 @@ export const collect: Command = defineCommand<CollectSettings>({
   async run(settings, terminal) {
     const begin = performance.now();
     const dataset = await readDataset(settings.data, datasetOptions(settings));
+    const leftOut = unknownRolesText(dataset, "--strict-data");
+    if (leftOut !== null) terminal.note(leftOut);
     await (await acquireLock(settings.out)).release(); // another run, or a folder that cannot be written to
     await using model = await loadModel({ ...settings, template: settings.chatTemplate }, terminal, {
       slots: settings.parallel,

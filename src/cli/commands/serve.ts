@@ -155,7 +155,7 @@ export const serve: Command = defineCommand<ServeSettings>({
 async function keyOf({ apiKey, apiKeyFile }: ServeSettings): Promise<string | undefined> {
   if (apiKeyFile === undefined) return apiKey ?? (process.env["CLLM_API_KEY"] || undefined);
   if (apiKey !== undefined) throw new CllmError("usage", "--api-key and --api-key-file are both given; give one");
-  const { readText } = await import("../../files/json.ts");
+  const { readText } = await import("../../files/text.ts");
   const [line = ""] = (await readText(apiKeyFile, MAX_KEY_BYTES)).split(/\r?\n/);
   if (line.trim() !== "") return line.trim();
   throw new CllmError("usage", `--api-key-file: the first line of ${apiKeyFile} is empty; write the key there`);

@@ -51,7 +51,8 @@ export const trajectory: Command = defineCommand<TrajectorySettings>({
     const blocks = await traceBlocks(model, prompt, settings, terminal);
     if (settings.svg !== undefined) {
       const title = `Jacobi decoding with ${model.name}, ${model.precision}, blocks of ${settings.blockSize}`;
-      await writePicture(settings.svg, trajectorySvg(title, blocks));
+      const svg = trajectorySvg(title, blocks);
+      await writeWhole(settings.svg, (file) => file.writeFile(svg));
       terminal.note(`wrote ${settings.svg}`);
     } else if (!terminal.json) terminal.write(blocks.map((block) => trajectoryText(block, terminal)).join("\n"));
     if (!terminal.json) return;
@@ -84,8 +85,4 @@ async function traceBlocks(
     text = Int32Array.of(...text, ...fixedPoint);
   }
   return blocks;
-}
-
-async function writePicture(file: string, svg: string): Promise<void> {
-  await writeWhole(file, (handle) => handle.writeFile(svg));
 }

@@ -3,16 +3,16 @@
  * Whatever a record needs is checked when the file is read, so that a grader has nothing left to complain about but the
  * answer. Knows no model.
  */
-import { readFile } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import * as z from "zod";
 import type { DataRecord } from "../../data/records.ts";
 import { CllmError } from "../../error.ts";
+import { readBytes } from "../../files/binary-file.ts";
 import { check } from "../../generate/check.ts";
 import type { PromptInput } from "../../generate/types.ts";
 import { gradeSql } from "../sql-grader.ts";
 import { sqlOf } from "../sql-text.ts";
-import { openSqlite } from "../sqlite.ts";
+import { MAX_DATABASE_BYTES, openSqlite } from "../sqlite.ts";
 import {
   excerpt,
   oneTurn,
@@ -174,7 +174,9 @@ function sqlGrader(question: Question, gold: string, data: DataRecord, path: str
     const query = sqlOf(answer, question.stop ?? []);
     if (query === "") return { verdict: "no-answer", detail: "no query in the answer" };
     try {
-      using sqlite = await openSqlite(script ?? (await readFile(resolve(dirname(path), database!))));
+      using sqlite = await openSqlite(
+        script ?? (await readBytes(resolve(dirname(path), database!), MAX_DATABASE_BYTES)),
+      );
       const { correct, reason, error, failure } = await gradeSql(sqlite, query, gold);
       if (failure !== null)
         return { verdict: failure === "empty" ? "no-answer" : failure, detail: excerpt(error ?? failure) };

@@ -4,12 +4,19 @@
  * stand in any order, rows count as often as they occur. DISTINCT counts too, unless `distinct` says `dropped`, which is
  * that program's default. Databases are copies in memory, so nothing a query does can last. Knows no model.
  */
-import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { DataRecord } from "../../data/records.ts";
 import { CllmError } from "../../error.ts";
+import { readBytes } from "../../files/binary-file.ts";
 import { sqlOf, withoutDistinct } from "../sql-text.ts";
-import { openSqlite, QUERY_TIMEOUT_MS, type QueryFailure, type QueryLimits, type Sqlite } from "../sqlite.ts";
+import {
+  MAX_DATABASE_BYTES,
+  openSqlite,
+  QUERY_TIMEOUT_MS,
+  type QueryFailure,
+  type QueryLimits,
+  type Sqlite,
+} from "../sqlite.ts";
 import {
   excerpt,
   oneTurn,
@@ -42,8 +49,6 @@ export interface SpiderExample extends TaskExample {
 /** Ends of an answer: what a base model writes next, and how the released weights end. */
 const STOP = ["\n\n", "\nQuestion:", "<|EOT|>", "</s>", "<|im_end|>"];
 const CHAT_STOP = ["<|EOT|>", "</s>", "<|im_end|>"];
-
-const MAX_DATABASE_BYTES = 256 << 20;
 
 export async function spider(options: SpiderOptions): Promise<Task<SpiderExample>> {
   const { dataDir, distinct = "kept", limits = {} } = options;
@@ -175,9 +180,7 @@ class Databases {
 
 async function open(path: string): Promise<Sqlite | CllmError> {
   try {
-    const { size } = await stat(path);
-    if (size > MAX_DATABASE_BYTES) throw new Error(`it has ${size} bytes, more than ${MAX_DATABASE_BYTES}`);
-    return await openSqlite(await readFile(path));
+    return await openSqlite(await readBytes(path, MAX_DATABASE_BYTES));
   } catch (error) {
     return new CllmError("bad-file", `${path} cannot be opened: ${(error as Error).message}`, { cause: error });
   }

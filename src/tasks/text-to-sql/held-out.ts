@@ -3,7 +3,8 @@
  */
 
 import { CllmError } from "../../error.ts";
-import { parseJson, readText } from "../../files/json.ts";
+import { parseJson } from "../../files/json.ts";
+import { readText } from "../../files/text.ts";
 import { writeWhole } from "../../files/write-whole.ts";
 import { textToSqlExample } from "./example.ts";
 import { databaseScript } from "./schema.ts";
