@@ -2,10 +2,12 @@
  * What every benchmark shares: its flags, the prompts of `../shared/data`, the model, and the conditions that are printed
  * beside a figure. A benchmark prints a table for people and one JSON line, last, for programs.
  */
+
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { commitOfCheckout, machineName } from "../src/cli/machine.ts";
+import { quantile } from "../src/eval/statistics.ts";
 import type { PromptInput } from "../src/generate/types.ts";
 
 const shared = (path: string): string => fileURLToPath(new URL(`../../shared/${path}`, import.meta.url));
@@ -89,13 +91,6 @@ export function mixedPrompts(count: number): PromptInput[] {
 }
 
 export const median = (values: readonly number[]): number => quantile(values, 0.5);
-
-export function quantile(values: readonly number[], q: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const at = (sorted.length - 1) * q;
-  const low = sorted[Math.floor(at)] ?? Number.NaN;
-  return low + ((sorted[Math.ceil(at)] ?? low) - low) * (at - Math.floor(at));
-}
 
 /** Prints the closing JSON line: the figures with the conditions that they were measured under. */
 export function report(benchmark: string, settings: object, figures: object): void {

@@ -9,10 +9,11 @@ import { existsSync, readFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
+import { quantile } from "../src/eval/statistics.ts";
 import { load } from "../src/generate/load.ts";
 import type { GenerateOptions } from "../src/generate/types.ts";
 import { readHeldOut } from "../src/tasks/text-to-sql/held-out.ts";
-import { flags, median, modelPath, quantile, report } from "./conditions.ts";
+import { flags, median, modelPath, report } from "./conditions.ts";
 
 const settings = flags({
   ...{ clients: 64, seconds: 60, prompts: 32, "max-new-tokens": 32, parallel: 4, threads: 2, decoder: "auto" },

@@ -4,11 +4,12 @@
  * model, its logits replaced by a function that no draft can foresee).
  */
 import { openCheckpoint } from "../src/checkpoint/open.ts";
+import { quantile } from "../src/eval/statistics.ts";
 import { hash } from "../src/hash.ts";
 import { AutoMemory, ar, auto, type Precision, type Session, type TokenIds } from "../src/index.ts";
 import { createEngine, type Engine } from "../src/runtime/engine.ts";
 import { engineTime } from "../src/runtime/ort.ts";
-import { flags, median, modelPath, quantile, report } from "./conditions.ts";
+import { flags, median, modelPath, report } from "./conditions.ts";
 
 const settings = flags({
   precisions: "int8,fp32",

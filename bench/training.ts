@@ -9,6 +9,7 @@ import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { openCheckpoint } from "../src/checkpoint/open.ts";
+import { quantile } from "../src/eval/statistics.ts";
 import { hash } from "../src/hash.ts";
 import type { LoraSettings } from "../src/model/lora.ts";
 import { LORA_TARGETS } from "../src/model/lora.ts";
@@ -16,7 +17,7 @@ import { defaultThreads } from "../src/runtime/engine.ts";
 import { type Pack, segment } from "../src/train/pack.ts";
 import { fullParameters, loraParameters } from "../src/train/parameters.ts";
 import { Trainer } from "../src/train/trainer.ts";
-import { flags, median, modelPath, quantile, report } from "./conditions.ts";
+import { flags, median, modelPath, report } from "./conditions.ts";
 
 const settings = flags({
   tokens: 512,

@@ -13,6 +13,7 @@ const ROOMS = [
   "error",
   "hash",
   "files",
+  "drawing",
   "graph",
   "model",
   "checkpoint",

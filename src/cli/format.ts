@@ -44,14 +44,6 @@ export function formatTable(head: readonly string[], cells: readonly (readonly s
   return `${lines.map((line) => line.trimEnd()).join("\n")}\n`;
 }
 
-/** The value below which a share of the sorted values lies, between neighbours by interpolation. */
-export function quantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const position = (sorted.length - 1) * share;
-  const below = sorted[Math.floor(position)] ?? Number.NaN;
-  return below + ((sorted[Math.ceil(position)] ?? below) - below) * (position % 1);
-}
-
 /** A token so that all of it is seen: spaces as ·, line breaks as ⏎, other control characters as their pictures. */
 export function formatToken(text: string, longest: number): string {
   const visible = text

@@ -5,8 +5,8 @@
  */
 import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import { CllmError } from "../error.ts";
+import { quantile } from "../eval/statistics.ts";
 import type { DecoderName, GenerateOptions, Generation, LanguageModel, PromptInput } from "../generate/types.ts";
-import { quantile } from "./format.ts";
 import type { Progress } from "./terminal.ts";
 
 /** What all requests of a run share. */

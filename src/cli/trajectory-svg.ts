@@ -2,7 +2,10 @@
  * A trajectory as a picture: a grid of tokens, one line per point, in three colours. One file without outside parts, in
  * the reader's light or dark scheme.
  */
+
 import { tokensPerForward } from "../decode/tokens-per-forward.ts";
+import { escaped } from "../drawing/markup.ts";
+import { type Scheme, svgFile } from "../drawing/picture.ts";
 import { formatToken } from "./format.ts";
 
 export interface TracedBlock {
@@ -24,16 +27,9 @@ const HEAD = 84; // title and legend
 const BLOCK_HEAD = 34;
 const LONGEST = 9; // characters that fit a cell
 
-/** Colours as classes, light and then dark; no variables, which many viewers of pictures do not know. */
-const STYLE = `
-  text { font: 12px ui-monospace, Menlo, Consolas, monospace; fill: #1b1f24; white-space: pre; }
-  .title { font: 600 15px system-ui, sans-serif; } .faint { fill: #5a636d; }
-  .paper { fill: #ffffff; } .open { fill: #eceff2; } .early { fill: #cfe3ff; } .settled { fill: #bfe8c8; }
-  @media (prefers-color-scheme: dark) {
-    text { fill: #e6e8eb; } .faint { fill: #98a2ad; }
-    .paper { fill: #0f1419; } .open { fill: #262c34; } .early { fill: #1f3f68; } .settled { fill: #1f5a33; }
-  }
-`;
+const rules = ({ settled, early, open }: Scheme): string =>
+  "text:not(.title) { font-family: ui-monospace, Menlo, Consolas, monospace; white-space: pre; } " +
+  `.open { fill: ${open}; } .early { fill: ${early}; } .settled { fill: ${settled}; }`;
 
 const LEGEND = [
   ["settled", "settled"],
@@ -55,15 +51,7 @@ export function trajectorySvg(title: string, blocks: readonly TracedBlock[]): st
     const x = MARGIN + index * 200;
     return `<rect class="${kind}" x="${x}" y="50" width="16" height="16" rx="3"/><text class="faint" x="${x + 24}" y="62">${meaning}</text>`;
   });
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${y}" width="${width}" height="${y}" role="img" aria-labelledby="title">
-<title id="title">${escapeXml(title)}</title>
-<style>${STYLE}</style>
-<rect class="paper" width="100%" height="100%"/>
-<text class="title" x="${MARGIN}" y="30">${escapeXml(title)}</text>
-${legend.join("\n")}
-${parts.join("\n")}
-</svg>
-`;
+  return svgFile({ width, height: y, left: MARGIN }, title, rules, [...legend, ...parts]);
 }
 
 function drawBlock({ points, texts, settled, accepted, forwards }: TracedBlock, index: number, top: number): string {
@@ -77,7 +65,7 @@ function drawBlock({ points, texts, settled, accepted, forwards }: TracedBlock, 
     for (const [column, id] of point.entries()) {
       const x = MARGIN + LABEL + column * (CELL.width + CELL.gap);
       const kind = column < settled[index]! ? "settled" : id === fixedPoint[column] ? "early" : "open";
-      const text = escapeXml(formatToken(texts[index]![column]!, LONGEST));
+      const text = escaped(formatToken(texts[index]![column]!, LONGEST));
       lines.push(
         `<rect class="${kind}" x="${x}" y="${y}" width="${CELL.width}" height="${CELL.height}" rx="3"/>` +
           `<text x="${x + 5}" y="${y + 15}">${text}</text>`,
@@ -86,6 +74,3 @@ function drawBlock({ points, texts, settled, accepted, forwards }: TracedBlock, 
   }
   return lines.join("\n");
 }
-
-const escapeXml = (text: string): string =>
-  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");

@@ -2,8 +2,11 @@
  * The charts of an evaluation as SVG: speed against score, how many tokens passes accept, speed against block size. Empty
  * texts where there is nothing to draw. Colours are classes, which the page defines for light and dark.
  */
-import { axes, type Frame, linearScale, placeLabels, px, svg } from "./axes.ts";
-import { escaped, fixed } from "./markup.ts";
+import { axes, type Frame, linearScale, px } from "../drawing/axes.ts";
+import { placeLabels } from "../drawing/labels.ts";
+import { escaped } from "../drawing/markup.ts";
+import { inlineSvg, LIGHT } from "../drawing/picture.ts";
+import { fixed } from "./markup.ts";
 import type { PublishedResult } from "./published.ts";
 import type { ContenderSummary, EvaluationSummary } from "./summary.ts";
 
@@ -11,7 +14,7 @@ const WIDE: Frame = { width: 760, height: 400, left: 52, right: 24, top: 34, bot
 const SMALL: Frame = { width: 360, height: 190, left: 46, right: 12, top: 28, bottom: 42 };
 
 /** One class for each model; with more models than colours they repeat, and labels tell them apart. */
-const COLORS = 5;
+const COLORS = LIGHT.series.length;
 const colorOf = (models: readonly string[], model: string): string => `c${models.indexOf(model) % COLORS}`;
 const modelsOf = ({ contenders }: EvaluationSummary): string[] => [...new Set(contenders.map(({ model }) => model))];
 
@@ -76,7 +79,7 @@ export function scatterChart(summary: EvaluationSummary, published: readonly Pub
   });
   const yName = rated ? "rating, of 10" : "score, %";
   const content = [axes(frame, x, y, "speed-up over the target, one token at a time", yName), ...drawn].join("\n");
-  return svg(frame, "Speed against score: each contender and published results", content);
+  return inlineSvg(frame, "Speed against score: each contender and published results", content);
 }
 
 function ownDot(contender: ContenderSummary, rated: boolean, models: readonly string[]): Dot[] {
@@ -134,7 +137,7 @@ function acceptedChart({ name, acceptedPerPass, tokensPerForward }: ContenderSum
   });
   const content = [axes(frame, null, y, "tokens accepted in a pass", "% of passes"), ...bars].join("\n");
   const says = `${name}, ${fixed(tokensPerForward, 2)} on average`;
-  return `<figure><figcaption>${escaped(says)}</figcaption>${svg(frame, `Tokens accepted in a pass: ${says}`, content)}</figure>`;
+  return `<figure><figcaption>${escaped(says)}</figcaption>${inlineSvg(frame, `Tokens accepted in a pass: ${says}`, content)}</figure>`;
 }
 
 const LETTER = 6.8; // pixels of one, about
@@ -188,7 +191,7 @@ export function blockSizeChart(summary: EvaluationSummary): string {
     ...lines,
     ...sideLabels(labels, frame),
   ];
-  return svg(frame, "Speed against block size", content.join("\n"));
+  return inlineSvg(frame, "Speed against block size", content.join("\n"));
 }
 
 /** Beside the ends of lines, moved apart where they would touch. */

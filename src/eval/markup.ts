@@ -2,15 +2,7 @@
  * Texts and numbers on their way into a page: escaped, visible, and a dash where there is no figure. Whatever a model or a
  * data set wrote passes through here. Knows no page.
  */
-
-const NAMED: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
-
-/** Fit for an element and for a quoted attribute. Control characters, which could hide or turn text, become marks. */
-export function escaped(text: string): string {
-  return text
-    .replaceAll(/[&<>"']/g, (character) => NAMED[character]!)
-    .replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (control) => (control === "\n" ? control : "\u{fffd}"));
-}
+import { escaped } from "../drawing/markup.ts";
 
 /** A token so that all of it is seen, cut to `longest` characters and escaped. */
 export function escapedToken(text: string, longest = 24): string {

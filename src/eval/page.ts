@@ -3,15 +3,18 @@
  * script run but its own. Knows nothing of what is on the page.
  */
 import { createHash } from "node:crypto";
-import { escaped } from "./markup.ts";
+import { escaped } from "../drawing/markup.ts";
+import { DARK, LIGHT, type Scheme } from "../drawing/picture.ts";
+
+/** A scheme's colours by name, those of the series as `--c0` and so on. */
+function variables({ series, ...named }: Scheme): string {
+  const colors = [...Object.entries(named), ...series.map((color, i) => [`c${i}`, color] as const)];
+  return colors.map(([name, color]) => `--${name}: ${color};`).join(" ");
+}
 
 const STYLE = `
-:root { color-scheme: light dark; --paper: #ffffff; --ink: #1b1f24; --faint: #5a636d; --grid: #dfe3e7; --panel: #f5f7f9;
-  --c0: #1f6feb; --c1: #c2410c; --c2: #1a7f4b; --c3: #7c3aed; --c4: #a1477f;
-  --settled: #bfe8c8; --early: #cfe3ff; --open: #eceff2; }
-@media (prefers-color-scheme: dark) { :root { --paper: #0f1419; --ink: #e6e8eb; --faint: #98a2ad; --grid: #2b323a;
-  --panel: #171d24; --c0: #58a6ff; --c1: #fb923c; --c2: #4ade80; --c3: #c084fc; --c4: #f19ac8;
-  --settled: #1f5a33; --early: #1f3f68; --open: #262c34; } }
+:root { color-scheme: light dark; --panel: #f5f7f9; ${variables(LIGHT)} }
+@media (prefers-color-scheme: dark) { :root { --panel: #171d24; ${variables(DARK)} } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 24px 20px 60px; max-width: 1060px; background: var(--paper); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif; }
@@ -28,10 +31,10 @@ svg text { font: 12px system-ui, sans-serif; fill: var(--ink); } svg .title { fo
 svg .tick, svg .axis { fill: var(--faint); } svg .grid { stroke: var(--grid); stroke-width: 1; }
 svg .whisker { fill: none; stroke-width: 1.4; opacity: .55; } svg .line { fill: none; stroke-width: 2; } svg .dashed { stroke-dasharray: 5 4; }
 svg .hollow { fill: var(--paper); stroke: var(--faint); stroke-width: 1.6; } svg .label.published { fill: var(--faint); }
-${[0, 1, 2, 3, 4].map((i) => `svg .c${i} { stroke: var(--c${i}); } svg .dot.c${i}, svg text.c${i} { fill: var(--c${i}); stroke: none; }`).join("\n")}
+${LIGHT.series.map((_, i) => `svg .c${i} { stroke: var(--c${i}); } svg .dot.c${i}, svg text.c${i} { fill: var(--c${i}); stroke: none; }`).join("\n")}
 svg g:focus { outline: 2px solid var(--c0); outline-offset: 2px; }
 .chip { display: inline-block; width: 10px; height: 10px; border-radius: 5px; margin: 0 6px 0 0; }
-${[0, 1, 2, 3, 4].map((i) => `.chip.c${i} { background: var(--c${i}); }`).join(" ")}
+${LIGHT.series.map((_, i) => `.chip.c${i} { background: var(--c${i}); }`).join(" ")}
 .many { display: grid; grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)); gap: 4px 24px; } .many svg { max-width: 420px; }
 details { border-top: 1px solid var(--grid); padding: 8px 0; } summary { cursor: pointer; }
 .block { margin: 10px 0 18px; } .step { display: flex; gap: 10px; align-items: center; font-size: 13px; } .step[hidden] { display: none; }

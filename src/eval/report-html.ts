@@ -2,10 +2,12 @@
  * An evaluation as a page to read and to send around: its table beside the published results, charts, trajectories, and the
  * settings that it takes to get it again. Every text from models, data and settings is escaped. Measures nothing.
  */
+
+import { escaped } from "../drawing/markup.ts";
 import { VERDICTS } from "../tasks/task.ts";
 import type { StoredSettings } from "./answers-file.ts";
 import { acceptedCharts, blockSizeChart, colorsOf, scatterChart } from "./charts.ts";
-import { DASH, escaped, escapedToken, fixed, stacked, stackedInterval } from "./markup.ts";
+import { DASH, escapedToken, fixed, stacked, stackedInterval } from "./markup.ts";
 import { page } from "./page.ts";
 import type { PublishedResult } from "./published.ts";
 import type { Trace } from "./records.ts";

@@ -111,3 +111,11 @@ function requirePairs(first: ArrayLike<number>, second: ArrayLike<number>): void
   const message = `${first.length} and ${second.length} values make no pairs: compare the same questions on both sides.`;
   throw new CllmError("bad-input", message);
 }
+
+/** The value below which a share of the sorted values lies, between neighbours by interpolation. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const position = (sorted.length - 1) * share;
+  const below = sorted[Math.floor(position)] ?? Number.NaN;
+  return below + ((sorted[Math.ceil(position)] ?? below) - below) * (position % 1);
+}

@@ -9,7 +9,7 @@ import { TrajectoryMeasure } from "../trajectory/measure.ts";
 import { baselineOf, type Contender } from "./contenders.ts";
 import type { Answer, Trace } from "./records.ts";
 import type { Evaluation } from "./run.ts";
-import { bootstrap, type Estimate, mcNemarExact, pairedDifference, wilsonInterval } from "./statistics.ts";
+import { bootstrap, type Estimate, mcNemarExact, pairedDifference, quantile, wilsonInterval } from "./statistics.ts";
 
 export interface Score extends Estimate {
   readonly right: number;
@@ -280,13 +280,7 @@ function summarizeTraces(traces: readonly Trace[], tokenText: TokenText): readon
 
 function spread(values: readonly number[]): Spread | null {
   if (values.length === 0) return null;
-  const sorted = [...values].sort((a, b) => a - b);
-  const at = (share: number): number => {
-    const position = (sorted.length - 1) * share;
-    const below = sorted[Math.floor(position)]!;
-    return below + (sorted[Math.ceil(position)]! - below) * (position % 1);
-  };
-  return { q1: at(0.25), median: at(0.5), q3: at(0.75) };
+  return { q1: quantile(values, 0.25), median: quantile(values, 0.5), q3: quantile(values, 0.75) };
 }
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);

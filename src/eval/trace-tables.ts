@@ -3,8 +3,9 @@
  * scripts all lines show. Knows token texts only through a function.
  */
 import { commonPrefix } from "../decode/prefix.ts";
+import { escaped } from "../drawing/markup.ts";
 import { acceptedPerIteration, stationaryPositions } from "../trajectory/measure.ts";
-import { escaped, escapedToken, fixed } from "./markup.ts";
+import { escapedToken, fixed } from "./markup.ts";
 import type { Trace } from "./records.ts";
 import type { TokenText } from "./summary.ts";
 

@@ -2,13 +2,14 @@
  * The demonstration of the CLLM that comes with the package: questions to a small database, the query as autoregressive
  * decoding and as parallel decoding write it, what SQLite answers, and the table. For people; with --json for programs.
  */
+import { quantile } from "../../eval/statistics.ts";
 import type { Generation, LanguageModel } from "../../generate/types.ts";
 import { gradeSql } from "../../tasks/sql-grader.ts";
 import { openSqlite, type QueryResult, type Sqlite } from "../../tasks/sqlite.ts";
 import { DEMONSTRATION, DEMONSTRATION_QUESTIONS } from "../../tasks/text-to-sql/demonstration.ts";
 import { databaseScript, schemaText, sqlOfCompletion, textToSqlPrompt } from "../../tasks/text-to-sql/schema.ts";
 import { decoderTable } from "../decoder-table.ts";
-import { formatDuration, formatTable, quantile } from "../format.ts";
+import { formatDuration, formatTable } from "../format.ts";
 import { machineName } from "../machine.ts";
 import { type Measurement, measure, summarize, warmUp } from "../measure.ts";
 import { textByPass } from "../passes.ts";
