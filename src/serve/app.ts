@@ -139,8 +139,8 @@ export function createApp(options: AppOptions): Hono {
       });
     }
   }
-  app.get("/metrics", (c) =>
-    c.text(metrics.text(models.status(), options.stallMs?.()), 200, { "Content-Type": "text/plain; version=0.0.4" }),
+  app.get("/metrics", async (c) =>
+    c.text(await metrics.text(models.status(), options.stallMs?.()), 200, { "Content-Type": metrics.contentType }),
   );
 
   const describe = ({ name, loaded }: { name: string; loaded: boolean }): object => ({

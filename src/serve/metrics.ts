@@ -1,7 +1,8 @@
 /**
- * What the server counts, as Prometheus reads it: a few counters, gauges and histograms, written out by hand. Labels come
- * from short lists (endpoints, models, statuses), never from what clients send. Knows no HTTP.
+ * What the server counts, as Prometheus reads it. Labels come from short lists (endpoints, models, statuses), never from
+ * what clients send. Knows no HTTP.
  */
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Stats } from "../generate/types.ts";
 import type { ModelStatus } from "./models.ts";
 
@@ -17,7 +18,9 @@ export interface Metrics {
   finished(model: string, seconds: number): void;
   /** Mean seconds of the last answers. */
   readonly meanSeconds: number;
-  text(models: readonly ModelStatus[], stallMs?: number): string;
+  /** How `text` is to be read. */
+  readonly contentType: string;
+  text(models: readonly ModelStatus[], stallMs?: number): Promise<string>;
 }
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
@@ -25,47 +28,46 @@ const TOKENS = [1, 1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 32];
 const ACCEPTED = [1, 2, 3, 4, 6, 8, 12, 16, 32];
 const MEMORY = 0.9; // of the running mean
 
-type Labels = Readonly<Record<string, string | number>>;
-
 export function createMetrics(): Metrics {
-  const requests = counter("cllm_requests_total", "Requests answered.");
-  const failures = counter("cllm_generations_failed_total", "Generations that ended early, by the error's code.");
-  const promptTokens = counter("cllm_prompt_tokens_total", "Tokens of prompts.");
-  const cachedTokens = counter(
-    "cllm_cached_prompt_tokens_total",
-    "Tokens of prompts that were in the KV cache already.",
-  );
-  const newTokens = counter("cllm_completion_tokens_total", "Tokens written.");
-  const forwards = counter("cllm_forwards_total", "Decode passes, prefill apart.");
+  const registers = [new Registry()];
+  const [registry] = registers as [Registry];
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> =>
+    new Counter({ name, help, labelNames, registers });
+  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[]): Gauge<L> =>
+    new Gauge({ name, help, labelNames, registers });
+  const histogram = (name: string, help: string, buckets: readonly number[]): Histogram<"model"> =>
+    new Histogram({ name, help, labelNames: ["model"], buckets: [...buckets], registers });
+
+  const requests = counter("cllm_requests_total", "Requests answered.", ["endpoint", "status"]);
+  const why = "Generations that ended early, by the error's code.";
+  const failures = counter("cllm_generations_failed_total", why, ["model", "code"]);
+  const promptTokens = counter("cllm_prompt_tokens_total", "Tokens of prompts.", ["model"]);
+  const cached = "Tokens of prompts that were in the KV cache already.";
+  const cachedTokens = counter("cllm_cached_prompt_tokens_total", cached, ["model"]);
+  const newTokens = counter("cllm_completion_tokens_total", "Tokens written.", ["model"]);
+  const forwards = counter("cllm_forwards_total", "Decode passes, prefill apart.", ["model"]);
   const perForward = histogram("cllm_tokens_per_forward", "Tokens per decode pass of a generation.", TOKENS);
   const accepted = histogram("cllm_accepted_tokens", "Tokens that a decode pass accepted.", ACCEPTED);
   const first = histogram("cllm_time_to_first_token_seconds", "From a request's arrival to its first token.", SECONDS);
   const whole = histogram("cllm_request_seconds", "From a request's arrival to the end of its answer.", SECONDS);
-  const written = [
-    requests,
-    failures,
-    promptTokens,
-    cachedTokens,
-    newTokens,
-    forwards,
-    perForward,
-    accepted,
-    first,
-    whole,
-  ];
+  const running = gauge("cllm_requests_running", "Requests that a model works on.", ["model"]);
+  const waiting = gauge("cllm_requests_waiting", "Requests that wait for a model.", ["model"]);
+  const loaded = gauge("cllm_model_loaded", "Whether a model is in memory.", ["model"]);
+  const loads = counter("cllm_model_loads_total", "How often a model was loaded.", ["model"]);
+  const stall = gauge("cllm_event_loop_stall_seconds", "Longest time that the event loop stood still.", []);
   let meanSeconds = 1;
 
   return {
-    answered: (endpoint, status) => requests.add({ endpoint, status }, 1),
+    answered: (endpoint, status) => requests.inc({ endpoint, status }),
     generated(model, stats) {
-      promptTokens.add({ model }, stats.promptTokens);
-      cachedTokens.add({ model }, stats.cachedTokens);
-      newTokens.add({ model }, stats.newTokens);
-      forwards.add({ model }, stats.forwards);
+      promptTokens.inc({ model }, stats.promptTokens);
+      cachedTokens.inc({ model }, stats.cachedTokens);
+      newTokens.inc({ model }, stats.newTokens);
+      forwards.inc({ model }, stats.forwards);
       if (stats.forwards > 0) perForward.observe({ model }, stats.tokensPerForward);
       for (const tokens of stats.accepted) accepted.observe({ model }, tokens);
     },
-    failed: (model, code) => failures.add({ model, code }, 1),
+    failed: (model, code) => failures.inc({ model, code }),
     firstToken: (model, seconds) => first.observe({ model }, seconds),
     finished(model, seconds) {
       whole.observe({ model }, seconds);
@@ -74,69 +76,18 @@ export function createMetrics(): Metrics {
     get meanSeconds() {
       return meanSeconds;
     },
+    contentType: registry.contentType,
     text(models, stallMs) {
-      const gauges = [
-        gauge("cllm_requests_running", "Requests that a model works on.", models, ({ running }) => running),
-        gauge("cllm_requests_waiting", "Requests that wait for a model.", models, ({ waiting }) => waiting),
-        gauge("cllm_model_loaded", "Whether a model is in memory.", models, ({ loaded }) => Number(loaded)),
-        gauge("cllm_model_loads_total", "How often a model was loaded.", models, ({ loads }) => loads, "counter"),
-      ];
-      const name = "cllm_event_loop_stall_seconds";
-      const stall = head(name, "Longest time that the event loop did not go round.", "gauge");
-      if (stallMs !== undefined) gauges.push(`${stall}${name} ${stallMs / 1000}\n`);
-      return [...written.map((metric) => metric.text()), ...gauges].join("");
-    },
-  };
-}
-
-const labelsOf = (labels: Labels): string =>
-  Object.entries(labels)
-    .map(([name, value]) => `${name}="${String(value).replaceAll(/[\\"\n]/g, (c) => (c === "\n" ? "\\n" : `\\${c}`))}"`)
-    .join(",");
-
-const head = (name: string, help: string, type: string): string => `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
-
-function gauge(
-  name: string,
-  help: string,
-  models: readonly ModelStatus[],
-  value: (model: ModelStatus) => number,
-  type = "gauge",
-): string {
-  const lines = models.map((model) => `${name}{${labelsOf({ model: model.name })}} ${value(model)}\n`);
-  return head(name, help, type) + lines.join("");
-}
-
-function counter(name: string, help: string) {
-  const values = new Map<string, number>();
-  return {
-    add(labels: Labels, by: number): void {
-      const key = labelsOf(labels);
-      values.set(key, (values.get(key) ?? 0) + by);
-    },
-    text: (): string =>
-      head(name, help, "counter") + [...values].map(([key, value]) => `${name}{${key}} ${value}\n`).join(""),
-  };
-}
-
-function histogram(name: string, help: string, bounds: readonly number[]) {
-  const values = new Map<string, { readonly counts: number[]; sum: number; count: number }>();
-  return {
-    observe(labels: Labels, value: number): void {
-      const key = labelsOf(labels);
-      const known = values.get(key) ?? { counts: bounds.map(() => 0), sum: 0, count: 0 };
-      values.set(key, known);
-      for (const [i, bound] of bounds.entries()) if (value <= bound) known.counts[i]!++;
-      known.sum += value;
-      known.count++;
-    },
-    text(): string {
-      let text = head(name, help, "histogram");
-      for (const [key, { counts, sum, count }] of values) {
-        for (const [i, bound] of bounds.entries()) text += `${name}_bucket{${key},le="${bound}"} ${counts[i]}\n`;
-        text += `${name}_bucket{${key},le="+Inf"} ${count}\n${name}_sum{${key}} ${sum}\n${name}_count{${key}} ${count}\n`;
+      loads.reset(); // the models count for themselves
+      for (const status of models) {
+        const { name: model } = status;
+        running.set({ model }, status.running);
+        waiting.set({ model }, status.waiting);
+        loaded.set({ model }, Number(status.loaded));
+        loads.inc({ model }, status.loads);
       }
-      return text;
+      if (stallMs !== undefined) stall.set(stallMs / 1000);
+      return registry.metrics();
     },
   };
 }
