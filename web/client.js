@@ -71,13 +71,20 @@ function saidIn(text) {
 }
 
 /**
- * The names of the models.
+ * A model, and what it is for.
+ * @typedef {{ readonly name: string, readonly demonstration: string | null }} Model
+ */
+
+/**
+ * The models.
  * @param {string} key
- * @returns {Promise<string[]>}
+ * @returns {Promise<Model[]>}
  */
 export async function listModels(key) {
   const { data } = await (await ask("/v1/models", { key })).json();
-  return data.map((/** @type {{ id: string }} */ { id }) => id);
+  return data.map((/** @type {{ id: string, cllm: { demonstration: string | null } }} */ { id, cllm }) => {
+    return { name: id, demonstration: cllm.demonstration };
+  });
 }
 
 /** @param {string} key @returns {Promise<DemonstrationDatabase>} */

@@ -23,9 +23,12 @@ const NUMBERS = /** @type {const} */ ({
 });
 const numbers = /** @type {[keyof typeof NUMBERS, string][]} */ (Object.entries(NUMBERS));
 
+/** Models whose questions are about the demonstration's database. @type {Set<string>} */
+let databaseModels = new Set();
+
 /** Whether a model's questions are about the demonstration's database. @param {string} model */
 export function asksDatabase(model) {
-  return /^text-to-sql(?::|$)/.test(model);
+  return databaseModels.has(model);
 }
 
 export function prepareForm() {
@@ -36,11 +39,15 @@ export function prepareForm() {
   }
 }
 
-/** @param {readonly string[]} models */
+/** @param {readonly import("./client.js").Model[]} models */
 export function fillModels(models) {
+  const names = models.map(({ name }) => name);
+  databaseModels = new Set(
+    models.filter(({ demonstration }) => demonstration === "text-to-sql").map(({ name }) => name),
+  );
   const before = choice("model").value;
-  choice("model").replaceChildren(...models.map((name) => new Option(name)));
-  if (models.includes(before)) choice("model").value = before;
+  choice("model").replaceChildren(...names.map((name) => new Option(name)));
+  if (names.includes(before)) choice("model").value = before;
   formFollowsModel();
 }
 

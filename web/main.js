@@ -213,7 +213,7 @@ async function connect() {
   try {
     const models = await listModels(value("key"));
     fillModels(models);
-    database = models.some(asksDatabase) ? await readDatabase(value("key")) : null;
+    database = models.some(({ name }) => asksDatabase(name)) ? await readDatabase(value("key")) : null;
     if (database !== null) {
       showDatabase(database, (question) => {
         /** @type {HTMLTextAreaElement} */ (byId("question")).value = question;

@@ -3,6 +3,7 @@
  */
 import type { ModelConfig } from "../model/config.ts";
 import type { Weights } from "../model/weights.ts";
+import type { OwnFacts } from "./own-facts.ts";
 import type { TokenizerSource } from "./tokenizer-source.ts";
 
 /** How a model's authors want it sampled, as `generation_config.json` says. */
@@ -25,6 +26,8 @@ export interface Checkpoint {
   readonly config: ModelConfig;
   readonly weights: Weights;
   readonly tokenizer: TokenizerSource;
+  /** What only this project knows about the model. */
+  readonly own: OwnFacts;
   /** What was wrong in the files and passed over, one line each. */
   readonly warnings: readonly string[];
   /** null where the checkpoint says nothing, or asks for the likeliest token. */
@@ -37,6 +40,8 @@ export interface CheckpointFacts {
   readonly name: string;
   readonly format: "safetensors" | "gguf";
   readonly path: string;
+  /** The demonstration that the model is for, if any. */
+  readonly demonstration: string | null;
   /** Numbers in all tensors; a tied head counts once. */
   readonly parameters: number;
   /** Bytes of all tensors on disk. */
@@ -46,7 +51,7 @@ export interface CheckpointFacts {
 }
 
 /** What a checkpoint holds, from its headers alone. */
-export function describeCheckpoint({ name, format, path, weights }: Checkpoint): CheckpointFacts {
+export function describeCheckpoint({ name, format, path, own, weights }: Checkpoint): CheckpointFacts {
   const dtypes = new Map<string, { dtype: string; tensors: number; parameters: number }>();
   let parameters = 0;
   for (const tensor of weights.names()) {
@@ -59,5 +64,6 @@ export function describeCheckpoint({ name, format, path, weights }: Checkpoint):
     dtypes.set(dtype, entry);
   }
   const byParameters = [...dtypes.values()].sort((a, b) => b.parameters - a.parameters);
-  return { name, format, path, parameters, byteLength: weights.byteLength, dtypes: byParameters };
+  const { demonstration } = own;
+  return { name, format, path, demonstration, parameters, byteLength: weights.byteLength, dtypes: byParameters };
 }

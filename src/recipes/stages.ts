@@ -6,6 +6,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { writeHuggingFace } from "../checkpoint/huggingface/write.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
+import { OWN_FACTS, type OwnFacts, ownFactsText } from "../checkpoint/own-facts.ts";
 import type { HuggingFaceTokenizerSource } from "../checkpoint/tokenizer-source.ts";
 import { readJsonObject } from "../files/json.ts";
 import { writeWhole } from "../files/write-whole.ts";
@@ -94,12 +95,14 @@ export interface StageOptions {
   /** Where the model goes, and where its unfinished run lives. */
   readonly to: string;
   readonly run: string;
+  /** What is said about the model. Default: that it is like any other. */
+  readonly own?: OwnFacts | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Trains a model and writes it as a Hugging Face directory in F16. Nothing where that is there already. */
 export async function* trainStage(options: StageOptions): AsyncGenerator<TrainRecord, void, void> {
-  const { tokenizer, settings, examples, heldOut, from, to, run, signal } = options;
+  const { tokenizer, settings, examples, heldOut, from, to, run, own, signal } = options;
   if (existsSync(to)) return;
   const config = trainedConfig(options.config, settings);
   const parameters = from === null ? randomParameters(config, settings.seed) : await loaded(from, config);
@@ -116,7 +119,9 @@ export async function* trainStage(options: StageOptions): AsyncGenerator<TrainRe
     signal,
     ...(heldOut.length > 0 ? { evaluate: measure } : {}),
   });
-  await writeHuggingFace(to, { config, weights: memoryWeights(parameters.trained), tokenizer }, { dtype: "F16" });
+  const files = own === undefined ? {} : { [OWN_FACTS]: ownFactsText(own) };
+  const weights = memoryWeights(parameters.trained);
+  await writeHuggingFace(to, { config, weights, tokenizer, files }, { dtype: "F16" });
 }
 
 async function loaded(folder: string, config: ModelConfig): Promise<Parameters> {

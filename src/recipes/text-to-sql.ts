@@ -90,6 +90,7 @@ export async function* makeTextToSql(
   const shared = {
     config: configOf(scale, endOf(tokenizer)),
     ...{ tokenizer: source, examples: exampleSource(tokenizer, seed), signal },
+    own: { demonstration: "text-to-sql" } as const,
     heldOut: Array.from({ length: scale.heldOut }, (_, i) => asExample(tokenizer, textToSqlExample(i, "held-out"))),
   };
   for (const split of ["held-out", "new-words"] as const) {

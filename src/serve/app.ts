@@ -15,8 +15,8 @@ import { keyCheck, requireLocalName } from "./guards.ts";
 import { answerTo, RequestError } from "./http-error.ts";
 import { readJson } from "./json-body.ts";
 import { createMetrics } from "./metrics.ts";
-import type { Models } from "./models.ts";
-import { DATABASE_PATH, isTextToSql, mountDatabase, mountPage, PAGE_FILES, SQL_PATH } from "./playground.ts";
+import type { ModelStatus, Models } from "./models.ts";
+import { DATABASE_PATH, mountDatabase, mountPage, PAGE_FILES, SQL_PATH } from "./playground.ts";
 import { type AskDatabase, demonstrationDatabase } from "./query.ts";
 import type { Client } from "./queue.ts";
 import { eventStream, writeEvents } from "./sse.ts";
@@ -81,7 +81,7 @@ export function createApp(options: AppOptions): Hono {
   const metrics = createMetrics();
   const started = Math.floor(Date.now() / 1000);
   const app = new Hono({ strict: false }); // a slash at the end makes no difference
-  const withDatabase = models.status().some(({ name }) => isTextToSql(name));
+  const withDatabase = models.status().some(({ demonstration }) => demonstration === "text-to-sql");
 
   const onUnknown = options.strict ? "refuse" : ignoring(options.note ?? (() => {}));
 
@@ -143,8 +143,8 @@ export function createApp(options: AppOptions): Hono {
     c.text(await metrics.text(models.status(), options.stallMs?.()), 200, { "Content-Type": metrics.contentType }),
   );
 
-  const describe = ({ name, loaded }: { name: string; loaded: boolean }): object => ({
-    ...{ id: name, object: "model", created: started, owned_by: "cllm", cllm: { loaded } },
+  const describe = ({ name, loaded, demonstration }: ModelStatus): object => ({
+    ...{ id: name, object: "model", created: started, owned_by: "cllm", cllm: { loaded, demonstration } },
   });
   app.get("/v1/models", (c) => c.json({ object: "list", data: models.status().map(describe) }));
   app.get("/v1/models/:name{.+}", (c) => {

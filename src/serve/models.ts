@@ -3,6 +3,7 @@
  * limited, started again after their worker ended. A name is looked up in the list that the server was started with,
  * never on the disk. Knows no HTTP.
  */
+import type { Demonstration } from "../checkpoint/own-facts.ts";
 import { CllmError } from "../error.ts";
 import { unknownName } from "../generate/check.ts";
 import type { Backend, RunEvent, ServedRequest } from "./backend.ts";
@@ -14,6 +15,8 @@ export type StartModel = (admit: (bytes: number) => Promise<void>, onEnd: () => 
 export interface ModelEntry {
   /** What requests call it. */
   readonly name: string;
+  /** The demonstration that it is for. Default: none. */
+  readonly demonstration?: Demonstration | null;
   readonly start: StartModel;
 }
 
@@ -30,6 +33,7 @@ export interface ModelsOptions {
 
 export interface ModelStatus {
   readonly name: string;
+  readonly demonstration: Demonstration | null;
   readonly loaded: boolean;
   readonly running: number;
   readonly waiting: number;
@@ -177,8 +181,8 @@ export function createModels(entries: readonly ModelEntry[], options: ModelsOpti
 
   return {
     status: () =>
-      [...models.values()].map(({ name, loaded, queue, loads }) => ({
-        ...{ name, loaded: loaded !== null, running: queue.running, waiting: queue.waiting, loads },
+      [...models.values()].map(({ name, demonstration = null, loaded, queue, loads }) => ({
+        ...{ name, demonstration, loaded: loaded !== null, running: queue.running, waiting: queue.waiting, loads },
       })),
     require: (name) => void find(name),
     lease,

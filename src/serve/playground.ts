@@ -1,6 +1,6 @@
 /**
- * The playground's routes: the files of the page, from a list that is read once at the start, and for the text-to-SQL model
- * the demonstration's database, to look at and to ask. A path from a client is looked up in the list, never on the disk.
+ * The playground's routes: the files of the page, from a list that is read once at the start, and for a model of the
+ * demonstration its database, to look at and to ask. A path from a client is looked up in the list, never on the disk.
  */
 import { readFileSync } from "node:fs";
 import type { Context, Hono } from "hono";
@@ -64,11 +64,6 @@ function readPageFile(name: string): string {
     const message = `web/${name}, a file of the playground, cannot be read; install the package again`;
     throw new CllmError("bad-file", message, { cause });
   }
-}
-
-/** Whether a model of this name is asked about the demonstration's database: the one that comes with cllm, and its adapters. */
-export function isTextToSql(name: string): boolean {
-  return /^text-to-sql(?::|$)/.test(name);
 }
 
 /** Serves what the database holds, and the rows of one SELECT. */

@@ -1,10 +1,11 @@
 /**
  * Which models a server has: names for what stands on its command line. A model is called by its hub id or the name of its
- * file or folder, unless it is given one; an adapter is called `base:name`. Reads no model.
+ * file or folder, unless it is given one; an adapter is called `base:name`. Reads no weights.
  */
 import { existsSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { hubName, parseHubId } from "../checkpoint/hub/id.ts";
+import { readOwnFacts } from "../checkpoint/own-facts.ts";
 import { adapterFolder, adapterHint, PROJECT_ADAPTERS } from "../checkpoint/peft/shipped.ts";
 import { CllmError } from "../error.ts";
 import { type HostOptions, startModel } from "./model-host.ts";
@@ -45,14 +46,19 @@ export function servedModels(models: readonly string[], adapters: readonly strin
   return [...bases, ...adapted];
 }
 
-/** How they are started: each in a worker of its own. */
-export function modelEntries(
+/**
+ * How they are started: each in a worker of its own. What a model is for is read here, where it stands in a local directory;
+ * adapters are for what their models are for. Throws `bad-file`.
+ */
+export async function modelEntries(
   served: readonly ServedModel[],
   options: LoadSettings,
   workerFile?: HostOptions["workerFile"],
-): readonly ModelEntry[] {
-  return served.map(({ name, model, adapter }) => ({
+): Promise<readonly ModelEntry[]> {
+  const facts = await Promise.all(served.map(({ model }) => readOwnFacts(model)));
+  return served.map(({ name, model, adapter }, i) => ({
     name,
+    demonstration: facts[i]!.demonstration,
     start: (admit, onEnd) =>
       startModel({
         model,

@@ -206,6 +206,7 @@ describe("info", () => {
     config: z.looseObject({ family: z.string(), contextLength: z.int() }),
     tokenizer: z.strictObject({ kind: z.string(), vocabSize: z.int() }),
     chatTemplate: z.boolean(),
+    demonstration: z.string().nullable(),
     memory: z.strictObject({ fp32: memory, int8: memory, int4: memory }),
   });
 

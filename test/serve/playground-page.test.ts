@@ -47,7 +47,7 @@ describe.skipIf(browserPath === undefined)("the page", () => {
     const entries = [
       { name: "scripted", start: async () => inThisProcess(chat) },
       { name: "slow", start: async () => inThisProcess(slow) },
-      { name: "text-to-sql", start: async () => inThisProcess(database) },
+      { name: "text-to-sql", demonstration: "text-to-sql" as const, start: async () => inThisProcess(database) },
     ];
     models = createModels(entries, { maxRunning: 2, maxWaiting: 4 });
     const askDatabase = demonstrationDatabase(new URL("../../dist/serve/query-worker.js", import.meta.url));

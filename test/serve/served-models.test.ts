@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { servedModels } from "../../src/serve/served-models.ts";
+import { readOwnFacts } from "../../src/checkpoint/own-facts.ts";
+import { modelEntries, servedModels } from "../../src/serve/served-models.ts";
 
 const here = mkdtempSync(join(tmpdir(), "cllm-names-"));
 mkdirSync(join(here, "a=b", "best"), { recursive: true });
@@ -41,4 +42,28 @@ test.each<[models: string[], adapters: string[], message: RegExp]>([
   [["no-such.gguf"], [], /no-such\.gguf does not exist; give a GGUF file/],
 ])("%j with adapters %j is refused", (models, adapters, message) => {
   expect(() => servedModels(models, adapters)).toThrow(message);
+});
+
+test("what a model is for stands in its folder, whatever it is called; adapters are for the same", async () => {
+  const folder = join(here, "for-something");
+  mkdirSync(folder);
+  writeFileSync(join(folder, "cllm.json"), '{"demonstration": "text-to-sql"}');
+  const served = servedModels([`a=${folder}`, `text-to-sql=${here}/a=b`, "o/x", `${here}/model.gguf`], [`a:b=${here}`]);
+  const entries = await modelEntries(served, {});
+  expect(entries.map(({ name, demonstration }) => [name, demonstration])).toEqual([
+    ["a", "text-to-sql"],
+    ["text-to-sql", null],
+    ["o/x", null],
+    ["model", null],
+    ["a:b", "text-to-sql"],
+  ]);
+  for (const text of ["{", "[]", '{"demonstration": "other"}', '{"demonstrates": 1}']) {
+    writeFileSync(join(folder, "cllm.json"), text);
+    await expect(modelEntries(served, {})).rejects.toMatchObject({ code: "bad-file", message: /cllm\.json/ });
+  }
+});
+
+test("the model that ships is the demonstration", async () => {
+  const shipped = new URL("../../models/text-to-sql", import.meta.url).pathname;
+  expect(await readOwnFacts(shipped)).toEqual({ demonstration: "text-to-sql" });
 });

@@ -9,6 +9,7 @@ import { openBinaryFile } from "../../files/binary-file.ts";
 import type { Family } from "../../model/config.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { selectTensors } from "../expected-tensors.ts";
+import { NO_FACTS } from "../own-facts.ts";
 import { partsOf, withoutPart } from "../select-files.ts";
 import type { StoredTensor } from "../stored-weights.ts";
 import { storedWeights } from "../stored-weights.ts";
@@ -73,7 +74,18 @@ async function assemble(
   const tokenizer = readGgufTokenizer(metadata, facts, warn);
   const config = readGgufConfig(metadata, facts, tokenizer, warn);
   const weights = storedWeights(selectTensors(config, translated, path), close);
-  return { name, format: "gguf", path, config, weights, tokenizer: tokenizer.source, warnings, sampling: null, close };
+  return {
+    name,
+    format: "gguf",
+    path,
+    config,
+    weights,
+    tokenizer: tokenizer.source,
+    own: NO_FACTS,
+    warnings,
+    sampling: null,
+    close,
+  };
 }
 
 /** Every part says how many there are and which it is; together they hold the announced number of tensors. */

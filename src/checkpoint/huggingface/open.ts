@@ -15,6 +15,7 @@ import { readText } from "../../files/text.ts";
 import { expectedTensors } from "../../model/tensors.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { selectTensors } from "../expected-tensors.ts";
+import { readOwnFacts } from "../own-facts.ts";
 import {
   ADDITIONAL_TEMPLATES,
   CONFIG,
@@ -64,6 +65,7 @@ export async function openHuggingFace(path: string, name?: string): Promise<Chec
       config: modelConfig,
       weights,
       tokenizer,
+      own: await readOwnFacts(path),
       warnings,
       sampling: readSampling(generation),
       close,

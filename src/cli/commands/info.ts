@@ -129,6 +129,7 @@ function asText(found: Info, colors: Colors): string {
     ["tokenizer", `${found.tokenizer.kind}, vocabulary of ${found.tokenizer.vocabSize}`],
     ["end of sequence", config.eosTokenIds.join(", ") || "none"],
     ["chat template", yes(found.chatTemplate)],
+    ...(found.demonstration === null ? [] : [["demonstration", found.demonstration] as const]),
     ...adapterLines(found.adapter),
     ...PRECISIONS.map((precision): readonly [string, string] => {
       const { weights, keyValuePer1000Tokens } = found.memory[precision];

@@ -116,7 +116,7 @@ export const serve: Command = defineCommand<ServeSettings>({
     const { template, templateOptions } = settings;
     const served = servedModels(settings.model.length > 0 ? settings.model : [ownModel(terminal)], settings.adapter);
     await using models = createModels(
-      modelEntries(served, {
+      await modelEntries(served, {
         precision,
         threads,
         offline,
