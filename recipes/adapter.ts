@@ -69,9 +69,9 @@ export function adapterRecipe({ task, asking, readData, scale, answerTokens, kee
     /** Consistency training, from where the stage before it ended. */
     const consistency = (name: string, from: string, source: readonly string[], stage: Stage): Step => ({
       name: `consistency, ${name} answers`,
-      makes: at(name, "final"),
+      makes: at(name, "final"), // it appears when the run is over; best/ has the weights to use
       run: [
-        ...["train", "--model", model, "--from-adapter", at(from, "final"), ...packs, ...pace, "--out", at(name)],
+        ...["train", "--model", model, "--from-adapter", at(from, "best"), ...packs, ...pace, "--out", at(name)],
         ...[...source, "--objective", "consistency", "--steps", String(stage.steps)],
         ...["--learning-rate", stage.learningRate, "--warmup-steps", "30", "--ar-weight", String(stage.arWeight)],
         ...["--block-size", "8", "--row-decay", "0.8", "--refinements", "1"],
@@ -79,8 +79,8 @@ export function adapterRecipe({ task, asking, readData, scale, answerTokens, kee
         ...["--leading-points", "1", "--draft-token", String(GAP)],
       ],
     });
-    const cllm = mean === 1 ? at("gold/final") : at("mean");
-    const adapters = [["target", at("target/final")] as const, ["cllm", cllm] as const];
+    const cllm = mean === 1 ? at("gold/best") : at("mean");
+    const adapters = [["target", at("target/best")] as const, ["cllm", cllm] as const];
     return [
       { name: "data", makes: data, run: async () => writeExamples(data, await readData(dataDir)) },
       {
@@ -101,7 +101,7 @@ export function adapterRecipe({ task, asking, readData, scale, answerTokens, kee
         name: "trajectories",
         makes: trajectories,
         run: [
-          ...["collect", "--model", model, "--adapter", at("target/final"), "--data", questions, ...fields],
+          ...["collect", "--model", model, "--adapter", at("target/best"), "--data", questions, ...fields],
           // Training makes its points itself and needs the answers only: in blocks of one token they come fastest.
           ...["--parallel", "8", "--block-size", "1"],
           ...["--max-sequence-tokens", String(sequence), "--max-new-tokens", String(answerTokens)],
@@ -113,7 +113,7 @@ export function adapterRecipe({ task, asking, readData, scale, answerTokens, kee
       consistency("gold", "own", ["--data", data, ...fields], gold),
       ...(mean === 1
         ? []
-        : [{ name: "mean", makes: cllm, run: () => writeMean(cllm, at("target/final"), at("gold/final"), mean) }]),
+        : [{ name: "mean", makes: cllm, run: () => writeMean(cllm, at("target/best"), at("gold/best"), mean) }]),
       ...adapters.map(([name, from]) => ({
         name: `${name} as it ships`,
         makes: at(`${name}-f16`),

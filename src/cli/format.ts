@@ -39,7 +39,7 @@ export function formatTable(head: readonly string[], cells: readonly (readonly s
     style: { head: [], border: [], "padding-left": 0, "padding-right": 0 },
     colAligns: head.map((_, column) => (column === 0 ? "left" : "right")),
   });
-  table.push(...cells.map((line) => [...line]));
+  for (const line of cells) table.push([...line]);
   const lines = table.toString().split("\n");
   return `${lines.map((line) => line.trimEnd()).join("\n")}\n`;
 }

@@ -5,6 +5,7 @@
  */
 import type { Session, TokenIds } from "../runtime/session.ts";
 import type { DraftPolicy } from "./drafts.ts";
+import { joinTokens } from "./join-tokens.ts";
 import { commonPrefix } from "./prefix.ts";
 
 export interface SessionDraftOptions {
@@ -24,7 +25,7 @@ export function fromSession(open: () => Session, { most = 4 }: SessionDraftOptio
     let held: TokenIds = new Int32Array(0); // what the sequence may hold a prefix of
     return {
       async guess(text, guesses, { count, signal }) {
-        const context = Int32Array.of(...text, ...guesses);
+        const context = joinTokens(text, guesses);
         const room = session.contextLength - context.length;
         const found = new Int32Array(Math.max(0, Math.min(count, most, room)));
         session.truncate(Math.min(session.length, commonPrefix(held, context), context.length - 1));
@@ -34,7 +35,7 @@ export function fromSession(open: () => Session, { most = 4 }: SessionDraftOptio
           found[i] = (await session.forward(rest)).at(-1)!;
           rest = found.subarray(i, i + 1);
         }
-        held = Int32Array.of(...context, ...found);
+        held = joinTokens(context, found);
         return found;
       },
       [Symbol.asyncDispose]: () => session.dispose(),

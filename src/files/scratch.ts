@@ -115,7 +115,7 @@ async function lastWritten(path: string): Promise<number> {
     const facts = await lstat(path);
     const entries = facts.isDirectory() ? await readdir(path) : [];
     const times = await Promise.all(entries.map((entry) => lastWritten(join(path, entry))));
-    return Math.max(facts.mtimeMs, ...times);
+    return times.reduce((latest, time) => Math.max(latest, time), facts.mtimeMs);
   } catch {
     return Number.POSITIVE_INFINITY; // it is gone, or not ours to judge
   }

@@ -8,6 +8,7 @@ import { writeHuggingFace } from "../checkpoint/huggingface/write.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import { OWN_FACTS, type OwnFacts, ownFactsText } from "../checkpoint/own-facts.ts";
 import type { HuggingFaceTokenizerSource } from "../checkpoint/tokenizer-source.ts";
+import { joinTokens } from "../decode/join-tokens.ts";
 import { readJsonObject } from "../files/json.ts";
 import { writeWhole } from "../files/write-whole.ts";
 import type { ModelConfig } from "../model/config.ts";
@@ -80,7 +81,7 @@ export function configOf(scale: ModelScale, end: number): ModelConfig {
 export function tokenized(tokenizer: Tokenizer, prompt: string, completion: string): Example {
   return {
     promptIds: tokenizer.encode(prompt),
-    completionIds: Int32Array.of(...tokenizer.encode(completion), endOf(tokenizer)),
+    completionIds: joinTokens(tokenizer.encode(completion), Int32Array.of(endOf(tokenizer))),
   };
 }
 
@@ -100,7 +101,7 @@ export interface StageOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Trains a model and writes it as a Hugging Face directory in F16. Nothing where that is there already. */
+/** Trains a model and writes that of the last step as a Hugging Face directory in F16. Nothing where that is there already. */
 export async function* trainStage(options: StageOptions): AsyncGenerator<TrainRecord, void, void> {
   const { tokenizer, settings, examples, heldOut, from, to, run, own, signal } = options;
   if (existsSync(to)) return;

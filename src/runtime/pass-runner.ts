@@ -158,8 +158,8 @@ export function together(program: Program, config: ModelConfig, slots: number, a
         continue;
       }
       const from = ids.length;
-      ids.push(...pass.ids);
-      positions.push(...pass.positions);
+      for (const id of pass.ids) ids.push(id);
+      for (const position of pass.positions) positions.push(position);
       for (let row = from + pass.headFrom; row < ids.length; row++) heads.push(row);
       Object.assign(
         feeds,

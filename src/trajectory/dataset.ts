@@ -89,8 +89,9 @@ export async function readDataset(source: string, options: DatasetOptions = {}):
     try {
       reader ??= readerFor(record, mapping, options.answers ?? "first");
       const read = reader(record);
-      if (!("unknownRole" in read)) examples.push(...toExamples(record, count, mapping, read));
-      else if (options.strictData) throw new CllmError("bad-input", read.reason);
+      if (!("unknownRole" in read)) {
+        for (const example of toExamples(record, count, mapping, read)) examples.push(example);
+      } else if (options.strictData) throw new CllmError("bad-input", read.reason);
       else {
         unknownRoles.set(read.unknownRole, (unknownRoles.get(read.unknownRole) ?? 0) + 1);
         examples.push({ dataId, unusable: true, unknownRole: true, reason: read.reason });

@@ -3,6 +3,7 @@
  * people; the points themselves come from `decode/`.
  */
 import * as z from "zod";
+import { joinTokens } from "../../decode/join-tokens.ts";
 import { trajectory as trace } from "../../decode/trajectory.ts";
 import { CllmError } from "../../error.ts";
 import { writeWhole } from "../../files/write-whole.ts";
@@ -82,7 +83,7 @@ async function traceBlocks(
     const texts = points.map((point) => [...point].map((id) => model.tokenizer.tokenText(id)));
     blocks.push({ points: points.map((point) => [...point]), texts, settled, accepted, forwards });
     if (fixedPoint.some((id) => model.config.eosTokenIds.includes(id))) break;
-    text = Int32Array.of(...text, ...fixedPoint);
+    text = joinTokens(text, fixedPoint);
   }
   return blocks;
 }
