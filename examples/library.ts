@@ -14,10 +14,13 @@ export async function main(pathOrId: string, print: (text: string) => void): Pro
   // A conversation, streamed. The decoder is `auto`: it picks the fastest way, and the text does not depend on it.
   const conversation: Message[] = [{ role: "user", content: "What is a prime number?" }];
   let answer = "";
-  for await (const chunk of model.stream({ messages: conversation, maxNewTokens: 48 })) {
+  const stream = model.stream({ messages: conversation, maxNewTokens: 48 });
+  for await (const chunk of stream) {
     answer += chunk.text;
     print(chunk.text);
   }
+  const { finishReason, stopReason } = await stream.result;
+  print(`\nended by ${stopReason ?? finishReason}\n`);
 
   // The next turn begins with what is in the KV cache already.
   conversation.push({ role: "assistant", content: answer }, { role: "user", content: "Name three." });

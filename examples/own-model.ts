@@ -1,8 +1,9 @@
 /**
  * Decoders without a checkpoint: any model that can say what follows each of some tokens is a `Session`. Here it is the
- * scripted model that the tests use; a remote model or another engine would do as well.
+ * scripted model that the tests use; a remote model or another engine would do as well. A program of your own imports from
+ * "cllm/decode".
  */
-import { ar, consistentModel, jacobi, sampled, scriptedSession } from "../src/index.ts";
+import { ar, consistentModel, jacobi, sampled, scriptedSession } from "../src/decode/index.ts";
 
 /** Decodes 32 tokens twice, one by one and in blocks; returns them and how many passes each took. */
 export async function main(): Promise<{ same: boolean; arPasses: number; jacobiPasses: number }> {

@@ -50,18 +50,44 @@ function expect(condition, message) {
 
 /** Uses the package as a library does: the types of a whole round trip, and the parts that need no model. */
 const PROGRAM = `
-import { CllmError, DECODERS, load, type Generation, type LanguageModel, type Session } from "cllm";
+import {
+  CllmError, DECODERS, load, openCheckpoint, toGgufTokenizer, writeGguf,
+  type Decoder, type Generation, type LanguageModel, type Session,
+} from "cllm";
+import { consistentModel, jacobi, scriptedSession, type DraftPolicy } from "cllm/decode";
+import { createApp, createModels, inThisProcess } from "cllm/serve";
+import { prepareTraining, runTraining, type RunResult } from "cllm/train";
 
 export async function ask(model: LanguageModel, question: string): Promise<Generation> {
   const messages = [{ role: "user", content: question }] as const;
-  for await (const chunk of model.stream({ messages, decoder: "auto", maxNewTokens: 8 })) {
+  const stream = model.stream({ messages, decoder: { name: "lookahead", window: 8 }, maxNewTokens: "context" });
+  for await (const chunk of stream) {
     const text: string = chunk.text;
     const tokens: Int32Array = chunk.tokens;
     void [text, tokens];
   }
+  const { seed, stopReason } = await stream.result;
+  void [seed, stopReason];
   return model.generate({ prompt: question, decoder: "jacobi", blockSize: 8, temperature: 0.8, seed: 1 });
 }
 export const lengthOf = (session: Session): number => session.length;
+
+export const mine: Decoder = (session, prompt, options) => jacobi(session, prompt, { ...options, draft: none });
+const none: DraftPolicy = () => ({ guess: () => new Int32Array(0), [Symbol.asyncDispose]: async () => {} });
+
+/** Opens a checkpoint, writes a model, trains from JSON Lines, serves: the arguments can all be made. */
+export async function roundTrip(path: string): Promise<RunResult> {
+  const { name, config, weights, tokenizer } = await openCheckpoint(path);
+  await writeGguf("out.gguf", { name, config, weights, tokenizer: toGgufTokenizer(tokenizer, config.vocabSize) });
+  await using training = await prepareTraining({ model: path, folder: "run", source: { data: "faq.jsonl" } });
+  const records = runTraining(training.run);
+  for (;;) {
+    const { done, value } = await records.next();
+    if (done) return value;
+  }
+}
+export const appOf = (model: LanguageModel) =>
+  createApp({ models: createModels([{ name: "m", start: async () => inThisProcess(model) }], { maxRunning: 1, maxWaiting: 9 }) });
 
 // @ts-expect-error An option that does not exist must not compile.
 export const wrong = (model: LanguageModel): Promise<Generation> => model.generate({ prompt: "", blokSize: 8 });
@@ -72,6 +98,12 @@ const refusal: unknown = await load("./no-such-model", { offline: true }).then(
   (error: unknown) => error,
 );
 if (!(refusal instanceof CllmError) || refusal.code !== "not-found") throw refusal;
+const written: number[] = [];
+for await (const { accepted } of mine(scriptedSession(consistentModel(50)), Int32Array.of(1), { maxNewTokens: 5 }))
+  written.push(...accepted);
+if (written.length !== 5) throw new Error("cllm/decode does not decode");
+const health = await createApp({ models: createModels([], { maxRunning: 1, maxWaiting: 1 }) }).request("http://localhost/health");
+if (health.status !== 200) throw new Error("cllm/serve does not answer");
 console.log("works");
 `;
 

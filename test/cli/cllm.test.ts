@@ -250,7 +250,7 @@ const generation = z.strictObject({
     tokensPerSecond: z.number(),
     accepted: z.array(z.int().positive()),
   }),
-  settings: z.looseObject({ precision: z.string(), decoder: z.string(), seed: z.int() }),
+  settings: z.looseObject({ precision: z.string(), decoder: z.string(), seed: z.int().optional() }),
 });
 const generate = (...args: string[]): z.output<typeof generation> =>
   generation.parse(JSON.parse(good(["generate", "--json", "--max-new-tokens", "24", "--ignore-eos", ...args])));
@@ -353,7 +353,10 @@ describe("bench", () => {
     decoders: z.array(decoder),
     refused: z.literal(1),
     commit: z.string().nullable(),
-    settings: z.looseObject({ seed: z.int() }),
+    sampling: z.strictObject({
+      ...{ temperature: z.number(), topK: z.int(), topP: z.number(), minP: z.number(), seed: z.int().nullable() },
+    }),
+    settings: z.looseObject({ seed: z.int().optional() }),
   });
   const prompts = [
     '{"prompt": "the first", "id": 7}',

@@ -1,10 +1,16 @@
 /** The examples do what they say. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { main as draft } from "../../examples/draft.ts";
+import { main as exported } from "../../examples/export.ts";
 import { main as library } from "../../examples/library.ts";
 import { main as ownModel } from "../../examples/own-model.ts";
+import { main as server } from "../../examples/server.ts";
+import { main as trained } from "../../examples/train.ts";
+import { consistentModel } from "../../src/decode/index.ts";
+import { load } from "../../src/index.ts";
 import { writeTinyCheckpoint } from "./tiny-checkpoint.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "cllm-example-"));
@@ -25,4 +31,67 @@ test("the example with a model of one's own decodes the same in fewer passes", a
   const { same, arPasses, jacobiPasses } = await ownModel();
   expect(same).toBe(true);
   expect(jacobiPasses).toBeLessThan(arPasses);
+});
+
+test("the example with a draft of one's own writes the model's text, several tokens a pass, and closes its service", async () => {
+  const { tokens, perPass, closed } = await draft();
+  const model = consistentModel(1000, 0.9);
+  const ids = [3, 1, 4];
+  while (ids.length < 43) ids.push("next" in model ? model.next(Int32Array.from(ids)) : 0);
+  expect(tokens).toEqual(ids.slice(3));
+  expect(perPass).toBeGreaterThan(3);
+  expect(closed).toBe(1);
+});
+
+test("the example that writes a model gives files that say the same as the model", async () => {
+  const source = writeTinyCheckpoint(join(scratch, "source"));
+  const { gguf, directory } = await exported(source, scratch);
+  const say = async (path: string): Promise<string> => {
+    await using model = await load(path, { precision: "fp32", threads: 1 });
+    return (await model.generate({ prompt: "the", maxNewTokens: 12, decoder: "ar", ignoreEos: true })).text;
+  };
+  const said = await say(source);
+  expect([await say(gguf), await say(directory)]).toEqual([said, said]);
+});
+
+test("the example that trains learns from JSON Lines, and what it writes can be loaded", async () => {
+  const data = join(scratch, "faq.jsonl");
+  const lines = Array.from({ length: 8 }, (_, i) =>
+    JSON.stringify({ question: `what is ${i}?`, answer: "the and the" }),
+  );
+  writeFileSync(data, `${lines.join("\n")}\n`);
+  const { output, losses } = await trained(writeTinyCheckpoint(join(scratch, "base")), data, join(scratch, "run"));
+  expect(losses.length).toBe(6);
+  expect(losses.at(-1)!).toBeLessThan(losses[0]!);
+  await using model = await load(output, { precision: "fp32", threads: 1 });
+  expect((await model.generate({ prompt: "what", maxNewTokens: 2, decoder: "ar" })).tokens.length).toBeGreaterThan(0);
+});
+
+test("the example that mounts the server answers on its own routes and on the server's, whole, streamed and with errors", async () => {
+  await using mine = await server(writeTinyCheckpoint(join(scratch, "served"), { contextLength: 256 }));
+  expect(await (await mine.app.request("/")).text()).toBe("my own page");
+  const ask = (body: object): Promise<Response> =>
+    Promise.resolve(
+      mine.app.request("/llm/v1/completions", {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ model: "mine", prompt: "the", max_tokens: 8, decoder: "jacobi", ...body }),
+      }),
+    );
+  const whole = await ask({});
+  expect(whole.status).toBe(200);
+  const { choices } = (await whole.json()) as { choices: { text: string }[] };
+  const streamed = await (await ask({ stream: true })).text();
+  const texts = streamed.split("\n\n").filter((line) => line.startsWith("data: {"));
+  const text = texts
+    .map((line) => (JSON.parse(line.slice(6)) as { choices: { text: string }[] }).choices[0]!.text)
+    .join("");
+  expect(text).toBe(choices[0]!.text);
+  expect(streamed).toContain("data: [DONE]");
+  const refused = await ask({ model: "other" });
+  expect([refused.status, await refused.json()]).toMatchObject([
+    404,
+    { error: { message: expect.stringContaining("other") } },
+  ]);
+  expect((await mine.app.request("/llm/health")).status).toBe(200);
 });

@@ -1,0 +1,41 @@
+/**
+ * `cllm/decode`: decoders, drafts and sampling over token ids and a `Session` of one's own. No module of Node is in it, so that
+ * it runs in a browser too; `test/project/subpaths.test.ts` bundles it for one.
+ */
+import "./dispose-symbol.ts";
+
+export { CllmError, type ErrorCode } from "../error.ts";
+export {
+  chaoticModel,
+  consistentModel,
+  ngramModel,
+  type ScriptedModel,
+  type ScriptedSession,
+  scriptedSession,
+} from "../runtime/scripted.ts";
+export type { Forest, Session, TokenIds } from "../runtime/session.ts";
+export { ar } from "./ar.ts";
+export { AutoMemory, type AutoOptions, auto } from "./auto.ts";
+export { type BudgetOptions, type NewTokens, tokenBudget } from "./budget.ts";
+export {
+  constant,
+  type Draft,
+  type DraftPolicy,
+  fromLookup,
+  fromPrompt,
+  type GuessOptions,
+  given,
+  ownDraft,
+  repeatLast,
+} from "./drafts.ts";
+export { type JacobiOptions, jacobi } from "./jacobi.ts";
+export { type LookaheadOptions, lookahead } from "./lookahead.ts";
+export { type MultiblockOptions, multiblock } from "./multiblock.ts";
+export { OpenDraft } from "./open-draft.ts";
+export { type PromptLookupOptions, promptLookup } from "./prompt-lookup.ts";
+export { type SamplingOptions, sampled } from "./sampling.ts";
+export { fromSession, type SessionDraftOptions } from "./session-draft.ts";
+export { tokensPerForward } from "./tokens-per-forward.ts";
+export { type Trajectory, type TrajectoryOptions, trajectory } from "./trajectory.ts";
+export { Transcript, type Verified } from "./transcript.ts";
+export type { DecodeOptions, Decoder, Iteration } from "./types.ts";

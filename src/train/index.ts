@@ -1,0 +1,19 @@
+/**
+ * `cllm/train`: a run from a model and a file of examples, or from examples of one's own; and the trajectories that consistency
+ * training learns from.
+ */
+
+export { CllmError, type ErrorCode } from "../error.ts";
+export { type CollectOptions, collect } from "../trajectory/collect.ts";
+export type { CollectionInfo, CollectionReport, CollectionSettings } from "../trajectory/info.ts";
+export { type OpenTrajectoriesOptions, openTrajectories, type Trajectories } from "../trajectory/open.ts";
+export { writeTrajectories } from "../trajectory/store.ts";
+export type { CollectedCompletion, CollectionPrompt } from "../trajectory/types.ts";
+export type { HeldOut } from "./evaluate.ts";
+export type { Example } from "./objectives.ts";
+export { type PreparedTraining, prepareTraining, type TrainingOptions } from "./prepare.ts";
+export type { DataSource, TrainingSource, TrajectorySource } from "./read-examples.ts";
+export { type RunResult, runTraining, type TrainRun } from "./run.ts";
+export { type TrainFields, type TrainSettings, trainSettings } from "./settings.ts";
+export { type ExampleSource, shuffled } from "./source.ts";
+export type { EvaluationRecord, StepRecord, TrainRecord } from "./train.ts";
