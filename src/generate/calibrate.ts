@@ -30,12 +30,47 @@ const BUDGET_MS = 2000;
 const LONGEST_MS = 4000; // big models: one round must do
 const LONG_PASS_MS = 200; // and caches hold nothing of them anyway
 const MAX_FILE_BYTES = 1 << 20;
+const METHOD = "alone"; // what is measured otherwise is no longer believed
 const MAX_AGE_MS = 7 * 24 * 3600 * 1000; // machines change: other programs, drivers, power settings
+
+/** Passes of all sequences of an engine. */
+export interface Activity {
+  /** Those that were begun so far. */
+  readonly begun: number;
+  /** Those under way. */
+  readonly running: number;
+}
 
 export interface CalibrateOptions {
   readonly signal?: AbortSignal | undefined;
+  /** What the engine does beside this: a round that others' passes fell into does not count. Default: nothing. */
+  readonly activity?: () => Activity;
   /** Called after each pass. */
   readonly onPass?: (done: number, total: number) => void;
+}
+
+/** What was measured, and what it is worth. */
+export interface Calibration {
+  readonly costs: PassCosts;
+  /**
+   * `good` is kept for a week. `noisy` was measured while the machine did other things, and is good enough for some minutes.
+   * `disturbed` was not measured at all, because the engine had other requests: the costs are those of a usual machine.
+   */
+  readonly verdict: "good" | "noisy" | "disturbed";
+}
+
+const DISTURBANCES = 5; // then it is given up: who asks waits for it
+const FEW_ROUNDS = 3; // that tell nothing of noise
+const NOISE = 0.25; // of a size's cost, in half of the rounds
+const NOISY_MS = 5 * 60_000;
+/** Costs beside a pass of one token, as small models have them in int8. */
+const USUAL: PassCosts = new Map(CALIBRATED_SIZES.map((size) => [size, 10 * (1 + 0.2 * (size - 1))]));
+
+/**
+ * Milliseconds of a pass by its number of tokens, on a session that nothing else runs beside. See `calibrate`.
+ */
+export async function measurePassCosts(session: Session, options: CalibrateOptions = {}): Promise<PassCosts> {
+  return (await calibrate(session, options)).costs;
 }
 
 /**
@@ -44,42 +79,70 @@ export interface CalibrateOptions {
  * shortest pass of each size told of different moments, and on a busy machine nothing of what wide passes suffer there.
  * Sizes that the context has no room for are left out. The session must be empty; it is left empty.
  */
-export async function measurePassCosts(
+export async function calibrate(
   session: Session,
-  { signal, onPass }: CalibrateOptions = {},
-): Promise<PassCosts> {
+  { signal, onPass, activity = nothingElse }: CalibrateOptions = {},
+): Promise<Calibration> {
   const ids = Int32Array.from({ length: CONTEXT }, (_, i) => hash(i) % session.vocabSize);
   const context = ids.subarray(0, Math.min(CONTEXT, Math.floor(session.contextLength / 2)));
   const sizes = CALIBRATED_SIZES.filter((size) => context.length + size <= session.contextLength);
   const rounds: number[][] = []; // [round][size]: milliseconds
-  const pass = async (size: number): Promise<number> => {
+  const disturbed: Calibration = { costs: USUAL, verdict: "disturbed" };
+  if (activity().running > 0) return disturbed;
+  /** Milliseconds of a pass; null where it was not alone. */
+  const pass = async (size: number): Promise<number | null> => {
     if (signal?.aborted) throw new CllmError("aborted", "the calibration was aborted", { cause: signal.reason });
+    const before = activity();
     const start = performance.now();
     await session.forward(ids.subarray(0, size));
     const elapsed = performance.now() - start;
     session.truncate(context.length);
-    return elapsed;
+    const after = activity();
+    return before.running + after.running > 0 || after.begun - before.begun > 1 ? null : elapsed;
+  };
+  /** A pass of each size; null where one of them was not alone. */
+  const measureRound = async (warmed: boolean, round: number): Promise<number[] | null> => {
+    if (!warmed && (await pass(sizes[0]!)) === null) return null; // what a wide pass left in the processor's caches
+    const times: number[] = [];
+    for (const [index, size] of sizes.entries()) {
+      const ms = await pass(size);
+      if (ms === null) return null;
+      times.push(ms);
+      onPass?.(round * sizes.length + index + 1, ROUNDS * sizes.length);
+    }
+    return times;
   };
   await session.forward(context);
   const begin = performance.now();
-  let last = 0;
-  for (let round = 0; round < ROUNDS; round++) {
-    const times: number[] = [];
-    if (last < LONG_PASS_MS) await pass(sizes[0]!); // what a wide pass left in the processor's caches
-    for (const [index, size] of sizes.entries()) {
-      last = await pass(size);
-      times.push(last);
-      onPass?.(round * sizes.length + index + 1, ROUNDS * sizes.length);
-    }
-    rounds.push(times);
+  let disturbances = 0;
+  while (rounds.length < ROUNDS && disturbances < DISTURBANCES) {
+    const times = await measureRound((rounds.at(-1)?.at(-1) ?? 0) >= LONG_PASS_MS, rounds.length);
+    if (times === null) disturbances++;
+    else rounds.push(times);
     const elapsed = performance.now() - begin;
-    if (elapsed > LONGEST_MS || (round + 1 >= ENOUGH_ROUNDS && elapsed > BUDGET_MS)) break;
+    if (elapsed > LONGEST_MS || (rounds.length >= ENOUGH_ROUNDS && elapsed > BUDGET_MS)) break;
   }
   session.truncate(0);
+  const few = rounds.length < ENOUGH_ROUNDS;
+  if (rounds.length === 0 || (disturbances === DISTURBANCES && few)) return disturbed;
   const paces = rounds.map(geometricMean);
   const pace = median(paces);
-  return new Map(sizes.map((size, i) => [size, pace * median(rounds.map((times, r) => times[i]! / paces[r]!))]));
+  const shares = sizes.map((_, i) => rounds.map((times, r) => times[i]! / paces[r]!)); // [size][round]
+  const costs = new Map(sizes.map((size, i) => [size, pace * median(shares[i]!)]));
+  return { costs, verdict: rounds.length > FEW_ROUNDS && noiseOf(shares) > NOISE ? "noisy" : "good" };
 }
+
+/** How far a size's share in a round is from its usual one: the median over rounds, of the size where that is most. */
+function noiseOf(shares: readonly (readonly number[])[]): number {
+  const noises = shares.map((rounds) => {
+    const usual = median(rounds);
+    return median(rounds.map((share) => Math.abs(share - usual) / usual));
+  });
+  return Math.max(...noises);
+}
+
+/** The activity of an engine with one sequence: its own passes are not seen. */
+const nothingElse = (): Activity => ({ begun: 0, running: 0 });
 
 const geometricMean = (values: readonly number[]): number =>
   Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
@@ -97,46 +160,54 @@ const fileSchema = z.strictObject({
 });
 
 /**
- * The costs under `key` in the folder, or else what `measure` gives, kept for the next time. The key names everything that
+ * The costs under `key` in the folder, or else what `measure` gives, kept for the next time where it is good. The key names everything that
  * the costs depend on; processor, runtime and this package's version are added to it here. Older than a week, they are
  * measured again.
  */
 export async function cachedPassCosts(
   folder: string,
   key: readonly (string | number)[],
-  measure: () => Promise<PassCosts>,
-): Promise<PassCosts> {
+  measure: () => Promise<Calibration>,
+): Promise<Calibration> {
   const machine = [cpus().length, cpus()[0]?.model, platform(), process.versions.node];
-  const whole = JSON.stringify([...key, CALIBRATED_SIZES, version, ...machine]);
+  const whole = JSON.stringify([...key, CALIBRATED_SIZES, METHOD, version, ...machine]);
   const name = createHash("sha256").update(whole).digest("hex").slice(0, 24);
   const file = join(folder, "calibration", `${name}.json`);
   await removeLeftovers(join(folder, "calibration"));
   try {
     const known = fileSchema.parse(await readJsonObject(file, MAX_FILE_BYTES));
     const { mtimeMs } = await stat(file);
-    if (known.key === whole && Date.now() - mtimeMs < MAX_AGE_MS) return new Map(known.costs);
+    if (known.key === whole && Date.now() - mtimeMs < MAX_AGE_MS)
+      return { costs: new Map(known.costs), verdict: "good" };
   } catch {
     // None yet, or damaged.
   }
-  const costs = await measure();
-  const content = JSON.stringify({ key: whole, costs: [...costs] });
+  const measured = await measure();
+  if (measured.verdict !== "good") return measured;
+  const content = JSON.stringify({ key: whole, costs: [...measured.costs] });
   await writeWhole(file, (handle) => handle.writeFile(content)).catch(() => {});
-  return costs;
+  return measured;
 }
 
-/** Measures at most once: whoever asks meanwhile waits, and measures himself where the first one failed. */
+/**
+ * Measures at most once: whoever asks meanwhile waits, and measures himself where the first one failed. What is noisy is measured
+ * again after some minutes, what was disturbed when it is asked for again.
+ */
 export function measuredOnce(
-  measure: (signal: AbortSignal | undefined) => Promise<PassCosts>,
+  measure: (signal: AbortSignal | undefined) => Promise<Calibration>,
+  now: () => number = () => performance.now(),
 ): (signal?: AbortSignal) => Promise<PassCosts> {
-  let known: PassCosts | null = null;
-  let measuring: Promise<PassCosts> | null = null;
+  let known: { readonly costs: PassCosts; readonly until: number } | null = null;
+  let measuring: Promise<Calibration> | null = null;
   return async (signal) => {
-    while (known === null && measuring !== null) await measuring.catch(() => {});
-    if (known !== null) return known;
+    while ((known === null || now() > known.until) && measuring !== null) await measuring.catch(() => {});
+    if (known !== null && now() <= known.until) return known.costs;
     measuring = measure(signal);
     try {
-      known = await measuring;
-      return known;
+      const { costs, verdict } = await measuring;
+      if (verdict === "good") known = { costs, until: Number.POSITIVE_INFINITY };
+      else if (verdict === "noisy") known = { costs, until: now() + NOISY_MS };
+      return costs;
     } finally {
       measuring = null;
     }

@@ -13,7 +13,7 @@ import type { Precision } from "../model/precision.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import type { ChatTemplate } from "../text/chat.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { measuredOnce } from "./calibrate.ts";
+import { type Calibration, measuredOnce } from "./calibrate.ts";
 import { check } from "./check.ts";
 import { chooseDecoder } from "./decoders.ts";
 import { generationStream } from "./generation-stream.ts";
@@ -27,7 +27,6 @@ import type {
   Generation,
   GenerationStream,
   LanguageModel,
-  PassCosts,
   PromptInput,
   Stats,
 } from "./types.ts";
@@ -45,7 +44,7 @@ export interface ModelParts {
   /** A new, empty sequence. */
   session(): Session;
   /** Measures what passes cost, or knows it already; those of sampling fetch and search the logits. */
-  measureCosts(sampling: boolean, signal: AbortSignal | undefined): Promise<PassCosts>;
+  measureCosts(sampling: boolean, signal: AbortSignal | undefined): Promise<Calibration>;
   /** Sequences kept after their requests. Default: 1. */
   readonly keep?: number | undefined;
   dispose(): Promise<void>;
@@ -140,9 +139,9 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
       requireAlive();
       return parts.session();
     },
-    passCosts: async (signal) => {
+    passCosts: async (signal, { sampling: drawn = false } = {}) => {
       requireAlive();
-      return greedyCosts(signal);
+      return (drawn ? sampledCosts : greedyCosts)(signal);
     },
     dispose,
     [Symbol.asyncDispose]: dispose,

@@ -10,12 +10,12 @@ import { sampled } from "../decode/sampling.ts";
 import { createEngine, defaultThreads, type Engine } from "../runtime/engine.ts";
 import { createChatTemplate } from "../text/chat.ts";
 import { createTokenizer } from "../text/tokenizer.ts";
-import { cachedPassCosts, defaultCacheFolder, measurePassCosts } from "./calibrate.ts";
+import { type Calibration, cachedPassCosts, calibrate, defaultCacheFolder } from "./calibrate.ts";
 import { check } from "./check.ts";
 import { unitePrecision } from "./dtype.ts";
 import { createLanguageModel } from "./language-model.ts";
 import { type LoadSettings, loadSchema } from "./options.ts";
-import type { LanguageModel, LoadOptions, PassCosts } from "./types.ts";
+import type { LanguageModel, LoadOptions } from "./types.ts";
 
 /**
  * Loads a model from a Hugging Face directory, a GGUF file or a hub id such as `HuggingFaceTB/SmolLM2-135M-Instruct`.
@@ -68,13 +68,13 @@ function calibrated(
   { precision, threads, cacheDir, onProgress }: LoadSettings,
   sampling: boolean,
   signal: AbortSignal | undefined,
-): Promise<PassCosts> {
+): Promise<Calibration> {
   const key = [identity, precision, threads ?? defaultThreads(), sampling ? "sampled" : "greedy"];
   return cachedPassCosts(cacheDir ?? defaultCacheFolder(), key, async () => {
     await using session = sampled(engine.session(), { temperature: sampling ? 1 : 0 });
     const onPass = (done: number, total: number): void =>
       onProgress?.({ stage: "calibrate", what: "cost of a pass", done, total, unit: "passes" });
-    return await measurePassCosts(session, { signal, onPass });
+    return await calibrate(session, { signal, onPass, activity: () => engine.activity() });
   });
 }
 

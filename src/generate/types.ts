@@ -247,8 +247,11 @@ export interface LanguageModel extends AsyncDisposable {
   promptIds(input: PromptInput): TokenIds;
   /** A new, empty sequence, for people who call decoders themselves. The caller disposes of it. */
   session(): Session;
-  /** Cost of a pass by its number of tokens; measured once for this model, precision and machine, then cached. */
-  passCosts(signal?: AbortSignal): Promise<PassCosts>;
+  /**
+   * Cost of a pass by its number of tokens, with `sampling` of one whose logits are searched; measured once for this model,
+   * precision and machine, then cached. Where other requests run it is not measured, but what is usual.
+   */
+  passCosts(signal?: AbortSignal, options?: { readonly sampling?: boolean }): Promise<PassCosts>;
   /** Frees the weights and every sequence. Requests that are still running fail with `disposed`. */
   dispose(): Promise<void>;
 }

@@ -12,7 +12,7 @@ import { productsFor, WHOLE_WEIGHTS } from "../model/products.ts";
 import type { Weights } from "../model/weights.ts";
 import { openSession } from "./onnx-session.ts";
 import { compile, type Program } from "./ort.ts";
-import { single, together } from "./pass-runner.ts";
+import { type PassRunner, single, together } from "./pass-runner.ts";
 import { bytesSaturate } from "./saturation.ts";
 import type { Session } from "./session.ts";
 
@@ -35,6 +35,8 @@ export interface EngineOptions {
 export interface Engine extends AsyncDisposable {
   readonly config: ModelConfig;
   readonly precision: Precision;
+  /** Passes of all sequences: those that were begun so far, and those under way. */
+  activity(): { readonly begun: number; readonly running: number };
   /** A new, empty sequence. Sessions share the weights; each owns its KV cache. */
   session(): Session;
   /** Free the weights. Sessions of this engine throw `disposed` from then on. */
@@ -82,6 +84,19 @@ export async function createEngine(
     runner = together(several, config, slots, runner);
   }
 
+  let begun = 0;
+  let running = 0;
+  const counted: PassRunner = {
+    async run(pass, logits) {
+      begun++;
+      running++;
+      try {
+        return await runner.run(pass, logits);
+      } finally {
+        running--;
+      }
+    },
+  };
   let disposed = false;
   const dispose = async (): Promise<void> => {
     if (disposed) return;
@@ -91,9 +106,10 @@ export async function createEngine(
   return {
     config,
     precision,
+    activity: () => ({ begun, running }),
     session() {
       if (disposed) throw new CllmError("disposed", "this model was disposed: load it again");
-      return openSession(runner, config);
+      return openSession(counted, config);
     },
     dispose,
     [Symbol.asyncDispose]: dispose,

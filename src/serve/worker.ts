@@ -46,7 +46,9 @@ async function prepare(what: () => Promise<FromWorker>): Promise<void> {
 }
 
 async function loadModel(): Promise<FromWorker> {
-  backend = inThisProcess(await load(model, options));
+  const loaded = await load(model, options);
+  for (const sampling of [false, true]) await loaded.passCosts(undefined, { sampling }); // while nobody else runs passes
+  backend = inThisProcess(loaded);
   return { type: "ready" };
 }
 

@@ -4,8 +4,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { CllmError } from "../../src/error.ts";
-import { CALIBRATED_SIZES, cachedPassCosts, measuredOnce, measurePassCosts } from "../../src/generate/calibrate.ts";
+import {
+  type Activity,
+  CALIBRATED_SIZES,
+  type Calibration,
+  cachedPassCosts,
+  calibrate,
+  measuredOnce,
+  measurePassCosts,
+} from "../../src/generate/calibrate.ts";
 import type { PassCosts } from "../../src/generate/types.ts";
+import { hash } from "../../src/hash.ts";
 import { chaoticModel, scriptedSession } from "../../src/runtime/scripted.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "cllm-calibrate-"));
@@ -67,6 +76,58 @@ describe("measuring", () => {
     for (const size of CALIBRATED_SIZES) expect(costs.get(size)! / costs.get(1)!).toBeCloseTo((10 + size) / 11);
   });
 
+  describe("beside others' passes", () => {
+    /** Passes cost 10 + rows; a neighbour's pass of 20 falls into each from the `first`-th on, up to the `last`-th. */
+    async function beside(first: number, last: number): Promise<Calibration> {
+      const session = scriptedSession(chaoticModel(100));
+      const forward = session.forward.bind(session);
+      let [clock, passes, begun] = [0, 0, 0];
+      vi.spyOn(performance, "now").mockImplementation(() => clock);
+      session.forward = (tokens) => {
+        const met = passes >= first && passes <= last;
+        passes++;
+        begun += met ? 2 : 1;
+        clock += 10 + tokens.length + (met ? 20 : 0);
+        return forward(tokens);
+      };
+      const activity = (): Activity => ({ begun, running: 0 });
+      return await calibrate(session, { activity }).finally(() => vi.restoreAllMocks());
+    }
+
+    test("is given up soon, with the costs of a usual machine", async () => {
+      const { costs, verdict } = await beside(3, Number.POSITIVE_INFINITY);
+      expect(verdict).toBe("disturbed");
+      expect(costs.get(32)! / costs.get(1)!).toBeCloseTo(7.2);
+    });
+
+    test("does not begin while they run", async () => {
+      const session = scriptedSession(chaoticModel(100));
+      const { verdict } = await calibrate(session, { activity: () => ({ begun: 1, running: 1 }) });
+      expect([verdict, session.passes.length]).toEqual(["disturbed", 0]);
+    });
+
+    test("leaves out a round that one falls into", async () => {
+      const { costs, verdict } = await beside(2 * round, 2 * round + 3);
+      expect(verdict).toBe("good");
+      for (const size of CALIBRATED_SIZES) expect(costs.get(size)).toBeCloseTo(10 + size);
+    });
+  });
+
+  test("says where the machine did other things all the while", async () => {
+    const verdictOf = async (share: number): Promise<string> => {
+      const session = scriptedSession(chaoticModel(100));
+      const forward = session.forward.bind(session);
+      let [clock, passes] = [0, 0];
+      vi.spyOn(performance, "now").mockImplementation(() => clock);
+      session.forward = (tokens) => {
+        clock += (10 + tokens.length) * (1 + (share * (hash(passes++) % 1000)) / 1000);
+        return forward(tokens);
+      };
+      return (await calibrate(session).finally(() => vi.restoreAllMocks())).verdict;
+    };
+    expect([await verdictOf(0), await verdictOf(0.1), await verdictOf(2)]).toEqual(["good", "good", "noisy"]);
+  });
+
   test("leaves out what a small context has no room for", async () => {
     const session = scriptedSession({ ...chaoticModel(100), contextLength: 20 });
     expect([...(await measurePassCosts(session)).keys()]).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 10]);
@@ -79,8 +140,23 @@ describe("measuring", () => {
   });
 });
 
+const good = (costs: PassCosts): Calibration => ({ costs, verdict: "good" });
+
+test("what is noisy is believed for some minutes, what was disturbed not at all", async () => {
+  let [time, begun] = [0, 0];
+  const verdicts = ["disturbed", "disturbed", "noisy", "noisy", "good"] as const;
+  const measure = async (): Promise<Calibration> => ({ costs: new Map([[2, begun]]), verdict: verdicts[begun++]! });
+  const costs = measuredOnce(measure, () => time);
+  const ask = async (after: number): Promise<number | undefined> => {
+    time += after;
+    return (await costs()).get(2);
+  };
+  expect([await ask(0), await ask(1), await ask(1), await ask(1000), await ask(240_000)]).toEqual([0, 1, 2, 2, 2]);
+  expect([await ask(60_000), await ask(60_000), await ask(300_000), await ask(1e9)]).toEqual([3, 3, 4, 4]);
+});
+
 test("measuring happens once for all who ask, and again where it failed", async () => {
-  const outcomes = [new Error("interrupted"), new Map([[2, 1]]), new Map([[2, 9]])];
+  const outcomes = [new Error("interrupted"), good(new Map([[2, 1]])), good(new Map([[2, 9]]))];
   let begun = 0;
   const costs = measuredOnce(async () => {
     const outcome = outcomes[begun++]!;
@@ -90,8 +166,8 @@ test("measuring happens once for all who ask, and again where it failed", async 
   });
   const [first, ...others] = await Promise.allSettled([costs(), costs(), costs()]);
   expect(first).toMatchObject({ status: "rejected", reason: outcomes[0] });
-  for (const other of others) expect(other).toMatchObject({ status: "fulfilled", value: outcomes[1] });
-  expect(await costs()).toBe(outcomes[1]);
+  for (const other of others) expect(other).toMatchObject({ status: "fulfilled", value: new Map([[2, 1]]) });
+  expect(await costs()).toEqual(new Map([[2, 1]]));
   expect(begun).toBe(2);
 });
 
@@ -102,18 +178,20 @@ describe("the cache", () => {
   ]);
   let folder = "";
   let measured = 0;
+  let verdict: Calibration["verdict"] = "good";
   beforeEach(() => {
     folder = mkdtempSync(join(scratch, "cache-"));
     measured = 0;
+    verdict = "good";
   });
-  const measure = async (): Promise<PassCosts> => {
+  const measure = async (): Promise<Calibration> => {
     measured++;
-    return costs;
+    return { costs, verdict };
   };
   const file = (): string => join(folder, "calibration", readdirSync(join(folder, "calibration"))[0]!);
 
   test("measures once for the same key, and again for another", async () => {
-    for (let i = 0; i < 3; i++) expect(await cachedPassCosts(folder, ["a", "int8", 2], measure)).toEqual(costs);
+    for (let i = 0; i < 3; i++) expect(await cachedPassCosts(folder, ["a", "int8", 2], measure)).toEqual(good(costs));
     expect(measured).toBe(1);
     await cachedPassCosts(folder, ["a", "fp32", 2], measure);
     await cachedPassCosts(folder, ["a", "int8", 4], measure);
@@ -132,9 +210,17 @@ describe("the cache", () => {
     const whole = readFileSync(file(), "utf8");
     writeFileSync(file(), damage(whole));
     expect(readFileSync(file(), "utf8")).not.toBe(whole);
-    expect(await cachedPassCosts(folder, ["a", "int8"], measure)).toEqual(costs);
+    expect(await cachedPassCosts(folder, ["a", "int8"], measure)).toEqual(good(costs));
     expect(measured).toBe(2);
     expect(readFileSync(file(), "utf8")).toBe(whole);
+  });
+
+  test("keeps nothing that is not good", async () => {
+    for (verdict of ["noisy", "disturbed"] as const) {
+      measured = 0;
+      for (let i = 0; i < 2; i++) expect(await cachedPassCosts(folder, ["a"], measure)).toEqual({ costs, verdict });
+      expect(measured).toBe(2);
+    }
   });
 
   test("that is older than a week is measured again", async () => {
@@ -149,6 +235,6 @@ describe("the cache", () => {
   test("that cannot be written is no error", async () => {
     const occupied = join(folder, "file");
     writeFileSync(occupied, "");
-    expect(await cachedPassCosts(occupied, ["a"], measure)).toEqual(costs);
+    expect(await cachedPassCosts(occupied, ["a"], measure)).toEqual(good(costs));
   });
 });

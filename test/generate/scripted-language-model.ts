@@ -81,7 +81,7 @@ export function scriptedLanguageModel(options: ScriptedOptions = {}): Scripted {
     sampling,
     session: open,
     keep,
-    measureCosts: async () => FLAT_COSTS,
+    measureCosts: async () => ({ costs: FLAT_COSTS, verdict: "good" }),
     dispose: async () => {},
   });
   return { ...languageModel, opened, alive: () => opened.length - disposed.size };
