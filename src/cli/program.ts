@@ -22,13 +22,15 @@ interface Parsed {
 
 /**
  * Runs one command line and returns its exit code: 0, 1 for a failure, 2 for wrong usage. Errors are printed, not
- * thrown. The signal cancels what is running; the exit code is then the caller's to decide.
+ * thrown. The signal cancels what is running; the exit code is then the caller's to decide. A command that takes its time
+ * after it says so by `allow`.
  */
 export async function runProgram(
   args: readonly string[],
   commands: readonly Command[],
   version: string,
   signal: AbortSignal,
+  allow: (graceMs: number) => void = () => {},
 ): Promise<number> {
   let json = args.includes("--json");
   let endProgress = (): void => {};
@@ -38,7 +40,7 @@ export async function runProgram(
     const { command } = parsed;
     const settings = await settingsOf(command, parsed.values);
     json = settings.json;
-    const terminal = createTerminal(settings, signal);
+    const terminal = createTerminal(settings, signal, allow);
     endProgress = terminal.endProgress;
     if (settings.verbose) terminal.note(`configuration: ${JSON.stringify(shown(command, settings))}`);
     await command.run(settings, terminal);

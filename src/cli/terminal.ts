@@ -36,6 +36,8 @@ export interface Terminal {
   readonly colors: Colors;
   /** Aborted by Ctrl-C, by a termination signal, and when nobody reads standard output any more. */
   readonly signal: AbortSignal;
+  /** A command that takes longer than a second to end after the signal says so; the process ends at the latest then. */
+  allow(graceMs: number): void;
   /** Part of the result, as it is. */
   write(text: string): void;
   /** A line for people, on standard error; nothing with --quiet. */
@@ -49,7 +51,11 @@ export interface Terminal {
 /** A bar shows only for what has gone on this long. */
 const BAR_DELAY_MS = 400;
 
-export function createTerminal({ json, quiet, color }: TerminalOptions, signal: AbortSignal): Terminal {
+export function createTerminal(
+  { json, quiet, color }: TerminalOptions,
+  signal: AbortSignal,
+  allow: (graceMs: number) => void = () => {},
+): Terminal {
   const { stdout, stderr } = process;
   const { NO_COLOR, FORCE_COLOR } = process.env;
   const forced = Boolean(FORCE_COLOR) && FORCE_COLOR !== "0";
@@ -62,6 +68,7 @@ export function createTerminal({ json, quiet, color }: TerminalOptions, signal: 
     columns: stdout.columns || 100,
     colors: pc.createColors(colorful(stdout) && !json),
     signal,
+    allow,
     write: (text) => void stdout.write(text),
     note: (line) => {
       bar?.stop();

@@ -13,7 +13,7 @@ import { collectOne } from "../trajectory/collect.ts";
 import { answerTurns, type EvaluatedModel, gradeTurns } from "./answer.ts";
 import { type AnswersFile, keyOf, openAnswersFile, type StoredSettings } from "./answers-file.ts";
 import { baselineOf, type Contender } from "./contenders.ts";
-import type { Answer, AnsweredTurn, Trace } from "./records.ts";
+import type { Answer, AnsweredTurn, EvaluationRecord, Trace } from "./records.ts";
 
 /** A model that takes part, under the name that contenders call it. */
 export interface Subject {
@@ -40,6 +40,8 @@ export interface EvaluationOptions {
   /** Tokens of a traced block. Default: 16. */
   readonly tracedBlockSize?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** See `LockOptions`. */
+  readonly onWait?: ((line: string) => void) | undefined;
 }
 
 export interface EvaluationProgress {
@@ -71,8 +73,14 @@ export const ANSWERS = "answers.jsonl";
 export async function* runEvaluation(options: EvaluationOptions): AsyncGenerator<EvaluationProgress, Evaluation, void> {
   const { folder, task, contenders } = options;
   const settings = settingsOf(options);
-  await using _lock = await acquireLock(join(folder, "evaluation"));
-  await using file = await openAnswersFile(join(folder, ANSWERS), settings);
+  const { signal, onWait } = options;
+  await using lock = await acquireLock(join(folder, "evaluation"), { signal, onWait });
+  await using opened = await openAnswersFile(join(folder, ANSWERS), settings);
+  const append = (record: EvaluationRecord): Promise<void> => {
+    lock.check();
+    return opened.append(record);
+  };
+  const file = { records: opened.records, append };
   const answers = new Map(contenders.map(({ name }) => [name, new Map<string, Answer>()]));
   const traces: Trace[] = [];
   const ids = new Set(task.examples.map(({ id }) => id));
@@ -125,7 +133,7 @@ type Answers = ReadonlyMap<string, Map<string, Answer>>;
 
 async function* answerAll(
   { task, subjects, contenders, jacobiForm, signal }: EvaluationOptions,
-  file: AnswersFile,
+  file: Pick<AnswersFile, "append">,
   answers: Answers,
 ): AsyncGenerator<EvaluationProgress, void, void> {
   const resumed = sum([...answers.values()].map(({ size }) => size));
@@ -167,7 +175,7 @@ async function* answerAll(
 /** Each model's trajectories on the first questions, over as many tokens as its answer has. */
 async function* traceAll(
   { task, subjects, contenders, traced = 0, tracedBlockSize: blockSize = 16, signal }: EvaluationOptions,
-  file: AnswersFile,
+  file: Pick<AnswersFile, "append">,
   answers: Answers,
   traces: Trace[],
 ): AsyncGenerator<EvaluationProgress, void, void> {

@@ -55,12 +55,13 @@ interface Flight {
 /** Fewer tokens in common are not worth a branch. */
 const SHARED_FROM = 8;
 
-/** Make the batch that starts at place `from` of the source. */
+/** Make the batch that starts at place `from` of the source. Calls `onPass` after each pass that it takes; what that throws ends it. */
 export async function makeBatch(
   trainer: Trainer,
   source: ExampleSource,
   from: number,
   settings: TrainSettings,
+  onPass: () => void = () => {},
 ): Promise<Batch> {
   const { batch, sequenceLength, objective, promptWeight } = settings;
   const bins = Array.from({ length: batch }, (): Bin => ({ segments: [], used: 0, root: null }));
@@ -95,6 +96,7 @@ export async function makeBatch(
     const moving = flights.filter(({ refinements }) => refinements > pass);
     if (moving.length === 0) break;
     await refine(trainer, bins, moving, pass, settings.draftToken);
+    onPass();
   }
   const packs = bins.map((bin) => {
     const segments = [...bin.segments];

@@ -47,6 +47,8 @@ export interface TrainRun {
   readonly baseModel: string;
   readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** See `LockOptions`. */
+  readonly onWait?: ((line: string) => void) | undefined;
 }
 
 const SETTINGS = "settings.json";
@@ -87,7 +89,7 @@ export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord,
     throw new CllmError("usage", `${message}; give the id of a token that no text has`);
   }
   await mkdir(folder, { recursive: true });
-  await using _lock = await acquireLock(join(folder, "run"));
+  await using lock = await acquireLock(join(folder, "run"), { signal, onWait: run.onWait });
   await keepSettings(run);
   const parameters = await startingParameters(run);
   await using trainer = await Trainer.create(config, parameters, {
@@ -127,6 +129,7 @@ export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord,
         await writeWeights(join(folder, FINAL), run, parameters); // last: it says that the run is over
         return { steps, tokens, seconds, best, last, chosen, output };
       }
+      lock.check();
       await log.append(value);
       if (value.type === "evaluation") await draw();
       yield value;

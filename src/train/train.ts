@@ -158,7 +158,7 @@ async function trainStep(
   const batches = [];
   let [next, skipped] = [place, 0];
   for (let i = 0; i < settings.accumulate; i++) {
-    const batch = await makeBatch(trainer, source, next, settings);
+    const batch = await makeBatch(trainer, source, next, settings, () => checkAborted(signal, step));
     batches.push(batch.packs);
     next = batch.next;
     skipped += batch.skipped;

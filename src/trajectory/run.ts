@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { CllmError } from "../error.ts";
-import { acquireLock } from "../files/lock.ts";
+import { acquireLock, type Lock } from "../files/lock.ts";
 import type { Session } from "../runtime/session.ts";
 import { augment } from "./augment.ts";
 import { type CleanOptions, createCleaner, type DropReason } from "./clean.ts";
@@ -31,6 +31,8 @@ export interface RunOptions {
   /** See `CollectOptions`. The file is the same. */
   readonly parallel?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** See `LockOptions`. */
+  readonly onWait?: ((line: string) => void) | undefined;
 }
 
 /** After each prompt, and once before the first. */
@@ -86,15 +88,16 @@ export function checkPrompts(
 export async function* runCollection(
   openSession: () => Session,
   candidates: readonly Candidate[],
-  { output, format, info, signal, parallel }: RunOptions,
+  { output, format, info, signal, onWait, parallel }: RunOptions,
 ): AsyncGenerator<RunProgress, CollectionReport, void> {
   if (candidates.length === 0)
     throw new CllmError("bad-input", "there are no prompts to collect for: give at least one");
-  await using _lock = await acquireLock(output);
+  await using lock = await acquireLock(output, { signal, onWait });
   const finished = await finishedReport(output, format, info);
   if (finished !== null) return finished;
   await using journal = await openJournal(output, info);
-  yield* collectInto(journal, openSession, candidates, info, { signal, parallel });
+  yield* collectInto(journal, openSession, candidates, info, { signal, parallel, lock });
+  lock.check();
   const tally = createTally(info);
   const completions = kept(journal, tally);
   if (format === "parquet") await writeTrajectories(output, info, completions, tally.report);
@@ -134,7 +137,7 @@ async function* collectInto(
   openSession: () => Session,
   candidates: readonly Candidate[],
   { settings }: CollectionInfo,
-  { signal, parallel = 1 }: Pick<RunOptions, "signal" | "parallel">,
+  { signal, parallel = 1, lock }: Pick<RunOptions, "signal" | "parallel"> & { readonly lock: Lock },
 ): AsyncGenerator<RunProgress, void, void> {
   const cleaner = createCleaner(cleanOptions({ settings }));
   const resumed = journal.length;
@@ -167,6 +170,7 @@ async function* collectInto(
   for await (const completion of collect(openSession, worthRunning, options)) {
     const { dataId } = completion;
     const reason = cleaner.drop(completion);
+    lock.check();
     await journal.append(reason === null ? { kind: "kept", completion } : { kind: "dropped", dataId, reason });
     await passOver();
     tokens += completion.completionIds.length;

@@ -113,7 +113,8 @@ export const collect: Command = defineCommand<CollectSettings>({
     const dataset = await readDataset(settings.data, datasetOptions(settings));
     const leftOut = unknownRolesText(dataset, "--strict-data");
     if (leftOut !== null) terminal.note(leftOut);
-    await (await acquireLock(settings.out)).release(); // another run, or a folder that cannot be written to
+    const { signal, note: onWait } = terminal;
+    await (await acquireLock(settings.out, { signal, onWait })).release(); // another run, or a folder that cannot be written to
     await using model = await loadModel({ ...settings, template: settings.chatTemplate }, terminal, {
       slots: settings.parallel,
     });
@@ -135,7 +136,7 @@ export const collect: Command = defineCommand<CollectSettings>({
     checkPrompts(candidates, info, model.config);
     const { out: output, format } = settings;
     const run = runCollection(() => model.session(), candidates, {
-      ...{ output, format, info, parallel: settings.parallel, signal: terminal.signal },
+      ...{ output, format, info, parallel: settings.parallel, signal, onWait },
     });
     const report = await follow(run, output, terminal);
     const seconds = (performance.now() - begin) / 1000;

@@ -191,7 +191,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
       const { out: folder, jacobiForm, trajectories: traced } = settings;
       const { signal } = terminal;
       const tracedBlockSize = settings.blockSizes.includes(16) ? 16 : settings.blockSizes[0];
-      const how = { jacobiForm, traced, tracedBlockSize, signal };
+      const how = { jacobiForm, traced, tracedBlockSize, signal, onWait: terminal.note };
       const run = runEvaluation({ folder, task, subjects, contenders, conditions, ...how });
       const evaluation = await follow(run, folder, terminal);
       const textOf: TokenText = (name, id) => models.get(name)!.tokenizer.tokenText(id);

@@ -26,6 +26,8 @@ interface ServeSettings extends Omit<ModelSettings, "model" | "adapter"> {
   readonly memoryLimit: number | undefined;
 }
 
+/** Seconds behind the last answers, for the workers. */
+const ENDING = 5;
 const MAX_KEY_BYTES = 4096;
 const list = z.array(z.string().min(1)).default([]);
 
@@ -140,6 +142,7 @@ export const serve: Command = defineCommand<ServeSettings>({
       ...{ strict, note: terminal.note },
       ...(verbose && { log: terminal.note }),
     });
+    terminal.allow((drain + ENDING) * 1000);
     const names = served.map(({ name }) => name);
     announce(server.url, names, apiKey !== undefined, terminal);
     if (!terminal.signal.aborted) {

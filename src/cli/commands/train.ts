@@ -124,7 +124,8 @@ export const trainModel: Command = defineCommand<Settings>({
     });
     terminal.endProgress();
     for (const note of training.notes) terminal.note(note);
-    report(await follow(training.run, terminal), training.run, terminal);
+    const run = { ...training.run, onWait: terminal.note };
+    report(await follow(run, terminal), run, terminal);
   },
 });
 
