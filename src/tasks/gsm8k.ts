@@ -7,6 +7,7 @@
 import { join } from "node:path";
 import { readRecords } from "../data/records.ts";
 import { CllmError } from "../error.ts";
+import { finalAnswer } from "./answer-text.ts";
 import {
   cutAtStop,
   excerpt,
@@ -107,9 +108,9 @@ function question(format: PromptFormat, before: string, text: string): string {
   return `${before}Question: ${text}\nAnswer:`;
 }
 
-/** Grades one way and tells of both. */
+/** Grades one way and tells of both. A draft before the answer does not count. */
 export function gradeNumber(reference: string, answer: string, extraction: Extraction): Verdict {
-  const text = cutAtStop(answer, STOP);
+  const text = cutAtStop(finalAnswer(answer), STOP);
   const expected = strictNumber(reference);
   const found = { strict: strictNumber(text), flexible: lastNumber(text) };
   const measures = {

@@ -23,7 +23,7 @@ const COMMON = ["dataDir", "split", "promptFormat", "maxNewTokens", "limit"];
 const KNOWN: Readonly<Record<TaskName, readonly string[]>> = {
   gsm8k: [...COMMON, "shots", "extraction"],
   spider: [...COMMON, "distinct", "limits"],
-  humaneval: [...COMMON, "allowCodeExecution", "limits", "sandbox"],
+  humaneval: [...COMMON, "allowCodeExecution", "isolation", "limits", "sandbox"],
   "mt-bench": [...COMMON, "judge"],
   custom: ["path", "grader", "promptFormat", "maxNewTokens", "limit"],
 };

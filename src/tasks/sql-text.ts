@@ -2,12 +2,56 @@
  * What can be said of a query by its text alone, in one pass over its tokens: strings, quoted names and comments have no
  * words, parentheses hold what is further in. Knows no grammar beyond that and no database.
  */
+import { codeBlocks, plainLines } from "./answer-text.ts";
 import { cutAtStop } from "./task.ts";
 
-/** The query in an answer: a fenced block where there is one, else all of it; up to a stop in either case. */
+/** How a query begins: behind comments, and never with the English word "with". */
+const QUERY =
+  /^(?:\s|--[^\n]*(?:\n|$)|\/\*(?:[^*]|\*(?!\/))*\*\/)*(?:SELECT\b|VALUES\b|WITH\s+(?:RECURSIVE\s+)?["`[]?\w+["`\]]?\s*(?:\(|AS\b))/i;
+const STATEMENT =
+  /^\s*(?:SELECT|VALUES|WITH|INSERT|UPDATE|DELETE|REPLACE|DROP|CREATE|ALTER|ATTACH|DETACH|PRAGMA|VACUUM)\b/i;
+
+/**
+ * The query in an answer: the first block of code that holds one, else what stands in quotes or begins like a query behind
+ * some prose, else all of it. Up to a stop in every case.
+ */
 export function sqlOf(answer: string, stop: readonly string[]): string {
-  const fenced = /```(?:sql(?:ite)?)?[ \t]*\n([\s\S]*?)(?:```|$)/i.exec(answer);
-  return cutAtStop((fenced?.[1] ?? answer).trim(), stop).trim();
+  const text = plainLines(answer);
+  const blocks = codeBlocks(text);
+  const block =
+    blocks.find(({ code }) => QUERY.test(code)) ?? blocks.find(({ language }) => language.startsWith("sql"));
+  const bare = (): string | null => (QUERY.test(text) ? withoutRemarks(text) : queryInProse(text));
+  const sql = block?.code ?? bare() ?? blocks[0]?.code ?? text;
+  return cutAtStop(sql.trim(), stop).trim();
+}
+
+/** A query in backticks or quotes, or from a line's start, behind a colon or in capitals; null where there is none. */
+function queryInProse(text: string): string | null {
+  const quoted = [...text.matchAll(/(`+|["'])(?=\s*(?:SELECT|WITH)\b)([^\n]*)\1/gi)].map(([, , inside]) => inside!);
+  const whole = quoted.find((inside) => QUERY.test(inside));
+  if (whole !== undefined) return whole;
+  const lastFrom = text.toUpperCase().lastIndexOf("FROM");
+  const starts = [...text.matchAll(/(?:^|:)[ \t]*(?=(?:SELECT|WITH)\b)/gim), ...text.matchAll(/(?=\bSELECT\b)/g)]
+    .map(({ 0: before, index }) => index + before.length)
+    .sort((a, b) => a - b)
+    .filter((start) => start < lastFrom || text.startsWith("SELECT", start));
+  const start = starts.find((index) => QUERY.test(text.slice(index)));
+  return start === undefined ? null : withoutRemarks(text.slice(start));
+}
+
+/** A bare query without what is said about it behind its semicolon or behind a blank line. */
+function withoutRemarks(text: string): string {
+  const compact = text.trim().replace(/\n\s*\n/g, "\n\n");
+  let end = 0;
+  for (const [token] of compact.matchAll(TOKEN)) {
+    if (token === ";" || token === "\n") {
+      const rest = compact.slice(end + 1);
+      const remark = token === ";" ? !STATEMENT.test(rest) && rest !== "" : /^\n[A-Z][a-z]*[ ,'\u2019]/.test(rest);
+      if (remark) return compact.slice(0, end);
+    }
+    end += token.length;
+  }
+  return compact;
 }
 
 /** Opaque tokens, parentheses, words, and everything else one by one. */

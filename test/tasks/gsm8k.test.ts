@@ -51,6 +51,9 @@ describe("an answer", () => {
     ["#### 0.5", "#### .5", "wrong", "wrong"],
     ["#### 5", "Five.", "no-answer", "no-answer"],
     ["#### 5", "", "no-answer", "no-answer"],
+    ["#### 18", "<think>#### 17\nQuestion: 3?</think>\n#### 18", "right", "right"], // a draft does not count
+    ["#### 18", "Is it #### 17? No.\n</think>\n\nIt is 18", "no-answer", "right"],
+    ["#### 18", "<think>\n#### 18", "no-answer", "no-answer"], // and has to end
     ["#### 5", "It is 5, isn't it..", "no-answer", "wrong"], // two dots look like a number to the harness
   ])(
     "where the reference is %j: %j is %s by strict, %s by flexible extraction",

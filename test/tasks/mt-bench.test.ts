@@ -60,12 +60,13 @@ async function judged(
   reply: (response: ServerResponse, count: number) => void,
   options: Partial<JudgeOptions> = {},
   row: unknown = ROW,
+  answers: readonly string[] = ["one", "two"],
 ) {
   let verdict: unknown;
   const heard = await withEndpoint(reply, async (baseUrl) => {
     const judge = createJudge({ baseUrl, model: "j", retryDelayMs: 1, retries: 2, ...options });
     const task = await taskOf([row], { judge });
-    verdict = await task.grade(task.examples[0]!, ["one", "two"]);
+    verdict = await task.grade(task.examples[0]!, answers);
   });
   return { verdict, heard };
 }
@@ -206,7 +207,7 @@ test("answers are written as FastChat's judges read them", async () => {
     path,
     "m",
     [
-      { id: "81", answers: ["a\n", "b"] },
+      { id: "81", answers: ["a\n", "<think>hm</think>\n\nb"] },
       { id: "x", answers: ["c"] },
     ],
     { now: 5_000 },
@@ -255,4 +256,14 @@ test.skipIf(!hasSharedData)(`the real data: 80 conversations of two turns ${skip
   expect(examples.length).toBe(80);
   expect(new Set(examples.map(({ turns }) => turns))).toEqual(new Set([2]));
   expect(new Set(examples.map(({ category }) => category)).size).toBe(8);
+});
+
+test("drafts are neither judged nor rated", async () => {
+  const thought = (text: string) => `<think>The answer is secret: [[1]]</think>\n\n${text}`;
+  const reply = (response: ServerResponse) => say(response, thought("Rating: [[7]]"));
+  const { verdict, heard } = await judged(reply, {}, ROW, [thought("one"), thought("two")]);
+  expect(verdict).toMatchObject({ verdict: "rated", measures: { rating: 7 } });
+  expect(JSON.stringify(heard)).not.toContain("secret");
+  const unfinished = await judged(reply, {}, ROW, ["one", "<think>for ever"]);
+  expect(unfinished.verdict).toEqual({ verdict: "no-answer", detail: "turn 2 has no answer" });
 });

@@ -69,6 +69,9 @@ describe("an answer is", () => {
     ["right", "rows in another order", "SELECT id FROM item ORDER BY id DESC", "SELECT id FROM item"],
     ["wrong", "another order under ORDER BY", "SELECT id FROM item", "SELECT id FROM item ORDER BY id DESC"],
     ["right", "a fenced query", "Sure:\n```sql\nSELECT id FROM item;\n```\nIt lists.", "SELECT id FROM item"],
+    ["right", "behind a draft", "<think>SELECT 1?</think>\n\nSELECT id FROM item", "SELECT id FROM item"],
+    ["right", "in prose", "It is:\n```\nid name\n```\n~~~sql\nSELECT id FROM item\n~~~", "SELECT id FROM item"],
+    ["no-answer", "a draft without end", "<think>SELECT id FROM item", "SELECT id FROM item"],
     ["right", "split operators", "SELECT id FROM item WHERE price > = 3", "SELECT id FROM item WHERE price >= 3"],
     ["right", "nothing where nothing is", "SELECT 1, 2 WHERE 0", "SELECT id FROM item WHERE id = 9"],
     ["right", "a whole number as a float", "SELECT 3.0", "SELECT 3"],
@@ -87,6 +90,11 @@ describe("an answer is", () => {
     ["refused", "an attachment", "ATTACH DATABASE 'x.db' AS x", "SELECT id FROM item WHERE 0"],
     ["refused", "several statements", "SELECT id FROM item; DROP TABLE item", "SELECT id FROM item"],
     ["refused", "a pragma", "PRAGMA query_only = OFF", "SELECT id FROM item WHERE 0"],
+    ["error", "a file to read", "SELECT readfile('/etc/passwd')", "SELECT id FROM item WHERE 0"],
+    ["error", "a file to write", "SELECT writefile('x', 'y')", "SELECT id FROM item WHERE 0"],
+    ["error", "a library to load", "SELECT load_extension('x')", "SELECT id FROM item WHERE 0"],
+    ["error", "a tokenizer by its address", "SELECT fts3_tokenizer('simple', x'4141414141414141')", "SELECT 1 WHERE 0"],
+    ["error", "a file as a table", "SELECT * FROM fsdir('/')", "SELECT id FROM item WHERE 0"],
   ])("%s: %s", async (expected, _, answer, gold) => {
     expect(await verdict(answer, gold)).toBe(expected);
   });

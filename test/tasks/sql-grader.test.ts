@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { gradeSql } from "../../src/tasks/sql-grader.ts";
 import { hasTopLevelOrder, sqlOf, verbOf, withoutDistinct } from "../../src/tasks/sql-text.ts";
 import { openSqlite, type Sqlite } from "../../src/tasks/sqlite.ts";
+import { withinTime } from "../../src/text/within-time.ts";
 
 let database: Sqlite;
 beforeAll(async () => {
@@ -140,11 +141,44 @@ test("every DISTINCT goes, but none within a string", () => {
   expect(withoutDistinct(sql)).toBe(dropped);
 });
 
+test("no text takes long to look through", () => {
+  const parts = ["/**/", "\n", " ", ";", "`", '"', "select ", "SELECT ", "```", "--", "with x as (", "```sql\n", ":"];
+  const words = fc.array(fc.constantFrom(...parts), { maxLength: 4 });
+  fc.assert(
+    fc.property(words, (some) => {
+      const text = some.join("").repeat(2_000);
+      const limit = withinTime(5_000, () => sqlOf(text, []).length); // a guard against exponents, not a measure
+      expect(limit).toBeLessThanOrEqual(text.length);
+    }),
+    { numRuns: 40 },
+  );
+});
+
 test.each([
   [" SELECT 1\nQuestion: and", "SELECT 1"],
   ["SELECT 1\n<|EOT|>", "SELECT 1"],
   ["```\nSELECT 1", "SELECT 1"],
   ["Here:\n```sql\nSELECT 1\n```\nand\n```\nSELECT 2\n```", "SELECT 1"],
+  ["The tables:\n```\nt(a, b)\n```\nThe query:\n```\nSELECT a FROM t\n```", "SELECT a FROM t"],
+  [
+    "```python\nrun('x')\n```\n```sqlite3\nWITH x AS (SELECT 1) SELECT * FROM x\n```",
+    "WITH x AS (SELECT 1) SELECT * FROM x",
+  ],
+  ["~~~SQL\n-- all\nselect a\nfrom t\n~~~\nDone.", "-- all\nselect a\nfrom t"],
+  ["1. So:\n   ```sql\n   SELECT a\n   FROM t\n   ```", "SELECT a\nFROM t"],
+  ["Here:\r\n```sql\r\nSELECT a\r\nFROM t\r\n```\r\n", "SELECT a\nFROM t"],
+  ["```sql SELECT a FROM t```", "SELECT a FROM t"],
+  ["Use `SELECT a FROM t`, it lists all.", "SELECT a FROM t"],
+  ["The query is \"SELECT a FROM t WHERE b = 'x'\".", "SELECT a FROM t WHERE b = 'x'"],
+  ["The query is:\n\nSELECT a\nFROM t", "SELECT a\nFROM t"],
+  ["With pleasure: select a from t", "select a from t"],
+  ["SELECT a FROM t; This lists all.", "SELECT a FROM t"],
+  ["SELECT a FROM t\n\nThis lists all.", "SELECT a FROM t"],
+  ["WITH x AS (SELECT 1)\n\nSELECT * FROM x", "WITH x AS (SELECT 1)\n\nSELECT * FROM x"],
+  ["SELECT 'a; b' FROM t; DROP TABLE t", "SELECT 'a; b' FROM t; DROP TABLE t"],
+  ["SELECT `a` FROM `t`", "SELECT `a` FROM `t`"],
+  ["```sql\nDROP TABLE t\n```", "DROP TABLE t"],
+  ["I would select the names.", "I would select the names."],
   ["\n", ""],
 ])("the query in %j is %j", (answer, query) => {
   expect(sqlOf(answer, ["\nQuestion:", "<|EOT|>"])).toBe(query);

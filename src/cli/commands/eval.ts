@@ -19,6 +19,7 @@ import { decodingFields } from "../../generate/options.ts";
 import { DECODERS, type DecoderName, type LanguageModel } from "../../generate/types.ts";
 import { type ServedModel, servedModels } from "../../serve/served-models.ts";
 import { GRADERS, type GraderName } from "../../tasks/custom/custom.ts";
+import { ISOLATIONS, type Isolation } from "../../tasks/humaneval/sandbox.ts";
 import { createJudge, type Judge } from "../../tasks/mt-bench/judge.ts";
 import { writeAnswers } from "../../tasks/mt-bench/mt-bench.ts";
 import { type OpenTaskOptions, openTask, TASKS } from "../../tasks/open-task.ts";
@@ -55,6 +56,7 @@ interface EvalSettings extends Omit<ModelSettings, "model" | "adapter"> {
   readonly distinct: "kept" | "dropped" | undefined;
   readonly grader: GraderName | undefined;
   readonly allowCodeExecution: boolean;
+  readonly isolation: Isolation | undefined;
   readonly judge: string | undefined;
   readonly judgeModel: string | undefined;
   readonly trajectories: number;
@@ -136,6 +138,13 @@ export const evaluate: Command = defineCommand<EvalSettings>({
       .boolean()
       .default(false)
       .meta({ description: "humaneval: run what the models wrote, in a sandbox" }),
+    isolation: z
+      .enum(ISOLATIONS as [Isolation, ...Isolation[]])
+      .optional()
+      .meta({
+        description:
+          "humaneval: what holds that code; namespaces of Linux, or process: Python's own hooks, which hostile code may pass",
+      }),
     judge: text("mt-bench: an OpenAI-compatible endpoint, up to /v1; its key: CLLM_JUDGE_KEY", "url"),
     judgeModel: text("mt-bench: the judge's name there", "name"),
     trajectories: z
@@ -243,9 +252,10 @@ function taskOptions(settings: EvalSettings): OpenTaskOptions {
     extraction,
     distinct,
     grader,
+    isolation,
   } = settings;
   return {
-    ...{ path, split, limit, maxNewTokens, promptFormat, shots, extraction, distinct, grader },
+    ...{ path, split, limit, maxNewTokens, promptFormat, shots, extraction, distinct, grader, isolation },
     dataDir: dataFolder(dataDir),
     allowCodeExecution: settings.allowCodeExecution || undefined,
     judge: judgeOf(settings),

@@ -10,6 +10,7 @@ import { CllmError } from "../../error.ts";
 import { readBytes } from "../../files/binary-file.ts";
 import { check } from "../../generate/check.ts";
 import type { PromptInput } from "../../generate/types.ts";
+import { finalAnswer } from "../answer-text.ts";
 import { gradeSql } from "../sql-grader.ts";
 import { sqlOf } from "../sql-text.ts";
 import { MAX_DATABASE_BYTES, openSqlite } from "../sqlite.ts";
@@ -97,7 +98,7 @@ export async function custom(options: CustomOptions): Promise<Task<CustomExample
     name: "custom",
     settings: { file: basename(path), promptFormat: format, ...(options.grader && { grader: options.grader }) },
     examples,
-    grade: async (example, [answer = ""]) => example.grade(answer),
+    grade: async (example, [answer = ""]) => example.grade(finalAnswer(answer)),
     async [Symbol.asyncDispose]() {},
   };
 }

@@ -3,6 +3,7 @@
  * that matches, the same JSON. What strangers' patterns and texts cost is bounded. Knows no file and no database.
  */
 import { TimeLimitError, withinTime } from "../../text/within-time.ts";
+import { codeBlocks } from "../answer-text.ts";
 import { excerpt, type Verdict } from "../task.ts";
 
 /** The same text, blanks around it apart. */
@@ -80,8 +81,8 @@ export function gradeJson(reference: unknown, answer: string): Verdict {
 
 /** The JSON of a text: all of it, else a fenced block, else the first object or list that stands in it. */
 export function findJson(text: string): { readonly value: unknown } | null {
-  const fenced = /```(?:json)?[ \t]*\n([\s\S]*?)```/i.exec(text)?.[1];
-  const whole = parsed(text) ?? (fenced === undefined ? null : parsed(fenced));
+  const fenced = codeBlocks(text).map(({ code }) => parsed(code));
+  const whole = parsed(text) ?? fenced.find((value) => value !== null) ?? null;
   if (whole !== null) return whole;
   for (let start = text.search(/[{[]/); start >= 0; ) {
     const end = endOf(text, start);

@@ -1,27 +1,29 @@
 /**
- * Runs a Python program of unknown intent in a child process, with limits on time, memory, output, files and network.
+ * Judges a Python function of unknown intent: the program that a model wrote runs in one child process, its tests in
+ * another one, which calls the function over a pipe. Only values cross, and only the tests' process reports, so no verdict
+ * can be made by the program. Time, memory, output and the size of what it returns are limited.
  *
- * With Linux namespaces the kernel guarantees that it writes to nothing but a small file system of its own, reaches no
- * network, and that no process of it outlives the run. Elsewhere these are refused by an audit hook within Python, which
- * stops a careless program, not a hostile one: `isolation` says which it is. It may read files in either case. Success
- * is told by a secret token after the last line; only a program that searches Python's own frames could find it. Knows
- * no task.
+ * `namespaces`: Linux holds the rest. The program sees Python's own files, an empty folder of 16 MB and nothing else: no
+ * file of the user, no other process, no network. `process`: an audit hook within Python refuses files, processes and the
+ * network. That stops a careless program; a hostile one may get past it, and then has all that its user has. Knows no task.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
+import { setTimeout as wait } from "node:timers/promises";
 import { CllmError } from "../../error.ts";
-import { PRELUDE, SHUT_FILE_SYSTEM } from "./prelude.ts";
+import { CONFINE, PROBE } from "./python-confine.ts";
+import { ANSWER, JUDGE } from "./python-roles.ts";
 
 /** `namespaces`: held by the kernel. `process`: limits of the system, the rest by Python's audit hook. */
 export type Isolation = "namespaces" | "process";
+export const ISOLATIONS: readonly Isolation[] = ["namespaces", "process"];
 
 export interface SandboxLimits {
-  /** Default: 10,000. */
+  /** For the program and its tests together, with the start of Python. Default: 10,000. */
   readonly timeoutMs?: number | undefined;
   /** Address space. Default: 1 GiB. Not held on macOS. */
   readonly memoryBytes?: number | undefined;
@@ -29,12 +31,24 @@ export interface SandboxLimits {
   readonly outputBytes?: number | undefined;
 }
 
+export interface SandboxJob {
+  /** Of unknown intent. It defines `entryPoint`. */
+  readonly program: string;
+  /** The function that the tests call. */
+  readonly entryPoint: string;
+  /** Trusted: runs before the tests, for helpers that they use. Its own `entryPoint` is replaced by the program's. */
+  readonly setup: string;
+  /** Trusted: raises where the function is wrong. It passes and gets plain values: numbers, texts, lists, dicts, sets. */
+  readonly tests: string;
+}
+
 export interface SandboxResult {
   /**
-   * `passed`: ran to its end. `failed`: an assertion did. `error`: any other exception, or it ended the process itself.
-   * `memory`, `output`, `timeout`: a limit. `refused`: it tried what it may not.
+   * `passed`: the tests ran to their end. `failed`: an assertion did. `error`: any other exception, or the program ended.
+   * `memory`, `output`, `timeout`: a limit. `refused`: it tried what it may not. `bad-data`: the setup does not run, or the
+   * tests pass a value that is not plain.
    */
-  readonly outcome: "passed" | "failed" | "error" | "memory" | "output" | "timeout" | "refused";
+  readonly outcome: "passed" | "failed" | "error" | "memory" | "output" | "timeout" | "refused" | "bad-data";
   readonly detail: string;
 }
 
@@ -42,143 +56,189 @@ export interface Sandbox {
   readonly isolation: Isolation;
   /** The interpreter's version. */
   readonly python: string;
-  run(program: string, limits?: SandboxLimits): Promise<SandboxResult>;
+  judge(job: SandboxJob, limits?: SandboxLimits): Promise<SandboxResult>;
 }
 
-/** Options of `unshare`. */
-export const NAMESPACES: readonly string[] = [
-  "--user",
-  "--map-root-user",
-  "--net",
-  "--mount",
-  "--pid",
-  "--ipc",
-  "--fork",
-  "--kill-child=KILL",
-];
 /** The default of `SandboxLimits.timeoutMs`. */
 export const PROGRAM_TIMEOUT_MS = 10_000;
 
 const MAX_REPORT_BYTES = 1 << 16;
+const MAX_REPLY_BYTES = 8 << 20;
+const END_WAIT_MS = 500;
 
 /**
- * Finds Python and the best isolation there is, by trying them; `isolation` asks for the lesser one. Throws `not-found`
- * where there is no Python 3.8 or newer.
+ * Finds Python and tries the isolation. Throws `not-found` where there is no Python 3.8 or newer, `unsupported` where this
+ * system gives no namespaces; `process` has to be asked for.
+ *
+ * @example
+ * const sandbox = await createSandbox();
+ * const job = { program: "def double(x): return 2 * x", entryPoint: "double", setup: "", tests: "assert double(4) == 8" };
+ * await sandbox.judge(job); // { outcome: "passed", detail: "" }
  */
 export async function createSandbox(
   options: { readonly python?: string | undefined; readonly isolation?: Isolation | undefined } = {},
 ): Promise<Sandbox> {
-  const { path, version } = await findPython(options.python ?? "python3");
-  const sandbox = (isolation: Isolation): Sandbox => ({
+  const { isolation = "namespaces" } = options;
+  const python = await findPython(options.python ?? "python3");
+  const sandbox: Sandbox = {
     isolation,
-    python: version,
-    run: (program, limits = {}) => runIn(isolation, path, program, limits),
-  });
-  if (options.isolation === "process" || process.platform !== "linux") return sandbox("process");
-  const best = sandbox("namespaces");
-  const { outcome } = await best.run("assert __import__('os').listdir('.') == []");
-  return outcome === "passed" ? best : sandbox("process");
+    python: python.version,
+    judge: (job, limits = {}) => judgeIn(isolation, python, job, limits),
+  };
+  if (isolation === "process") return sandbox;
+  if (process.platform !== "linux") throw noNamespaces("they are a part of Linux");
+  if (!python.ctypes) throw noNamespaces(`${python.path} lacks the module ctypes`);
+  const tests = "import os; assert f() == (os.listdir('/own'), False, False)";
+  const program =
+    "import os\ndef f(): return os.listdir('.'), os.path.exists('/proc/1'), os.path.exists('/etc/passwd')";
+  const { outcome, detail } = await sandbox.judge({ program, entryPoint: "f", setup: "", tests });
+  if (outcome !== "passed") throw noNamespaces(detail);
+  return sandbox;
+}
+
+const noNamespaces = (reason: string): CllmError =>
+  new CllmError(
+    "unsupported",
+    `generated code runs in Linux namespaces, which are not to be had here (${reason}); allow user namespaces, or ask for ` +
+      "--isolation process, where only Python itself keeps a program from your files",
+  );
+
+interface Python {
+  readonly path: string;
+  readonly version: string;
+  readonly libraries: readonly string[];
+  readonly files: readonly string[];
+  readonly ctypes: boolean;
 }
 
 /** The interpreter itself, behind the scripts of version managers. */
-async function findPython(name: string): Promise<{ path: string; version: string }> {
-  const code = "import sys; print(sys.executable, '%d.%d.%d' % sys.version_info[:3], sep='\\n')";
-  const child = spawn(name, ["-I", "-c", code], { stdio: ["ignore", "pipe", "ignore"], timeout: 20_000 });
+async function findPython(name: string): Promise<Python> {
+  const child = spawn(name, ["-s", "-S", "-B", "-c", PROBE], { stdio: ["ignore", "pipe", "ignore"], timeout: 20_000 });
   let text = "";
   child.stdout.on("data", (chunk: Buffer) => {
-    if (text.length < 10_000) text += chunk.toString("utf8");
+    if (text.length < 1 << 20) text += chunk.toString("utf8");
   });
   await new Promise<void>((resolve) => child.once("error", () => resolve()).once("close", () => resolve()));
-  const [path = "", version = ""] = text.split("\n");
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  if (existsSync(path) && (major > 3 || (major === 3 && minor >= 8))) return { path, version };
-  const found = version === "" ? "does not start" : `is Python ${version}`;
-  throw new CllmError("not-found", `${name} ${found}: running generated code takes Python 3.8 or newer; install it.`);
+  const python = parsed<Python>(text);
+  if (python !== null && python.libraries.length > 0 && existsSync(python.path)) return python;
+  const found = python === null ? "does not start" : `is Python ${python.version}`;
+  throw new CllmError("not-found", `${name} ${found}; running generated code takes Python 3.8 or newer: install it`);
 }
 
-async function runIn(
+async function judgeIn(
   isolation: Isolation,
-  python: string,
-  program: string,
+  { path, libraries, files }: Python,
+  { program, entryPoint, setup, tests }: SandboxJob,
   { timeoutMs = PROGRAM_TIMEOUT_MS, memoryBytes = 2 ** 30, outputBytes = 2 ** 20 }: SandboxLimits,
 ): Promise<SandboxResult> {
-  const folder = await realpath(await mkdtemp(join(tmpdir(), "cllm-code-")));
+  const seconds = Math.ceil(timeoutMs / 1000);
+  const limits = {
+    RLIMIT_AS: memoryBytes,
+    RLIMIT_CORE: 0,
+    RLIMIT_CPU: seconds + 1,
+    RLIMIT_FSIZE: 16 << 20,
+    RLIMIT_NOFILE: 64,
+    RLIMIT_NPROC: 16, // not held for root
+  };
+  const plan = isolation === "namespaces" ? { libraries, files } : null;
+  const common = { plan, libraries, limits, seconds, entry_point: entryPoint };
+  const home = await realpath(await mkdtemp(join(tmpdir(), "cllm-code-")));
+  const folders = [await mkdtemp(join(home, "answer-")), await mkdtemp(join(home, "judge-"))] as const;
   try {
-    const interpreter = [python, "-s", "-S", "-B", "-c", PRELUDE];
-    const [command, ...args] =
-      isolation === "process"
-        ? interpreter
-        : ["unshare", ...NAMESPACES, "sh", "-c", SHUT_FILE_SYSTEM, "sh", folder, ...interpreter];
-    const child = spawn(command!, args, {
-      cwd: folder,
-      env: { PATH: process.env["PATH"] ?? "", HOME: folder, TMPDIR: folder, LC_ALL: "C.UTF-8", PYTHONHASHSEED: "0" },
-      stdio: ["pipe", "pipe", "pipe", "pipe"],
-      detached: true, // a process group of its own, to be killed whole
-    });
-    const token = randomUUID();
-    const seconds = Math.ceil(timeoutMs / 1000);
-    const limits = {
-      RLIMIT_AS: memoryBytes,
-      RLIMIT_CORE: 0,
-      RLIMIT_CPU: seconds + 1,
-      RLIMIT_FSIZE: 16 << 20,
-      RLIMIT_NOFILE: 64,
-      RLIMIT_NPROC: 16, // not held for root
-    };
-    return await supervise(child, { token, program, limits, seconds }, timeoutMs, outputBytes);
+    const answer = start(path, ANSWER, folders[0], ["pipe", "pipe", "pipe", "pipe", "pipe"]);
+    const judge = start(path, JUDGE, folders[1], ["pipe", "ignore", "pipe", "pipe", "pipe", "pipe"]);
+    const run = supervise(answer, judge, timeoutMs, outputBytes);
+    pipesOf(answer).input.end(JSON.stringify({ ...common, program }));
+    pipesOf(judge).input.end(JSON.stringify({ ...common, setup, tests, reply_bytes: MAX_REPLY_BYTES }));
+    return await run;
   } finally {
-    await rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
+    await rm(home, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
   }
 }
 
-interface Job {
-  readonly token: string;
-  readonly program: string;
-  readonly limits: Readonly<Record<string, number>>;
-  readonly seconds: number;
+function start(python: string, role: string, cwd: string, stdio: ("pipe" | "ignore")[]): ChildProcess {
+  return spawn(python, ["-s", "-S", "-B", "-c", `${CONFINE}${role}`], {
+    cwd,
+    env: { PATH: process.env["PATH"] ?? "", HOME: cwd, TMPDIR: cwd, LC_ALL: "C.UTF-8", PYTHONHASHSEED: "0" },
+    stdio,
+    detached: true, // a process group of its own, to be killed whole
+  });
 }
 
-function supervise(child: ChildProcess, job: Job, timeoutMs: number, outputBytes: number): Promise<SandboxResult> {
-  return new Promise((resolve) => {
-    const [input, output, errors, reports] = child.stdio as unknown as [Writable, Readable, Readable, Readable];
-    let ended: SandboxResult | null = null; // by us
+interface Pipes {
+  readonly input: Writable;
+  readonly output: Readable | null;
+  readonly errors: Readable;
+  readonly incoming: Writable; // descriptor 3
+  readonly outgoing: Readable; // descriptor 4
+  readonly report: Readable | undefined; // descriptor 5
+}
+
+function pipesOf(child: ChildProcess): Pipes {
+  const [input, output, errors, incoming, outgoing, report] = child.stdio as unknown as [
+    Writable,
+    Readable | null,
+    Readable,
+    Writable,
+    Readable,
+    Readable | undefined,
+  ];
+  return { input, output, errors, incoming, outgoing, report };
+}
+
+/** Carries calls and replies between the two until the judge reports or a limit is met. Ends both. */
+async function supervise(
+  answer: ChildProcess,
+  judge: ChildProcess,
+  timeoutMs: number,
+  outputBytes: number,
+): Promise<SandboxResult> {
+  const [far, near] = [pipesOf(answer), pipesOf(judge)];
+  for (const stream of [...Object.values(far), ...Object.values(near)]) stream?.on("error", () => {}); // of the killed
+  const ends = [ended(answer), ended(judge)] as const;
+  near.outgoing.pipe(far.incoming);
+  far.outgoing.pipe(near.incoming); // its end tells the judge that the program is gone
+  const lastWords = { answer: "", judge: "" };
+  near.errors.on("data", (chunk: Buffer) => {
+    lastWords.judge = chunk.toString("utf8").slice(-200);
+  });
+  const limit = new Promise<SandboxResult>((resolve) => {
+    const timer = setTimeout(
+      () => resolve({ outcome: "timeout", detail: `it did not end within ${timeoutMs} ms` }),
+      timeoutMs,
+    );
+    void ends[1].then(() => clearTimeout(timer));
     let printed = 0;
-    let lastError = "";
-    const chunks: Buffer[] = [];
-    const stop = (outcome: SandboxResult["outcome"], detail: string): void => {
-      ended ??= { outcome, detail };
-      killGroup(child);
-    };
-    const timer = setTimeout(() => stop("timeout", `it did not end within ${timeoutMs} ms`), timeoutMs);
-    for (const stream of [output, errors]) {
-      stream.on("data", (chunk: Buffer) => {
+    for (const stream of [far.output, far.errors]) {
+      stream?.on("data", (chunk: Buffer) => {
         printed += chunk.length;
-        if (stream === errors) lastError = chunk.toString("utf8").slice(-200);
-        if (printed > outputBytes) stop("output", `it prints more than ${outputBytes} bytes`);
+        if (stream === far.errors) lastWords.answer = chunk.toString("utf8").slice(-200);
+        if (printed > outputBytes) resolve({ outcome: "output", detail: `it prints more than ${outputBytes} bytes` });
       });
     }
-    reports.on("data", (chunk: Buffer) => {
-      if (chunks.reduce((sum, { length }) => sum + length, chunk.length) > MAX_REPORT_BYTES) {
-        stop("refused", "it writes where only the report may be");
-      } else chunks.push(chunk);
-    });
-    for (const stream of [input, output, errors, reports]) stream.on("error", () => {}); // a killed child breaks its pipes
-    child.once("error", (error) => {
-      clearTimeout(timer);
-      resolve({ outcome: "error", detail: `it cannot be started: ${error.message}` });
-    });
+  });
+  const said = await Promise.race([limit, reportOf(near.report!)]);
+  const how = said === null || said.outcome === "gone" ? await Promise.race([ends[0], wait(END_WAIT_MS, null)]) : null;
+  for (const child of [answer, judge]) killGroup(child);
+  const [, judgeEnd] = await Promise.all(ends);
+  if (said === null)
+    return { outcome: "error", detail: `its tests ended early, ${judgeEnd}${quoted(lastWords.judge)}` };
+  if (said.outcome !== "gone") return { outcome: said.outcome, detail: said.detail };
+  const last = how === null ? "; it closed the pipe to them" : `, ${how}`;
+  return { outcome: "error", detail: `it ended before its tests${last}${quoted(lastWords.answer)}` };
+}
+
+const quoted = (text: string): string => (text.trim() === "" ? "" : `: ${text.trim()}`);
+
+/** Resolves when a child has ended and nobody holds its pipes, with how. Kills what it left behind. */
+function ended(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    child.once("error", (error) => resolve(`because it cannot be started (${error.message})`));
     child.once("exit", () => {
-      killGroup(child); // whoever it left behind
-      setTimeout(() => [output, errors, reports].forEach((stream) => void stream.destroy()), 500).unref();
+      killGroup(child);
+      setTimeout(() => child.stdio.forEach((stream) => void stream?.destroy()), END_WAIT_MS).unref();
     });
-    child.once("close", (code, signal) => {
-      clearTimeout(timer);
-      const how = signal === null ? `with exit code ${code}` : `by ${signal}`;
-      const told = reported(Buffer.concat(chunks).toString("utf8"), job.token);
-      const silent = `it ended before the last line, ${how}${lastError.trim() === "" ? "" : `: ${lastError.trim()}`}`;
-      resolve(ended ?? told ?? { outcome: "error", detail: silent });
-    });
-    input.end(JSON.stringify(job));
+    child.once("close", (code, signal) => resolve(signal === null ? `with exit code ${code}` : `by ${signal}`));
   });
 }
 
@@ -191,12 +251,25 @@ function killGroup(child: ChildProcess): void {
   }
 }
 
-/** What the prelude says, or null where it is not the prelude that says it. */
-function reported(text: string, token: string): SandboxResult | null {
+type Report = Omit<SandboxResult, "outcome"> & { readonly outcome: SandboxResult["outcome"] | "gone" };
+
+/** What the judge says, or null where it ends without a word. */
+async function reportOf(stream: Readable): Promise<Report | null> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
   try {
-    const report = JSON.parse(text);
-    if (report.token !== token) return null;
-    return { outcome: report.outcome, detail: String(report.detail) };
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > MAX_REPORT_BYTES) break;
+      chunks.push(chunk);
+    }
+  } catch {} // it was killed
+  return parsed<Report>(Buffer.concat(chunks).toString("utf8"));
+}
+
+function parsed<T>(text: string): T | null {
+  try {
+    return JSON.parse(text) as T;
   } catch {
     return null;
   }

@@ -6,6 +6,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { CllmError } from "../../error.ts";
 import type { Message } from "../../generate/types.ts";
+import { finalAnswer } from "../answer-text.ts";
 import { excerpt } from "../task.ts";
 import { type JudgedConversation, judgeMessages } from "./judge-prompts.ts";
 
@@ -116,8 +117,9 @@ function contentOf(text: string): string {
   }
 }
 
-/** The rating in a judge's text. Two different ones are none: one of them may be quoted from what is judged. */
-export function readRating(text: string): Judgement {
+/** The rating in a judge's text, behind its draft. Two different ones are none: one may be quoted from what is judged. */
+export function readRating(reply: string): Judgement {
+  const text = finalAnswer(reply);
   const found = [...text.matchAll(/\[\[\s*(?:rating:?\s*)?(\d{1,3}(?:\.\d+)?)\s*(?:\/\s*10\s*)?\]\]/gi)];
   const ratings = new Set(found.map(([, rating]) => Number(rating)));
   const [rating] = ratings;

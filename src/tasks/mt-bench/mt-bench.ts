@@ -8,6 +8,7 @@ import type { DataRecord } from "../../data/records.ts";
 import { CllmError } from "../../error.ts";
 import { writeWhole } from "../../files/write-whole.ts";
 import type { Message, PromptInput } from "../../generate/types.ts";
+import { finalAnswer } from "../answer-text.ts";
 import {
   type PromptFormat,
   promptFormat,
@@ -91,8 +92,9 @@ function conversation(format: PromptFormat, questions: readonly string[], answer
   return { messages };
 }
 
-async function grade(judge: Judge | undefined, example: MtBenchExample, answers: readonly string[]): Promise<Verdict> {
+async function grade(judge: Judge | undefined, example: MtBenchExample, texts: readonly string[]): Promise<Verdict> {
   const { questions, references } = example;
+  const answers = texts.map(finalAnswer);
   const empty = questions.findIndex((_, turn) => (answers[turn] ?? "").trim() === "");
   if (empty >= 0) return { verdict: "no-answer", detail: `turn ${empty + 1} has no answer` };
   if (judge === undefined) return { verdict: "ungraded", detail: "no judge is given" };
@@ -121,7 +123,7 @@ export interface AnsweredConversation {
   readonly answers: readonly string[];
 }
 
-/** Writes answers as JSON Lines in the form that FastChat's judges read. Throws `disk` where that fails. */
+/** Writes answers, without drafts, as JSON Lines in the form that FastChat's judges read. Throws `disk` where that fails. */
 export async function writeAnswers(
   path: string,
   model: string,
@@ -133,7 +135,7 @@ export async function writeAnswers(
       question_id: /^\d{1,15}$/.test(id) ? Number(id) : id,
       answer_id: randomUUID(),
       model_id: model,
-      choices: [{ index: 0, turns: answers }],
+      choices: [{ index: 0, turns: answers.map(finalAnswer) }],
       tstamp: now / 1000,
     };
     return `${JSON.stringify(record)}\n`;

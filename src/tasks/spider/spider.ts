@@ -8,6 +8,7 @@ import { join } from "node:path";
 import type { DataRecord } from "../../data/records.ts";
 import { CllmError } from "../../error.ts";
 import { readBytes } from "../../files/binary-file.ts";
+import { finalAnswer } from "../answer-text.ts";
 import { sqlOf, withoutDistinct } from "../sql-text.ts";
 import {
   MAX_DATABASE_BYTES,
@@ -131,7 +132,7 @@ async function grade(
   dropDistinct: boolean,
   limits: QueryLimits,
 ): Promise<Verdict> {
-  const query = sqlOf(answer, example.stop);
+  const query = sqlOf(finalAnswer(answer), example.stop);
   if (query === "") return { verdict: "no-answer", detail: "no query in the answer" };
   const database = await databases.get(example.database);
   if (database instanceof CllmError) return { verdict: "bad-data", detail: database.message };
