@@ -74,7 +74,11 @@ export const evaluate: Command = defineCommand<EvalSettings>({
     "to every model with every decoder before the next one; ar is always among the decoders, and the first model's ar " +
     "is the target that the others are compared with. The folder gets every answer (answers.jsonl), report.json and " +
     "report.html.\n\nInterrupted at any moment, the same command goes on where it was. What goes wrong while grading is a " +
-    "verdict of its own and never counts as right.",
+    "verdict of its own and never counts as right. Graders read what stands behind </think>.\n\nHumanEval runs what the " +
+    "models wrote only with --allow-code-execution, in Linux namespaces: that code sees Python's own files and an empty " +
+    "folder. Elsewhere --isolation process has to be given; then only Python's own hooks keep it from your files. The " +
+    "tests run in another process and get plain values alone, so an object whose __eq__ is always true passes none, " +
+    "which HumanEval's own harness accepts.",
   fields: {
     ...modelFields,
     task: z
@@ -157,7 +161,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
   groups: {
     "Who takes part": ["model", "adapter", "onlyAdapters", "target", "decoders", "blockSizes", "jacobiForm"],
     Questions: ["task", "data", "dataDir", "split", "limit", "sample", "maxNewTokens", "promptFormat"],
-    Grading: ["shots", "extraction", "distinct", "grader", "allowCodeExecution", "judge", "judgeModel"],
+    Grading: ["shots", "extraction", "distinct", "grader", "allowCodeExecution", "isolation", "judge", "judgeModel"],
     Report: ["out", "trajectories"],
   },
   examples: [
