@@ -39,6 +39,13 @@ describe("a run", () => {
     const { status, stdout, stderr } = cllm(...settings, "--out", out, "--json");
     expect({ status, stderr }).toEqual({ status: 0, stderr: expect.stringMatching(/step 4: .* tokens per forward/) });
     expect(JSON.parse(stdout)).toMatchObject({ folder: out, steps: 8, settings: { objective: "ar", lora: null } });
+    const { chosen, output } = JSON.parse(stdout);
+    expect(chosen.why).toMatch(/^the lowest held-out loss, \d+\.\d{3}/);
+    expect(output).toBe(join(out, chosen.checkpoint));
+    const said = cllm(...settings, "--out", out); // it is over, and says so once more
+    expect(said.stdout).toMatch(
+      new RegExp(`^chosen +${chosen.checkpoint}, of step ${chosen.step}: the lowest held-out loss`, "m"),
+    );
     expect(readdirSync(out).sort()).toEqual([
       "best",
       "checkpoints",
@@ -54,8 +61,17 @@ describe("a run", () => {
     expect(log.filter(({ type }) => type === "step").map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
     expect(log.filter(({ type }) => type === "evaluation").map(({ step }) => step)).toEqual([4, 8]);
     expect(readFileSync(join(out, "curves.svg"), "utf8")).toMatch(/^<svg [^>]*>\n<title>.*AR loss/s);
-    const said = cllm("generate", "the sun", "--raw", "--model", join(out, "final"), "--max-new-tokens", "4", "--json");
-    expect(JSON.parse(said.stdout).tokens).toHaveLength(4);
+    const written = cllm(
+      "generate",
+      "the sun",
+      "--raw",
+      "--model",
+      join(out, "best"),
+      "--max-new-tokens",
+      "4",
+      "--json",
+    );
+    expect(JSON.parse(written.stdout).tokens).toHaveLength(4);
   });
 
   test("killed at random moments goes on, and ends with the same bits", async () => {
@@ -80,7 +96,31 @@ describe("a run", () => {
       .split("\n")
       .map((line) => JSON.parse(line).step);
     expect(steps).toEqual([1, 2, 3, 4, 4, 5, 6, 7, 8, 8]);
+    const left = (readdirSync(killed, { recursive: true }) as string[]).filter(
+      (name) => !/\.(json|jsonl|svg|safetensors|jinja)$/.test(name),
+    );
+    expect(left.sort()).toEqual(["best", "checkpoints", "checkpoints/step-00000008", "final"]); // nothing of the killed ones
   }, 120_000);
+
+  test("stopped while it is measured keeps the steps before, and says which", async () => {
+    const stopped = join(scratch, "measured");
+    const often = ["--evaluate-every", "1", "--checkpoint-every", "100000", "--steps", "100000", "--held-out", "8"];
+    const child = spawn(process.execPath, [main, ...settings, ...often, "--out", stopped], { env, cwd: scratch });
+    let stderr = "";
+    child.stderr.on("data", (part) => {
+      stderr += part;
+    });
+    while (!/step 2: /.test(stderr)) await wait(10);
+    child.kill("SIGINT");
+    const [code] = await once(child, "exit");
+    expect(code).toBe(130);
+    const [saved] = readdirSync(join(stopped, "checkpoints")).map((name) => Number(/^step-(\d+)$/.exec(name)?.[1]));
+    expect(saved).toBeGreaterThanOrEqual(2);
+    expect(stderr).toContain(`stopped; step ${saved} of 100000 is saved in ${stopped}`);
+    const log = readFileSync(join(stopped, "log.jsonl"), "utf8").trim().split("\n");
+    const steps = log.map((line) => JSON.parse(line)).filter(({ type }) => type === "step");
+    expect(steps.at(-1)!.step - saved!).toBeLessThanOrEqual(0); // no step that was done is lost
+  }, 60_000);
 
   test("stopped by Ctrl-C says how to go on", async () => {
     const stopped = join(scratch, "stopped");

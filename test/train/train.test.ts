@@ -221,6 +221,23 @@ describe("a run", () => {
     expect(readdirSync(join(folder, "checkpoints"))).toHaveLength(1);
   });
 
+  test("takes one answer of a few for luck, not for a collapse", async () => {
+    await using trainer = await Trainer.create(config, randomParameters(config, 1), { batch: 1, threads: 1 });
+    const measured = { examples: 4, cutOff: 0, heldOutLoss: 1 };
+    const found = [
+      { ...measured, accuracy: 0.25, tokensPerForward: 1.1 },
+      { ...measured, accuracy: 0, tokensPerForward: 1.9 },
+    ];
+    const settings = settingsOf({ steps: 2, evaluateEvery: 1 });
+    const generator = train(trainer, shuffled(examples, 0), settings, {
+      folder,
+      evaluate: async (step) => found[step - 1]!,
+    });
+    const steps: number[] = [];
+    for await (const { step } of generator) steps.push(step);
+    expect(steps).toEqual([1, 1, 2, 2]);
+  });
+
   test("stops a collapse: more tokens per forward, fewer right answers", async () => {
     await using trainer = await Trainer.create(config, randomParameters(config, 1), { batch: 1, threads: 1 });
     const found = [
