@@ -14,7 +14,7 @@ import { loraTensors } from "../../src/model/lora.ts";
 import { type HubServer, REPO, startHub } from "../checkpoint/hub-server.ts";
 import { builtCommand } from "../cli/command.ts";
 
-const KILLS = Number(process.env["CLLM_KILLS"] ?? 2);
+const KILLS = Number(process.env["CLLM_KILLS"] ?? 1);
 const { main, scratch, model, env } = builtCommand();
 const dist = join(main, "../..");
 const work = join(scratch, "work");

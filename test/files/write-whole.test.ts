@@ -1,5 +1,6 @@
 /** Whole or not at all: what a killed process leaves goes with the next write, and a name that was taken stays taken. */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   chmodSync,
   existsSync,
@@ -14,6 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
@@ -23,6 +25,9 @@ import { writeText, writeWhole, writeWholeFolder } from "../../src/files/write-w
 import { writeTinyCheckpoint } from "../generate/tiny-checkpoint.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "cllm-whole-"));
+const dist = join(import.meta.dirname, "../../dist");
+/** More for a measurement: `CLLM_KILLS=200`. */
+const KILLS = Number(process.env["CLLM_KILLS"] ?? 4);
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(scratch, "case-"));
@@ -117,6 +122,28 @@ describe("a folder that is overwritten", () => {
     await reader;
     expect(contentOf()).toBe("new");
     expect(readdirSync(folder)).toHaveLength(2);
+  });
+
+  test("again and again by a process that is killed is whole each time", { timeout: 300_000 }, async () => {
+    const figures = { kills: 0, between: 0, lost: 0, mixed: 0 };
+    const model = join(folder, "model");
+    for (; figures.kills < KILLS; figures.kills++) {
+      const script = join(import.meta.dirname, "overwrite-child.mjs");
+      const child = spawn(process.execPath, [script, model, dist], { stdio: ["ignore", "pipe", "inherit"] });
+      const exit = once(child, "exit");
+      await once(child.stdout, "data");
+      await delay(Math.random() * 60);
+      child.kill("SIGKILL");
+      await exit;
+      if (!existsSync(model)) figures.between++;
+      await recoverFolder(model);
+      if (!existsSync(model)) figures.lost++;
+      else if (contentOf() !== readFileSync(join(model, "weights"), "utf8")) figures.mixed++;
+    }
+    if (process.env["CLLM_KILLS"]) console.log(figures);
+    expect(figures).toMatchObject({ lost: 0, mixed: 0 });
+    await write("last");
+    expect(readdirSync(folder)).toEqual(["model"]);
   });
 
   test("is found by who opens a checkpoint", async () => {
