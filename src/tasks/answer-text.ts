@@ -75,5 +75,6 @@ const withoutIndent = (line: string, width: number): string => {
 export function dedent(text: string): string {
   const lines = text.split("\n");
   const widths = lines.filter((line) => line.trim() !== "").map((line) => /^[ \t]*/.exec(line)![0].length);
-  return lines.map((line) => withoutIndent(line, Math.min(...widths))).join("\n");
+  const shared = widths.reduce((least, width) => Math.min(least, width), Number.POSITIVE_INFINITY);
+  return lines.map((line) => withoutIndent(line, shared)).join("\n");
 }

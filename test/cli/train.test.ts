@@ -60,7 +60,7 @@ describe("a run", () => {
       .map((line) => JSON.parse(line));
     expect(log.filter(({ type }) => type === "step").map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
     expect(log.filter(({ type }) => type === "evaluation").map(({ step }) => step)).toEqual([4, 8]);
-    expect(readFileSync(join(out, "curves.svg"), "utf8")).toMatch(/^<svg [^>]*>\n<title>.*AR loss/s);
+    expect(readFileSync(join(out, "curves.svg"), "utf8")).toMatch(/^<svg [^>]*>\n<title[^>]*>.*AR loss/s);
     const written = cllm(
       "generate",
       "the sun",

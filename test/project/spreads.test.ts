@@ -21,6 +21,7 @@ const BOUNDED: Readonly<Record<string, string>> = {
   "src/decode/drafts.ts": "an n-gram and the guesses of a block",
   "src/decode/lookahead.ts": "an n-gram",
   "src/eval/charts.ts": "contenders",
+  "src/generate/calibrate.ts": "sizes of a pass",
   "src/serve/app.ts": "models",
   "src/tasks/task.ts": "stop strings of a task",
   "src/tasks/text-to-sql/blanks.ts": "values of a drawn column",
