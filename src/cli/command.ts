@@ -34,6 +34,8 @@ export interface ModelSettings
     | "offline"
     | "revision"
     | "cacheDir"
+    | "cache"
+    | "cacheLimit"
     | "adapter"
     | "template"
     | "templateOptions"

@@ -1,6 +1,7 @@
 /** All commands, in the order of the help. */
 import type { Command } from "./command.ts";
 import { bench } from "./commands/bench.ts";
+import { cache } from "./commands/cache.ts";
 import { collect } from "./commands/collect.ts";
 import { defineCompletion } from "./commands/completion.ts";
 import { demo } from "./commands/demo.ts";
@@ -22,6 +23,7 @@ const library: readonly Command[] = [
   trainModel,
   exportModel,
   serve,
+  cache,
   demo,
 ];
 

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
-import { cpus, homedir, platform } from "node:os";
+import { cpus, platform } from "node:os";
 import { join } from "node:path";
 import * as z from "zod";
 import { CllmError } from "../error.ts";
@@ -212,13 +212,4 @@ export function measuredOnce(
       measuring = null;
     }
   };
-}
-
-/** Where calibrations are kept: `CLLM_CACHE`, else the platform's folder for caches. */
-export function defaultCacheFolder(): string {
-  const { CLLM_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
-  if (CLLM_CACHE) return CLLM_CACHE;
-  if (platform() === "darwin") return join(homedir(), "Library", "Caches", "cllm");
-  if (platform() === "win32" && LOCALAPPDATA) return join(LOCALAPPDATA, "cllm");
-  return join(XDG_CACHE_HOME || join(homedir(), ".cache"), "cllm");
 }

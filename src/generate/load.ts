@@ -6,11 +6,16 @@ import { createHash } from "node:crypto";
 import { describeCheckpoint } from "../checkpoint/checkpoint.ts";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/open.ts";
 import { adaptedConfig, readAdapter, withAdapter } from "../checkpoint/peft/adapter.ts";
+import { weightsIdentity } from "../checkpoint/weights-identity.ts";
 import { sampled } from "../decode/sampling.ts";
+import { defaultCacheFolder } from "../files/cache-folder.ts";
+import type { Weights } from "../model/weights.ts";
 import { createEngine, defaultThreads, type Engine } from "../runtime/engine.ts";
+import type { PreparedOptions } from "../runtime/prepared.ts";
+import { preparedFolder } from "../runtime/prepared-cache.ts";
 import { createChatTemplate } from "../text/chat.ts";
 import { createTokenizer } from "../text/tokenizer.ts";
-import { type Calibration, cachedPassCosts, calibrate, defaultCacheFolder } from "./calibrate.ts";
+import { type Calibration, cachedPassCosts, calibrate } from "./calibrate.ts";
 import { check } from "./check.ts";
 import { unitePrecision } from "./dtype.ts";
 import { createLanguageModel } from "./language-model.ts";
@@ -40,9 +45,10 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
       precision,
       ...(settings.threads !== undefined && { threads: settings.threads }),
       slots: settings.slots ?? 1,
+      prepared: settings.cache ? await preparedOptions(checkpoint, weights, settings) : undefined,
       ...(signal && { signal }),
       onProgress: (stage, what, done, total) =>
-        onProgress?.({ stage, what, done, total, unit: stage === "quantize" ? "layers" : "graphs" }),
+        onProgress?.({ stage, what, done, total, unit: stage === "quantize" ? "parts" : "graphs" }),
     });
     return createLanguageModel({
       name,
@@ -76,6 +82,22 @@ function calibrated(
       onProgress?.({ stage: "calibrate", what: "cost of a pass", done, total, unit: "passes" });
     return await calibrate(session, { signal, onPass, activity: () => engine.activity() });
   });
+}
+
+/** Where the prepared model is kept, and how threads read its weights. */
+async function preparedOptions(
+  { name, path }: Checkpoint,
+  weights: Weights,
+  { cacheDir, cacheLimit, adapter, onWarning = (line) => process.emitWarning(line, "CllmWarning") }: LoadSettings,
+): Promise<PreparedOptions> {
+  return {
+    folder: preparedFolder(cacheDir),
+    identity: await weightsIdentity(path, weights),
+    name: adapter === undefined ? name : `${name} with ${adapter}`,
+    source: { path, adapter: adapter ?? null },
+    limitBytes: cacheLimit * 1e9,
+    onNote: onWarning,
+  };
 }
 
 /** Names a model by what its speed depends on: configuration and stored types, not the weights' values. */

@@ -148,7 +148,16 @@ export const loadFields: Fields<
     .string()
     .min(1)
     .optional()
-    .meta({ description: "where downloads and calibrations are kept", placeholder: "folder" }),
+    .meta({ description: "where downloads, prepared models and calibrations are kept", placeholder: "folder" }),
+  cache: z
+    .boolean()
+    .default(true)
+    .meta({ description: "prepare the model in memory each time, and keep nothing of it" }),
+  cacheLimit: z
+    .number()
+    .min(0)
+    .default(20)
+    .meta({ description: "gigabytes that prepared models may take", placeholder: "GB" }),
   adapter: z.string().min(1).optional().meta({
     description:
       "PEFT directory of a low-rank adapter to merge into the model, or in a checkout the name of one of adapters/",

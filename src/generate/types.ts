@@ -25,7 +25,7 @@ export interface Progress {
   readonly what: string;
   readonly done: number;
   readonly total: number;
-  readonly unit: "bytes" | "layers" | "graphs" | "passes";
+  readonly unit: "bytes" | "parts" | "graphs" | "passes";
 }
 
 export interface LoadOptions {
@@ -41,8 +41,18 @@ export interface LoadOptions {
   readonly offline?: boolean | undefined;
   /** Branch, tag or commit of a hub repository. Default: `main`. */
   readonly revision?: string | undefined;
-  /** Where downloads and calibrations are kept. Default: `CLLM_CACHE`, else the hub's and the platform's cache folders. */
+  /**
+   * Where downloads, prepared models and calibrations are kept. Default: `CLLM_CACHE`, else the hub's and the platform's cache
+   * folders.
+   */
   readonly cacheDir?: string | undefined;
+  /**
+   * Keep the model as it is prepared for this machine, so that it loads in a moment the next time. Default: true; without it the
+   * weights are prepared in memory.
+   */
+  readonly cache?: boolean | undefined;
+  /** Gigabytes that prepared models may take; those that were used least recently go first. Default: 20. */
+  readonly cacheLimit?: number | undefined;
   /** A PEFT directory with a low-rank adapter, merged into the weights as they are read. Default: none. */
   readonly adapter?: string | undefined;
   /** Which of the chat templates that the checkpoint names, such as `tool_use`. Default: the one named `default`. */
@@ -53,7 +63,10 @@ export interface LoadOptions {
   readonly token?: string | undefined;
   /** Sequences whose KV caches are kept after their requests, for prompts that go on from them. Default: 1. */
   readonly keep?: number | undefined;
-  /** Requests whose passes run together where they are asked for at once. With more than 1, weights are in memory twice. Default: 1. */
+  /**
+   * Requests whose passes run together where they are asked for at once. With more than 1, weights that are not kept prepared are
+   * in memory twice. Default: 1.
+   */
   readonly slots?: number | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   /**

@@ -19,6 +19,12 @@ export type Dimension = number | string;
 export type Attribute = number | string | readonly number[] | { readonly float: number } | { readonly graph: Subgraph };
 export type TensorData = Float32Array | Uint16Array | BigInt64Array | Int32Array | Int8Array | Uint8Array;
 
+/** Where big constants go as they are declared, so that they need not stay in memory until the graph is encoded. */
+export interface ConstantStore {
+  /** Keeps the bytes, which may change afterwards; says in which file, relative to the model's, and where in it. */
+  put(bytes: Uint8Array): { readonly location: string; readonly offset: number };
+}
+
 /** Bytes of a big constant, kept outside the encoded model under `path`. */
 export interface ExternalData {
   readonly path: string;
@@ -53,16 +59,36 @@ const EXTERNAL_FROM_BYTES = 1024;
 
 export class Graph {
   #nodes: GraphNode[] = [];
-  readonly #initializers: Message[] = [];
+  readonly #initializers = new Map<string, Message>(); // by name, in order
+  readonly #outside: string[] = [];
   readonly #inputs: Message[] = [];
   readonly #outputs: Message[] = [];
   readonly #external: ExternalData[] = [];
   readonly #scalars = new Map<string, Value>();
+  readonly #store: ConstantStore;
+  readonly #outsideFrom: number;
   #names = 0;
+
+  /** Big constants stay in memory, one by one, unless a `store` takes them: then it gets small ones too. */
+  constructor(store?: ConstantStore) {
+    this.#outsideFrom = store ? 0 : EXTERNAL_FROM_BYTES;
+    this.#store = store ?? {
+      put: (data) => {
+        const path = `constant-${this.#external.length}.bin`;
+        this.#external.push({ path, data });
+        return { location: path, offset: 0 };
+      },
+    };
+  }
 
   /** The nodes so far, each after those that it reads. */
   get nodes(): readonly GraphNode[] {
     return this.#nodes;
+  }
+
+  /** Names of the constants whose bytes lie outside the model, as those of all big ones do, in order. */
+  get outside(): readonly string[] {
+    return this.#outside;
   }
 
   /** Declare an input that every run must feed. */
@@ -77,8 +103,12 @@ export class Graph {
     this.#outputs.push(valueInfo(name, dtype, dimensions));
   }
 
-  /** A constant tensor. The graph keeps `data` by reference: do not write to it afterwards. */
+  /** A constant tensor. Without a store the graph keeps `data` by reference: do not write to it afterwards. */
   constant(data: TensorData, dimensions: readonly number[], dtype: DType = dtypeOf(data)): Value {
+    return this.#constant(data, dimensions, dtype);
+  }
+
+  #constant(data: TensorData, dimensions: readonly number[], dtype: DType = dtypeOf(data), inside?: boolean): Value {
     const elements = dimensions.reduce((product, d) => product * d, 1);
     if (elements !== data.length) throw new RangeError(`${data.length} elements for shape [${dimensions.join(", ")}]`);
     const name = `c${this.#names++}`;
@@ -86,34 +116,36 @@ export class Graph {
     const tensor = new Message();
     for (const d of dimensions) tensor.int(1, d);
     tensor.int(2, DTYPES[dtype]).string(8, name);
-    if (bytes.length < EXTERNAL_FROM_BYTES) {
+    if (inside ?? bytes.length < this.#outsideFrom) {
       tensor.bytes(9, bytes);
     } else {
-      const path = `${name}.bin`;
-      this.#external.push({ path, data: bytes });
-      const entries = { location: path, offset: "0", length: String(bytes.length) };
+      const { location, offset } = this.#store.put(bytes);
+      const entries = { location, offset: String(offset), length: String(bytes.length) };
       for (const [key, value] of Object.entries(entries)) {
         tensor.message(13, new Message().string(1, key).string(2, value));
       }
       tensor.int(14, 1); // data_location: EXTERNAL
+      this.#outside.push(name);
     }
-    this.#initializers.push(tensor);
+    this.#initializers.set(name, tensor);
     return { name };
   }
 
   /** A float32 scalar; equal ones are stored once. */
   scalar(value: number): Value {
-    return this.#once(`f${value}`, () => this.constant(Float32Array.of(value), []));
+    return this.#once(`f${value}`, () => this.#constant(Float32Array.of(value), [], "float32", true));
   }
 
   /** A uint8 scalar; equal ones are stored once. */
   byte(value: number): Value {
-    return this.#once(`u${value}`, () => this.constant(Uint8Array.of(value), []));
+    return this.#once(`u${value}`, () => this.#constant(Uint8Array.of(value), [], "uint8", true));
   }
 
   /** An int64 vector; equal ones are stored once. */
   integers(...values: number[]): Value {
-    return this.#once(`i${values.join()}`, () => this.constant(BigInt64Array.from(values, BigInt), [values.length]));
+    return this.#once(`i${values.join()}`, () =>
+      this.#constant(BigInt64Array.from(values, BigInt), [values.length], "int64", true),
+    );
   }
 
   #once(key: string, make: () => Value): Value {
@@ -167,13 +199,32 @@ export class Graph {
   encode(): EncodedModel {
     const graph = new Message().string(2, "cllm");
     for (const [index, node] of this.#nodes.entries()) graph.message(1, encodeNode(node, index));
-    for (const tensor of this.#initializers) graph.message(5, tensor);
+    for (const tensor of this.#initializers.values()) graph.message(5, tensor);
     for (const input of this.#inputs) graph.message(11, input);
     for (const output of this.#outputs) graph.message(12, output);
-    const model = new Message().int(1, IR_VERSION).message(7, graph);
-    model.message(8, new Message().string(1, "").int(2, OPSET));
-    model.message(8, new Message().string(1, "com.microsoft").int(2, MICROSOFT_OPSET));
-    return { bytes: model.finish(), externalData: this.#external };
+    return { bytes: encodeModel(graph), externalData: this.#external };
+  }
+
+  /**
+   * A model of some of the nodes alone, with the constants that they read. What they read beside is an input of the element
+   * type that `typeOf` says; what they give is an output, in float32.
+   */
+  part(nodes: readonly GraphNode[], typeOf: (node: GraphNode, value: Value) => DType): Uint8Array {
+    const graph = new Message().string(2, "part");
+    const constants = new Set<string>();
+    const inputs = new Map<string, Message>();
+    for (const [index, node] of nodes.entries()) {
+      graph.message(1, encodeNode(node, index));
+      for (const value of node.inputs) {
+        if (value === null) continue;
+        if (this.#initializers.has(value.name)) constants.add(value.name);
+        else inputs.set(value.name, valueInfo(value.name, typeOf(node, value), null));
+      }
+    }
+    for (const name of constants) graph.message(5, this.#initializers.get(name) as Message);
+    for (const input of inputs.values()) graph.message(11, input);
+    for (const { name } of nodes.flatMap((node) => node.outputs)) graph.message(12, valueInfo(name, "float32", null));
+    return encodeModel(graph);
   }
 }
 
@@ -187,6 +238,13 @@ const MICROSOFT_OPERATORS = new Set([
   "RotaryEmbedding",
   "SkipSimplifiedLayerNormalization",
 ]);
+
+function encodeModel(graph: Message): Uint8Array {
+  const model = new Message().int(1, IR_VERSION).message(7, graph);
+  model.message(8, new Message().string(1, "").int(2, OPSET));
+  model.message(8, new Message().string(1, "com.microsoft").int(2, MICROSOFT_OPSET));
+  return model.finish();
+}
 
 function encodeNode({ type, inputs, outputs, attributes }: GraphNode, index: number): Message {
   const node = new Message();
@@ -224,11 +282,15 @@ function attributeOf(name: string, value: Attribute): Message {
   return message.int(20, 7);
 }
 
-function valueInfo(name: string, dtype: DType, dimensions: readonly Dimension[]): Message {
-  const shape = new Message();
-  for (const d of dimensions) {
-    shape.message(1, typeof d === "string" ? new Message().string(2, d) : new Message().int(1, d));
+/** `dimensions` are null where any shape will do. */
+function valueInfo(name: string, dtype: DType, dimensions: readonly Dimension[] | null): Message {
+  const tensor = new Message().int(1, DTYPES[dtype]);
+  if (dimensions !== null) {
+    const shape = new Message();
+    for (const d of dimensions) {
+      shape.message(1, typeof d === "string" ? new Message().string(2, d) : new Message().int(1, d));
+    }
+    tensor.message(2, shape);
   }
-  const tensor = new Message().int(1, DTYPES[dtype]).message(2, shape);
   return new Message().string(1, name).message(2, new Message().message(1, tensor));
 }

@@ -14,9 +14,17 @@ export interface OneFileModel {
 /** Big pieces start at pages, so that they can be mapped into memory. */
 const PAGE = 4096;
 const SMALL_ALIGNMENT = 64;
-/** Fields: ModelProto.graph, GraphProto.initializer, TensorProto.external_data, and of its entries. */
+
+/** Where the next piece of `length` bytes begins in a file that ends at `end`. */
+export function alignedOffset(end: number, length: number): number {
+  const alignment = length >= PAGE ? PAGE : SMALL_ALIGNMENT;
+  return Math.ceil(end / alignment) * alignment;
+}
+
+/** Fields: ModelProto.graph, GraphProto.initializer, TensorProto.name and .external_data, and of its entries. */
 const GRAPH = 7;
 const INITIALIZER = 5;
+const NAME = 8;
 const EXTERNAL_DATA = 13;
 const KEY = 1;
 const VALUE = 2;
@@ -27,31 +35,63 @@ export function inOneFile({ bytes, externalData }: EncodedModel, location: strin
   const pieces: { offset: number; data: Uint8Array }[] = [];
   let end = 0;
   for (const { path, data } of externalData) {
-    const alignment = data.length >= PAGE ? PAGE : SMALL_ALIGNMENT;
-    const offset = Math.ceil(end / alignment) * alignment;
+    const offset = alignedOffset(end, data.length);
     offsets.set(path, offset);
     pieces.push({ offset, data });
     end = offset + data.length;
   }
-  const tensor = (content: Uint8Array): Uint8Array => {
-    const path = entriesOf(content).get("location");
-    if (path === undefined) return content;
-    const replaced: Readonly<Record<string, string>> = { location, offset: String(offsets.get(path)) };
-    return mapField(content, EXTERNAL_DATA, (entry) => {
-      const [key, value] = entryOf(entry);
-      return new Message()
-        .string(KEY, key)
-        .string(VALUE, replaced[key] ?? value)
-        .finish();
-    });
-  };
-  return { bytes: mapField(bytes, GRAPH, (graph) => mapField(graph, INITIALIZER, tensor)), pieces };
+  const place = (path: string): ExternalEntries => ({ location, offset: String(offsets.get(path)) });
+  return { bytes: relocated(bytes, (entries) => ({ ...entries, ...place(entries["location"] as string) })), pieces };
 }
 
-function entriesOf(tensor: Uint8Array): Map<string, string> {
-  const entries = new Map<string, string>();
+/** What a constant says of its bytes: `location`, `offset`, `length`, and what the engine adds. */
+export type ExternalEntries = Readonly<Record<string, string>>;
+
+/** The model with what each external constant says of its bytes replaced; they are counted in the graph's order. */
+export function relocated(
+  bytes: Uint8Array,
+  place: (entries: ExternalEntries, index: number) => ExternalEntries,
+): Uint8Array {
+  let index = 0;
+  const tensor = (content: Uint8Array): Uint8Array => {
+    const entries = entriesOf(content);
+    if (entries["location"] === undefined) return content;
+    const rest = [...fieldsOf(content)].filter(({ field }) => field !== EXTERNAL_DATA).map(({ raw }) => raw);
+    const added = Object.entries(place(entries, index++)).map(([key, value]) => {
+      const entry = new Message().string(KEY, key).string(VALUE, value);
+      return new Message().message(EXTERNAL_DATA, entry).finish();
+    });
+    return Buffer.concat([...rest, ...added]);
+  };
+  return mapField(bytes, GRAPH, (graph) => mapField(graph, INITIALIZER, tensor));
+}
+
+/** Names of the external constants of a model, in the graph's order, with what each says of its bytes. */
+export function externalConstants(bytes: Uint8Array): { readonly name: string; readonly entries: ExternalEntries }[] {
+  const found: { name: string; entries: ExternalEntries }[] = [];
+  for (const graph of fieldsOf(bytes)) {
+    if (graph.field !== GRAPH || graph.content === null) continue;
+    for (const { field, content } of fieldsOf(graph.content)) {
+      if (field !== INITIALIZER || content === null) continue;
+      const entries = entriesOf(content);
+      if (entries["location"] !== undefined) found.push({ name: nameOf(content), entries });
+    }
+  }
+  return found;
+}
+
+function nameOf(tensor: Uint8Array): string {
+  for (const { field, content } of fieldsOf(tensor))
+    if (field === NAME && content) return new TextDecoder().decode(content);
+  return "";
+}
+
+function entriesOf(tensor: Uint8Array): ExternalEntries {
+  const entries: Record<string, string> = {};
   for (const { field, content } of fieldsOf(tensor)) {
-    if (field === EXTERNAL_DATA && content) entries.set(...entryOf(content));
+    if (field !== EXTERNAL_DATA || content === null) continue;
+    const [key, value] = entryOf(content);
+    entries[key] = value;
   }
   return entries;
 }

@@ -124,9 +124,18 @@ export async function decodeGraph(
       return [out, ...added]; // (1, S, heads * headSize), twice (1, kvHeads, S, headSize)
     };
     if (own === null) return run();
-    const nothing = (...shape: number[]): Value => graph.constant(new Float32Array(0), shape);
-    const none = [nothing(1, 0, heads * headSize), nothing(1, kvHeads, 0, headSize), nothing(1, kvHeads, 0, headSize)];
-    return graph.either(own.used, run, () => none);
+    // Cut out of what is there and not constants, which the engine would fold into branches that it cannot read back.
+    const zero = graph.integers(0);
+    const none = (): Value[] => {
+      const out = graph.op("Slice", [
+        inputs[0] as Value,
+        graph.integers(0, 0),
+        graph.integers(0, heads * headSize),
+        graph.integers(1, 2),
+      ]);
+      return [out, ...past.map((cache) => graph.op("Slice", [cache, zero, zero, graph.integers(2)]))];
+    };
+    return graph.either(own.used, run, none);
   };
 
   /** One output of all slots, row by row: keys and values have their rows in the third dimension. */

@@ -4,7 +4,7 @@
  */
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "./config.ts";
-import { type Matrix, stack } from "./matrix.ts";
+import { hollowMatrix, type Matrix, stack } from "./matrix.ts";
 import type { Weights } from "./weights.ts";
 
 /** y = x · Wᵀ + b, with W as `(out, in)`. */
@@ -34,8 +34,18 @@ export interface LayeredWeights {
   head(): Promise<Matrix>; // (V, D)
 }
 
-/** Throws `bad-weights` where a tensor has not the shape that the configuration asks for. */
-export function layeredWeights(config: ModelConfig, weights: Weights): LayeredWeights {
+/** What is read together: a layer by its index, or the embedding and the head. */
+export type WeightUnit = number | "vocabulary";
+
+/**
+ * Throws `bad-weights` where a tensor has not the shape that the configuration asks for. `begin` is told of each unit before
+ * it is read and says whether its matrices are wanted; hollow ones come in their place, for whoever makes a part of the model.
+ */
+export function layeredWeights(
+  config: ModelConfig,
+  weights: Weights,
+  begin: (unit: WeightUnit) => boolean | Promise<boolean> = () => true,
+): LayeredWeights {
   const { hiddenSize, vocabSize, intermediateSize, heads, kvHeads, headSize } = config;
   const queries = heads * headSize;
   const keys = kvHeads * headSize;
@@ -51,17 +61,20 @@ export function layeredWeights(config: ModelConfig, weights: Weights): LayeredWe
     }
     return weights.read(name);
   };
-  const matrix = async (name: string, rows: number, columns: number): Promise<Matrix> => ({
-    rows,
-    columns,
-    data: await read(name, rows, columns),
-  });
+  let wanted = true;
+  const matrix = async (name: string, rows: number, columns: number): Promise<Matrix> =>
+    wanted ? { rows, columns, data: await read(name, rows, columns) } : hollowMatrix(rows, columns);
+  const vocabulary = async (name: string): Promise<Matrix> => {
+    wanted = await begin("vocabulary");
+    return matrix(name, vocabSize, hiddenSize);
+  };
 
   return {
-    embedding: () => matrix("model.embed_tokens.weight", vocabSize, hiddenSize),
+    embedding: () => vocabulary("model.embed_tokens.weight"),
     finalNorm: () => read("model.norm.weight", hiddenSize),
-    head: () => matrix(config.tiedHead ? "model.embed_tokens.weight" : "lm_head.weight", vocabSize, hiddenSize),
+    head: () => vocabulary(config.tiedHead ? "model.embed_tokens.weight" : "lm_head.weight"),
     async layer(index) {
+      wanted = await begin(index);
       const name = (part: string): string => `model.layers.${index}.${part}`;
       const vector = (part: string, size: number): Promise<Float32Array> => read(name(part), size);
       const weight = (part: string, rows: number, columns: number): Promise<Matrix> =>

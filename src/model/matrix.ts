@@ -7,12 +7,20 @@ export interface Matrix {
   readonly rows: number;
   readonly columns: number;
   readonly data: Float32Array; // (rows, columns)
+  /** Of its numbers only how many there are is known: all are zero, and nobody will read what is made of them. */
+  readonly hollow?: true;
+}
+
+/** A matrix of which only the sizes matter, where another process makes the numbers. Its zeros take no memory until touched. */
+export function hollowMatrix(rows: number, columns: number): Matrix {
+  return { rows, columns, data: new Float32Array(rows * columns), hollow: true };
 }
 
 const TILE = 32;
 
 /** The transposed matrix, a copy. */
-export function transpose({ rows, columns, data }: Matrix): Matrix {
+export function transpose({ rows, columns, data, hollow }: Matrix): Matrix {
+  if (hollow) return hollowMatrix(columns, rows);
   const out = new Float32Array(data.length);
   for (let r0 = 0; r0 < rows; r0 += TILE) {
     const r1 = Math.min(r0 + TILE, rows);
@@ -30,6 +38,7 @@ export function transpose({ rows, columns, data }: Matrix): Matrix {
 export function stack(parts: readonly Matrix[]): Matrix {
   const columns = (parts[0] as Matrix).columns;
   const rows = parts.reduce((sum, part) => sum + part.rows, 0);
+  if (parts.some((part) => part.hollow)) return hollowMatrix(rows, columns);
   const data = new Float32Array(rows * columns);
   let at = 0;
   for (const part of parts) {

@@ -90,7 +90,7 @@ function int8Products(graph: Graph, options: ProductOptions): Products {
   const unscaled = (x: Value | Rows, matrix: Matrix, rotate: boolean, planes: 1 | 2): Rows => {
     const segment = rotate ? segmentOf(matrix.columns) : 1;
     const { bytes, scale } = rows.quantize(x, matrix.columns, segment);
-    if (segment > 1) new Rotation(segment).apply(matrix.data);
+    if (segment > 1 && !matrix.hollow) new Rotation(segment).apply(matrix.data);
     const weights = quantizeRows(matrix, planes);
     const columns = graph.constant(options.saturates ? toUnsigned(weights.data) : weights.data, weights.shape);
     const scales = graph.constant(weights.scales, [weights.scales.length]);
@@ -159,9 +159,9 @@ function lowPrecisionVocabulary(
   roughLogits: (x: Value, table: Matrix) => Omit<Head, "next">,
 ): Pick<Products, "embed" | "head"> {
   let shared: Value | null = null;
-  const tableOf = ({ data, rows, columns }: Matrix): Value => {
+  const tableOf = ({ data, rows, columns, hollow }: Matrix): Value => {
     if (shared !== null) return shared;
-    const value = graph.constant(toFloat16(data), [rows, columns]);
+    const value = graph.constant(hollow ? new Uint16Array(data.length) : toFloat16(data), [rows, columns]);
     if (tiedHead) shared = value;
     return value;
   };
@@ -252,5 +252,7 @@ function withBias(graph: Graph, y: Value, bias: Float32Array | null): Value {
 }
 
 function toUnsigned(signed: Int8Array): Uint8Array {
-  return Uint8Array.from(signed, (byte) => byte + 128);
+  const unsigned = new Uint8Array(signed.length);
+  for (let i = 0; i < signed.length; i++) unsigned[i] = (signed[i] as number) + 128;
+  return unsigned;
 }

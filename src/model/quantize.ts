@@ -14,36 +14,42 @@ export interface Int8Weights {
 
 /** Steps of the second plane in one of the first. */
 const PLANE_STEPS = 254;
-/** Output channels transposed together, so that the writes of one input channel share a cache line. */
+/** Output channels that are quantized together, then copied to their places channel by channel. */
 const TILE = 64;
 
 /**
  * Quantize a matrix `(out, in)`. With two planes, further output channels hold the rounding error of the first ones, in steps
  * 254 times finer; the two add up to the product in about sixteen bits.
  */
-export function quantizeRows({ rows, columns, data }: Matrix, planes: 1 | 2): Int8Weights {
+export function quantizeRows({ rows, columns, data, hollow }: Matrix, planes: 1 | 2): Int8Weights {
   const width = planes * rows;
   const bytes = new Int8Array(columns * width);
   const scales = new Float32Array(width);
-  const inverse = new Float64Array(rows);
-  for (let r = 0; r < rows; r++) {
-    const largest = largestMagnitude(data, r * columns, (r + 1) * columns);
-    scales[r] = largest / 127;
-    if (planes === 2) scales[rows + r] = largest / 127 / PLANE_STEPS;
-    inverse[r] = largest === 0 ? 0 : 127 / largest;
-  }
+  const whole: Int8Weights = { data: bytes, shape: [columns, width], scales, planes };
+  if (hollow) return whole;
+  const tile = new Int8Array(TILE * columns); // (columns, TILE)
+  const fine = new Int8Array(planes === 2 ? TILE * columns : 0);
   for (let r0 = 0; r0 < rows; r0 += TILE) {
-    const r1 = Math.min(r0 + TILE, rows);
-    for (let c = 0; c < columns; c++) {
-      for (let r = r0; r < r1; r++) {
-        const value = (data[r * columns + c] as number) * (inverse[r] as number);
-        const rounded = Math.round(value);
-        bytes[c * width + r] = rounded;
-        if (planes === 2) bytes[c * width + rows + r] = Math.round((value - rounded) * PLANE_STEPS);
+    const count = Math.min(TILE, rows - r0);
+    for (let i = 0; i < count; i++) {
+      const start = (r0 + i) * columns;
+      const largest = largestMagnitude(data, start, start + columns);
+      const inverse = largest === 0 ? 0 : 127 / largest;
+      scales[r0 + i] = largest / 127;
+      for (let c = 0; c < columns; c++) tile[c * TILE + i] = Math.floor((data[start + c] as number) * inverse + 0.5);
+      if (planes === 1) continue;
+      scales[rows + r0 + i] = largest / 127 / PLANE_STEPS;
+      for (let c = 0; c < columns; c++) {
+        const value = (data[start + c] as number) * inverse;
+        fine[c * TILE + i] = Math.round((value - Math.floor(value + 0.5)) * PLANE_STEPS);
       }
     }
+    for (let c = 0; c < columns; c++) {
+      bytes.set(tile.subarray(c * TILE, c * TILE + count), c * width + r0);
+      if (planes === 2) bytes.set(fine.subarray(c * TILE, c * TILE + count), c * width + rows + r0);
+    }
   }
-  return { data: bytes, shape: [columns, width], scales, planes };
+  return whole;
 }
 
 /** Unsigned integers of few bits in blocks along the input, as `MatMulNBits` reads them. */
@@ -60,30 +66,52 @@ const BLOCK = 32;
  * Quantize a matrix `(out, in)` to `bits`, around the middle of the range. The last block of a row is padded with zeros. In
  * four bits the value of the largest magnitude takes the end of the range that reaches farther, as in GGUF's Q4_0.
  */
-export function quantizeBlocks({ rows, columns, data }: Matrix, bits: 4 | 8): BlockWeights {
+export function quantizeBlocks({ rows, columns, data, hollow }: Matrix, bits: 4 | 8): BlockWeights {
   const blocks = Math.ceil(columns / BLOCK);
   const blockBytes = (BLOCK * bits) / 8;
   const middle = 2 ** (bits - 1);
-  const bytes = new Uint8Array(rows * blocks * blockBytes).fill(bits === 8 ? middle : middle * 17);
+  const bytes = new Uint8Array(rows * blocks * blockBytes);
   const scales = new Float32Array(rows * blocks);
+  const whole: BlockWeights = { data: bytes, shape: [rows, blocks, blockBytes], scales, blockSize: BLOCK };
+  if (hollow) return whole;
+  bytes.fill(bits === 8 ? middle : middle * 17);
   for (let block = 0; block < rows * blocks; block++) {
     const row = Math.floor(block / blocks);
     const from = row * columns + (block % blocks) * BLOCK;
     const to = Math.min(from + BLOCK, (row + 1) * columns);
-    let largest = 0; // signed
-    for (let i = from; i < to; i++) if (Math.abs(data[i] as number) > Math.abs(largest)) largest = data[i] as number;
+    let lowest = 0;
+    let highest = 0;
+    for (let i = from; i < to; i++) {
+      const value = data[i] as number;
+      if (value > highest) highest = value;
+      else if (value < lowest) lowest = value;
+    }
+    const largest = firstLargest(data, from, to, lowest, highest);
     const scale = bits === 8 ? Math.abs(largest) / (middle - 1) : largest / -middle;
     scales[block] = scale;
     if (scale === 0) continue;
+    const start = block * blockBytes;
+    if (bits === 8) {
+      for (let i = from, at = start; i < to; i++, at++) {
+        bytes[at] = Math.min(Math.floor((data[i] as number) / scale + 0.5) + middle, 2 * middle - 1);
+      }
+      continue;
+    }
     for (let i = from, at = 0; i < to; i++, at++) {
       const q = Math.min(Math.round((data[i] as number) / scale) + middle, 2 * middle - 1);
-      const index = block * blockBytes + (bits === 8 ? at : at >> 1);
-      if (bits === 8) bytes[index] = q;
-      else if ((at & 1) === 0) bytes[index] = ((bytes[index] as number) & 0xf0) | q;
+      const index = start + (at >> 1);
+      if ((at & 1) === 0) bytes[index] = ((bytes[index] as number) & 0xf0) | q;
       else bytes[index] = ((bytes[index] as number) & 0x0f) | (q << 4);
     }
   }
-  return { data: bytes, shape: [rows, blocks, blockBytes], scales, blockSize: BLOCK };
+  return whole;
+}
+
+/** The value of the largest magnitude with its sign; of two with opposite signs the one that comes first. */
+function firstLargest(data: Float32Array, from: number, to: number, lowest: number, highest: number): number {
+  if (highest !== -lowest) return highest > -lowest ? highest : lowest;
+  for (let i = from; i < to; i++) if (data[i] === highest || data[i] === lowest) return data[i] as number;
+  return 0;
 }
 
 function largestMagnitude(data: Float32Array, from: number, to: number): number {

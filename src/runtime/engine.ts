@@ -3,16 +3,16 @@
  */
 import { availableParallelism } from "node:os";
 import { CllmError } from "../error.ts";
-import { Graph } from "../graph/graph.ts";
+import type { EncodedModel } from "../graph/graph.ts";
 import type { ModelConfig } from "../model/config.ts";
-import { decodeGraph } from "../model/decode-graph.ts";
-import { layeredWeights } from "../model/layered-weights.ts";
 import type { Precision } from "../model/precision.ts";
-import { productsFor, WHOLE_WEIGHTS } from "../model/products.ts";
+import { WHOLE_WEIGHTS } from "../model/products.ts";
 import type { Weights } from "../model/weights.ts";
 import { openSession } from "./onnx-session.ts";
-import { compile, type Program } from "./ort.ts";
+import { compile, type ModelFile, type Program } from "./ort.ts";
 import { type PassRunner, single, together } from "./pass-runner.ts";
+import { buildGraph, type GraphPlan } from "./prepare.ts";
+import { type PreparedOptions, withPrepared } from "./prepared.ts";
 import { bytesSaturate } from "./saturation.ts";
 import type { Session } from "./session.ts";
 
@@ -24,12 +24,14 @@ export interface EngineOptions {
   readonly onProgress?: (stage: "quantize" | "compile", what: string, done: number, total: number) => void;
   readonly signal?: AbortSignal;
   /**
-   * Sequences whose passes may run together, where they are asked for in the same round of the event loop. With more than one, the
-   * weights are in memory twice. Default: 1.
+   * Sequences whose passes may run together, where they are asked for in the same round of the event loop. With more than one,
+   * weights that are not prepared are in memory twice. Default: 1.
    */
   readonly slots?: number;
   /** See `ProductOptions`. */
   readonly wholeWeights?: number;
+  /** Where the compiled weights are kept, and found the next time. Default: they are made in memory. */
+  readonly prepared?: PreparedOptions | undefined;
 }
 
 export interface Engine extends AsyncDisposable {
@@ -55,34 +57,60 @@ export function defaultThreads(): number {
 export async function createEngine(
   config: ModelConfig,
   weights: Weights,
-  { precision, threads = defaultThreads(), onProgress, signal, slots = 1, wholeWeights = WHOLE_WEIGHTS }: EngineOptions,
+  {
+    precision,
+    threads = defaultThreads(),
+    onProgress,
+    signal,
+    slots = 1,
+    wholeWeights = WHOLE_WEIGHTS,
+    prepared,
+  }: EngineOptions,
 ): Promise<Engine> {
   const saturates = precision === "int8" && (await bytesSaturate());
-  const compiled = async (count: number): Promise<Program> => {
-    const graph = new Graph();
-    const products = productsFor(precision, graph, { tiedHead: config.tiedHead, saturates, wholeWeights });
-    const encoded = await decodeGraph(config, layeredWeights(config, weights), products, {
-      slots: count,
-      onLayer(done) {
-        if (signal?.aborted) throw new CllmError("aborted", "loading the model was aborted", { cause: signal.reason });
-        onProgress?.("quantize", `layer ${done}`, done, config.layers);
-      },
-    });
-    onProgress?.("compile", "graph", 0, 1);
-    const program = await compile(encoded, { threads });
-    onProgress?.("compile", "graph", 1, 1);
-    return program;
-  };
-  const programs = [await compiled(1)];
-  let runner = single(programs[0]!);
-  if (slots > 1) {
-    const several = await compiled(slots).catch(async (error: unknown) => {
-      await programs[0]!.release();
+  const plan: GraphPlan = { config, precision, saturates, wholeWeights };
+  const counts = slots > 1 ? [1, slots] : [1];
+  const compileAll = async (modelOf: (count: number) => Promise<EncodedModel | ModelFile>): Promise<Program[]> => {
+    const programs: Program[] = [];
+    try {
+      for (const [i, count] of counts.entries()) {
+        const model = await modelOf(count);
+        onProgress?.("compile", "graph", i, counts.length);
+        programs.push(await compile(model, { threads }));
+        onProgress?.("compile", "graph", i + 1, counts.length);
+      }
+      return programs;
+    } catch (error) {
+      for (const program of programs) await program.release();
       throw error;
-    });
-    programs.push(several);
-    runner = together(several, config, slots, runner);
-  }
+    }
+  };
+  const onUnit = (done: number, total: number): void => {
+    if (signal?.aborted) throw new CllmError("aborted", "loading the model was aborted", { cause: signal.reason });
+    onProgress?.("quantize", done < total ? `part ${done + 1}` : "all parts", done, total);
+  };
+  const inFiles = prepared
+    ? await withPrepared(
+        prepared,
+        plan,
+        weights,
+        counts,
+        (graphs) => compileAll(async (count) => ({ path: graphs.get(count) as string })),
+        onUnit,
+        signal,
+      )
+    : null;
+  const programs =
+    inFiles ??
+    (await compileAll(async (count) => {
+      const { encoded } = await buildGraph(plan, weights, {
+        slots: count,
+        onLayer: (done) => onUnit(done, config.layers),
+      });
+      return encoded;
+    }));
+  const alone = single(programs[0] as Program);
+  const runner = programs[1] === undefined ? alone : together(programs[1], config, slots, alone);
 
   let begun = 0;
   let running = 0;

@@ -67,6 +67,7 @@ test("a CLLM from nothing ends with target and CLLM side by side", async () => {
     write: (text) => void written.push(text),
   };
   const common = {
+    ...{ cache: false, cacheLimit: 0 },
     model: undefined,
     json: false,
     quiet: true,

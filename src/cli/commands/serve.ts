@@ -114,7 +114,8 @@ export const serve: Command = defineCommand<ServeSettings>({
       const next = "set CLLM_API_KEY or give --api-key-file";
       throw new CllmError("usage", `--host ${host} can be reached from other machines, which needs a key; ${next}`);
     }
-    const { precision, threads, offline, revision, cacheDir, parallel: maxRunning, maxQueue: maxWaiting } = settings;
+    const { cacheDir, cache, cacheLimit } = settings;
+    const { precision, threads, offline, revision, parallel: maxRunning, maxQueue: maxWaiting } = settings;
     const { template, templateOptions } = settings;
     const served = servedModels(settings.model.length > 0 ? settings.model : [ownModel(terminal)], settings.adapter);
     await using models = createModels(
@@ -124,6 +125,8 @@ export const serve: Command = defineCommand<ServeSettings>({
         offline,
         revision,
         cacheDir,
+        cache,
+        cacheLimit,
         template,
         templateOptions,
         keep: maxRunning,

@@ -1,0 +1,40 @@
+/**
+ * Which weights these are, without reading them all: names, shapes and types of the tensors, rows of each, and sizes and times
+ * of the files. Two checkpoints of the same identity are taken for the same; one that was changed has another. Knows no format.
+ */
+import { createHash } from "node:crypto";
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Weights } from "../model/weights.ts";
+
+/** Numbers of a tensor that are looked at, about: rows from its beginning, its middle and its end. */
+const ROWS = 3;
+
+/** 64 hexadecimal digits, of the checkpoint at `path` as `weights` gives it, adapter and all. */
+export async function weightsIdentity(path: string, weights: Weights): Promise<string> {
+  const hash = createHash("sha256");
+  for (const [name, size, time] of await filesOf(path)) hash.update(`${name}\0${size}\0${time}\0`);
+  for (const name of weights.names()) {
+    const shape = weights.shape(name);
+    hash.update(`${name}\0${weights.dtype(name)}\0${shape.join()}\0`);
+    const rows = shape[0] ?? 1;
+    for (let i = 0; i < Math.min(ROWS, rows); i++) {
+      const row = Math.floor((i * (rows - 1)) / Math.max(1, ROWS - 1));
+      const values = await weights.read(name, row, row + 1);
+      hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    }
+  }
+  return hash.digest("hex");
+}
+
+async function filesOf(path: string): Promise<(readonly [name: string, bytes: number, time: number])[]> {
+  const facts = await stat(path);
+  if (!facts.isDirectory()) return [["", facts.size, facts.mtimeMs]];
+  const found: (readonly [string, number, number])[] = [];
+  for (const name of (await readdir(path)).sort()) {
+    if (!/\.(safetensors|gguf)$/i.test(name)) continue;
+    const { size, mtimeMs } = await stat(join(path, name));
+    found.push([name, size, mtimeMs]);
+  }
+  return found;
+}

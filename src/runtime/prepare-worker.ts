@@ -1,0 +1,46 @@
+/**
+ * A thread that makes a part of a prepared model: opens the checkpoint again by its path, since weights are read and quantized
+ * where they are needed. Knows its share and nothing of the other threads.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import { openCheckpoint } from "../checkpoint/open.ts";
+import { readAdapter, withAdapter } from "../checkpoint/peft/adapter.ts";
+import { CllmError, type ErrorCode } from "../error.ts";
+import { type GraphPlan, makePart, type Part, type Share } from "./prepare.ts";
+
+/** Where a model's weights come from, in words that a thread can be told. */
+export interface WeightSource {
+  /** A file or a directory. */
+  readonly path: string;
+  /** A PEFT directory, merged into the weights; null for none. */
+  readonly adapter: string | null;
+}
+
+export interface PrepareTask {
+  readonly source: WeightSource;
+  readonly plan: GraphPlan;
+  readonly folder: string;
+  readonly share: Share;
+}
+
+export type FromPreparing =
+  | { readonly type: "unit" }
+  | { readonly type: "done"; readonly part: Part }
+  | { readonly type: "failed"; readonly code: ErrorCode | null; readonly message: string };
+
+const { source, plan, folder, share } = workerData as PrepareTask;
+const post = (message: FromPreparing): void => parentPort?.postMessage(message);
+try {
+  const checkpoint = await openCheckpoint(source.path, { offline: true });
+  try {
+    const adapter = source.adapter === null ? null : await readAdapter(source.adapter);
+    const weights = adapter === null ? checkpoint.weights : withAdapter(checkpoint.weights, adapter);
+    const part = await makePart(plan, weights, folder, share, () => post({ type: "unit" }));
+    post({ type: "done", part });
+  } finally {
+    await checkpoint.close();
+  }
+} catch (error) {
+  const code = error instanceof CllmError ? error.code : null;
+  post({ type: "failed", code, message: error instanceof Error ? error.message : String(error) });
+}

@@ -1,0 +1,207 @@
+/**
+ * A decode graph made for files: weights are read and quantized unit by unit, written down and forgotten, together with the
+ * copy that the engine makes of them in the order of its products. Several threads can each make a part of the same model.
+ * Knows neither where prepared models are kept nor how threads are started.
+ */
+import { closeSync, openSync, readSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { type ConstantStore, type DType, Graph, type GraphNode, type Value } from "../graph/graph.ts";
+import { alignedOffset, type ExternalEntries, externalConstants } from "../graph/one-file.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { decodeGraph } from "../model/decode-graph.ts";
+import { layeredWeights, type WeightUnit } from "../model/layered-weights.ts";
+import type { Precision } from "../model/precision.ts";
+import { productsFor } from "../model/products.ts";
+import type { Weights } from "../model/weights.ts";
+import { savePrepacked } from "./ort.ts";
+
+/** Everything that a decode graph follows from, but for the weights. */
+export interface GraphPlan {
+  readonly config: ModelConfig;
+  readonly precision: Precision;
+  /** See `bytesSaturate`. */
+  readonly saturates: boolean;
+  readonly wholeWeights: number;
+}
+
+/** What one thread makes of a model: a share of `of`, counted from 0. */
+export interface Share {
+  readonly index: number;
+  readonly of: number;
+}
+
+/** A part of a model, in the files of a folder. */
+export interface Part {
+  /** The graph of one slot, whose external constants are not placed yet. */
+  readonly graph: Uint8Array;
+  /** Where the external constants of this part lie, by their index in the graph. */
+  readonly places: readonly (readonly [index: number, entries: ExternalEntries])[];
+}
+
+/** The graph of so many slots in memory, constants wherever `store` puts them. */
+export async function buildGraph(
+  { config, precision, saturates, wholeWeights }: GraphPlan,
+  weights: Weights,
+  { store, slots = 1, begin, onLayer }: BuildOptions = {},
+): Promise<{ readonly graph: Graph; readonly encoded: ReturnType<Graph["encode"]> }> {
+  const graph = new Graph(store);
+  const products = productsFor(precision, graph, { tiedHead: config.tiedHead, saturates, wholeWeights });
+  const layers = layeredWeights(config, weights, begin ? (unit) => begin(unit, graph) : undefined);
+  const encoded = await decodeGraph(config, layers, products, { slots, ...(onLayer && { onLayer }) });
+  return { graph, encoded };
+}
+
+export interface BuildOptions {
+  readonly store?: ConstantStore;
+  readonly slots?: number;
+  /** Told of each unit of weights before it is read; says whether its numbers are wanted. */
+  readonly begin?: (unit: WeightUnit, graph: Graph) => boolean | Promise<boolean>;
+  /** Called before each layer is built, with layers done so far. */
+  readonly onLayer?: (done: number) => void;
+}
+
+/** A graph with constants that nobody reads: its nodes are those of the same model with any other weights. */
+export async function hollowGraph(plan: GraphPlan, weights: Weights, slots: number): Promise<Uint8Array> {
+  const store: ConstantStore = { put: () => ({ location: UNPLACED, offset: 0 }) };
+  const { encoded } = await buildGraph(plan, weights, { store, slots, begin: () => false });
+  return encoded.bytes;
+}
+
+const UNPLACED = "unplaced";
+
+/**
+ * Makes the share's part of a model: its constants go to `constants-INDEX.bin` in `folder`. `onUnit` is called before each unit
+ * of the share, and may throw to stop.
+ */
+export async function makePart(
+  plan: GraphPlan,
+  weights: Weights,
+  folder: string,
+  share: Share,
+  onUnit: (unit: WeightUnit) => void = () => {},
+): Promise<Part> {
+  const file = new PartFile(join(folder, `constants-${share.index}.bin`));
+  try {
+    const units = unitsOf(plan.config, share);
+    let seen = 0; // nodes of the units before
+    const begin = async (unit: WeightUnit, graph: Graph): Promise<boolean> => {
+      await file.prepack(graph, graph.nodes.slice(seen));
+      seen = graph.nodes.length;
+      file.writing = units.has(unit);
+      if (file.writing) onUnit(unit);
+      return file.writing;
+    };
+    file.writing = share.index === 0; // what comes before the first unit
+    const { graph, encoded } = await buildGraph(plan, weights, { store: file, begin });
+    await file.prepack(graph, graph.nodes.slice(seen));
+    return { graph: encoded.bytes, places: [...file.places] };
+  } finally {
+    file.close();
+  }
+}
+
+/** Which units a share has. The vocabulary weighs as much as several layers, so layers go where least is. */
+export function unitsOf(config: ModelConfig, { index, of }: Share): ReadonlySet<WeightUnit> {
+  const { layers, hiddenSize, intermediateSize, heads, kvHeads, headSize, vocabSize } = config;
+  const layer = hiddenSize * (3 * intermediateSize + (2 * heads + 2 * kvHeads) * headSize);
+  const loads = new Float64Array(of);
+  const units: Set<WeightUnit>[] = Array.from({ length: of }, () => new Set());
+  const give = (unit: WeightUnit, weight: number): void => {
+    const least = loads.indexOf(Math.min(...loads));
+    loads[least]! += weight;
+    units[least]!.add(unit);
+  };
+  give("vocabulary", 2 * vocabSize * hiddenSize); // the table, and the head
+  for (let i = 0; i < layers; i++) give(i, layer);
+  return units[index]!;
+}
+
+/** The products whose constants the engine puts in an order of its own, by what their first input holds. */
+const PACKED: ReadonlyMap<string, DType> = new Map<string, DType>([
+  ["MatMul", "float32"],
+  ["MatMulNBits", "float32"],
+  ["MatMulIntegerToFloat", "uint8"],
+]);
+
+/** The file of a part's constants. */
+class PartFile implements ConstantStore {
+  /** Whether what is put is of this part; without it, it is only counted. */
+  writing = true;
+  readonly places = new Map<number, ExternalEntries>();
+  readonly #path: string;
+  readonly #file: number;
+  #count = 0;
+  #end = 0;
+
+  constructor(path: string) {
+    this.#path = path;
+    this.#file = openSync(path, "wx+");
+  }
+
+  put(bytes: Uint8Array): { readonly location: string; readonly offset: number } {
+    const index = this.#count++;
+    if (!this.writing) return { location: UNPLACED, offset: 0 };
+    const offset = this.#append(bytes);
+    const location = basename(this.#path);
+    this.places.set(index, { location, offset: String(offset), length: String(bytes.length) });
+    return { location, offset };
+  }
+
+  #append(bytes: Uint8Array): number {
+    const offset = alignedOffset(this.#end, bytes.length);
+    this.#end = offset + bytes.length;
+    for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at, bytes.length - at, offset + at);
+    return offset;
+  }
+
+  /**
+   * Lets the engine pack the constants of these nodes that are of this part, and keeps what it makes of them. The engine can load what
+   * it has written itself, and crashes in it: its copies lie at odd addresses, and products want aligned ones.
+   */
+  async prepack(graph: Graph, nodes: readonly GraphNode[]): Promise<void> {
+    const own = new Map([...this.places.keys()].map((index) => [graph.outside[index] as string, index]));
+    const packed = nodes.filter(
+      ({ type, inputs }) => PACKED.has(type) && inputs.some((value) => value !== null && own.has(value.name)),
+    );
+    if (packed.length === 0) return;
+    const scratch = { model: `${this.#path}.part`, saved: `${this.#path}.saved`, data: `${this.#path}.data` };
+    try {
+      writeFileSync(
+        scratch.model,
+        graph.part(packed, ({ type }: GraphNode, _: Value) => PACKED.get(type) as DType),
+      );
+      await savePrepacked(scratch.model, scratch.saved, basename(scratch.data));
+      const data = openSync(scratch.data, "r");
+      try {
+        for (const { name, entries } of externalConstants(await readFile(scratch.saved))) {
+          const index = own.get(name);
+          if (index === undefined) continue;
+          const copies = Object.entries(entries).filter(([key]) => key.startsWith("prepacked"));
+          const moved = copies.map(([key, value]) => [key, this.#moved(value, data)] as const);
+          this.places.set(index, { ...this.places.get(index), ...Object.fromEntries(moved) });
+        }
+      } finally {
+        closeSync(data);
+      }
+    } finally {
+      for (const path of Object.values(scratch)) rmSync(path, { force: true });
+    }
+  }
+
+  /** `KEY|OFFSET;LENGTH;PADDING|...`: the pieces of a packed constant, read from `data` and written here. */
+  #moved(value: string, data: number): string {
+    const [key, ...pieces] = value.split("|");
+    const places = pieces.map((piece) => {
+      const [offset, length, ...rest] = piece.split(";");
+      const bytes = Buffer.allocUnsafeSlow(Number(length));
+      readSync(data, bytes, 0, bytes.length, Number(offset));
+      return [this.#append(bytes), length, ...rest].join(";");
+    });
+    return [key, ...places].join("|");
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+}

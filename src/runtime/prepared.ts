@@ -1,0 +1,189 @@
+/**
+ * Prepared models: decode graphs and their constants in files of a cache folder, made once and then mapped into memory, so
+ * that a model loads in the time that the engine takes to look at it, and its weights are in memory once however many graphs
+ * and processes use them. A folder appears whole or not at all, and one that is damaged or of another form is made anew.
+ * Knows what a prepared model consists of and not what is computed.
+ */
+import { createHash } from "node:crypto";
+import { rm, utimes, writeFile } from "node:fs/promises";
+import { availableParallelism, cpus } from "node:os";
+import { join } from "node:path";
+import { Worker } from "node:worker_threads";
+import { CllmError } from "../error.ts";
+import { acquireLock } from "../files/lock.ts";
+import { recoverFolder } from "../files/scratch.ts";
+import { writeWholeFolder } from "../files/write-whole.ts";
+import { externalConstants, relocated } from "../graph/one-file.ts";
+import type { Weights } from "../model/weights.ts";
+import { ENGINE_VERSION } from "./ort.ts";
+import { type GraphPlan, hollowGraph, makePart, type Part } from "./prepare.ts";
+import type { FromPreparing, PrepareTask, WeightSource } from "./prepare-worker.ts";
+import { evict, FORMAT, INFO, isSound, seal } from "./prepared-cache.ts";
+
+/** Where prepared models are kept, and what this one is known by. */
+export interface PreparedOptions {
+  /** The folder of all prepared models. */
+  readonly folder: string;
+  /** Names the weights: whatever else the files depend on is added here. */
+  readonly identity: string;
+  /** What `cllm cache list` calls it. */
+  readonly name: string;
+  /** How threads open the weights; null: they are read in this thread. */
+  readonly source: WeightSource | null;
+  /** Bytes that all prepared models may take together. Those that were used least recently go first. */
+  readonly limitBytes: number;
+  /** Told once where a model cannot be kept: it is prepared in memory then. */
+  readonly onNote?: ((line: string) => void) | undefined;
+}
+
+const WAIT_MS = 200;
+
+/** The paths of a model's graphs, of so many slots each. */
+export type GraphFiles = ReadonlyMap<number, string>;
+
+/**
+ * Calls `use` with the graphs of `slots` slots each, prepared before or now; null where the folder cannot be written, after a note.
+ * Throws what preparing and `use` throw.
+ */
+export async function withPrepared<T>(
+  options: PreparedOptions,
+  plan: GraphPlan,
+  weights: Weights,
+  slots: readonly number[],
+  use: (graphs: GraphFiles) => Promise<T>,
+  onUnit: (done: number, total: number) => void,
+  signal: AbortSignal | undefined,
+): Promise<T | null> {
+  const machine = [cpus()[0]?.model, process.arch, process.platform, ENGINE_VERSION];
+  const { config, ...rest } = plan;
+  const key = JSON.stringify([FORMAT, options.identity, config, rest, slots, machine]);
+  const folder = join(options.folder, createHash("sha256").update(key).digest("hex").slice(0, 32));
+  const graphs: GraphFiles = new Map(slots.map((count) => [count, join(folder, `graph-${count}.onnx`)]));
+
+  const tryUse = async (): Promise<{ readonly value: T } | null> => {
+    await recoverFolder(folder);
+    if (!(await isSound(folder, key))) return null;
+    try {
+      const value = await use(graphs);
+      const now = new Date();
+      await utimes(join(folder, INFO), now, now).catch(() => {}); // a cache that may only be read is one all the same
+      return { value };
+    } catch (error) {
+      if (error instanceof CllmError && error.code === "engine") return null; // what the engine cannot read is made anew
+      throw error;
+    }
+  };
+
+  const known = await tryUse();
+  if (known !== null) return known.value;
+  try {
+    await using _ = await lockWhenFree(folder, signal);
+    const meanwhile = await tryUse();
+    if (meanwhile !== null) return meanwhile.value;
+    await rm(folder, { recursive: true, force: true }); // damaged, or of another form
+    const make = (partial: string): Promise<void> =>
+      prepare(options, plan, weights, slots, partial, key, onUnit, signal);
+    await writeWholeFolder(folder, make, { marker: INFO });
+    await evict(options.folder, options.limitBytes, folder);
+  } catch (error) {
+    if (!(error instanceof CllmError) || (error.code !== "disk" && error.code !== "usage")) throw error;
+    options.onNote?.(`the prepared model cannot be kept (${error.message}); it is prepared in memory each time`);
+    return null;
+  }
+  return (await tryUse())?.value ?? null;
+}
+
+/** Waits for another process that prepares the same model. */
+async function lockWhenFree(folder: string, signal: AbortSignal | undefined): Promise<AsyncDisposable> {
+  for (;;) {
+    try {
+      return await acquireLock(folder, signal ? { signal } : {});
+    } catch (error) {
+      if (!(error instanceof CllmError) || error.code !== "usage") throw error;
+      await new Promise((resolve) => setTimeout(resolve, WAIT_MS));
+      if (signal?.aborted) throw new CllmError("aborted", "loading the model was aborted", { cause: signal.reason });
+    }
+  }
+}
+
+/** Makes all files of a prepared model in `folder`. */
+async function prepare(
+  { source, name }: PreparedOptions,
+  plan: GraphPlan,
+  weights: Weights,
+  slots: readonly number[],
+  folder: string,
+  key: string,
+  onUnit: (done: number, total: number) => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const total = plan.config.layers + 2; // the vocabulary is read twice
+  let done = 0;
+  const unit = (): void => {
+    if (signal?.aborted) throw new CllmError("aborted", "loading the model was aborted", { cause: signal.reason });
+    onUnit(done++, total);
+  };
+  const threads = source === null || !WORKER_FILE ? 1 : Math.min(availableParallelism(), plan.config.layers + 1);
+  const parts =
+    threads === 1 || source === null
+      ? [await makePart(plan, weights, folder, { index: 0, of: 1 }, unit)]
+      : await makeParts({ source, plan, folder }, threads, unit, signal);
+  const places = new Map(parts.flatMap((part) => part.places));
+  for (const count of slots) {
+    const graph = count === 1 ? (parts[0] as Part).graph : await hollowGraph(plan, weights, count);
+    const wanted = externalConstants(graph).length;
+    if (wanted !== places.size) throw new Error(`a graph of ${wanted} constants, of which ${places.size} were made`);
+    const placed = relocated(graph, ({ length }, index) => {
+      const place = places.get(index);
+      if (place?.["length"] !== length)
+        throw new Error(`constant ${index} has ${length} bytes in a graph of ${count} slots`);
+      return place ?? {};
+    });
+    await writeFile(join(folder, `graph-${count}.onnx`), placed);
+  }
+  await seal(folder, key, name);
+  onUnit(total, total);
+}
+
+/** Null where this file is no compiled one, which a thread could not run. */
+const WORKER_FILE: URL | null = import.meta.url.endsWith(".js")
+  ? new URL("./prepare-worker.js", import.meta.url)
+  : null;
+
+/** All parts, each by a thread of its own. */
+async function makeParts(
+  task: Omit<PrepareTask, "share">,
+  threads: number,
+  onUnit: () => void,
+  signal: AbortSignal | undefined,
+): Promise<Part[]> {
+  const workers: Worker[] = [];
+  const run = (index: number): Promise<Part> =>
+    new Promise((resolve, reject) => {
+      const workerData: PrepareTask = { ...task, share: { index, of: threads } };
+      const worker = new Worker(WORKER_FILE as URL, { workerData, execArgv: [] });
+      workers.push(worker);
+      worker.on("message", (message: FromPreparing) => {
+        if (message.type === "done") resolve(message.part);
+        else if (message.type === "failed") {
+          reject(message.code === null ? new Error(message.message) : new CllmError(message.code, message.message));
+        } else {
+          try {
+            onUnit();
+          } catch (error) {
+            reject(error);
+          }
+        }
+      });
+      worker.on("error", reject);
+      worker.on("exit", () => reject(new Error("a thread that prepares the model ended")));
+      signal?.addEventListener("abort", () => reject(new CllmError("aborted", "loading the model was aborted")), {
+        once: true,
+      });
+    });
+  try {
+    return await Promise.all(Array.from({ length: threads }, (_, index) => run(index)));
+  } finally {
+    await Promise.all(workers.map((worker) => worker.terminate()));
+  }
+}

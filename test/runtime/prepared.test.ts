@@ -1,0 +1,194 @@
+/** Prepared models: the same bits as those that are made in memory, whole or not there, made anew where they are not what they were. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import type { ModelConfig } from "../../src/model/config.ts";
+import { PRECISIONS, type Precision } from "../../src/model/precision.ts";
+import { createEngine } from "../../src/runtime/engine.ts";
+import { unitsOf } from "../../src/runtime/prepare.ts";
+import type { PreparedOptions } from "../../src/runtime/prepared.ts";
+import { listPrepared, removePrepared } from "../../src/runtime/prepared-cache.ts";
+import { writeTinyCheckpoint } from "../generate/tiny-checkpoint.ts";
+import { BASE, randomWeights } from "../model/random-model.ts";
+
+const scratch = mkdtempSync(join(tmpdir(), "cllm-prepared-"));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+let folder = "";
+let notes: string[] = [];
+beforeEach(() => {
+  folder = mkdtempSync(join(scratch, "cache-"));
+  notes = [];
+});
+
+const prepared = (identity = "a"): PreparedOptions => ({
+  ...{ folder, identity, name: `model ${identity}`, source: null, limitBytes: 1e9 },
+  onNote: (line) => notes.push(line),
+});
+const ids = Int32Array.from({ length: 20 }, (_, i) => (7 * i + 3) % BASE.vocabSize);
+const folders = (): string[] => readdirSync(folder).filter((name) => /^[0-9a-f]{32}$/.test(name));
+
+/** The logits of a model, and whether it was prepared for them. */
+async function logitsOf(
+  options: PreparedOptions | undefined,
+  { precision = "int8" as Precision, slots = 1, seed = 1, config = BASE as ModelConfig } = {},
+): Promise<{ logits: Float32Array[]; made: boolean }> {
+  let made = false;
+  await using engine = await createEngine(config, randomWeights(config, { seed }), {
+    ...{ precision, slots, threads: 2, prepared: options },
+    onProgress: (stage) => {
+      made ||= stage === "quantize";
+    },
+  });
+  const sessions = Array.from({ length: slots }, () => engine.session());
+  const logits = await Promise.all(sessions.map((session) => session.logits(ids)));
+  for (const session of sessions) await session.dispose();
+  return { logits, made };
+}
+
+describe.each(PRECISIONS)("%s", (precision) => {
+  test.each([1, 3])(
+    "a prepared model of %i slots has the bits of one in memory, when it is made and when it is found",
+    async (slots) => {
+      const plain = await logitsOf(undefined, { precision, slots });
+      const first = await logitsOf(prepared(), { precision, slots });
+      const second = await logitsOf(prepared(), { precision, slots });
+      expect(first.logits).toEqual(plain.logits);
+      expect(second.logits).toEqual(plain.logits);
+      expect([first.made, second.made]).toEqual([true, false]);
+      expect(notes).toEqual([]);
+    },
+  );
+});
+
+test("other weights, precisions and slots are other prepared models", async () => {
+  for (const options of [{}, { precision: "fp32" as const }, { slots: 2 }])
+    expect((await logitsOf(prepared(), options)).made).toBe(true);
+  expect((await logitsOf(prepared("b"), { seed: 2 })).made).toBe(true);
+  expect(folders()).toHaveLength(4);
+});
+
+const damages: Readonly<Record<string, (file: string) => void>> = {
+  "a file that is cut": (file) => truncateSync(file, Math.floor(statSync(file).size / 2)),
+  "a file that has grown": (file) => appendFileSync(file, "x"),
+  "a file that is gone": (file) => rmSync(file),
+  "other bytes": (file) => {
+    const bytes = readFileSync(file);
+    writeFileSync(
+      file,
+      bytes.map((byte) => byte ^ 0xff),
+    );
+  },
+};
+describe.each(["graph-1.onnx", "constants-0.bin", "prepared.json"])("%s damaged", (name) => {
+  test.each(Object.keys(damages))("%s: the model is made anew, with the same bits", async (damage) => {
+    const first = await logitsOf(prepared());
+    damages[damage]!(join(folder, folders()[0]!, name));
+    const second = await logitsOf(prepared());
+    expect(second.made).toBe(true);
+    expect(second.logits).toEqual(first.logits);
+    expect((await logitsOf(prepared())).made).toBe(false);
+  });
+});
+
+test("two at once make one, and both run", async () => {
+  const both = await Promise.all([logitsOf(prepared()), logitsOf(prepared())]);
+  expect(both[0]!.logits).toEqual(both[1]!.logits);
+  expect(folders()).toHaveLength(1);
+  expect(readdirSync(folder).filter((name) => /incomplete|replaced|lock/.test(name))).toEqual([]);
+});
+
+test("what was used least recently goes where there are more bytes than the limit", async () => {
+  for (const identity of ["a", "b"]) await logitsOf(prepared(identity));
+  const { bytes } = (await listPrepared(folder))[0]!;
+  await logitsOf(prepared("a"));
+  await logitsOf({ ...prepared("c"), limitBytes: 2.5 * bytes });
+  expect((await listPrepared(folder)).map(({ name }) => name).sort()).toEqual(["model a", "model c"]);
+  await removePrepared(await listPrepared(folder));
+  expect(folders()).toEqual([]);
+});
+
+test("a folder that cannot be written costs a note and nothing else", async () => {
+  const file = join(folder, "file");
+  writeFileSync(file, "");
+  const { logits, made } = await logitsOf({ ...prepared(), folder: join(file, "prepared") });
+  expect(made).toBe(true);
+  expect(notes).toHaveLength(1);
+  expect(notes[0]).toContain("prepared in memory");
+  expect(logits).toEqual((await logitsOf(undefined)).logits);
+});
+
+test.skipIf(process.getuid?.() === 0)(
+  "so does one that may only be read (skipped for root, who may write anywhere)",
+  async () => {
+    chmodSync(folder, 0o500);
+    expect((await logitsOf(prepared())).made).toBe(true);
+    expect(notes).toHaveLength(1);
+    chmodSync(folder, 0o700);
+  },
+);
+
+test("an abort ends the preparation and leaves nothing", async () => {
+  const controller = new AbortController();
+  const load = createEngine(BASE, randomWeights(BASE), {
+    ...{ precision: "int8", prepared: prepared(), signal: controller.signal },
+    onProgress: () => controller.abort(),
+  });
+  await expect(load).rejects.toMatchObject({ code: "aborted" });
+  expect(readdirSync(folder)).toEqual([]);
+});
+
+test("shares have all units once, and about the same work", () => {
+  for (const of of [1, 2, 3, 8]) {
+    const config = { ...BASE, layers: 30 };
+    const units = Array.from({ length: of }, (_, index) => [...unitsOf(config, { index, of })]).flat();
+    expect(units).toHaveLength(31);
+    expect(new Set(units).size).toBe(31);
+  }
+});
+
+test("threads make the parts of what one thread makes; killed at random moments, a preparation leaves nothing that breaks the next load", async () => {
+  const model = writeTinyCheckpoint(join(scratch, "model"));
+  const load = new URL("../../dist/generate/load.js", import.meta.url).href;
+  const program = `
+    const { load } = await import(${JSON.stringify(load)});
+    const options = { precision: "int8", cacheDir: ${JSON.stringify(folder)}, cache: !process.argv.includes("plain") };
+    const model = await load(${JSON.stringify(model)}, options);
+    console.log((await model.generate({ prompt: "a", maxNewTokens: 24, decoder: "ar", ignoreEos: true })).tokens.join());
+    await model.dispose();`;
+  const run = async (killAfter?: number, ...args: string[]): Promise<string> => {
+    const child = spawn(process.execPath, ["--input-type=module", "--eval", program, ...args], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let text = "";
+    child.stdout.on("data", (part) => {
+      text += part;
+    });
+    if (killAfter !== undefined) setTimeout(() => child.kill("SIGKILL"), killAfter);
+    await once(child, "close");
+    return text;
+  };
+  const begin = performance.now();
+  const expected = await run(undefined, "plain"); // in memory, by one thread
+  const whole = performance.now() - begin;
+  for (let i = 0; i < 6; i++) {
+    await removePrepared(await listPrepared(join(folder, "prepared")));
+    await run(whole * (0.3 + 0.7 * Math.random()));
+    expect(await run()).toBe(expected);
+  }
+  expect(existsSync(join(folder, "prepared"))).toBe(true);
+  expect(readdirSync(join(folder, "prepared")).filter((name) => !/^[0-9a-f]{32}$/.test(name))).toEqual([]);
+});
