@@ -29,6 +29,13 @@ export function flags<T extends Record<string, string | number>>(defaults: T): T
   ) as T;
 }
 
+/** The folder of data sets: that of `CLLM_DATA`, else the one beside the repository. */
+export function dataFolder(): string {
+  const folder = process.env["CLLM_DATA"] ?? shared("data");
+  if (!existsSync(folder)) throw new Error(`no data sets at ${folder}: name their folder in CLLM_DATA`);
+  return folder;
+}
+
 /** The model of `CLLM_MODELS`, else the one beside the repository. */
 export function modelPath(): string {
   const path = process.env["CLLM_MODELS"] ?? shared("models/SmolLM2-135M-Instruct.Q4_1.gguf");
@@ -94,6 +101,7 @@ export const median = (values: readonly number[]): number => quantile(values, 0.
 
 /** Prints the closing JSON line: the figures with the conditions that they were measured under. */
 export function report(benchmark: string, settings: object, figures: object): void {
-  const conditions = { benchmark, model: modelPath().split("/").at(-1), machine: machineName() };
+  const date = new Date().toISOString().slice(0, 10);
+  const conditions = { benchmark, model: modelPath().split("/").at(-1), machine: machineName(), date };
   console.log(JSON.stringify({ ...conditions, commit: commitOfCheckout(), settings, ...figures }));
 }

@@ -82,7 +82,7 @@ function wholeProduct(graph: Graph, x: Value, matrix: Matrix): Value {
  * flat in the rows. Segments of those activations are rotated first, and the weights' columns with them, which spreads
  * outliers and leaves the product as it was (QuaRot, arXiv:2404.00456, section 3). Queries, keys and values, from whose
  * rounding attention suffers most, stay float32 in small models and have a second plane of weights in others. The two products that write to the stream are
- * quantized in blocks of 32. What was measured, and what did not work, stands in `bench/notes/int8.md`.
+ * quantized in blocks of 32. What was measured, and what did not work, stands in `docs/log/int8.md`.
  */
 function int8Products(graph: Graph, options: ProductOptions): Products {
   const { wholeWeights = WHOLE_WEIGHTS } = options;

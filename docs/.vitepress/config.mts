@@ -1,0 +1,118 @@
+/** The site over the Markdown in `docs/`: navigation, search, and links that must not be dead. */
+import { readFileSync } from "node:fs";
+import { dirname, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { defineConfig, type MarkdownRenderer } from "vitepress";
+
+const docs = fileURLToPath(new URL("..", import.meta.url));
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+const { version, repository } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
+const source = String(repository?.url ?? "").replace(/^git\+/, "").replace(/\.git$/, "");
+
+export default defineConfig({
+  title: "cllm",
+  description: "Several tokens per step, the same text: parallel decoding of language models in TypeScript",
+  lang: "en",
+  base: process.env["CLLM_DOCS_BASE"] ?? "/",
+  cleanUrls: true,
+  lastUpdated: false,
+  markdown: { config: linkToSource },
+  themeConfig: {
+    search: { provider: "local" },
+    outline: [2, 3],
+    nav: [
+      { text: "Guide", link: "/guide/getting-started" },
+      { text: "Results", link: "/results/" },
+      { text: "API", link: "/api/" },
+      { text: version, link: source === "" ? "/" : `${source}/blob/main/CHANGELOG.md` },
+    ],
+    ...(source !== "" && { socialLinks: [{ icon: "github", link: source }] }),
+    sidebar: [
+      {
+        text: "Guide",
+        items: [
+          { text: "Getting started", link: "/guide/getting-started" },
+          { text: "Choosing a decoder", link: "/guide/decoders" },
+          { text: "Command line", link: "/guide/command-line" },
+          { text: "Library", link: "/guide/library" },
+          { text: "Server", link: "/guide/server" },
+          { text: "Models", link: "/guide/models" },
+          { text: "Sampling and stopping", link: "/guide/sampling" },
+          { text: "Train a CLLM", link: "/guide/train" },
+          { text: "Adapters", link: "/guide/adapters" },
+          { text: "Evaluate", link: "/guide/evaluate" },
+          { text: "Embedding: Hono, AI SDK", link: "/guide/embedding" },
+        ],
+      },
+      {
+        text: "Explanations",
+        items: [
+          { text: "Jacobi decoding", link: "/explain/jacobi-decoding" },
+          { text: "Consistency training", link: "/explain/consistency-training" },
+          { text: "What auto does", link: "/explain/auto" },
+          { text: "int8", link: "/explain/int8" },
+        ],
+      },
+      {
+        text: "Results",
+        items: [
+          { text: "All figures", link: "/results/" },
+          { text: "Measure on your machine", link: "/results/measure" },
+        ],
+      },
+      {
+        text: "Architecture",
+        items: [
+          { text: "Rooms", link: "/architecture/" },
+          { text: "A prompt", link: "/architecture/prompt" },
+          { text: "A training step", link: "/architecture/training-step" },
+          { text: "A request", link: "/architecture/request" },
+          { text: "Facts about the engine", link: "/architecture/engine" },
+        ],
+      },
+      {
+        text: "How to",
+        items: [
+          { text: "Add a decoder", link: "/how-to/decoder" },
+          { text: "Add a draft source", link: "/how-to/draft" },
+          { text: "Add a device", link: "/how-to/device" },
+          { text: "Add a model family", link: "/how-to/family" },
+          { text: "Add a task", link: "/how-to/task" },
+          { text: "Add a loss", link: "/how-to/loss" },
+          { text: "Add other parts", link: "/how-to/other" },
+        ],
+      },
+      {
+        text: "Help",
+        items: [
+          { text: "Troubleshooting", link: "/troubleshooting" },
+          { text: "Questions", link: "/faq" },
+        ],
+      },
+      {
+        text: "Log",
+        collapsed: true,
+        items: [
+          { text: "int8", link: "/log/int8" },
+          { text: "The text-to-SQL model", link: "/log/text-to-sql" },
+          { text: "Adapters", link: "/log/adapters" },
+          { text: "The server", link: "/log/server" },
+        ],
+      },
+    ],
+  },
+});
+
+/** Links to files of the repository that are no pages of the site lead to the repository. */
+function linkToSource(md: MarkdownRenderer): void {
+  md.core.ruler.push("link-to-source", ({ tokens, env }) => {
+    for (const token of tokens.flatMap(({ children }) => children ?? [])) {
+      const href = token.type === "link_open" ? token.attrGet("href") : null;
+      if (href === null || !href.startsWith("../")) continue;
+      const path = resolve(dirname((env as { path: string }).path), decodeURI(href).replace(/#.*$/, ""));
+      if (!relative(docs, path).startsWith("..")) continue;
+      token.attrSet("href", `${source === "" ? "https://www.npmjs.com/package/cllm?file=" : `${source}/blob/main/`}${relative(root, path)}`);
+    }
+  });
+}
