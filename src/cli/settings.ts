@@ -65,8 +65,9 @@ export async function settingsOf(command: Command, { flags, argument, configFile
 /** What a required field is for, as its error says it. */
 function isMissing(key: string, schema: z.ZodType, nameOf: (key: string) => string): string {
   const { meta, choices } = readField(schema);
-  const what = choices.length > 0 ? `one of ${choices.join(", ")}` : (meta.description ?? "a value");
-  return `${nameOf(key)} is missing; give ${what}`;
+  const name = nameOf(key);
+  if (choices.length > 0) return `${name} is missing; give one of ${choices.join(", ")}`;
+  return `${name} is missing; give ${name} <${meta.placeholder ?? "value"}> (${meta.description ?? ""})`;
 }
 
 async function readConfig(file: string, fields: AnyFields, name: string): Promise<Record<string, unknown>> {

@@ -72,7 +72,7 @@ describe("wrong usage", () => {
     [["generate", "hi", "--device", "webgpu"], /--device must be one of cpu, auto, not "webgpu": .* give cpu/],
     [["generate", "hi", "--dtype", "q8", "--precision", "fp32"], /--precision is fp32 and --dtype is q8/],
     [["generate"], /no prompt: standard input is empty; give one as an argument/],
-    [["bench"], /--prompts is missing; give JSON Lines file of prompts/],
+    [["bench"], /--prompts is missing; give --prompts <file> \(JSON Lines file of prompts/],
     [["bench", "--prompts", "x", "--decoders", "ar,jacobean"], /--decoders\[1\] must be one of/],
     [
       ["generate", "hi", "--max-new-tokens", "all"],
