@@ -22,7 +22,7 @@ export const LIMITS: Readonly<Record<LimitedSize, number>> = {
 /** Returns the configuration if its values fit each other; throws `bad-file` naming value and limit otherwise. */
 export function checkModelConfig(config: ModelConfig, path: string): ModelConfig {
   const bad = (problem: string): CllmError =>
-    new CllmError("bad-file", `${path}: ${problem}. Fetch or convert the checkpoint again.`);
+    new CllmError("bad-file", `${path}: ${problem}; fetch or convert the checkpoint again`);
   for (const [key, limit] of Object.entries(LIMITS) as [LimitedSize, number][]) {
     const value = config[key];
     if (!Number.isInteger(value) || value < 1 || value > limit) {
@@ -62,5 +62,5 @@ function ropeScales({ ropeScaling }: ModelConfig): readonly number[] {
 /** The error for a family without a graph. */
 export function unsupportedFamily(family: string, path: string): CllmError {
   const message = `${path}: the model family ${family.slice(0, 80)} is not supported; ${FAMILIES.join(", ")} are`;
-  return new CllmError("unsupported", `${message} (SmolLM2 and Llama 2 and 3 are llama). Choose a model of these.`);
+  return new CllmError("unsupported", `${message} (SmolLM2 and Llama 2 and 3 are llama); choose a model of these`);
 }

@@ -25,13 +25,13 @@ function checkFits(values: Float32Array, tensor: string, type: string, isInfinit
     if (!isInfinite(i)) continue;
     const value = values[i]!;
     if (!Number.isFinite(value)) throw notFinite(tensor, value);
-    throw new CllmError("bad-weights", `Tensor ${tensor} holds ${value}, beyond what ${type} can: write F32 or BF16.`);
+    throw new CllmError("bad-weights", `tensor ${tensor} holds ${value}, beyond what ${type} can: write F32 or BF16`);
   }
 }
 
 function notFinite(tensor: string, value: number): CllmError {
-  const next = "Training diverged or the source is damaged: go back to an earlier checkpoint.";
-  return new CllmError("bad-weights", `Tensor ${tensor} holds the value ${value}. ${next}`);
+  const next = "training diverged or the source is damaged: go back to an earlier checkpoint";
+  return new CllmError("bad-weights", `tensor ${tensor} holds the value ${value}; ${next}`);
 }
 
 function encodeF32(values: Float32Array, tensor: string): Uint8Array {

@@ -27,21 +27,21 @@ export function selectTensors(config: ModelConfig, tensors: readonly StoredTenso
     const tensor = byName.get(name);
     if (!tensor) {
       const near = nearMisses(name, byName.keys(), 1);
-      const hint = near.length > 0 ? ` The nearest name is ${near[0]}.` : "";
-      const message = `${path} lacks the tensor ${name}, which its configuration (${config.family}) calls for.${hint}`;
-      throw new CllmError("bad-weights", `${message} Fetch or convert the checkpoint again.`);
+      const hint = near.length > 0 ? `; the nearest name is ${near[0]}` : "";
+      const message = `${path} lacks the tensor ${name}, which its configuration (${config.family}) calls for${hint}`;
+      throw new CllmError("bad-weights", `${message}; fetch or convert the checkpoint again`);
     }
     if (tensor.shape.length !== shape.length || tensor.shape.some((size, i) => size !== shape[i])) {
-      const message = `Tensor ${name} of ${tensor.file.path} is [${tensor.shape}]; its configuration says [${shape}].`;
-      throw new CllmError("bad-weights", `${message} Fetch or convert the checkpoint again.`);
+      const message = `tensor ${name} of ${tensor.file.path} is [${tensor.shape}]; its configuration says [${shape}]`;
+      throw new CllmError("bad-weights", `${message}; fetch or convert the checkpoint again`);
     }
     if (!tensor.codec) throw unsupportedType(tensor);
     used.add(name);
   }
   for (const { name, file } of tensors) {
     if (used.has(name) || IGNORED.test(name) || (config.tiedHead && name === "lm_head.weight")) continue;
-    const message = `${file.path} holds the tensor ${shorten(name)}, which a ${config.family} model does not have.`;
-    throw new CllmError("unsupported", `${message} Its architecture differs from ${config.family}: use another model.`);
+    const message = `${file.path} holds the tensor ${shorten(name)}, which a ${config.family} model does not have`;
+    throw new CllmError("unsupported", `${message}; its architecture differs from ${config.family}: use another model`);
   }
   return tensors.filter(({ name }) => used.has(name));
 }

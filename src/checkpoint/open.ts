@@ -64,14 +64,14 @@ export async function openCheckpoint(pathOrId: string, options: OpenOptions = {}
 const told = new Set<string>();
 
 async function openNamed(pathOrId: string, options: OpenOptions): Promise<Checkpoint> {
-  if (options.signal?.aborted) throw new CllmError("aborted", `Opening ${pathOrId} was cancelled before it began.`);
+  if (options.signal?.aborted) throw new CllmError("aborted", `opening ${pathOrId} was cancelled before it began`);
   const facts = pathOrId.startsWith("hf:") || pathOrId === "" ? null : await factsOf(pathOrId);
   if (facts?.isDirectory()) return openDirectory(pathOrId);
   if (facts) return openFile(pathOrId);
   const id = parseHubId(pathOrId);
   if (id) return openFromHub(id, options);
-  const next = "Give a directory, a .gguf file, or a hub id such as HuggingFaceTB/SmolLM2-135M-Instruct.";
-  throw new CllmError("not-found", `${pathOrId || "The empty name"} is neither an existing path nor a hub id. ${next}`);
+  const next = "give a directory, a .gguf file, or a hub id such as HuggingFaceTB/SmolLM2-135M-Instruct";
+  throw new CllmError("not-found", `${pathOrId || "the empty name"} is neither an existing path nor a hub id; ${next}`);
 }
 
 async function factsOf(path: string): Promise<Stats | null> {
@@ -103,10 +103,8 @@ async function openFile(path: string): Promise<Checkpoint> {
   const cut = cutFileError([path], path);
   if (cut) throw cut;
   if (isGgufName(path) || (await startsAsGguf(path))) return openGguf(path);
-  const next = path.endsWith(".safetensors")
-    ? "Name the directory that holds it and its config.json."
-    : "Name a model.";
-  throw new CllmError("usage", `${path} is neither a GGUF file nor a directory. ${next}`);
+  const next = path.endsWith(".safetensors") ? "name the directory that holds it and its config.json" : "name a model";
+  throw new CllmError("usage", `${path} is neither a GGUF file nor a directory; ${next}`);
 }
 
 /** Programs such as Ollama keep GGUF files under names of their own: what a file is stands in its first bytes. */

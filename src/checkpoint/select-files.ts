@@ -91,8 +91,8 @@ function selectGguf(all: ReadonlySet<string>, where: string, wanted: string): Se
   const missing = files.find((name) => !all.has(name));
   if (missing === undefined) return { gguf: files[0]!, files };
   const near = nearMisses(missing, all);
-  const next = near.length > 0 ? `Did you mean ${near.join(" or ")}?` : "Check the file's name.";
-  throw new CllmError("not-found", `${where} has no file ${missing}. ${next}`);
+  const next = near.length > 0 ? `did you mean ${near.join(" or ")}?` : "check the file's name";
+  throw new CllmError("not-found", `${where} has no file ${missing}; ${next}`);
 }
 
 /** Parts into which some publishers cut their files, with no header of their own: `NAME.gguf.part1of2`, `NAME.gguf-split-a`. */
@@ -117,13 +117,13 @@ function nothing(names: readonly string[], where: string, hasWeights: boolean): 
     return new CllmError("usage", `${where} holds a low-rank adapter (${ADAPTER_CONFIG}) and no model; ${next}`);
   }
   const pickled = names.find((name) => /\.(bin|pt|pth|h5|msgpack)$/.test(name));
-  if (hasWeights) return new CllmError("not-found", `${where} has weights but no ${CONFIG}. Fetch that file too.`);
+  if (hasWeights) return new CllmError("not-found", `${where} has weights but no ${CONFIG}; fetch that file too`);
   if (pickled !== undefined) {
-    const message = `${where} has weights only as ${pickled}; safetensors and GGUF are supported.`;
-    return new CllmError("unsupported", `${message} Save them with save_pretrained(..., safe_serialization=True).`);
+    const message = `${where} has weights only as ${pickled}; safetensors and GGUF are supported`;
+    return new CllmError("unsupported", `${message}; save them with save_pretrained(..., safe_serialization=True)`);
   }
-  const message = `${where} holds no checkpoint: neither ${CONFIG} with ${WEIGHTS} nor a .gguf file.`;
-  return new CllmError("not-found", `${message} Name another directory, file or repository.`);
+  const message = `${where} holds no checkpoint: neither ${CONFIG} with ${WEIGHTS} nor a .gguf file`;
+  return new CllmError("not-found", `${message}; name another directory, file or repository`);
 }
 
 const PART = /-(\d{5})(-of-)(\d{5})(\.gguf)$/i;
@@ -140,8 +140,8 @@ export function partsOf(path: string): string[] {
   if (!match) return [path];
   const parts = Number(match[3]);
   if (parts < 1 || parts > MAX_PARTS) {
-    const message = `${path} names a set of ${parts} parts; 1 to ${MAX_PARTS} are possible.`;
-    throw new CllmError("unsupported", `${message} Merge it with llama-gguf-split.`);
+    const message = `${path} names a set of ${parts} parts; 1 to ${MAX_PARTS} are possible`;
+    throw new CllmError("unsupported", `${message}; merge it with llama-gguf-split`);
   }
   const number = (n: number): string => String(n).padStart(5, "0");
   return Array.from({ length: parts }, (_, i) => path.replace(PART, `-${number(i + 1)}$2${number(parts)}$4`));

@@ -30,8 +30,8 @@ export function storedWeights(tensors: readonly StoredTensor[], close: () => Pro
   const byName = new Map<string, StoredTensor>();
   for (const tensor of tensors) {
     if (byName.has(tensor.name)) {
-      const message = `${tensor.file.path} has the tensor ${tensor.name} twice.`;
-      throw new CllmError("bad-file", `${message} Convert or fetch it again.`);
+      const message = `${tensor.file.path} has the tensor ${tensor.name} twice`;
+      throw new CllmError("bad-file", `${message}; convert or fetch it again`);
     }
     byName.set(tensor.name, tensor);
   }
@@ -39,8 +39,8 @@ export function storedWeights(tensors: readonly StoredTensor[], close: () => Pro
     const tensor = byName.get(name);
     if (tensor) return tensor;
     const near = nearMisses(name, byName.keys());
-    const hint = near.length > 0 ? `Did you mean ${near.join(" or ")}?` : "It may be of another family.";
-    throw new CllmError("bad-weights", `There is no tensor ${name} among the checkpoint's ${byName.size}. ${hint}`);
+    const hint = near.length > 0 ? `did you mean ${near.join(" or ")}?` : "it may be of another family";
+    throw new CllmError("bad-weights", `there is no tensor ${name} among the checkpoint's ${byName.size}; ${hint}`);
   };
   return {
     byteLength: tensors.reduce((sum, tensor) => sum + tensor.byteLength, 0),
@@ -53,7 +53,7 @@ export function storedWeights(tensors: readonly StoredTensor[], close: () => Pro
       const rows = tensor.shape[0] ?? 1;
       const end = to ?? rows;
       if (!Number.isInteger(from) || !Number.isInteger(end) || from < 0 || end < from || end > rows) {
-        throw new CllmError("bad-input", `Rows [${from}, ${end}) of ${name} were asked for; it has ${rows} rows.`);
+        throw new CllmError("bad-input", `rows [${from}, ${end}) of ${name} were asked for; it has ${rows} rows`);
       }
       const columns = tensor.shape.slice(1).reduce((product, size) => product * size, 1);
       const values = tensor.interleavedHeadSize
@@ -112,15 +112,15 @@ function checkFinite(values: Float32Array, tensor: StoredTensor, first: number):
   for (let i = 0; i < values.length; i++) zero += values[i]! * 0; // stays zero unless a value is NaN or infinite
   if (zero === 0) return;
   const i = values.findIndex((value) => !Number.isFinite(value));
-  const message = `Tensor ${tensor.name} of ${tensor.file.path} is ${values[i]} at index ${first + i}.`;
-  throw new CllmError("bad-weights", `${message} The file is damaged or training diverged: use another checkpoint.`);
+  const message = `tensor ${tensor.name} of ${tensor.file.path} is ${values[i]} at index ${first + i}`;
+  throw new CllmError("bad-weights", `${message}; the file is damaged or training diverged: use another checkpoint`);
 }
 
 /** The error for a tensor whose element type cannot be read. */
 export function unsupportedType({ name, dtype, file }: StoredTensor): CllmError {
-  const message = `Tensor ${name} of ${file.path} is stored as ${dtype}, which is not supported.`;
+  const message = `tensor ${name} of ${file.path} is stored as ${dtype}, which is not supported`;
   return new CllmError("unsupported", `${message} ${SUPPORTED_TYPES}`);
 }
 
 const SUPPORTED_TYPES =
-  "Safetensors may hold F32, F16 and BF16; GGUF also Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K.";
+  "safetensors may hold F32, F16 and BF16; GGUF also Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K";

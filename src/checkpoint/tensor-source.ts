@@ -21,10 +21,10 @@ export function sourceOf(tensors: TensorSource | Iterable<NamedTensor>): TensorS
   const list = [...tensors];
   const names = new Set<string>();
   for (const { name, shape, data } of list) {
-    if (names.has(name)) throw new CllmError("bad-weights", `Tensor ${name} is there twice: give each its own name.`);
+    if (names.has(name)) throw new CllmError("bad-weights", `tensor ${name} is there twice: give each its own name`);
     names.add(name);
     if (elementsOf(shape) === data.length) continue;
-    const message = `Tensor ${name} [${shape}] needs ${elementsOf(shape)} values; it has ${data.length}.`;
+    const message = `tensor ${name} [${shape}] needs ${elementsOf(shape)} values; it has ${data.length}`;
     throw new CllmError("bad-weights", message);
   }
   return memoryWeights(list);

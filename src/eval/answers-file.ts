@@ -95,7 +95,7 @@ function parsed(line: string, where: string): unknown {
   try {
     return parseJson(line, where);
   } catch (cause) {
-    throw new CllmError("bad-file", `${where} is damaged: restore the file, or begin anew in another folder.`, {
+    throw new CllmError("bad-file", `${where} is damaged: restore the file, or begin anew in another folder`, {
       cause,
     });
   }
@@ -114,7 +114,7 @@ function requireSame(path: string, { settings: there }: { readonly settings: Sto
   const others = more.length === 0 ? "" : `, and ${more.length} more differ`;
   throw new CllmError(
     "usage",
-    `${path} is of a run with other settings (${first}${others}): give the same ones to go on with it, or another folder.`,
+    `${path} is of a run with other settings (${first}${others}): give the same ones to go on with it, or another folder`,
   );
 }
 

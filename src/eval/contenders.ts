@@ -30,7 +30,7 @@ export function contendersOf(
 ): readonly Contender[] {
   const twice = models.find((model, index) => models.indexOf(model) !== index);
   if (twice !== undefined) {
-    throw new CllmError("usage", `Two models are called ${twice}: give them names, as in before=${twice}.`);
+    throw new CllmError("usage", `two models are called ${twice}: give them names, as in before=${twice}`);
   }
   const sizes = [...new Set(blockSizes)].sort((a, b) => a - b);
   const names = [...new Set<DecoderName>(["ar", ...decoders])];

@@ -89,7 +89,7 @@ export async function* runEvaluation(options: EvaluationOptions): AsyncGenerator
     const isOurs = record.kind === "answer" ? answers.has(record.contender) : models.has(record.model);
     if (!isOurs || !ids.has(record.question)) {
       const message = `${join(folder, ANSWERS)} has an answer to ${shorten(record.question)} that is not of this run`;
-      throw new CllmError("bad-file", `${message}: restore the file, or begin anew in another folder.`);
+      throw new CllmError("bad-file", `${message}: restore the file, or begin anew in another folder`);
     }
     if (record.kind === "answer") answers.get(record.contender)!.set(record.question, record);
     else traces.push(record);

@@ -18,7 +18,7 @@ const Z = 1.959963984540054;
 export function wilsonInterval(right: number, total: number): Interval {
   const isCount = Number.isInteger(right) && Number.isInteger(total) && right >= 0 && right <= total;
   if (!isCount)
-    throw new CllmError("bad-input", `${right} of ${total} is no share: give whole numbers, the part first.`);
+    throw new CllmError("bad-input", `${right} of ${total} is no share: give whole numbers, the part first`);
   if (total === 0) return { low: 0, high: 1 };
   const share = right / total;
   const spread = Z * Math.sqrt((share * (1 - share) + (Z * Z) / (4 * total)) / total);
@@ -36,7 +36,7 @@ export function wilsonInterval(right: number, total: number): Interval {
  */
 export function mcNemarExact(onlyFirst: number, onlySecond: number): number {
   if (![onlyFirst, onlySecond].every((count) => Number.isInteger(count) && count >= 0)) {
-    throw new CllmError("bad-input", `${onlyFirst} and ${onlySecond} must be counts: whole numbers from 0.`);
+    throw new CllmError("bad-input", `${onlyFirst} and ${onlySecond} must be counts: whole numbers from 0`);
   }
   const total = onlyFirst + onlySecond;
   let logTerm = -total * Math.LN2; // of the binomial distribution, for 0 of `total`
@@ -69,7 +69,7 @@ export function bootstrap(
   if (!Number.isInteger(count) || count < 1 || !Number.isInteger(resamples) || resamples < 1) {
     throw new CllmError(
       "bad-input",
-      `${count} questions drawn ${resamples} times give no interval: both must be 1 or more.`,
+      `${count} questions drawn ${resamples} times give no interval: both must be 1 or more`,
     );
   }
   const drawn = Int32Array.from({ length: count }, (_, i) => i);
@@ -108,7 +108,7 @@ export function pairedRatio(
 
 function requirePairs(first: ArrayLike<number>, second: ArrayLike<number>): void {
   if (first.length === second.length) return;
-  const message = `${first.length} and ${second.length} values make no pairs: compare the same questions on both sides.`;
+  const message = `${first.length} and ${second.length} values make no pairs: compare the same questions on both sides`;
   throw new CllmError("bad-input", message);
 }
 

@@ -44,7 +44,7 @@ export async function gsm8k(options: Gsm8kOptions): Promise<Task<Gsm8kExample>> 
   const shots = checkShots(options.shots ?? (format === "paper" ? 0 : SHOTS.length), format);
   const extraction = options.extraction ?? (shots > 0 || format === "paper" ? "strict" : "flexible");
   if (extraction !== "strict" && extraction !== "flexible") {
-    throw new CllmError("usage", `extraction must be strict or flexible, not ${String(extraction)}.`);
+    throw new CllmError("usage", `extraction must be strict or flexible, not ${String(extraction)}`);
   }
   const split = knownSplit("gsm8k", ["test", "train"], options.split);
   const path = splitFile(options.dataDir, split);
@@ -78,7 +78,7 @@ function checkShots(shots: number, format: PromptFormat): number {
   const most = format === "paper" ? 0 : SHOTS.length;
   if (Number.isInteger(shots) && shots >= 0 && shots <= most) return shots;
   const why = format === "paper" ? "the paper's prompt has no room for solved problems" : "so many are chosen";
-  throw new CllmError("usage", `shots must be a whole number from 0 to ${most}, not ${shots}: ${why}.`);
+  throw new CllmError("usage", `shots must be a whole number from 0 to ${most}, not ${shots}: ${why}`);
 }
 
 function splitFile(dataDir: string, split: string): string {

@@ -34,17 +34,17 @@ export async function openTask(name: string, options: OpenTaskOptions): Promise<
   if (known === undefined) {
     const [near] = nearMisses(name, TASKS, 1);
     const next = near === undefined ? `there are ${TASKS.join(", ")}` : `did you mean ${near}?`;
-    throw new CllmError("not-found", `There is no task ${name}; ${next}`);
+    throw new CllmError("not-found", `there is no task ${name}; ${next}`);
   }
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const foreign = Object.keys(given).find((key) => !known.includes(key) && key !== "dataDir");
   if (foreign !== undefined) {
-    throw new CllmError("usage", `The task ${name} takes no ${foreign}; it takes ${known.join(", ")}.`);
+    throw new CllmError("usage", `the task ${name} takes no ${foreign}; it takes ${known.join(", ")}`);
   }
   const needed = name === "custom" ? "path" : "dataDir";
   if (given[needed] === undefined) {
     const next = needed === "path" ? "name the file of questions" : "name the folder of data, or set CLLM_DATA";
-    throw new CllmError("usage", `The task ${name} needs ${needed}: ${next}.`);
+    throw new CllmError("usage", `the task ${name} needs ${needed}: ${next}`);
   }
   switch (name as TaskName) {
     case "gsm8k":

@@ -24,7 +24,7 @@ const TOLERANCE = 1e-6;
 export async function gradeSql(database: Sqlite, predicted: string, gold: string): Promise<SqlGrade> {
   const expected = await database.query(gold);
   if (!expected.ok) {
-    throw new CllmError("bad-input", `The gold query does not run (${expected.error}): ${gold}. Check the data.`);
+    throw new CllmError("bad-input", `the gold query does not run (${expected.error}): ${gold}; check the data`);
   }
   const answer = await database.query(predicted);
   if (!answer.ok) return { correct: false, reason: "error", error: answer.error, failure: answer.failure };

@@ -74,7 +74,7 @@ async function startSqlite(): Promise<SqlJsStatic> {
     delete require.cache[require.resolve("sql.js")];
     return await (require("sql.js") as () => Promise<SqlJsStatic>)();
   } catch (error) {
-    const message = `SQLite does not start (${(error as Error).message}). Install the package sql.js again.`;
+    const message = `SQLite does not start (${(error as Error).message}); install the package sql.js again`;
     throw new CllmError("engine", message, { cause: error });
   }
 }
@@ -106,7 +106,7 @@ class MemoryDatabase implements Sqlite {
   }
 
   #isOpen(): boolean {
-    if (this.#closed) throw new CllmError("disposed", "The database is closed; open it again.");
+    if (this.#closed) throw new CllmError("disposed", "the database is closed; open it again");
     return this.#database !== null && this.#openedIn === instance;
   }
 
@@ -123,10 +123,10 @@ class MemoryDatabase implements Sqlite {
       else database.close();
       const reason = (error as Error).message;
       throw typeof this.#source === "string"
-        ? new CllmError("bad-input", `The database's script does not run (${reason}). Check its statements.`, {
+        ? new CllmError("bad-input", `the database's script does not run (${reason}); check its statements`, {
             cause: error,
           })
-        : new CllmError("bad-file", `It is no SQLite database (${reason}). Check the file.`, { cause: error });
+        : new CllmError("bad-file", `it is no SQLite database (${reason}); check the file`, { cause: error });
     }
   }
 

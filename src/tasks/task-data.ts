@@ -30,7 +30,7 @@ export function hubFiles(folder: string, split: string, configuration: string): 
 export function knownSplit(task: string, splits: readonly string[], wanted: string | undefined): string {
   const split = wanted ?? splits[0]!;
   if (splits.includes(split)) return split;
-  throw new CllmError("usage", `The task ${task} has no split ${split}; it has ${splits.join(", ")}.`);
+  throw new CllmError("usage", `the task ${task} has no split ${split}; it has ${splits.join(", ")}`);
 }
 
 /**

@@ -94,7 +94,7 @@ export interface TaskOptions {
 export function promptFormat(task: string, formats: readonly PromptFormat[], wanted?: PromptFormat): PromptFormat {
   const format = wanted ?? "default";
   if (formats.includes(format)) return format;
-  throw new CllmError("usage", `The task ${task} has no prompt format ${format}; it has ${formats.join(", ")}.`);
+  throw new CllmError("usage", `the task ${task} has no prompt format ${format}; it has ${formats.join(", ")}`);
 }
 
 /** A prompt of one turn: as it is, or as a user's message. */

@@ -56,7 +56,7 @@ export interface ChatTemplate {
   render(messages: readonly ChatMessage[], options?: RenderOptions): string;
 }
 
-const USE_PROMPT = "Give a prompt instead of messages, written out as the model expects it.";
+const USE_PROMPT = "give a prompt instead of messages, written out as the model expects it";
 
 /** Variables that a rendering sets itself, and the option that does it. */
 const RESERVED: ReadonlyMap<string, string> = new Map([
@@ -124,7 +124,7 @@ function chooseTemplate({ chatTemplate, namedTemplates = {} }: TokenizerSource, 
 function noTemplate({ namedTemplates = {} }: TokenizerSource): CllmError {
   const names = Object.keys(namedTemplates);
   if (names.length === 0) {
-    return new CllmError("bad-template", `The model has no chat template: it takes text only. ${USE_PROMPT}`);
+    return new CllmError("bad-template", `the model has no chat template: it takes text only; ${USE_PROMPT}`);
   }
   return new CllmError("bad-template", unknownTemplate("the model has several chat templates and no default", names));
 }
@@ -194,20 +194,20 @@ function templateError(error: unknown): CllmError {
   if (error instanceof CllmError) return error;
   const reason = error instanceof Error ? error.message : String(error);
   if (error instanceof Refusal) {
-    return new CllmError("bad-input", `The model's chat template refuses these messages: ${reason}`, { cause: error });
+    return new CllmError("bad-input", `the model's chat template refuses these messages: ${reason}`, { cause: error });
   }
   const limit = error instanceof TemplateLimitError || error instanceof TimeLimitError;
   const what = limit ? reason : `failed: ${reason}`;
-  return new CllmError("bad-template", `The model's chat template ${what}. ${USE_PROMPT}`, { cause: error });
+  return new CllmError("bad-template", `the model's chat template ${what}; ${USE_PROMPT}`, { cause: error });
 }
 
 function checkMessages(messages: readonly ChatMessage[]): void {
   if (!Array.isArray(messages) || messages.length === 0) {
-    throw new CllmError("bad-input", "There are no messages; give at least one, such as { role, content }.");
+    throw new CllmError("bad-input", "there are no messages; give at least one, such as { role, content }");
   }
   for (const [i, message] of messages.entries()) {
     if (typeof message?.role !== "string" || !hasContent(message)) {
-      throw new CllmError("bad-input", `Message ${i} needs a role and a content, both strings.`);
+      throw new CllmError("bad-input", `message ${i} needs a role and a content, both strings`);
     }
   }
 }

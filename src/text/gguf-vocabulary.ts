@@ -31,7 +31,7 @@ export function ggufVocabulary(source: GgufTokenizerSource, vocabSize: number): 
   if (source.model !== "gpt2" && source.model !== "llama") {
     throw new CllmError(
       "unsupported",
-      `The GGUF file's tokenizer is ${JSON.stringify(source.model)}; supported are "gpt2" (byte-level BPE) and ` +
+      `the GGUF file's tokenizer is ${JSON.stringify(source.model)}; supported are "gpt2" (byte-level BPE) and ` +
         '"llama" (SentencePiece BPE).',
     );
   }
@@ -59,7 +59,7 @@ interface Parts
 function byteLevel(source: GgufTokenizerSource, ids: Map<string, number>, types: Int32Array): Parts {
   const words = preTokenizerNamed(source.pre);
   if (source.merges === null) {
-    throw badVocabulary("byte-level BPE needs tokenizer.ggml.merges, which the GGUF file lacks. Convert it again.");
+    throw badVocabulary("byte-level BPE needs tokenizer.ggml.merges, which the GGUF file lacks; convert it again");
   }
   const bosTokenId = optionalId(source.bosTokenId, source, "the beginning-of-sequence token");
   const splits = words.patterns.map((Regex) => ({ type: "Split", pattern: { Regex }, behavior: "Isolated" }));
@@ -89,14 +89,14 @@ function byteLevel(source: GgufTokenizerSource, ids: Map<string, number>, types:
 function sentencePiece(source: GgufTokenizerSource, ids: Map<string, number>, types: Int32Array): Parts {
   const { tokens, scores } = source;
   if (scores === null) {
-    throw badVocabulary("a SentencePiece vocabulary needs tokenizer.ggml.scores, which the GGUF file lacks.");
+    throw badVocabulary("a SentencePiece vocabulary needs tokenizer.ggml.scores, which the GGUF file lacks");
   }
   if (scores.length !== tokens.length) {
-    throw badVocabulary(`it has ${tokens.length} tokens, but ${scores.length} scores.`);
+    throw badVocabulary(`it has ${tokens.length} tokens, but ${scores.length} scores`);
   }
   const pieces = new Map<string, number>();
   for (const [id, token] of tokens.entries()) {
-    if (Number.isNaN(scores[id])) throw badVocabulary(`the score of token ${id} is not a number.`);
+    if (Number.isNaN(scores[id])) throw badVocabulary(`the score of token ${id} is not a number`);
     if (!isAdded(types[id]!) && types[id] !== BYTE) pieces.set(token, scores[id]!);
   }
   const addSpace = source.addSpacePrefix ?? true;
@@ -137,7 +137,7 @@ function sentencePiece(source: GgufTokenizerSource, ids: Map<string, number>, ty
 function tokenTypes(source: GgufTokenizerSource): Int32Array {
   const count = source.tokens.length;
   if (source.tokenTypes !== null && source.tokenTypes.length !== count) {
-    throw badVocabulary(`it has ${count} tokens, but ${source.tokenTypes.length} token types.`);
+    throw badVocabulary(`it has ${count} tokens, but ${source.tokenTypes.length} token types`);
   }
   const types =
     source.tokenTypes?.slice() ??
@@ -166,5 +166,5 @@ function optionalId(id: number | null, source: GgufTokenizerSource, what: string
 
 function required(id: number | null, which: "beginning" | "end"): number {
   if (id !== null) return id;
-  throw badVocabulary(`it wants a token at the ${which} of every text (${which}-of-sequence), but does not name one.`);
+  throw badVocabulary(`it wants a token at the ${which} of every text (${which}-of-sequence), but does not name one`);
 }

@@ -34,7 +34,7 @@ export function huggingFaceVocabulary(source: HuggingFaceTokenizerSource, vocabS
     return checkedVocabulary(source, vocabSize);
   } catch (error) {
     if (error instanceof CllmError) throw error;
-    throw badVocabulary(`tokenizer.json cannot be used (${(error as Error).message}).`, error);
+    throw badVocabulary(`tokenizer.json cannot be used (${(error as Error).message})`, error);
   }
 }
 
@@ -87,8 +87,8 @@ function withTimeLimit(library: LibraryTokenizer): LibraryTokenizer {
         return withinTime(2_000 + text.length, () => library.encode(text, options));
       } catch (error) {
         if (!(error instanceof TimeLimitError)) throw error;
-        const message = `The tokenizer ${error.message} on a text of ${text.length} characters: a regular expression in`;
-        throw new CllmError("bad-file", `${message} tokenizer.json does not end. Use the model's GGUF file.`);
+        const message = `the tokenizer ${error.message} on a text of ${text.length} characters: a regular expression in`;
+        throw new CllmError("bad-file", `${message} tokenizer.json does not end; use the model's GGUF file`);
       }
     },
   };
@@ -110,7 +110,7 @@ function modelIds(vocab: unknown, vocabSize: number): Map<string, number> {
     if (typeof id === "number" && id >= vocabSize) checkCount(id + 1, vocabSize);
     checkedId(id, vocabSize, quote(token));
     checkToken(token, id);
-    if (seen[id] !== undefined) throw badVocabulary(`token ${id} is both ${quote(seen[id])} and ${quote(token)}.`);
+    if (seen[id] !== undefined) throw badVocabulary(`token ${id} is both ${quote(seen[id])} and ${quote(token)}`);
     seen[id] = token;
   }
   return ids;
@@ -126,7 +126,7 @@ interface AddedToken {
 }
 
 function addedTokens(list: unknown, ids: ReadonlyMap<string, number>, vocabSize: number): AddedToken[] {
-  if (!Array.isArray(list)) throw badVocabulary(`its added tokens are ${quote(list)}, not a list.`);
+  if (!Array.isArray(list)) throw badVocabulary(`its added tokens are ${quote(list)}, not a list`);
   const ownerOf = new Map<number, string>();
   for (const [token, id] of ids) ownerOf.set(id, token);
   const idOf = new Map(ids);
@@ -135,12 +135,12 @@ function addedTokens(list: unknown, ids: ReadonlyMap<string, number>, vocabSize:
     const { content } = token;
     const id = checkedId(token["id"], vocabSize + MAX_BEYOND, `added token ${i}`);
     checkToken(content, id);
-    if (content === "") throw badVocabulary(`added token ${id} is empty.`);
+    if (content === "") throw badVocabulary(`added token ${id} is empty`);
     if (token["single_word"] === true) throw unsupported(`added token ${quote(content)} matches single words only`);
     const owner = ownerOf.get(id) ?? content;
     const other = idOf.get(content) ?? id;
-    if (owner !== content) throw badVocabulary(`token ${id} is both ${quote(owner)} and ${quote(content)}.`);
-    if (other !== id) throw badVocabulary(`${quote(content)} is listed twice, as token ${other} and ${id}.`);
+    if (owner !== content) throw badVocabulary(`token ${id} is both ${quote(owner)} and ${quote(content)}`);
+    if (other !== id) throw badVocabulary(`${quote(content)} is listed twice, as token ${other} and ${id}`);
     ownerOf.set(id, content);
     idOf.set(content, id);
     const special = token["special"] === true;
@@ -152,7 +152,7 @@ function addedTokens(list: unknown, ids: ReadonlyMap<string, number>, vocabSize:
 function unknownToken(token: unknown, ids: ReadonlyMap<string, number>): string | null {
   if (token === null) return null;
   if (typeof token === "string" && ids.has(token)) return token;
-  throw badVocabulary(`its unknown token ${quote(token)} is not in the vocabulary.`);
+  throw badVocabulary(`its unknown token ${quote(token)} is not in the vocabulary`);
 }
 
 /** Checks a normalizer, and gives it back as the library takes it. */
@@ -166,7 +166,7 @@ function normalizer(node: unknown): object | null {
       checkPattern(step);
       return step;
     case "Prepend":
-      if (typeof step["prepend"] !== "string") throw badVocabulary("its Prepend normalizer says not what to prepend.");
+      if (typeof step["prepend"] !== "string") throw badVocabulary("its Prepend normalizer says not what to prepend");
       return step;
     case "NFC":
     case "NFD":
@@ -265,19 +265,19 @@ function flattenDecoder(node: unknown): Json[] {
 function checkPattern(step: Json): void {
   const pattern = object(step["pattern"], `the pattern of its ${step["type"]}`);
   if (typeof pattern["Regex"] !== "string" && typeof pattern["String"] !== "string") {
-    throw badVocabulary(`the pattern of its ${step["type"]} is ${quote(pattern)}, neither a regex nor a string.`);
+    throw badVocabulary(`the pattern of its ${step["type"]} is ${quote(pattern)}, neither a regex nor a string`);
   }
 }
 
 function steps(node: Json, key: string): unknown[] {
   const list = node[key];
-  if (!Array.isArray(list)) throw badVocabulary(`its ${key} are ${quote(list)}, not a list.`);
+  if (!Array.isArray(list)) throw badVocabulary(`its ${key} are ${quote(list)}, not a list`);
   return list;
 }
 
 function object(value: unknown, what: string): Json {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Json;
-  throw badVocabulary(`${what} is ${quote(value)}, not an object.`);
+  throw badVocabulary(`${what} is ${quote(value)}, not an object`);
 }
 
 function within(id: number | null, vocabSize: number): number | null {
@@ -287,7 +287,7 @@ function within(id: number | null, vocabSize: number): number | null {
 function unsupported(what: string): CllmError {
   return new CllmError(
     "unsupported",
-    `The tokenizer cannot be used: ${what}. Built are the byte-level and SentencePiece BPE tokenizers of the Llama, ` +
-      "Mistral, Qwen2 and Qwen3 families.",
+    `the tokenizer cannot be used: ${what}; built are the byte-level and SentencePiece BPE tokenizers of the Llama, ` +
+      "Mistral, Qwen2 and Qwen3 families",
   );
 }

@@ -204,8 +204,8 @@ export function preTokenizerNamed(name: string | null): PreTokenizer {
   if (found) return found;
   throw new CllmError(
     "unsupported",
-    `The GGUF file's pre-tokenizer is ${JSON.stringify(name)}; supported are ${PRE_TOKENIZER_NAMES.join(", ")}. ` +
-      "Load the model from its Hugging Face directory instead, where tokenizer.json spells the pre-tokenizer out.",
+    `the GGUF file's pre-tokenizer is ${JSON.stringify(name)}; supported are ${PRE_TOKENIZER_NAMES.join(", ")}; ` +
+      "load the model from its Hugging Face directory instead, where tokenizer.json spells the pre-tokenizer out",
   );
 }
 

@@ -26,7 +26,7 @@ export interface StopMatcher {
 export function createStopMatcher(stops: readonly string[]): StopMatcher {
   for (const stop of stops) {
     if (stop === "" || /\p{Surrogate}/u.test(stop)) {
-      throw new CllmError("bad-input", `The stop string ${JSON.stringify(stop)} is not usable: give whole characters.`);
+      throw new CllmError("bad-input", `the stop string ${JSON.stringify(stop)} is not usable: give whole characters`);
     }
   }
   const borders = stops.map(bordersOf);

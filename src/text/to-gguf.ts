@@ -103,8 +103,8 @@ function fromHuggingFace(source: HuggingFaceTokenizerSource, vocabSize: number):
 }
 
 function unsupported(what: string): CllmError {
-  const next = "Write a Hugging Face directory instead, whose tokenizer.json can.";
-  return new CllmError("unsupported", `A GGUF file has no words for part of this tokenizer: ${what}. ${next}`);
+  const next = "write a Hugging Face directory instead, whose tokenizer.json can";
+  return new CllmError("unsupported", `a GGUF file has no words for part of this tokenizer: ${what}; ${next}`);
 }
 
 function checkAddedTokens(added: unknown, vocabSize: number): void {

@@ -55,7 +55,7 @@ export interface Tokenizer {
  */
 export function createTokenizer(source: TokenizerSource, vocabSize: number): Tokenizer {
   if (!Number.isInteger(vocabSize) || vocabSize < 1) {
-    throw new CllmError("bad-file", `The model's vocabulary size is ${vocabSize}, which is no positive whole number.`);
+    throw new CllmError("bad-file", `the model's vocabulary size is ${vocabSize}, which is no positive whole number`);
   }
   const vocabulary =
     source.kind === "gguf" ? ggufVocabulary(source, vocabSize) : huggingFaceVocabulary(source, vocabSize);
@@ -68,7 +68,7 @@ function tokenizerOver(vocabulary: Vocabulary, vocabSize: number): Tokenizer {
 
   function tokenBytes(id: number): Uint8Array {
     if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
-      throw new CllmError("bad-input", `Token id ${id} is out of range; the model has ids 0 to ${vocabSize - 1}.`);
+      throw new CllmError("bad-input", `token id ${id} is out of range; the model has ids 0 to ${vocabSize - 1}`);
     }
     bytesById[id] ??= bytesOfToken(vocabulary, id);
     return bytesById[id];
@@ -78,12 +78,12 @@ function tokenizerOver(vocabulary: Vocabulary, vocabSize: number): Tokenizer {
     const { ids } = library.encode(text, { add_special_tokens: addSpecialTokens });
     const all = addSpecialTokens ? [...vocabulary.before, ...ids, ...vocabulary.after] : ids;
     return Int32Array.from(all, (id) => {
-      if (id === undefined) throw new CllmError("bad-input", "The tokenizer has no token for part of the text.");
+      if (id === undefined) throw new CllmError("bad-input", "the tokenizer has no token for part of the text");
       if (id < vocabSize) return id;
       throw new CllmError(
         "bad-input",
-        `The text holds ${quote(vocabulary.tokens[id])}, token ${id}, but the model's embedding ends at ` +
-          `${vocabSize - 1}. Take it out of the text, or use a model that was trained with it.`,
+        `the text holds ${quote(vocabulary.tokens[id])}, token ${id}, but the model's embedding ends at ` +
+          `${vocabSize - 1}; take it out of the text, or use a model that was trained with it`,
       );
     });
   }

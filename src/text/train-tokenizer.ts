@@ -57,8 +57,8 @@ export function trainTokenizer(
 ): TokenizerJson {
   const fewest = specialTokens.length + 256;
   if (!Number.isInteger(vocabSize) || vocabSize < fewest) {
-    const message = `The vocabulary size is ${vocabSize}; it takes at least ${fewest}`;
-    throw new CllmError("usage", `${message}, for ${specialTokens.length} special tokens and all 256 bytes.`);
+    const message = `the vocabulary size is ${vocabSize}; it takes at least ${fewest}`;
+    throw new CllmError("usage", `${message}, for ${specialTokens.length} special tokens and all 256 bytes`);
   }
   const trained = trainMerges(countWords(corpus), vocabSize - fewest);
   const merges = [0, 1, 2].flatMap((turn) => trained.filter((merge) => turnOf(merge) === turn));

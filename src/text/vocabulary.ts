@@ -43,7 +43,7 @@ export interface Vocabulary {
 const MAX_TOKEN_LENGTH = 8192;
 
 export function badVocabulary(message: string, cause?: unknown): CllmError {
-  return new CllmError("bad-file", `The tokenizer is damaged: ${message}`, { cause });
+  return new CllmError("bad-file", `the tokenizer is damaged: ${message}`, { cause });
 }
 
 /** A token's text for an error message: quoted, and cut where it is long. */
@@ -54,20 +54,20 @@ export function quote(text: unknown): string {
 
 /** Throws `bad-file` for a token that is no string or absurdly long. */
 export function checkToken(token: unknown, id: number): asserts token is string {
-  if (typeof token !== "string") throw badVocabulary(`token ${id} is ${quote(token)}, not a string.`);
+  if (typeof token !== "string") throw badVocabulary(`token ${id} is ${quote(token)}, not a string`);
   if (token.length > MAX_TOKEN_LENGTH) {
-    throw badVocabulary(`token ${id} is ${token.length} characters long; at most ${MAX_TOKEN_LENGTH} are read.`);
+    throw badVocabulary(`token ${id} is ${token.length} characters long; at most ${MAX_TOKEN_LENGTH} are read`);
   }
 }
 
 /** Throws `bad-file` where there are more tokens than the model has embeddings for, or none. */
 export function checkCount(count: number, vocabSize: number): void {
-  if (count === 0) throw badVocabulary("it has no tokens.");
+  if (count === 0) throw badVocabulary("it has no tokens");
   if (count > vocabSize) {
     throw new CllmError(
       "bad-file",
-      `The tokenizer has ${count} tokens, but the model's vocabulary has ${vocabSize}: they do not belong together. ` +
-        "Use the tokenizer that was published with the model.",
+      `the tokenizer has ${count} tokens, but the model's vocabulary has ${vocabSize}: they do not belong together; ` +
+        "use the tokenizer that was published with the model",
     );
   }
 }
@@ -75,7 +75,7 @@ export function checkCount(count: number, vocabSize: number): void {
 /** The id, where it is one of `count` tokens; throws `bad-file` otherwise. */
 export function checkedId(id: unknown, count: number, what: string): number {
   if (typeof id === "number" && Number.isInteger(id) && id >= 0 && id < count) return id;
-  throw badVocabulary(`the id of ${what} is ${quote(id)}, not a whole number from 0 to ${count - 1}.`);
+  throw badVocabulary(`the id of ${what} is ${quote(id)}, not a whole number from 0 to ${count - 1}`);
 }
 
 /** Ids by token text. Throws `bad-file` for a text that occurs twice, of which encoding could never reach one. */
@@ -84,7 +84,7 @@ export function idsByToken(tokens: readonly string[]): Map<string, number> {
   for (const [id, token] of tokens.entries()) {
     checkToken(token, id);
     const other = ids.get(token);
-    if (other !== undefined) throw badVocabulary(`${quote(token)} is listed twice, as token ${other} and ${id}.`);
+    if (other !== undefined) throw badVocabulary(`${quote(token)} is listed twice, as token ${other} and ${id}`);
     ids.set(token, id);
   }
   return ids;
@@ -95,17 +95,17 @@ export function idsByToken(tokens: readonly string[]): Map<string, number> {
  * else, or that name a token which the vocabulary lacks: text would silently get lost there.
  */
 export function mergePairs(merges: unknown, ids: ReadonlyMap<string, number>): [string, string][] {
-  if (!Array.isArray(merges)) throw badVocabulary(`its merges are ${quote(merges)}, not a list.`);
+  if (!Array.isArray(merges)) throw badVocabulary(`its merges are ${quote(merges)}, not a list`);
   return merges.map((merge: unknown, i) => {
     const pair = typeof merge === "string" ? merge.split(" ") : merge;
     if (!Array.isArray(pair) || pair.length !== 2)
-      throw badVocabulary(`merge ${i}, ${quote(merge)}, is not two tokens.`);
+      throw badVocabulary(`merge ${i}, ${quote(merge)}, is not two tokens`);
     const [left, right] = pair;
     if (typeof left !== "string" || typeof right !== "string") {
-      throw badVocabulary(`merge ${i}, ${quote(merge)}, is not two tokens.`);
+      throw badVocabulary(`merge ${i}, ${quote(merge)}, is not two tokens`);
     }
     for (const token of [left, right, left + right]) {
-      if (!ids.has(token)) throw badVocabulary(`merge ${i} needs ${quote(token)}, which is not in the vocabulary.`);
+      if (!ids.has(token)) throw badVocabulary(`merge ${i} needs ${quote(token)}, which is not in the vocabulary`);
     }
     return [left, right];
   });

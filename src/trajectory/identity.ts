@@ -66,7 +66,7 @@ export function requireIdentity(what: string, found: ModelIdentity, expected: Ex
     const same = expected.name === found.name ? " (the same name, but other weights)" : "";
     throw new CllmError(
       "bad-input",
-      `${what} was collected from another model: ${found.name}, not ${whose}${same}. Collect from this model, or give ` +
+      `${what} was collected from another model: ${found.name}, not ${whose}${same}; collect from this model, or give ` +
         "that one",
     );
   }

@@ -168,7 +168,7 @@ async function readable<T>(path: string, read: () => Promise<T>): Promise<T> {
 }
 
 function damaged(path: string, reason: string, cause?: unknown): CllmError {
-  return new CllmError("bad-file", `${path} cannot be read as trajectories: ${reason}. Collect again.`, { cause });
+  return new CllmError("bad-file", `${path} cannot be read as trajectories: ${reason}; collect again`, { cause });
 }
 
 function toCompletion(record: Record<string, unknown>, what: string, info: CollectionInfo): CollectedCompletion {

@@ -136,16 +136,16 @@ describe("wrong input is one error before any work", () => {
   test.each<[args: string[], status: number, message: RegExp]>([
     [["gsm8k"], 2, /error\[usage\]: --out is missing/],
     [["--out", nowhere], 2, /error\[usage\]: --task is missing/],
-    [["gsm8", "--out", nowhere], 1, /error\[not-found\]: There is no task gsm8; did you mean gsm8k\?/],
+    [["gsm8", "--out", nowhere], 1, /error\[not-found\]: there is no task gsm8; did you mean gsm8k\?/],
     [["custom", "--out", nowhere], 2, /error\[usage\]: --data is missing; give the file/],
     [["gsm8k", "--data", data, "--out", nowhere], 2, /--data is for the task custom; gsm8k is read from the folder/],
-    [["custom", "--data", data, "--shots", "3", "--out", nowhere], 2, /The task custom takes no shots/],
+    [["custom", "--data", data, "--shots", "3", "--out", nowhere], 2, /the task custom takes no shots/],
     [
       ["custom", "--data", data, "--decoders", "jacoby", "--out", nowhere],
       2,
       /--decoders\[0\] must be one of auto, ar/,
     ],
-    [["custom", "--data", data, "-m", model, "-m", model, "--out", nowhere], 2, /Two models are called tiny/],
+    [["custom", "--data", data, "-m", model, "-m", model, "--out", nowhere], 2, /two models are called tiny/],
     [["mt-bench", "--judge-model", "x", "--out", nowhere], 2, /--judge-model without --judge/],
   ])("%j", (args, status, message) => {
     const { status: code, stdout, stderr } = evaluate(...args);

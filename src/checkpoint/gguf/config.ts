@@ -51,7 +51,7 @@ export function readHeads(metadata: Metadata, path: string): { heads: number; kv
   const rotated = field.number(`${family}.rope.dimension_count`) ?? headSize;
   if (valueSize !== headSize || rotated !== headSize) {
     const message = `${path}: heads with keys of ${headSize}, values of ${valueSize} and ${rotated} rotated dimensions`;
-    throw new CllmError("unsupported", `${message} are not supported; all three must be equal. Choose another model.`);
+    throw new CllmError("unsupported", `${message} are not supported; all three must be equal; choose another model`);
   }
   return { heads, kvHeads, headSize };
 }
@@ -78,8 +78,8 @@ export function readGgufConfig(
   const field = fieldsOf(metadata, path, warn);
   const experts = field.number(`${family}.expert_count`) ?? 0;
   if (experts > 0) {
-    const message = `${path}: a mixture of ${experts} experts is not supported; dense models are.`;
-    throw new CllmError("unsupported", `${message} Choose a dense model.`);
+    const message = `${path}: a mixture of ${experts} experts is not supported; dense models are`;
+    throw new CllmError("unsupported", `${message}; choose a dense model`);
   }
   const announced = field.number(`${family}.vocab_size`) ?? vocabSize;
   if (announced !== vocabSize) {
@@ -121,6 +121,6 @@ function readScaling(field: Fields, family: Family, { path, ropeDivisors }: Gguf
   const factor = (field.number(`${family}.rope.scaling.factor`) ?? old) || 1; // 0 stands for none
   if (type === "none" || (type === "linear" && factor === 1)) return null;
   if (type === "linear") return { type, factor };
-  const message = `${path}: rope scaling of type ${type.slice(0, 80)} is not supported; none, linear and Llama 3's are.`;
-  throw new CllmError("unsupported", `${message} Choose a file without it.`);
+  const message = `${path}: rope scaling of type ${type.slice(0, 80)} is not supported; none, linear and Llama 3's are`;
+  throw new CllmError("unsupported", `${message}; choose a file without it`);
 }

@@ -24,7 +24,7 @@ export interface Fields {
 /** `warn` takes one line for each value that is passed over. */
 export function fieldsOf(metadata: Metadata, path: string, warn: (message: string) => void = () => {}): Fields {
   const bad = (key: string, problem: string): CllmError =>
-    new CllmError("bad-file", `${path}: metadata ${key} ${problem}. Fetch or convert it again.`);
+    new CllmError("bad-file", `${path}: metadata ${key} ${problem}; fetch or convert it again`);
   const get = <T extends GgufValue>(key: string, is: (value: GgufValue) => value is T, kind: string): T | null => {
     const value = metadata.get(key);
     if (value === undefined) return null;
@@ -42,7 +42,7 @@ export function fieldsOf(metadata: Metadata, path: string, warn: (message: strin
       const other = values.find((value: number | bigint) => value !== first);
       if (other === undefined) return Number(first);
       const message = `${path}: ${key} is ${first} for one layer and ${other} for another; layers that differ are not supported`;
-      throw new CllmError("unsupported", `${message}. Choose another model.`);
+      throw new CllmError("unsupported", `${message}; choose another model`);
     },
     tokenId(key, count) {
       const value = get(key, isNumeric, "a single number");

@@ -64,7 +64,7 @@ export async function readGgufHeader(file: BinaryFile): Promise<GgufHeader> {
 }
 
 function bad(file: BinaryFile, problem: string): CllmError {
-  return new CllmError("bad-file", `${file.path} is no sound GGUF file: ${problem}. Fetch or convert it again.`);
+  return new CllmError("bad-file", `${file.path} is no sound GGUF file: ${problem}; fetch or convert it again`);
 }
 
 /** The header, or null where it goes on past `bytes`, which may be only the start of the file. */
@@ -97,9 +97,9 @@ function checkMagic(file: BinaryFile, bytes: Uint8Array, cursor: Cursor): void {
   const swapped = version >>> 24;
   const message =
     (version & 0xffffff) === 0 && swapped > 0
-      ? `${file.path} is a big-endian GGUF file (version ${swapped}); only little-endian ones are supported.`
-      : `${file.path} is a GGUF file of version ${version}; 2 and 3 are supported.`;
-  throw new CllmError("unsupported", `${message} Convert the model again with a current llama.cpp.`);
+      ? `${file.path} is a big-endian GGUF file (version ${swapped}); only little-endian ones are supported`
+      : `${file.path} is a GGUF file of version ${version}; 2 and 3 are supported`;
+  throw new CllmError("unsupported", `${message}; convert the model again with a current llama.cpp`);
 }
 
 /** Thrown by the cursor at the end of its bytes. */
@@ -252,8 +252,8 @@ function readTensorEntry(cursor: Cursor): TensorEntry {
   if (dtype === "-") throw bad(cursor.file, `${what} has the unknown element type ${type}`);
   const codec = CODECS.get(dtype);
   if (!codec) {
-    const message = `${cursor.file.path}: ${what} is stored as ${dtype}; ${[...CODECS.keys()].join(", ")} are supported.`;
-    throw new CllmError("unsupported", `${message} Choose a file of one of these.`);
+    const message = `${cursor.file.path}: ${what} is stored as ${dtype}; ${[...CODECS.keys()].join(", ")} are supported`;
+    throw new CllmError("unsupported", `${message}; choose a file of one of these`);
   }
   if (lengths[0]! % codec.blockSize !== 0) {
     throw bad(cursor.file, `${what} has rows of ${lengths[0]}; ${dtype} needs multiples of ${codec.blockSize}`);

@@ -58,8 +58,8 @@ async function assemble(
   const find = (wanted: string): StoredTensor | undefined => translated.find((tensor) => tensor.name === wanted);
   const embedding = find("model.embed_tokens.weight");
   if (!embedding) {
-    const message = `${path} lacks the tensor token_embd.weight, the embedding.`;
-    throw new CllmError("bad-weights", `${message} It may be an adapter or a projector: name the model's own file.`);
+    const message = `${path} lacks the tensor token_embd.weight, the embedding`;
+    throw new CllmError("bad-weights", `${message}; it may be an adapter or a projector: name the model's own file`);
   }
   const facts = {
     path,
@@ -91,7 +91,7 @@ async function assemble(
 /** Every part says how many there are and which it is; together they hold the announced number of tensors. */
 function checkParts(path: string, headers: readonly GgufHeader[]): void {
   const bad = (problem: string): CllmError =>
-    new CllmError("bad-file", `${path}: ${problem}. Name the first part of a complete set, or merge the parts.`);
+    new CllmError("bad-file", `${path}: ${problem}; name the first part of a complete set, or merge the parts`);
   headers.forEach(({ metadata }, i) => {
     const count = metadata.get("split.count") ?? 1;
     if (count !== headers.length) throw bad(`it belongs to a set of ${count} parts, but ${headers.length} are here`);
@@ -106,8 +106,8 @@ function checkParts(path: string, headers: readonly GgufHeader[]): void {
 
 async function readDivisors(tensor: StoredTensor): Promise<number[]> {
   if (tensor.shape.length !== 1 || tensor.shape[0]! > 4096) {
-    const message = `Tensor rope_freqs.weight of ${tensor.file.path} is [${tensor.shape}]; one divisor per frequency fits.`;
-    throw new CllmError("bad-weights", `${message} Convert the model again.`);
+    const message = `tensor rope_freqs.weight of ${tensor.file.path} is [${tensor.shape}]; one divisor per frequency fits`;
+    throw new CllmError("bad-weights", `${message}; convert the model again`);
   }
   const divisors = await storedWeights([tensor], async () => {}).read(tensor.name);
   return [...divisors];
@@ -142,8 +142,8 @@ function translate(tensor: StoredTensor, family: Family, headSize: number, path:
   const [, layer, part, kind] = match ?? [];
   const name = part === undefined ? undefined : (layer === undefined ? OUTER : INNER).get(part);
   if (name === undefined) {
-    const message = `${path} holds the tensor ${tensor.name}, which a ${family} model does not have.`;
-    throw new CllmError("unsupported", `${message} Its architecture differs from ${family}: use another model.`);
+    const message = `${path} holds the tensor ${tensor.name}, which a ${family} model does not have`;
+    throw new CllmError("unsupported", `${message}; its architecture differs from ${family}: use another model`);
   }
   const full = layer === undefined ? `${name}.${kind}` : `model.layers.${Number(layer)}.${name}.${kind}`;
   const interleaved = family === "llama" && (part === "attn_q" || part === "attn_k");

@@ -46,7 +46,7 @@ const TYPES: Readonly<Record<GgufType, { readonly tensor: number; readonly file:
 /** Throws `usage` where a file is in the way: for a check before long work. */
 export function checkGgufTarget(path: string, { overwrite = false }: Pick<WriteGgufOptions, "overwrite"> = {}): void {
   if (overwrite || !existsSync(path)) return;
-  throw new CllmError("usage", `${path} exists. Choose another name, or ask for it to be overwritten.`);
+  throw new CllmError("usage", `${path} exists; choose another name, or ask for it to be overwritten`);
 }
 
 /**
@@ -61,8 +61,8 @@ export async function writeGguf(
   checkGgufTarget(path, { overwrite });
   const { config, tokenizer } = content;
   if (tokenizer.tokens.length !== config.vocabSize) {
-    const message = `The tokenizer has ${tokenizer.tokens.length} tokens for ${config.vocabSize} rows of the embedding`;
-    throw new CllmError("bad-input", `${message}; GGUF wants one for each: pass it through toGgufTokenizer.`);
+    const message = `the tokenizer has ${tokenizer.tokens.length} tokens for ${config.vocabSize} rows of the embedding`;
+    throw new CllmError("bad-input", `${message}; GGUF wants one for each: pass it through toGgufTokenizer`);
   }
   const tensors = [...plannedTensors(config, modelTensors(config, content.weights), dtype)];
   const entries: TensorEntry[] = [];
@@ -211,8 +211,8 @@ function modelMetadata({ name, config }: GgufContent, dtype: GgufType): Metadata
 function checkSayable(config: ModelConfig, architecture: string): void {
   const { ropeScaling, attentionBias, slidingWindow, heads, headSize, hiddenSize } = config;
   const refuse = (what: string): CllmError => {
-    const message = `llama.cpp's ${architecture} has no ${what}, so a GGUF file would be another model.`;
-    return new CllmError("unsupported", `${message} Write a Hugging Face directory instead.`);
+    const message = `llama.cpp's ${architecture} has no ${what}, so a GGUF file would be another model`;
+    return new CllmError("unsupported", `${message}; write a Hugging Face directory instead`);
   };
   const divided = ropeScaling !== null && ropeScaling.type !== "linear";
   if (divided && architecture !== "llama") throw refuse(`rotary scaling of type ${ropeScaling.type}`);

@@ -78,7 +78,7 @@ export async function downloadBlob(download: Download): Promise<void> {
     await checkSpace(dirname(blob), size - done, what);
     for (let before = -1; done < size; ) {
       if (done === before)
-        throw new CllmError("network", `${what} ends after ${done} of ${size} bytes. Try again later.`);
+        throw new CllmError("network", `${what} ends after ${done} of ${size} bytes; try again later`);
       before = done;
       await withRetries(download.signal, async () => {
         const start = done;
@@ -128,15 +128,15 @@ async function* fetchInto(handle: FileHandle, download: Download, start: number)
   if (!isRange && !(response.status === 200 && start === 0)) {
     await response.body?.cancel();
     if (!response.ok) throw new HttpStatusError(response.status, url);
-    const message = `The server of ${what} cannot go on at byte ${start} (status ${response.status}).`;
-    throw new CllmError("network", `${message} Delete ${download.blob}.incomplete and run again.`);
+    const message = `the server of ${what} cannot go on at byte ${start} (status ${response.status})`;
+    throw new CllmError("network", `${message}; delete ${download.blob}.incomplete and run again`);
   }
   let position = start;
   const report = (): void => onProgress?.({ stage: "download", what, done: position, total: size, unit: "bytes" });
   report();
   for await (const piece of response.body ?? []) {
     if (position + piece.length > size) {
-      throw new CllmError("network", `The server sends more than the ${size} bytes of ${what}. Try again later.`);
+      throw new CllmError("network", `the server sends more than the ${size} bytes of ${what}; try again later`);
     }
     for (let written = 0; written < piece.length; ) {
       written += (await handle.write(piece, written, piece.length - written, position + written)).bytesWritten;
@@ -164,7 +164,7 @@ async function checkHash(handle: FileHandle, { hash, size, what }: Download, par
   const found = digest.digest("hex");
   if (found === hash) return;
   await rm(partial, { force: true });
-  throw new CllmError("bad-file", `${what} arrived damaged: its hash is ${found} instead of ${hash}. Run again.`);
+  throw new CllmError("bad-file", `${what} arrived damaged: its hash is ${found} instead of ${hash}; run again`);
 }
 
 async function checkSpace(folder: string, bytes: number, what: string): Promise<void> {
@@ -172,8 +172,8 @@ async function checkSpace(folder: string, bytes: number, what: string): Promise<
   const free = bavail * bsize;
   if (free >= bytes) return;
   const gigabytes = (n: number): string => `${(n / 1e9).toFixed(2)} GB`;
-  const message = `${what} needs ${gigabytes(bytes)} more, but ${folder} has ${gigabytes(free)} free.`;
-  throw new CllmError("disk", `${message} Free some space, or set HF_HUB_CACHE or CLLM_CACHE to another disk.`);
+  const message = `${what} needs ${gigabytes(bytes)} more, but ${folder} has ${gigabytes(free)} free`;
+  throw new CllmError("disk", `${message}; free some space, or set HF_HUB_CACHE or CLLM_CACHE to another disk`);
 }
 
 function isFileError(error: unknown): boolean {

@@ -33,7 +33,7 @@ export function hubError(error: unknown, repo: string, circumstances: Circumstan
   const { endpoint, revision, token, signal } = circumstances;
   if (error instanceof CllmError) return error;
   if (signal?.aborted) {
-    const message = `Fetching ${repo} was cancelled. What was fetched is kept: run again to go on.`;
+    const message = `fetching ${repo} was cancelled; what was fetched is kept: run again to go on`;
     return new CllmError("aborted", message, { cause: error });
   }
   const make = (code: "not-found" | "network", message: string): CllmError =>
@@ -44,25 +44,25 @@ export function hubError(error: unknown, repo: string, circumstances: Circumstan
       token === null
         ? "check the name; if it is private or gated, run hf auth login or set HF_TOKEN"
         : "check the name, and the token of HF_TOKEN or hf auth login";
-    return make("not-found", `${endpoint} has no ${repo} that anyone may read (status 401): ${next}.`);
+    return make("not-found", `${endpoint} has no ${repo} that anyone may read (status 401): ${next}`);
   }
   if (status === 403) {
     const next = `accept its terms at ${endpoint}/${repo} and run hf auth login or set HF_TOKEN for that account`;
-    return make("not-found", `${repo} is gated or private (status 403): ${next}.`);
+    return make("not-found", `${repo} is gated or private (status 403): ${next}`);
   }
   if (status === 404) {
-    const next = "Check the name, and that no local path was meant.";
-    return make("not-found", `${endpoint} has no ${repo} at revision ${revision} (status 404). ${next}`);
+    const next = "check the name, and that no local path was meant";
+    return make("not-found", `${endpoint} has no ${repo} at revision ${revision} (status 404); ${next}`);
   }
   if (status !== null)
-    return make("network", `${endpoint} answered with status ${status} for ${repo}. Try again later.`);
+    return make("network", `${endpoint} answered with status ${status} for ${repo}; try again later`);
   if (error instanceof InvalidApiResponseFormatError) {
-    return make("network", `${endpoint} does not answer as a hub does (${error.message}). Check HF_ENDPOINT.`);
+    return make("network", `${endpoint} does not answer as a hub does (${error.message}); check HF_ENDPOINT`);
   }
-  if (isSystemError(error)) return writeError(error, error.path ?? "The cache");
+  if (isSystemError(error)) return writeError(error, error.path ?? "the cache");
   return make(
     "network",
-    `${endpoint} cannot be reached for ${repo} (${reasonOf(error)}). Check the connection, or use --offline.`,
+    `${endpoint} cannot be reached for ${repo} (${reasonOf(error)}); check the connection, or use --offline`,
   );
 }
 

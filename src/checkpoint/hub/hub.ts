@@ -54,7 +54,7 @@ const MAX_REF_BYTES = 4096;
 export async function fetchCheckpoint(id: HubId, options: HubOptions): Promise<string> {
   const { revision } = options;
   if (!/^[\w][\w./-]*$/.test(revision) || revision.includes("..")) {
-    throw new CllmError("usage", `Revision ${JSON.stringify(revision)} is no branch, tag or commit. Default: main.`);
+    throw new CllmError("usage", `revision ${JSON.stringify(revision)} is no branch, tag or commit; default: main`);
   }
   const cached = await findCached(id, options);
   const pinned = /^[0-9a-f]{40}$/.test(revision);
@@ -63,7 +63,7 @@ export async function fetchCheckpoint(id: HubId, options: HubOptions): Promise<s
     const message = `${id.repo} is no local path, its revision ${revision} is not whole in ${options.cache}, and offline is set`;
     throw new CllmError(
       "offline",
-      `${message}. ${cached instanceof CllmError ? `${cached.message} ` : ""}Run once without --offline and HF_HUB_OFFLINE.`,
+      `${message}; ${cached instanceof CllmError ? `${cached.message}; ` : ""}run once without --offline and HF_HUB_OFFLINE`,
     );
   }
   try {
@@ -94,7 +94,7 @@ async function findCached(id: HubId, options: HubOptions): Promise<string | Cllm
     const selection = selectFiles(there, id.repo, id);
     const shards = await shardsOf(selection, snapshot);
     const missing = shards.find((name) => !existsSync(join(snapshot, name)));
-    if (missing !== undefined) return new CllmError("not-found", `${missing} is missing.`);
+    if (missing !== undefined) return new CllmError("not-found", `${missing} is missing`);
     return selection.gguf === null ? snapshot : join(snapshot, selection.gguf);
   } catch (error) {
     return error instanceof CllmError ? error : null;
@@ -119,7 +119,7 @@ async function fetchRevision(id: HubId, options: HubOptions): Promise<string> {
     modelInfo({ name: id.repo, revision, additionalFields: [...additionalFields], ...access }),
   );
   if (typeof info.sha !== "string" || !/^[0-9a-f]{40}$/.test(info.sha) || !Array.isArray(info.filePaths)) {
-    throw new CllmError("network", `${endpoint} gave no commit and files for ${id.repo}. Check HF_ENDPOINT.`);
+    throw new CllmError("network", `${endpoint} gave no commit and files for ${id.repo}; check HF_ENDPOINT`);
   }
   const folder = folderOf(id, options);
   const snapshot = join(folder, "snapshots", info.sha);
@@ -133,10 +133,10 @@ async function fetchRevision(id: HubId, options: HubOptions): Promise<string> {
     );
     for (const name of missing) {
       const facts = found.find(({ path, type }) => path === name && type === "file");
-      if (!facts) throw new CllmError("not-found", `${id.repo} has no file ${name}. Choose another revision.`);
+      if (!facts) throw new CllmError("not-found", `${id.repo} has no file ${name}; choose another revision`);
       const hash = facts.lfs?.oid ?? facts.oid ?? ""; // also the name of its blob, as its ETag is for the Python library
       if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(hash) || !Number.isSafeInteger(facts.size) || facts.size < 0) {
-        throw new CllmError("network", `${endpoint} gave no usable size and hash for ${name}. Check HF_ENDPOINT.`);
+        throw new CllmError("network", `${endpoint} gave no usable size and hash for ${name}; check HF_ENDPOINT`);
       }
       const blob = join(folder, "blobs", hash);
       const url = `${endpoint}/${id.repo}/resolve/${info.sha}/${name.split("/").map(encodeURIComponent).join("/")}`;

@@ -163,7 +163,7 @@ function readFamily(config: unknown, file: string): Family {
   const { model_type, architectures } = parse(schema, config, file);
   const named = model_type ?? architectures?.[0]?.replace(/ForCausalLM$/, "").toLowerCase();
   if (named === undefined) {
-    throw new CllmError("bad-file", `${file}: model_type is missing, and so is architectures. Fetch it again.`);
+    throw new CllmError("bad-file", `${file}: model_type is missing, and so is architectures; fetch it again`);
   }
   const family = FAMILIES.find((name) => name === named);
   if (!family) throw unsupportedFamily(named, file);
@@ -172,24 +172,24 @@ function readFamily(config: unknown, file: string): Family {
 
 function rejectUnbuilt(raw: Config, family: Family, file: string): void {
   const unsupported = (what: string, next: string): CllmError =>
-    new CllmError("unsupported", `${file}: ${what}. ${next}`);
+    new CllmError("unsupported", `${file}: ${what}; ${next}`);
   const other = raw.architectures?.find((name) => !name.endsWith("ForCausalLM"));
   if (other !== undefined) {
-    throw unsupported(`architecture ${other} is no causal language model`, "Use the model's ...ForCausalLM version.");
+    throw unsupported(`architecture ${other} is no causal language model`, "use the model's ...ForCausalLM version");
   }
   if (raw.quantization_config && !isSwitchedOff(raw.quantization_config)) {
     const method = raw.quantization_config.quant_method ?? "an unnamed method";
-    const next = "Use the original F32, F16 or BF16 weights, or a GGUF file.";
+    const next = "use the original F32, F16 or BF16 weights, or a GGUF file";
     throw unsupported(`weights quantized by ${method} (quantization_config) are not supported`, next);
   }
   const activation = raw.hidden_act ?? "silu";
   if (activation !== "silu" && activation !== "swish") {
-    throw unsupported(`hidden_act is ${activation}; only silu is supported`, `Use a usual ${family} model.`);
+    throw unsupported(`hidden_act is ${activation}; only silu is supported`, `use a usual ${family} model`);
   }
-  if (raw.mlp_bias) throw unsupported("mlp_bias is true; only false is supported", `Use a usual ${family} model.`);
+  if (raw.mlp_bias) throw unsupported("mlp_bias is true; only false is supported", `use a usual ${family} model`);
   const partial = raw.rope_parameters?.partial_rotary_factor ?? raw.partial_rotary_factor ?? 1;
   if (partial !== 1) {
-    throw unsupported(`partial_rotary_factor is ${partial}; only 1 is supported`, `Use a usual ${family} model.`);
+    throw unsupported(`partial_rotary_factor is ${partial}; only 1 is supported`, `use a usual ${family} model`);
   }
 }
 
@@ -201,7 +201,7 @@ function readRope(raw: Config, file: string): { theta: number; scaling: RopeScal
   const need = (key: "factor" | "low_freq_factor" | "high_freq_factor"): number => {
     const value = rope[key] ?? undefined;
     if (value === undefined) {
-      throw new CllmError("bad-file", `${file}: rope scaling of type ${type} lacks ${key}. Fetch it again.`);
+      throw new CllmError("bad-file", `${file}: rope scaling of type ${type} lacks ${key}; fetch it again`);
     }
     const holder = raw.rope_parameters?.[key] === undefined ? "rope_scaling" : "rope_parameters";
     return parse(z.looseObject({ [key]: positive }), rope, file, holder)[key] as number;
@@ -212,19 +212,19 @@ function readRope(raw: Config, file: string): { theta: number; scaling: RopeScal
     const originalContextLength = rope.original_max_position_embeddings ?? raw.original_max_position_embeddings;
     if (!originalContextLength) {
       const key = "original_max_position_embeddings";
-      throw new CllmError("bad-file", `${file}: rope scaling of type llama3 lacks ${key}. Fetch it again.`);
+      throw new CllmError("bad-file", `${file}: rope scaling of type llama3 lacks ${key}; fetch it again`);
     }
     const lowFrequencyFactor = need("low_freq_factor");
     const highFrequencyFactor = need("high_freq_factor");
     if (highFrequencyFactor <= lowFrequencyFactor) {
       const message = `high_freq_factor ${highFrequencyFactor} must exceed low_freq_factor ${lowFrequencyFactor}`;
-      throw new CllmError("bad-file", `${file}: ${message}. Fetch it again.`);
+      throw new CllmError("bad-file", `${file}: ${message}; fetch it again`);
     }
     const factor = need("factor");
     return { theta, scaling: { type, factor, lowFrequencyFactor, highFrequencyFactor, originalContextLength } };
   }
-  const message = `${file}: rope scaling of type ${type} is not supported; default, linear and llama3 are.`;
-  throw new CllmError("unsupported", `${message} Remove it to use the model within its original context.`);
+  const message = `${file}: rope scaling of type ${type} is not supported; default, linear and llama3 are`;
+  throw new CllmError("unsupported", `${message}; remove it to use the model within its original context`);
 }
 
 /** The window of every layer, or null for none. Layers that differ are `unsupported`. */
@@ -237,12 +237,12 @@ function readSlidingWindow(raw: Config, family: Family, contextLength: number, f
   if (types) {
     const other = types.find((type) => type !== "full_attention" && type !== "sliding_attention");
     if (other !== undefined) {
-      const message = `${file}: layer_types names ${other}; full_attention and sliding_attention are supported.`;
-      throw new CllmError("unsupported", `${message} Use a usual ${family} model.`);
+      const message = `${file}: layer_types names ${other}; full_attention and sliding_attention are supported`;
+      throw new CllmError("unsupported", `${message}; use a usual ${family} model`);
     }
     if (types.length !== layers) {
-      const message = `${file}: layer_types has ${types.length} entries for ${layers} layers.`;
-      throw new CllmError("bad-file", `${message} Fetch it again.`);
+      const message = `${file}: layer_types has ${types.length} entries for ${layers} layers`;
+      throw new CllmError("bad-file", `${message}; fetch it again`);
     }
     sliding = types.filter((type) => type === "sliding_attention").length;
     if (sliding === 0) return null;
@@ -255,10 +255,10 @@ function readSlidingWindow(raw: Config, family: Family, contextLength: number, f
   const window = given === undefined ? 4096 : given; // null says none, absence the default
   if (sliding === 0 || window === null || window >= contextLength) return null;
   if (sliding === layers) return window;
-  const message = `${file}: ${sliding} of ${layers} layers have a sliding window; all or none are supported.`;
+  const message = `${file}: ${sliding} of ${layers} layers have a sliding window; all or none are supported`;
   throw new CllmError(
     "unsupported",
-    `${message} Set use_sliding_window to false to see up to ${window} tokens exactly.`,
+    `${message}; set use_sliding_window to false to see up to ${window} tokens exactly`,
   );
 }
 
@@ -281,6 +281,6 @@ function parse<T extends z.ZodType>(schema: T, value: unknown, file: string, hol
   const shown = found === undefined ? "missing" : typeof found === "number" ? String(found) : JSON.stringify(found);
   throw new CllmError(
     "bad-file",
-    `${file}: ${key || "content"} is ${shown.slice(0, 80)}: ${issue.message}. Fetch it again.`,
+    `${file}: ${key || "content"} is ${shown.slice(0, 80)}: ${issue.message}; fetch it again`,
   );
 }

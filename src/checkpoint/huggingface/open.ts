@@ -101,8 +101,8 @@ async function readTensors(path: string, files: BinaryFile[]): Promise<Tensors> 
   const missing = new Map<string, CllmError>();
   for (const [name, shard] of map) {
     if (found.has(name)) continue;
-    const message = `${join(path, shard)} lacks the tensor ${shorten(name)} that ${WEIGHTS_INDEX} places there.`;
-    missing.set(name, new CllmError("bad-file", `${message} Fetch the shards again.`));
+    const message = `${join(path, shard)} lacks the tensor ${shorten(name)} that ${WEIGHTS_INDEX} places there`;
+    missing.set(name, new CllmError("bad-file", `${message}; fetch the shards again`));
   }
   return { tensors, missing };
 }
@@ -115,14 +115,14 @@ export async function readShardMap(path: string): Promise<ReadonlyMap<string, st
   const result = indexSchema.safeParse(await readJsonObject(path, MAX_CONFIG_BYTES * 4));
   if (!result.success) {
     const issue = result.error.issues[0]!;
-    const message = `${path}: ${shorten(issue.path.join("."))}: ${issue.message}.`;
-    throw new CllmError("bad-file", `${message} It must map tensors to .safetensors files beside it; fetch it again.`);
+    const message = `${path}: ${shorten(issue.path.join("."))}: ${issue.message}`;
+    throw new CllmError("bad-file", `${message}; it must map tensors to .safetensors files beside it; fetch it again`);
   }
   const map = new Map(Object.entries(result.data.weight_map));
   const shards = new Set(map.values()).size;
   if (shards >= 1 && shards <= MAX_SHARDS) return map;
-  const message = `${path} names ${shards} shards; 1 to ${MAX_SHARDS} are possible.`;
-  throw new CllmError("bad-file", `${message} Fetch it again.`);
+  const message = `${path} names ${shards} shards; 1 to ${MAX_SHARDS} are possible`;
+  throw new CllmError("bad-file", `${message}; fetch it again`);
 }
 
 interface ReadTokenizer {
@@ -133,10 +133,10 @@ interface ReadTokenizer {
 
 async function readTokenizer(path: string): Promise<ReadTokenizer> {
   if (!existsSync(join(path, TOKENIZER))) {
-    const message = `${path} has no ${TOKENIZER}; other tokenizer files are not read.`;
+    const message = `${path} has no ${TOKENIZER}; other tokenizer files are not read`;
     throw new CllmError(
       "not-found",
-      `${message} Save it with AutoTokenizer.from_pretrained(...).save_pretrained(...).`,
+      `${message}; save it with AutoTokenizer.from_pretrained(...).save_pretrained(...)`,
     );
   }
   const tokenizerJson = await readJsonObject(join(path, TOKENIZER), MAX_TOKENIZER_BYTES);
@@ -169,8 +169,8 @@ async function readTemplates(path: string, tokenizerConfig: Record<string, unkno
   if (typeof template === "string") return templates(template, more);
   const named = namedTemplates.safeParse(template);
   if (!named.success) {
-    const message = `${join(path, source)}: chat_template is neither a string nor a list of names and templates.`;
-    throw new CllmError("bad-file", `${message} Fetch it again.`);
+    const message = `${join(path, source)}: chat_template is neither a string nor a list of names and templates`;
+    throw new CllmError("bad-file", `${message}; fetch it again`);
   }
   return templates(null, { ...Object.fromEntries(named.data.map((entry) => [entry.name, entry.template])), ...more });
 }

@@ -40,7 +40,7 @@ const metadataSchema = z.record(z.string(), z.string()).nullable();
  */
 export async function readSafetensorsHeader(file: BinaryFile): Promise<StoredTensor[]> {
   const bad = (problem: string): CllmError =>
-    new CllmError("bad-file", `${file.path} is no sound safetensors file: ${problem}. Fetch or write it again.`);
+    new CllmError("bad-file", `${file.path} is no sound safetensors file: ${problem}; fetch or write it again`);
   if (file.size < 8) throw bad(`it has ${file.size} bytes, fewer than the 8 that give the header's length`);
   const prefix = await file.read(0, 8);
   const declared = new DataView(prefix.buffer).getBigUint64(0, true);
@@ -49,7 +49,7 @@ export async function readSafetensorsHeader(file: BinaryFile): Promise<StoredTen
   const headerBytes = Number(declared);
   const text = Buffer.from(await file.read(8, headerBytes)).toString("utf8");
   if (!text.startsWith("{")) throw bad("its header is not a JSON object");
-  const header = parseJson(text, `The header of ${file.path}`, { uniqueKeys: true }) as Record<string, unknown>;
+  const header = parseJson(text, `the header of ${file.path}`, { uniqueKeys: true }) as Record<string, unknown>;
 
   const dataStart = 8 + headerBytes;
   const dataBytes = file.size - dataStart;

@@ -73,8 +73,8 @@ function inTheirWords(config: ModelConfig): ModelConfig {
   const named = namedScaling(config, config.ropeScaling.divisors);
   if (named) return { ...config, family, ropeScaling: named.scaling };
   const message =
-    "The model's rotary divisors are not those of Llama 3's formula, so config.json has no words for them.";
-  throw new CllmError("unsupported", `${message} Write a GGUF file instead.`);
+    "the model's rotary divisors are not those of Llama 3's formula, so config.json has no words for them";
+  throw new CllmError("unsupported", `${message}; write a GGUF file instead`);
 }
 
 function endIds(ids: readonly number[]): number | readonly number[] | null {
@@ -112,10 +112,10 @@ function checkInverse(config: ModelConfig, json: unknown, generation: unknown): 
   for (const [key, value] of Object.entries(config)) {
     const back = read[key as keyof ModelConfig];
     if (JSON.stringify(back) === JSON.stringify(value)) continue;
-    const message = `A ${config.family} model with ${key} ${JSON.stringify(value)} cannot be told to transformers`;
+    const message = `a ${config.family} model with ${key} ${JSON.stringify(value)} cannot be told to transformers`;
     throw new CllmError(
       "unsupported",
-      `${message} (its ${config.family} has ${JSON.stringify(back)}). Write a GGUF file.`,
+      `${message} (its ${config.family} has ${JSON.stringify(back)}); write a GGUF file`,
     );
   }
 }

@@ -45,7 +45,7 @@ export async function writeSafetensors(
         written += values.length;
       }
       if (written !== elementsOf(source.shape(name))) {
-        const message = `Tensor ${name} [${source.shape(name)}] gave ${written} values, which is another number.`;
+        const message = `tensor ${name} [${source.shape(name)}] gave ${written} values, which is another number`;
         throw new CllmError("bad-weights", message);
       }
     }
@@ -64,7 +64,7 @@ function headerBytes(
   const entries: [string, unknown][] = [[METADATA, metadata]];
   let offset = 0;
   for (const name of names) {
-    if (name === METADATA) throw new CllmError("bad-weights", `No tensor can be called ${METADATA}: rename it.`);
+    if (name === METADATA) throw new CllmError("bad-weights", `no tensor can be called ${METADATA}: rename it`);
     const shape = source.shape(name);
     const end = offset + elementsOf(shape) * elementBytes;
     entries.push([name, { dtype, shape, data_offsets: [offset, end] }]);

@@ -63,7 +63,7 @@ export async function writeHuggingFace(
   const { card, files = {} } = content;
   const taken = Object.keys(files).find((name) => OWN.includes(name) || name !== join("/", name).slice(1));
   if (taken !== undefined) {
-    throw new CllmError("bad-input", `A further file cannot be called ${taken}: give it a plain name of its own.`);
+    throw new CllmError("bad-input", `a further file cannot be called ${taken}: give it a plain name of its own`);
   }
   await writeWholeFolder(
     folder,
@@ -113,7 +113,7 @@ export function modelTensors(config: ModelConfig, weights: TensorSource): Tensor
   for (const [name, shape] of expectedTensors(config)) {
     const found = weights.shape(name); // throws where there is none
     if (found.join() !== shape.join()) {
-      const message = `Tensor ${name} is [${found}], but the configuration says [${shape}]: they are not of one model.`;
+      const message = `tensor ${name} is [${found}], but the configuration says [${shape}]: they are not of one model`;
       throw new CllmError("bad-weights", message);
     }
     names.push(name);

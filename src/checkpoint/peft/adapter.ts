@@ -51,7 +51,7 @@ export async function readAdapter(pathOrName: string): Promise<Adapter> {
     const weights = storedWeights(await readSafetensorsHeader(file), async () => {});
     const adapter = await gather(folder, config, weights, (name) => {
       if (name.startsWith(PREFIX)) return name.slice(PREFIX.length);
-      throw new CllmError("unsupported", `${folder}: the tensor ${shorten(name)} is not one of PEFT's ${PREFIX}... .`);
+      throw new CllmError("unsupported", `${folder}: the tensor ${shorten(name)} is not one of PEFT's ${PREFIX}...`);
     });
     const own = join(folder, OWN_CONFIG);
     if (!existsSync(own)) return adapter;
@@ -91,13 +91,13 @@ async function gather(
   moduleName: (tensor: string) => string,
 ): Promise<Adapter> {
   const bad = (problem: string): CllmError =>
-    new CllmError("bad-weights", `${name}: ${problem}. Save the adapter again, or use another.`);
+    new CllmError("bad-weights", `${name}: ${problem}; save the adapter again, or use another`);
   const parts = new Map<string, { A?: string; B?: string }>();
   for (const tensor of source.names()) {
     const [, module, part] = /^(.+)\.lora_([AB])\.weight$/.exec(moduleName(tensor)) ?? [];
     if (module === undefined) {
       const message = `${name}: the tensor ${shorten(tensor)} is neither lora_A nor lora_B of a matrix`;
-      throw new CllmError("unsupported", `${message}, and nothing else is supported. Merge the adapter with PEFT.`);
+      throw new CllmError("unsupported", `${message}, and nothing else is supported; merge the adapter with PEFT`);
     }
     parts.set(module, { ...parts.get(module), [part as "A" | "B"]: tensor });
   }
@@ -129,7 +129,7 @@ export function withAdapter(weights: Weights, adapter: Adapter): Weights {
   const { name, baseModel, modules } = adapter;
   for (const [module, { inputs, outputs }] of modules) {
     const tensor = `${module}.weight`;
-    const next = baseModel === null ? "Load the model that it was trained on." : `It was trained on ${baseModel}.`;
+    const next = baseModel === null ? "load the model that it was trained on" : `it was trained on ${baseModel}`;
     if (module === "lm_head" && !weights.has(tensor)) {
       const message = `the adapter ${name} adapts the head (lm_head), which this model shares with its embedding`;
       const merge = "merge the adapter with PEFT into a base saved with tie_word_embeddings false";
@@ -138,12 +138,12 @@ export function withAdapter(weights: Weights, adapter: Adapter): Weights {
     if (!weights.has(tensor)) {
       throw new CllmError(
         "bad-weights",
-        `The adapter ${name} is for another model: this one has no ${tensor}. ${next}`,
+        `the adapter ${name} is for another model: this one has no ${tensor}; ${next}`,
       );
     }
     const shape = weights.shape(tensor);
     if (shape.length === 2 && shape[0] === outputs && shape[1] === inputs) continue;
-    const message = `The adapter ${name} is for another model: its ${module} is [${outputs},${inputs}], here it is [${shape}].`;
+    const message = `the adapter ${name} is for another model: its ${module} is [${outputs},${inputs}], here it is [${shape}]`;
     throw new CllmError("bad-weights", `${message} ${next}`);
   }
   return {
@@ -166,8 +166,8 @@ export function withAdapter(weights: Weights, adapter: Adapter): Weights {
 export function adaptedConfig(config: ModelConfig, { draftTokenId, leadingDraft = false }: Adapter): ModelConfig {
   if (draftTokenId === undefined) return config;
   if (draftTokenId < config.vocabSize) return { ...config, draftTokenId, ...(leadingDraft && { leadingDraft }) };
-  const message = `The adapter drafts token ${draftTokenId}, but the model has ${config.vocabSize}`;
-  throw new CllmError("bad-weights", `${message}. Load the model that it was trained on.`);
+  const message = `the adapter drafts token ${draftTokenId}, but the model has ${config.vocabSize}`;
+  throw new CllmError("bad-weights", `${message}; load the model that it was trained on`);
 }
 
 /** As `addLowRank`. Throws `bad-weights` where the result has values that are not finite. */

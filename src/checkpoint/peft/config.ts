@@ -34,12 +34,12 @@ const PLAIN_STARTS: ReadonlySet<unknown> = new Set([undefined, null, true, false
 /** Read the configuration. Throws `bad-file` for wrong values and `unsupported` for what is not built. */
 export function readAdapterConfig(json: Record<string, unknown>, path: string): AdapterConfig {
   const refuse = (what: string): CllmError =>
-    new CllmError("unsupported", `${path}: ${what} is not supported; plain LoRA is. Merge the adapter with PEFT.`);
+    new CllmError("unsupported", `${path}: ${what} is not supported; plain LoRA is; merge the adapter with PEFT`);
   if (json["peft_type"] !== "LORA") throw refuse(`an adapter of type ${shorten(String(json["peft_type"]))}`);
   const result = schema.safeParse(json);
   if (!result.success) {
     const issue = result.error.issues[0]!;
-    throw new CllmError("bad-file", `${path}: ${issue.path.join(".")}: ${issue.message}. Save the adapter again.`);
+    throw new CllmError("bad-file", `${path}: ${issue.path.join(".")}: ${issue.message}; save the adapter again`);
   }
   const config = result.data;
   if ((config.bias ?? "none") !== "none") throw refuse(`bias ${shorten(config.bias!)}`);
@@ -72,7 +72,7 @@ export interface DraftConfig {
 export function readDraftConfig(json: Record<string, unknown>, path: string): DraftConfig {
   const bad = (key: string, what: string): CllmError => {
     const message = `${path}: ${key} must be ${what}, not ${shorten(JSON.stringify(json[key]))}`;
-    return new CllmError("bad-file", `${message}. Save the adapter again.`);
+    return new CllmError("bad-file", `${message}; save the adapter again`);
   };
   const { [DRAFT_TOKEN]: id, [LEADING_DRAFT]: leading } = json;
   if (id !== undefined && !(typeof id === "number" && Number.isSafeInteger(id) && id >= 0))

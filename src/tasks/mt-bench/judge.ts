@@ -46,7 +46,7 @@ export function createJudge(options: JudgeOptions): Judge {
   const { retries = 3, timeoutMs = 120_000, retryDelayMs = 1_000, maxTokens = 2_048 } = options;
   for (const [name, value] of Object.entries({ retries, timeoutMs, retryDelayMs, maxTokens })) {
     if (Number.isInteger(value) && value >= 0) continue;
-    throw new CllmError("usage", `The judge's ${name} must be a whole number from 0, not ${value}.`);
+    throw new CllmError("usage", `the judge's ${name} must be a whole number from 0, not ${value}`);
   }
   const messages = options.messages ?? judgeMessages;
   const ask = async (conversation: JudgedConversation): Promise<Judgement> => {
@@ -70,7 +70,7 @@ function endpoint(baseUrl: string): string {
   if (url !== null && ["http:", "https:"].includes(url.protocol)) {
     return `${url.href.replace(/\/+$/, "")}/chat/completions`;
   }
-  throw new CllmError("usage", `The judge's address must be like http://localhost:8080/v1, not ${excerpt(baseUrl)}.`);
+  throw new CllmError("usage", `the judge's address must be like http://localhost:8080/v1, not ${excerpt(baseUrl)}`);
 }
 
 type Reply = { text: string } | { reason: string; again: boolean; waitMs?: number | undefined };

@@ -55,7 +55,7 @@ export async function spider(options: SpiderOptions): Promise<Task<SpiderExample
   const { dataDir, distinct = "kept", limits = {} } = options;
   const format = promptFormat("spider", ["default", "chat", "paper"], options.promptFormat);
   if (distinct !== "kept" && distinct !== "dropped") {
-    throw new CllmError("usage", `distinct must be kept or dropped, not ${String(distinct)}.`);
+    throw new CllmError("usage", `distinct must be kept or dropped, not ${String(distinct)}`);
   }
   const split = knownSplit("spider", ["dev", "train"], options.split);
   const hubSplit = split === "dev" ? "validation" : split;

@@ -116,7 +116,7 @@ class BlankDraw {
       case "sort":
         return this.#sort(name, column);
       default:
-        throw new CllmError("usage", `There is no recipe ${recipe}; see drawBlanks.`);
+        throw new CllmError("usage", `there is no recipe ${recipe}; see drawBlanks`);
     }
   }
 

@@ -52,7 +52,7 @@ export function textToSqlExamples(seed: number, split: Split, count: number): Te
 
 function checkWhole(what: string, value: number): void {
   if (Number.isSafeInteger(value) && value >= 0) return;
-  throw new CllmError("usage", `The ${what} is ${value}; give a whole number from 0 to 2^53 - 1.`);
+  throw new CllmError("usage", `the ${what} is ${value}; give a whole number from 0 to 2^53 - 1`);
 }
 
 /** A question that the database can answer. Every database can be counted, so that the search ends. */

@@ -59,14 +59,14 @@ export async function readHeldOut(path: string): Promise<HeldOutQuestion[]> {
     line.trim() === "" ? [] : [parseQuestion(line, `${path}, line ${i + 1},`)],
   );
   if (questions.length > 0) return questions;
-  throw new CllmError("bad-file", `${path} has no questions. Write it again, or name another file.`);
+  throw new CllmError("bad-file", `${path} has no questions; write it again, or name another file`);
 }
 
 function parseQuestion(line: string, where: string): HeldOutQuestion {
   const value = parseJson(line, where) as Record<string, unknown> | null;
   for (const field of FIELDS) {
     if (typeof value?.[field] === "string") continue;
-    throw new CllmError("bad-file", `${where} has no text "${field}". Each question needs ${FIELDS.join(", ")}.`);
+    throw new CllmError("bad-file", `${where} has no text "${field}"; each question needs ${FIELDS.join(", ")}`);
   }
   const { prompt, sql, database, kind } = value as unknown as HeldOutQuestion;
   return { prompt, sql, database, kind };
