@@ -268,5 +268,5 @@ describe("a run that is interrupted", () => {
 });
 
 test("two models of the same name are an error", () => {
-  expect(() => contendersOf(["a", "a"], ["ar"], [16])).toThrow(/Two models are called a/);
+  expect(() => contendersOf(["a", "a"], ["ar"], [16])).toThrow(/two models are called a/);
 });

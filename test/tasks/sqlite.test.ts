@@ -136,7 +136,7 @@ describe("a database", () => {
     for (const none of [new TextEncoder().encode("CREATE TABLE t (x)".repeat(100)), garbled, bytes.slice(0, 700)]) {
       await expect(openSqlite(none)).rejects.toMatchObject({
         code: "bad-file",
-        message: expect.stringContaining("Check the file"),
+        message: expect.stringContaining("check the file"),
       });
     }
     const late = bytes.slice();
