@@ -11,6 +11,7 @@ test.each<[string, object, string, RegExp]>([
   ["spider", {}, "usage", /spider needs dataDir: .*CLLM_DATA/],
   ["custom", { dataDir: "x" }, "usage", /custom needs path/],
   ["spider", { dataDir: "x", shots: 3 }, "usage", /spider takes no shots; it takes dataDir/],
+  ["gsm8k", { dataDir: "x", isolation: "process" }, "usage", /gsm8k takes no isolation/],
   ["spider", { dataDir: "x", shots: undefined }, "not-found", /has none of spider\/dev\.json/],
 ])("%s with %j is an error", async (name, options, code, message) => {
   await expect(openTask(name, options)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
