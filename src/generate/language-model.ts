@@ -69,9 +69,10 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     requireAlive();
     const request = check(requestSchema, options, { what: "the request" });
     const { signal } = request;
-    const prompt = promptIds(request);
+    const prompt = request.promptIds ?? encodePrompt(request, tokenizer, template, config.contextLength);
     const maxNewTokens = tokenBudget(prompt.length, request.maxNewTokens, config.contextLength);
-    for (const id of request.stopIds) requireId(id, config.vocabSize);
+    for (const id of prompt) requireId("promptIds", id, config.vocabSize);
+    for (const id of request.stopIds) requireId("stopIds", id, config.vocabSize);
     const decoder = chooseDecoder(request);
     const { seed, ...chosen } = chooseSampling(request, sampling);
     const own = new Set(request.ignoreEos ? [] : config.eosTokenIds);
@@ -148,9 +149,9 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
   };
 }
 
-function requireId(id: number, vocabSize: number): void {
-  if (id < vocabSize) return;
-  throw new CllmError("bad-input", `stopIds: ${id} is not a token id; the vocabulary has ids 0 to ${vocabSize - 1}`);
+function requireId(option: string, id: number, vocabSize: number): void {
+  if (id >= 0 && id < vocabSize) return;
+  throw new CllmError("bad-input", `${option}: ${id} is not a token id; the vocabulary has ids 0 to ${vocabSize - 1}`);
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {

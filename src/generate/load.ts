@@ -13,14 +13,16 @@ import type { Weights } from "../model/weights.ts";
 import { createEngine, defaultThreads, type Engine } from "../runtime/engine.ts";
 import type { PreparedOptions } from "../runtime/prepared.ts";
 import { preparedFolder } from "../runtime/prepared-cache.ts";
-import { createChatTemplate } from "../text/chat.ts";
-import { createTokenizer } from "../text/tokenizer.ts";
+import type { TokenIds } from "../runtime/session.ts";
+import { type ChatTemplate, createChatTemplate } from "../text/chat.ts";
+import { createTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import { type Calibration, cachedPassCosts, calibrate } from "./calibrate.ts";
 import { check } from "./check.ts";
 import { unitePrecision } from "./dtype.ts";
 import { createLanguageModel } from "./language-model.ts";
 import { type LoadSettings, loadSchema } from "./options.ts";
-import type { LanguageModel, LoadOptions } from "./types.ts";
+import { encodePrompt } from "./prompt.ts";
+import type { LanguageModel, LoadOptions, PromptInput } from "./types.ts";
 
 /**
  * Loads a model from a Hugging Face directory, a GGUF file or a hub id such as `HuggingFaceTB/SmolLM2-135M-Instruct`.
@@ -35,11 +37,7 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
     const identity = fingerprint(checkpoint);
     const adapter = settings.adapter === undefined ? null : await readAdapter(settings.adapter);
     const config = adapter === null ? checkpoint.config : adaptedConfig(checkpoint.config, adapter);
-    const tokenizer = createTokenizer(checkpoint.tokenizer, config.vocabSize);
-    const template = createChatTemplate(checkpoint.tokenizer, {
-      name: settings.template,
-      templateOptions: settings.templateOptions,
-    });
+    const { tokenizer, template } = textOf(checkpoint, config.vocabSize, settings);
     const weights = adapter === null ? checkpoint.weights : withAdapter(checkpoint.weights, adapter);
     const engine = await createEngine(config, weights, {
       precision,
@@ -65,6 +63,35 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
   } finally {
     await checkpoint.close();
   }
+}
+
+interface TextSide {
+  readonly tokenizer: Tokenizer;
+  readonly template: ChatTemplate;
+}
+
+function textOf(
+  { tokenizer }: Checkpoint,
+  vocabSize: number,
+  { template: name, templateOptions }: Pick<LoadSettings, "template" | "templateOptions">,
+): TextSide {
+  return {
+    tokenizer: createTokenizer(tokenizer, vocabSize),
+    template: createChatTemplate(tokenizer, { name, templateOptions }),
+  };
+}
+
+/** The prompts of a model without its weights: a function from input to the ids that `promptIds` of the loaded model gives. */
+export async function loadPrompts(
+  pathOrId: string,
+  options: LoadOptions = {},
+): Promise<(input: PromptInput) => TokenIds> {
+  const settings = check(loadSchema, unitePrecision(options), { what: "load" });
+  const checkpoint = await openCheckpoint(pathOrId, settings);
+  await checkpoint.close();
+  const { vocabSize, contextLength } = checkpoint.config;
+  const { tokenizer, template } = textOf(checkpoint, vocabSize, settings);
+  return (input) => encodePrompt(input, tokenizer, template, contextLength);
 }
 
 /** What passes cost on this engine: from the cache folder, else measured on a sequence of its own. */

@@ -27,11 +27,11 @@ type Checked<T, Open extends keyof T = never> = {
 /** What is not given is the model's to say, or greedy, or drawn. */
 export type SamplingSettings = Checked<Sampling, Exclude<keyof Sampling, "modelSampling">>;
 export type Request = Omit<Checked<GenerateOptions, keyof PromptInput | Open>, keyof Sampling> & SamplingSettings;
-type Open = "blockSize" | "maxNewTokens" | "signal";
+type Open = "promptIds" | "blockSize" | "maxNewTokens" | "signal";
 /** What a command can say of decoding: a decoder by its name. */
 export type DecodingSettings = Omit<
   Request,
-  keyof Sampling | keyof PromptInput | "cachePrompt" | "signal" | "decoder"
+  keyof Sampling | keyof PromptInput | "promptIds" | "cachePrompt" | "signal" | "decoder"
 > & {
   readonly decoder: DecoderName;
 };
@@ -117,6 +117,7 @@ const requestFields: Fields<Request> = {
   templateOptions: templateOptionsSchema.optional(),
   continueFinalMessage: z.boolean().optional(),
   addGenerationPrompt: z.boolean().optional(),
+  promptIds: z.instanceof(Int32Array).optional(),
   ...decodingFields,
   decoder: decoderSchema.default("auto"),
   ...samplingFields,

@@ -137,6 +137,8 @@ export interface GenerateOptions extends PromptInput, Sampling {
    * A name, a name with options such as `{ name: "lookahead", window: 8 }`, or a decoder of one's own. All of them write the same
    * text; one's own is trusted to. Default: `auto`.
    */
+  /** What `promptIds` gives for this request, where it is known already: the text is not encoded again. */
+  readonly promptIds?: TokenIds | undefined;
   readonly decoder?: DecoderName | NamedDecoder | Decoder | undefined;
   /** Tokens solved for together; ignored by `ar` and `lookahead`, most tokens of a pass for `auto`. Default: 16, and 32. */
   readonly blockSize?: number | undefined;

@@ -12,7 +12,7 @@ import { CllmError } from "../error.ts";
 import type { Backend, RunEvent, ServedRequest } from "./backend.ts";
 import { outliveNot } from "./guardian.ts";
 import { Mailbox } from "./mailbox.ts";
-import type { Failure, FromWorker, ToWorker, WorkerData } from "./wire.ts";
+import { type FromWorker, revive, type ToWorker, type WorkerData } from "./wire.ts";
 
 /** When a worker counts as hung. */
 export interface Patience {
@@ -166,8 +166,4 @@ export async function startModel(hostOptions: HostOptions): Promise<Host> {
     throw error;
   }
   return { pid: worker.pid!, run, dispose, kill: () => kill() };
-}
-
-function revive({ code, message }: Failure): Error {
-  return code === "internal" ? new Error(message) : new CllmError(code, message);
 }

@@ -1,5 +1,5 @@
-/** What the server and a model's worker say to each other, as JSON, and where its pulse is felt. */
-import type { ErrorCode } from "../error.ts";
+/** What the server and a model's worker say to each other, as JSON, failures too; and where the worker's pulse is felt. */
+import { CllmError, type ErrorCode } from "../error.ts";
 import type { LoadOptions } from "../generate/types.ts";
 import type { PassEvent, ServedGeneration, ServedRequest } from "./backend.ts";
 
@@ -24,6 +24,15 @@ export type ToWorker =
 export interface Failure {
   readonly code: ErrorCode | "internal";
   readonly message: string;
+}
+
+export function failureOf(error: unknown): Failure {
+  if (error instanceof CllmError) return { code: error.code, message: error.message };
+  return { code: "internal", message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+}
+
+export function revive({ code, message }: Failure): Error {
+  return code === "internal" ? new Error(message) : new CllmError(code, message);
 }
 
 /** About one request; `done` and `failed` end it. */

@@ -5,27 +5,25 @@
  */
 import { Worker } from "node:worker_threads";
 import { openCheckpoint } from "../checkpoint/open.ts";
-import { CllmError } from "../error.ts";
 import { load } from "../generate/load.ts";
+import type { PromptInput } from "../generate/types.ts";
 import { cacheBytes, weightBytes } from "../model/memory.ts";
 import { type Backend, inThisProcess, type ServedRequest } from "./backend.ts";
+import { promptEncoder } from "./prompt-encoder.ts";
 import { createTurns } from "./turns.ts";
-import type { Failure, FromWorker, ToWorker, WorkerData } from "./wire.ts";
+import { type FromWorker, failureOf, type ToWorker, type WorkerData } from "./wire.ts";
 
 const CACHED_TOKENS = 1024; // that the estimate of a model's memory counts in
 const PULSE_LIMITS = { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 2 };
 const { model, options } = JSON.parse(process.argv[2]!) as WorkerData;
+const LONG_PROMPT = 8_192; // characters; shorter ones take no longer than a pass
+const encodePrompt = promptEncoder({ model, options });
 const turn = createTurns(options.slots);
 const running = new Map<number, AbortController>();
 let backend: Backend | null = null;
 
 /** Where the server is gone, so will the worker be; nobody misses the message. */
 const post = (message: FromWorker): void => void process.send?.(message, () => {});
-
-function failureOf(error: unknown): Failure {
-  if (error instanceof CllmError) return { code: error.code, message: error.message };
-  return { code: "internal", message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
-}
 
 /** What the model will take, from its headers alone. */
 async function estimate(): Promise<number> {
@@ -52,12 +50,23 @@ async function loadModel(): Promise<FromWorker> {
   return { type: "ready" };
 }
 
+/** What of a request its prompt is made of. */
+function inputOf(request: ServedRequest): PromptInput {
+  const { prompt, messages, templateOptions, continueFinalMessage, addGenerationPrompt } = request;
+  return { prompt, messages, templateOptions, continueFinalMessage, addGenerationPrompt };
+}
+
+const lengthOf = ({ prompt = "", messages = [] }: ServedRequest): number =>
+  messages.reduce((sum, { content }) => sum + content.length, prompt.length);
+
 async function run(id: number, request: ServedRequest): Promise<void> {
   const cancel = new AbortController();
   running.set(id, cancel);
   try {
+    const long = lengthOf(request) > LONG_PROMPT;
+    const promptIds = long ? await encodePrompt(inputOf(request), cancel.signal) : undefined;
     await turn();
-    for await (const { event, generation } of backend!.run(request, cancel.signal)) {
+    for await (const { event, generation } of backend!.run({ ...request, promptIds }, cancel.signal)) {
       if (generation !== undefined) return post({ type: "done", id, generation });
       post({ type: "pass", id, event: event! });
       await turn();

@@ -81,6 +81,7 @@ function checkedVocabulary(source: HuggingFaceTokenizerSource, vocabSize: number
 function withTimeLimit(library: LibraryTokenizer): LibraryTokenizer {
   return {
     model: library.model,
+    coverage: library.coverage,
     token_to_id: (token) => library.token_to_id(token),
     encode(text, options) {
       try {

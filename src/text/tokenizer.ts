@@ -6,6 +6,7 @@
 import type { TokenizerSource } from "../checkpoint/tokenizer-source.ts";
 import { CllmError } from "../error.ts";
 import { bytesOfByteLevelToken } from "./byte-alphabet.ts";
+import { fewestTokens } from "./fewest-tokens.ts";
 import { ggufVocabulary } from "./gguf-vocabulary.ts";
 import { huggingFaceVocabulary } from "./huggingface-vocabulary.ts";
 import { quote, type Vocabulary } from "./vocabulary.ts";
@@ -38,6 +39,8 @@ export interface Tokenizer {
   readonly dropsLeadingSpace: boolean;
   /** The ids of a text. Special tokens written out in the text become their ids. */
   encode(text: string, options?: EncodeOptions): Int32Array;
+  /** At least so many ids has a text, which is told from its length alone; 0 where nothing can be told. */
+  fewestTokens(text: string): number;
   /** The text of ids. Bytes that are no UTF-8 become U+FFFD. Throws `bad-input` for ids out of range. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   /** The bytes that a token stands for, which may be part of a character; none where the id has no token. */
@@ -102,7 +105,10 @@ function tokenizerOver(vocabulary: Vocabulary, vocabSize: number): Tokenizer {
   }
 
   const tokenText = (id: number) => textOfBytes(tokenBytes(id));
-  return { vocabSize, specialIds, bosTokenId, eosTokenId, dropsLeadingSpace, encode, decode, tokenBytes, tokenText };
+  return {
+    ...{ vocabSize, specialIds, bosTokenId, eosTokenId, dropsLeadingSpace },
+    ...{ encode, fewestTokens: fewestTokens(vocabulary), decode, tokenBytes, tokenText },
+  };
 }
 
 function bytesOfToken(vocabulary: Vocabulary, id: number): Uint8Array {

@@ -5,17 +5,19 @@
  */
 import { Tokenizer } from "@huggingface/tokenizers";
 import { CllmError } from "../error.ts";
+import { type Coverage, coverageOf } from "./coverage.ts";
 
 /** What is used of the library's tokenizer; the types it publishes do not resolve under Node's module rules. */
 export interface LibraryTokenizer {
   readonly model: { bpe(text: string): string[] };
   encode(text: string, options: { add_special_tokens: boolean }): { readonly ids: readonly (number | undefined)[] };
   token_to_id(token: string): number | undefined;
+  readonly coverage: Coverage;
 }
 
 /** The library's encoder for an object in the form of `tokenizer.json`, decoder apart. */
 export function libraryTokenizer(json: object): LibraryTokenizer {
-  return new Tokenizer({ ...json, decoder: null }, {});
+  return Object.assign(new Tokenizer({ ...json, decoder: null }, {}), { coverage: coverageOf(json) });
 }
 
 /** A checked vocabulary with the library's tokenizer over it. */

@@ -1,6 +1,6 @@
 /** Laws of the language model, over a scripted model: what a request gives depends on the request alone. */
 import * as fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { CllmError } from "../../src/error.ts";
 import { DECODERS, type GenerateOptions, type Generation, type LanguageModel } from "../../src/generate/types.ts";
 import { type ScriptedOptions, scriptedLanguageModel } from "./scripted-language-model.ts";
@@ -457,6 +457,34 @@ describe("context overflow", () => {
       ),
       { numRuns: 100 },
     );
+  });
+
+  test("of a text that cannot fit is told from its length, before it is encoded", async () => {
+    const model = scriptedLanguageModel({ contextLength: 50 });
+    const encode = vi.spyOn(model.tokenizer, "encode");
+    try {
+      const text = "x".repeat(100_000);
+      for (const input of [{ prompt: text }, { messages: [{ role: "user" as const, content: text }] }]) {
+        const error = await failure(model.generate(input));
+        expect(error).toMatchObject({ code: "context-overflow" });
+        expect(error.message).toMatch(/has at least \d+ tokens, and the context is 50; shorten the prompt/);
+      }
+      expect(encode).not.toHaveBeenCalled();
+    } finally {
+      encode.mockRestore();
+    }
+  });
+
+  test("does not come from ids that are known: they are taken as they are", async () => {
+    const model = scriptedLanguageModel({ contextLength: 50 });
+    const input = { prompt: "the sea and the road" };
+    const promptIds = model.promptIds(input);
+    const known = await model.generate({ ...input, promptIds, maxNewTokens: 9 });
+    expect(known.text).toBe((await model.generate({ ...input, maxNewTokens: 9 })).text);
+    for (const ids of [Int32Array.of(99_999), Int32Array.of(-1)])
+      expect((await failure(model.generate({ ...input, promptIds: ids }))).message).toMatch(
+        /^promptIds: .* is not a token id/,
+      );
   });
 
   test("does not come from the default budget", async () => {

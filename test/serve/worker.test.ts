@@ -82,6 +82,29 @@ describe("a worker", async () => {
   });
 });
 
+test("a long prompt is encoded where nobody waits for it, and gives the same", async () => {
+  const wide = writeTinyCheckpoint(join(scratch, "wide"), { contextLength: 8192 });
+  const host = await start({ model: wide });
+  await using model = await load(wide, options);
+  const long: ServedRequest = { prompt: "the winding road and the sea ".repeat(400), maxNewTokens: 4, decoder: "ar" };
+  const chat: ServedRequest = { messages: [{ role: "user", content: long.prompt! }], maxNewTokens: 4, decoder: "ar" };
+  const done: string[] = [];
+  const ask = async (name: string, asked: ServedRequest): Promise<void> => {
+    const { generation } = await collect(host, asked);
+    done.push(name);
+    expect(generation.text).toBe((await model.generate(asked)).text);
+  };
+  await Promise.all([ask("long", long), ask("chat", chat), ask("short", { ...request, maxNewTokens: 1 })]);
+  expect(done).toEqual(["short", "long", "chat"]);
+  const book = { ...long, prompt: "x".repeat(1_000_000) };
+  await expect(collect(host, book)).rejects.toMatchObject({ code: "context-overflow", message: /at least \d+ tokens/ });
+  const cancel = new AbortController();
+  const left = collect(host, long, cancel.signal);
+  cancel.abort();
+  await expect(left).rejects.toMatchObject({ code: "aborted" });
+  await ask("after", long);
+});
+
 test("a worker says what it will take, and takes nothing where that is refused", async () => {
   let ended = 0;
   const refuse = async (bytes: number): Promise<void> => {
