@@ -56,15 +56,30 @@ export interface LowRank {
  */
 export function addLowRank(values: Float32Array, { rank, scale, a, b, inputs }: LowRank, from = 0): void {
   const sum = new Float64Array(inputs);
+  const whole = rank - (rank % TOGETHER);
   for (let row = 0; row < values.length / inputs; row++) {
-    const out = values.subarray(row * inputs, (row + 1) * inputs);
     sum.fill(0);
-    for (let k = 0; k < rank; k++) {
-      const factor = b[(from + row) * rank + k]!;
-      const line = a.subarray(k * inputs, (k + 1) * inputs);
-      for (let j = 0; j < inputs; j++) sum[j] = sum[j]! + factor * line[j]!;
+    const first = (from + row) * rank;
+    for (let k = 0; k < whole; k += TOGETHER) addEight(sum, b, first + k, a, k * inputs);
+    for (let k = whole; k < rank; k++) {
+      const factor = b[first + k]!;
+      for (let j = 0; j < inputs; j++) sum[j] = sum[j]! + factor * a[k * inputs + j]!;
     }
-    for (let j = 0; j < inputs; j++) out[j] = out[j]! + scale * sum[j]!;
+    for (let j = 0, at = row * inputs; j < inputs; j++, at++) values[at] = values[at]! + scale * sum[j]!;
+  }
+}
+
+/** Ranks that are added in one loop: the sums stay in registers, in the same order and so to the same bits. */
+const TOGETHER = 8;
+
+/** sum += b[k] · a[row] for eight factors from `k` on and as many rows of a from `start` on, one after the other. */
+function addEight(sum: Float64Array, b: Float32Array, k: number, a: Float32Array, start: number): void {
+  const n = sum.length;
+  const [f0, f1, f2, f3] = [b[k]!, b[k + 1]!, b[k + 2]!, b[k + 3]!];
+  const [f4, f5, f6, f7] = [b[k + 4]!, b[k + 5]!, b[k + 6]!, b[k + 7]!];
+  for (let j = 0, i = start; j < n; j++, i++) {
+    const half = sum[j]! + f0 * a[i]! + f1 * a[i + n]! + f2 * a[i + 2 * n]! + f3 * a[i + 3 * n]!;
+    sum[j] = half + f4 * a[i + 4 * n]! + f5 * a[i + 5 * n]! + f6 * a[i + 6 * n]! + f7 * a[i + 7 * n]!;
   }
 }
 

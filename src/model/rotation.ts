@@ -26,16 +26,38 @@ export class Rotation {
     const signs = this.#signs;
     for (let start = 0; start < rows.length; start += size) {
       for (let i = 0; i < size; i++) rows[start + i] = (rows[start + i] as number) * (signs[i] as number);
-      for (let half = 1; half < size; half *= 2) {
-        for (let base = start; base < start + size; base += 2 * half) {
-          for (let i = base; i < base + half; i++) {
-            const a = rows[i] as number;
-            const b = rows[i + half] as number;
-            rows[i] = a + b;
-            rows[i + half] = a - b;
-          }
-        }
-      }
+      let half = 1;
+      for (; 4 * half <= size; half *= 4) twoStages(rows, start, size, half);
+      if (half < size) oneStage(rows, start, size, half);
+    }
+  }
+}
+
+/** One stage of the transform: sums and differences of channels `half` apart. */
+function oneStage(rows: Float32Array, start: number, size: number, half: number): void {
+  for (let base = start; base < start + size; base += 2 * half) {
+    for (let i = base; i < base + half; i++) {
+      const a = rows[i] as number;
+      const b = rows[i + half] as number;
+      rows[i] = a + b;
+      rows[i + half] = a - b;
+    }
+  }
+}
+
+/** The stages of `half` and `2 * half` in one go, rounded as two. */
+function twoStages(rows: Float32Array, start: number, size: number, half: number): void {
+  const round = Math.fround;
+  for (let base = start; base < start + size; base += 4 * half) {
+    for (let i = base; i < base + half; i++) {
+      const a = rows[i] as number;
+      const b = rows[i + half] as number;
+      const c = rows[i + 2 * half] as number;
+      const d = rows[i + 3 * half] as number;
+      rows[i] = round(a + b) + round(c + d);
+      rows[i + half] = round(a - b) + round(c - d);
+      rows[i + 2 * half] = round(a + b) - round(c + d);
+      rows[i + 3 * half] = round(a - b) - round(c - d);
     }
   }
 }
