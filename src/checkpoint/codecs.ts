@@ -55,6 +55,12 @@ function decodeBF16(bytes: Uint8Array, blocks: number, out: Float32Array): void 
   for (let i = 0; i < blocks; i++) words[i] = bits[i]! << 16;
 }
 
+/** Rounded to the nearest float32. */
+function decodeF64(bytes: Uint8Array, blocks: number, out: Float32Array): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, blocks * 8);
+  for (let i = 0; i < blocks; i++) out[i] = view.getFloat64(i * 8, true);
+}
+
 /** f16 scale, 32 int8. */
 function decodeQ8_0(bytes: Uint8Array, blocks: number, out: Float32Array): void {
   const signed = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -199,6 +205,7 @@ export const CODECS: ReadonlyMap<string, Codec> = new Map([
   codec("F32", 1, 4, decodeF32),
   codec("F16", 1, 2, decodeF16),
   codec("BF16", 1, 2, decodeBF16),
+  codec("F64", 1, 8, decodeF64),
   codec("Q8_0", 32, 34, decodeQ8_0),
   codec("Q4_0", 32, 18, decodeQ4_0),
   codec("Q4_1", 32, 20, decodeQ4_1),

@@ -11,10 +11,11 @@ import { unsupportedType } from "./stored-weights.ts";
 
 /**
  * What checkpoints store beside the weights and no text depends on: buffers of old ones, which follow from the
- * configuration, scales for caches of eight bits, and the head by which training estimated values.
+ * configuration, scales for caches of eight bits, the head by which training estimated values, and those that predict
+ * tokens further ahead.
  */
 const IGNORED =
-  /(\.rotary_emb\.(inv_freq|(cos|sin)_cached)|\.masked_bias|\.attn\.bias|\.self_attn\.[kv]_scale)$|^v_head\./;
+  /(\.rotary_emb\.(inv_freq|(cos|sin)_cached)|\.masked_bias|\.attn\.bias|\.self_attn\.[kv]_scale)$|^(v_head|(model\.)?mtp)\./;
 
 /**
  * The tensors that the model uses, in the file's order. Throws `bad-weights` where one is missing or of another shape,

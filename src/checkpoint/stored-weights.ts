@@ -123,4 +123,4 @@ export function unsupportedType({ name, dtype, file }: StoredTensor): CllmError 
 }
 
 const SUPPORTED_TYPES =
-  "safetensors may hold F32, F16 and BF16; GGUF also Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K";
+  "safetensors may hold F32, F16, BF16 and F64; GGUF also Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K";

@@ -17,7 +17,7 @@ export function startOf(
   wanted: { readonly [K in "loraRank" | "loraAlpha"]?: TrainFields[K] | undefined } & { readonly fromScratch: boolean },
   nameOf: (option: string) => string,
 ): AdapterStart {
-  const { name, modules, rankStabilized } = adapter;
+  const { name, modules, rankStabilized, copies } = adapter;
   if (wanted.fromScratch)
     throw new CllmError("usage", `give ${nameOf("fromAdapter")} or ${nameOf("fromScratch")}, not both`);
   const [{ rank, alpha } = { rank: 0, alpha: 0 }] = modules.values();
@@ -26,8 +26,10 @@ export function startOf(
     ([module, own]) =>
       own.rank === rank && own.alpha === alpha && targets.some((target) => module.endsWith(`.${target}`)),
   );
-  if (!alike || rankStabilized) {
-    const what = rankStabilized ? "is rank-stabilized" : "has matrices of several ranks or of other kinds";
+  if (!alike || rankStabilized || copies !== undefined) {
+    const other =
+      copies === undefined ? "has matrices of several ranks or of other kinds" : "has an embedding or a head";
+    const what = rankStabilized ? "is rank-stabilized" : other;
     throw new CllmError("unsupported", `${name} ${what}: only plain adapters of one rank can be trained on`);
   }
   for (const [option, asked, own] of [

@@ -8,7 +8,7 @@ import type { Adapter } from "../../src/checkpoint/peft/types.ts";
 import { LORA_TARGETS, type LoraTarget, loraTensors } from "../../src/model/lora.ts";
 import type { NamedTensor } from "../../src/model/memory-weights.ts";
 import { BASE, gaussian, randomWeights } from "../model/random-model.ts";
-import { encodeSafetensors, temporaryFolder } from "./files.ts";
+import { encodeSafetensors, type Tensor, temporaryFolder } from "./files.ts";
 
 const root = temporaryFolder();
 afterAll(root.remove);
@@ -146,10 +146,96 @@ test("an adapter of a head that is the embedding is refused with what to do", as
   const adapter = await adapterOf({ name: "mine", rank: 1, alpha: 1 }, tensors);
   const failure = {
     code: "unsupported",
-    message: expect.stringMatching(/lm_head.*shares with its embedding.*target_modules/),
+    message: expect.stringMatching(/lm_head.*one matrix.*target_modules/),
   };
   expect(() => withAdapter(tied, adapter)).toThrow(expect.objectContaining(failure));
   expect(withAdapter(randomWeights({ ...BASE, tiedHead: false }), adapter).has("lm_head.weight")).toBe(true);
+});
+
+describe("an embedding or a head that PEFT stores whole", () => {
+  const untied = { ...BASE, tiedHead: false };
+  const size = [BASE.vocabSize, BASE.hiddenSize];
+  const matrix = (seed: number): Float32Array => {
+    const random = gaussian(seed);
+    return Float32Array.from({ length: BASE.vocabSize * BASE.hiddenSize }, random);
+  };
+  const save = (tensors: Record<string, Float32Array>, config: object = {}): string => {
+    const pairs = randomTensors(2, ["q_proj"], 1).map(
+      ({ name, shape, data }) => [`base_model.model.${name}`, { shape, values: Float32Array.from(data) }] as const,
+    );
+    const whole = Object.entries(tensors).map(([name, values]) => {
+      const shape = name.includes("lora_A")
+        ? [2, BASE.hiddenSize]
+        : name.includes("lora_B")
+          ? [BASE.vocabSize, 2]
+          : size;
+      return [`base_model.model.${name}.weight`, { shape, values }] as const;
+    });
+    writeFileSync(
+      join(folder, "adapter_config.json"),
+      JSON.stringify({ peft_type: "LORA", r: 2, lora_alpha: 2, ...config }),
+    );
+    writeFileSync(
+      join(folder, "adapter_model.safetensors"),
+      encodeSafetensors(new Map<string, Tensor>([...pairs, ...whole])),
+    );
+    return folder;
+  };
+
+  test("takes the place of the base's, with the adapter on it, whole and in rows", async () => {
+    const [a, b] = [matrix(3).slice(0, 2 * BASE.hiddenSize), matrix(4).slice(0, 2 * BASE.vocabSize)];
+    const tensors = {
+      "lm_head.base_layer": matrix(1),
+      "model.embed_tokens": matrix(2),
+      "lm_head.lora_A": a,
+      "lm_head.lora_B": b,
+    };
+    const adapter = await readAdapter(save(tensors, { modules_to_save: ["embed_tokens"] }));
+    const weights = withAdapter(randomWeights(untied), adapter);
+    expect(await weights.read("model.embed_tokens.weight")).toEqual(matrix(2));
+    const head = matrix(1);
+    for (let row = 0; row < BASE.vocabSize; row++) {
+      for (let j = 0; j < BASE.hiddenSize; j++) {
+        const low = b[row * 2]! * a[j]! + b[row * 2 + 1]! * a[BASE.hiddenSize + j]!;
+        head[row * BASE.hiddenSize + j] = head[row * BASE.hiddenSize + j]! + low;
+      }
+    }
+    const read = await weights.read("lm_head.weight");
+    expect(read).toEqual(head);
+    expect(await weights.read("lm_head.weight", 1, 3)).toEqual(read.slice(BASE.hiddenSize, 3 * BASE.hiddenSize));
+
+    const to = join(folder, "again");
+    await writeAdapter(to, adapter);
+    const again = withAdapter(randomWeights(untied), await readAdapter(to));
+    for (const name of again.names()) expect(await again.read(name)).toEqual(await weights.read(name));
+  });
+
+  test("of another size is refused by name", async () => {
+    const adapter = await readAdapter(save({ lm_head: matrix(1) }));
+    const bigger = randomWeights({ ...untied, vocabSize: BASE.vocabSize + 1 });
+    expect(() => withAdapter(bigger, adapter)).toThrow(/another model: its lm_head is/);
+  });
+
+  test("where both are one matrix is taken where they agree, and refused where they part", async () => {
+    const tied = randomWeights({ ...BASE, tiedHead: true });
+    const both = await readAdapter(save({ lm_head: matrix(1), "model.embed_tokens": matrix(1) }));
+    expect(await withAdapter(tied, both).read("model.embed_tokens.weight")).toEqual(matrix(1));
+    const apart: Record<string, Float32Array>[] = [
+      { lm_head: matrix(1), "model.embed_tokens": matrix(2) },
+      { lm_head: matrix(1) },
+      { "model.embed_tokens": matrix(1) },
+      {
+        "lm_head.base_layer": matrix(1),
+        "lm_head.lora_A": new Float32Array(2 * BASE.hiddenSize),
+        "lm_head.lora_B": new Float32Array(2 * BASE.vocabSize),
+      },
+    ];
+    for (const tensors of apart) {
+      const adapter = await readAdapter(save(tensors));
+      const failure = { code: "unsupported", message: expect.stringContaining("one matrix in this model") };
+      expect(() => withAdapter(tied, adapter)).toThrow(expect.objectContaining(failure));
+    }
+  });
 });
 
 describe("what is more than plain LoRA, or damaged, is refused by name", () => {
@@ -175,8 +261,9 @@ describe("what is more than plain LoRA, or damaged, is refused by name", () => {
   test.each([
     [{ use_dora: true }, "unsupported", /use_dora/],
     [{ bias: "all" }, "unsupported", /bias all/],
-    [{ modules_to_save: ["lm_head"] }, "unsupported", /modules_to_save/],
-    [{ fan_in_fan_out: true }, "unsupported", /fan_in_fan_out/],
+    [{ modules_to_save: ["lm_head", "score"] }, "unsupported", /modules_to_save/],
+    [{ use_qalora: true }, "unsupported", /use_qalora/],
+    [{ lora_bias: true }, "unsupported", /lora_bias/],
     [{ trainable_token_indices: [1] }, "unsupported", /trainable_token_indices/],
     [{ init_lora_weights: "pissa" }, "unsupported", /pissa/],
     [{ peft_type: "IA3" }, "unsupported", /IA3/],
@@ -189,10 +276,32 @@ describe("what is more than plain LoRA, or damaged, is refused by name", () => {
     await expect(failure).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
   });
 
+  test("settings that say how training began, or that PEFT ignores for these matrices, ask for nothing", async () => {
+    const more = { eva_config: { rho: 2 }, loftq_config: { loftq_bits: 4 }, fan_in_fan_out: true, modules_to_save: [] };
+    const nulls = { base_model_name_or_path: null, use_rslora: null, lora_bias: false, target_parameters: null };
+    expect((await readAdapter(save({ ...plain, ...more, ...nulls }))).modules.size).toBe(1);
+    writeFileSync(
+      join(folder, "adapter_config.json"),
+      JSON.stringify({ ...plain, lora_dropout: 0 }).replace("0}", "NaN}"),
+    );
+    expect((await readAdapter(folder)).modules.size).toBe(1);
+  });
+
   test.each([
     ["half of a pair", { [`${module}.lora_A.weight`]: A }, "bad-weights"],
     ["DoRA's magnitudes", { ...good, [`${module}.lora_magnitude_vector`]: A }, "unsupported"],
     ["an embedding's", { "base_model.model.model.embed_tokens.lora_embedding_A": A }, "unsupported"],
+    [
+      "an embedding's beside a copy of it",
+      {
+        ...good,
+        "base_model.model.model.embed_tokens.base_layer.weight": A,
+        "base_model.model.model.embed_tokens.lora_embedding_A": A,
+      },
+      "unsupported",
+    ],
+    ["a copy of another matrix", { ...good, "base_model.model.model.norm.weight": A }, "unsupported"],
+    ["a copy alone", { "base_model.model.lm_head.weight": A }, "bad-weights"],
     ["a stranger's names", { "transformer.h.0.lora_A.weight": A }, "unsupported"],
     ["nothing", {}, "bad-weights"],
   ] as const)("tensors: %s", async (_, tensors, code) => {

@@ -79,6 +79,12 @@ describe("config.json", () => {
       scaled,
       7e5,
     ],
+    [
+      "dynamic, which changes nothing within the context",
+      { rope_scaling: { type: "dynamic", factor: 2 } },
+      null,
+      10_000,
+    ],
     ["default of transformers 5", { rope_parameters: { rope_type: "default", rope_theta: 9 } }, null, 9],
   ])("rope scaling: %s", (_, changes, scaling, theta) => {
     expect(read(changes)).toMatchObject({ ropeScaling: scaling, ropeTheta: theta });
@@ -355,13 +361,13 @@ describe("a directory", () => {
 
   test("with tensors in a type that is not built names it", async () => {
     const path = directory();
-    const double = (values: Float32Array): [string, Uint8Array] => {
-      return ["F64", new Uint8Array(Float64Array.from(values).buffer)];
+    const whole = (values: Float32Array): [string, Uint8Array] => {
+      return ["I32", new Uint8Array(Int32Array.from(values).buffer)];
     };
-    writeFileSync(join(path, "model.safetensors"), encodeSafetensors(tinyTensors(TINY), double));
+    writeFileSync(join(path, "model.safetensors"), encodeSafetensors(tinyTensors(TINY), whole));
     await expect(openCheckpoint(path)).rejects.toMatchObject({
       code: "unsupported",
-      message: expect.stringContaining("F64"),
+      message: expect.stringContaining("is stored as I32"),
     });
   });
 

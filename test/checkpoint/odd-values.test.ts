@@ -204,10 +204,42 @@ describe("a Hugging Face directory as Python writes it", () => {
       ],
       ...["model.layers.0.self_attn.rotary_emb.cos_cached", "model.layers.0.self_attn.rotary_emb.sin_cached"],
       ...["model.layers.0.self_attn.k_scale", "model.layers.0.self_attn.v_scale", "v_head.summary.weight"],
+      ...["mtp.layers.0.input_proj.weight", "model.mtp.norm.weight"],
     ];
     for (const name of odd) more.set(name, { shape: [4], values: new Float32Array(4) });
     const { weights } = await openDirectory({ "model.safetensors": encodeSafetensors(more) });
     expect(weights.names()).toHaveLength(tensors.size);
+  });
+
+  test("tensors that were saved from the model below the head", async () => {
+    const bare = new Map([...tensors].map(([name, tensor]) => [name.replace(/^model\./, ""), tensor]));
+    const { weights } = await openDirectory({ "model.safetensors": encodeSafetensors(bare) });
+    expect([...weights.names()].sort()).toEqual([...tensors.keys()].sort());
+  });
+
+  test("a tied matrix under the head's name alone", async () => {
+    const tied = { ...config, tie_word_embeddings: true };
+    const headAlone = new Map([...tensors].filter(([name]) => name !== "model.embed_tokens.weight"));
+    const files = { "config.json": tied, "model.safetensors": encodeSafetensors(headAlone) };
+    expect((await openDirectory(files)).weights.has("model.embed_tokens.weight")).toBe(true);
+    const untied = { ...files, "config.json": config };
+    const failure = { code: "bad-weights", message: expect.stringContaining("lacks the tensor model.embed_tokens") };
+    await expect(openDirectory(untied)).rejects.toMatchObject(failure);
+  });
+
+  test("64-bit floats, rounded", async () => {
+    const double = (values: Float32Array): [string, Uint8Array] => {
+      return ["F64", new Uint8Array(Float64Array.from(values, (value) => value + 1e-12).buffer)];
+    };
+    const path = mkdtempSync(join(folder.path, "double-"));
+    writeHuggingFace(path, TINY, tensors);
+    writeFileSync(join(path, "model.safetensors"), encodeSafetensors(tensors, double));
+    const { weights, close } = await openCheckpoint(path);
+    const wanted = tensors.get("lm_head.weight")!.values;
+    expect(await weights.read("lm_head.weight", 3, 5)).toEqual(
+      wanted.slice(3 * TINY.hiddenSize, 5 * TINY.hiddenSize).map((value) => Math.fround(value + 1e-12)),
+    );
+    await close();
   });
 
   test("an index that places a tied head which no shard has", async () => {

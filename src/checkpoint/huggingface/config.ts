@@ -206,7 +206,7 @@ function readRope(raw: Config, file: string): { theta: number; scaling: RopeScal
     const holder = raw.rope_parameters?.[key] === undefined ? "rope_scaling" : "rope_parameters";
     return parse(z.looseObject({ [key]: positive }), rope, file, holder)[key] as number;
   };
-  if (type === "default") return { theta, scaling: null };
+  if (type === "default" || type === "dynamic") return { theta, scaling: null }; // dynamic: from the context's end on
   if (type === "linear") return { theta, scaling: { type: "linear", factor: need("factor") } };
   if (type === "llama3") {
     const originalContextLength = rope.original_max_position_embeddings ?? raw.original_max_position_embeddings;
@@ -223,7 +223,7 @@ function readRope(raw: Config, file: string): { theta: number; scaling: RopeScal
     const factor = need("factor");
     return { theta, scaling: { type, factor, lowFrequencyFactor, highFrequencyFactor, originalContextLength } };
   }
-  const message = `${file}: rope scaling of type ${type} is not supported; default, linear and llama3 are`;
+  const message = `${file}: rope scaling of type ${type} is not supported; default, dynamic, linear and llama3 are`;
   throw new CllmError("unsupported", `${message}; remove it to use the model within its original context`);
 }
 

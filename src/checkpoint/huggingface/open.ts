@@ -52,7 +52,8 @@ export async function openHuggingFace(path: string, name?: string): Promise<Chec
   const warnings: string[] = [];
   const warn = (message: string): void => void warnings.push(message);
   try {
-    const { tensors, missing } = await readTensors(path, files);
+    const { tensors: stored, missing } = await readTensors(path, files);
+    const tensors = causalNames(stored, config["tie_word_embeddings"] === true);
     const hasHead = tensors.some((tensor) => tensor.name === "lm_head.weight");
     const { tokenizer, endIds: tokenizerEnds } = await readTokenizer(path);
     const modelConfig = readHuggingFaceConfig({ config, generation, hasHead, tokenizerEnds, path, warn });
@@ -123,6 +124,22 @@ export async function readShardMap(path: string): Promise<ReadonlyMap<string, st
   if (shards >= 1 && shards <= MAX_SHARDS) return map;
   const message = `${path} names ${shards} shards; 1 to ${MAX_SHARDS} are possible`;
   throw new CllmError("bad-file", `${message}; fetch it again`);
+}
+
+/**
+ * The names of a causal language model's tensors. Those that were saved from the model below the head lack the prefix, and
+ * where embedding and head are one matrix, some files call it by the head's name alone.
+ */
+function causalNames(tensors: readonly StoredTensor[], tied: boolean): StoredTensor[] {
+  const names = new Set(tensors.map(({ name }) => name));
+  const bare = names.has("embed_tokens.weight") && names.has("norm.weight");
+  const headAlone = tied && !names.has("model.embed_tokens.weight") && !bare;
+  return tensors.map((tensor) => {
+    if (headAlone && tensor.name === "lm_head.weight") return { ...tensor, name: "model.embed_tokens.weight" };
+    return bare && /^(embed_tokens|layers|norm)\./.test(tensor.name)
+      ? { ...tensor, name: `model.${tensor.name}` }
+      : tensor;
+  });
 }
 
 interface ReadTokenizer {

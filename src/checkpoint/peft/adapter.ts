@@ -13,6 +13,7 @@ import { recoverFolder } from "../../files/scratch.ts";
 import { checkFolderFree, writeText, writeWholeFolder } from "../../files/write-whole.ts";
 import type { ModelConfig } from "../../model/config.ts";
 import { addLowRank } from "../../model/lora.ts";
+import type { NamedTensor } from "../../model/memory-weights.ts";
 import type { Weights } from "../../model/weights.ts";
 import type { FloatType } from "../encoders.ts";
 import { readSafetensorsHeader } from "../huggingface/safetensors.ts";
@@ -83,6 +84,9 @@ export async function adapterOf(
   return { ...(await gather(name, config, sourceOf(tensors), (tensor) => tensor)), draftTokenId, leadingDraft };
 }
 
+/** What an adapter may hold whole; `base_layer` is what PEFT calls the matrix under an adapter. */
+const COPY = /^(model\.embed_tokens|lm_head)(?:\.base_layer)?\.weight$/;
+
 /** Pairs up the tensors. `moduleName` gives a tensor's name without the prefix of its file. */
 async function gather(
   name: string,
@@ -93,7 +97,14 @@ async function gather(
   const bad = (problem: string): CllmError =>
     new CllmError("bad-weights", `${name}: ${problem}; save the adapter again, or use another`);
   const parts = new Map<string, { A?: string; B?: string }>();
+  const copies = new Map<string, NamedTensor>();
   for (const tensor of source.names()) {
+    const copied = COPY.exec(moduleName(tensor))?.[1];
+    if (copied !== undefined) {
+      const copy = `${copied}.weight`;
+      copies.set(copy, { name: copy, shape: source.shape(tensor), data: await source.read(tensor) });
+      continue;
+    }
     const [, module, part] = /^(.+)\.lora_([AB])\.weight$/.exec(moduleName(tensor)) ?? [];
     if (module === undefined) {
       const message = `${name}: the tensor ${shorten(tensor)} is neither lora_A nor lora_B of a matrix`;
@@ -101,7 +112,7 @@ async function gather(
     }
     parts.set(module, { ...parts.get(module), [part as "A" | "B"]: tensor });
   }
-  if (parts.size === 0) throw bad("it has no tensors");
+  if (parts.size === 0) throw bad("it has no low-rank matrices");
   const modules = new Map<string, LoraModule>();
   for (const [module, { A, B }] of parts) {
     if (A === undefined || B === undefined) throw bad(`${module} has lora_${A ? "A" : "B"} and not the other`);
@@ -118,23 +129,25 @@ async function gather(
     const scale = rankStabilized ? alpha / Math.sqrt(rank) : alpha / rank;
     modules.set(module, { rank, alpha, scale, a: await source.read(A), b: await source.read(B), inputs, outputs });
   }
-  return { name, baseModel, rankStabilized, modules };
+  return { name, baseModel, rankStabilized, modules, ...(copies.size > 0 && { copies }) };
 }
 
 /**
  * The weights with the adapter merged in as they are read. Throws `bad-weights` where the adapter is not for these
- * weights: modules that they do not have, or matrices of another shape.
+ * weights: modules that they do not have, or matrices of another shape; `unsupported` where it would part an embedding and
+ * a head that are one matrix.
  */
 export function withAdapter(weights: Weights, adapter: Adapter): Weights {
   const { name, baseModel, modules } = adapter;
-  for (const [module, { inputs, outputs }] of modules) {
-    const tensor = `${module}.weight`;
+  const tied = !weights.has(HEAD);
+  if (tied) refuseParting(adapter);
+  const copies = new Map([...(adapter.copies ?? [])].filter(([tensor]) => !(tied && tensor === HEAD)));
+  const matrices = [...modules].map(
+    ([module, { inputs, outputs }]) => [`${module}.weight`, [outputs, inputs]] as const,
+  );
+  const whole = [...copies].map(([tensor, copy]) => [tensor, copy.shape] as const);
+  for (const [tensor, wanted] of [...matrices, ...whole]) {
     const next = baseModel === null ? "load the model that it was trained on" : `it was trained on ${baseModel}`;
-    if (module === "lm_head" && !weights.has(tensor)) {
-      const message = `the adapter ${name} adapts the head (lm_head), which this model shares with its embedding`;
-      const merge = "merge the adapter with PEFT into a base saved with tie_word_embeddings false";
-      throw new CllmError("unsupported", `${message}; train it without lm_head in target_modules, or ${merge}`);
-    }
     if (!weights.has(tensor)) {
       throw new CllmError(
         "bad-weights",
@@ -142,9 +155,10 @@ export function withAdapter(weights: Weights, adapter: Adapter): Weights {
       );
     }
     const shape = weights.shape(tensor);
-    if (shape.length === 2 && shape[0] === outputs && shape[1] === inputs) continue;
-    const message = `the adapter ${name} is for another model: its ${module} is [${outputs},${inputs}], here it is [${shape}]`;
-    throw new CllmError("bad-weights", `${message} ${next}`);
+    if (`${shape}` === `${wanted}`) continue;
+    const module = tensor.replace(/\.weight$/, "");
+    const message = `the adapter ${name} is for another model: its ${module} is [${wanted}], here it is [${shape}]`;
+    throw new CllmError("bad-weights", `${message}; ${next}`);
   }
   return {
     names: () => weights.names(),
@@ -154,12 +168,33 @@ export function withAdapter(weights: Weights, adapter: Adapter): Weights {
     byteLength: weights.byteLength,
     close: () => weights.close(),
     async read(tensor, from = 0, to) {
-      const values = await weights.read(tensor, from, to);
+      const copy = copies.get(tensor);
+      const values = copy === undefined ? await weights.read(tensor, from, to) : rowsOf(copy, from, to);
       const module = tensor.endsWith(".weight") ? modules.get(tensor.slice(0, -".weight".length)) : undefined;
       if (module !== undefined) merge(values, module, from, `${tensor} with ${name}`);
       return values;
     },
   };
+}
+
+const HEAD = "lm_head.weight";
+const EMBEDDING = "model.embed_tokens.weight";
+
+/** A model whose head is its embedding has one matrix for both: what changes one of them alone cannot be merged. */
+function refuseParting({ name, modules, copies }: Adapter): void {
+  const [head, embedding] = [copies?.get(HEAD)?.data, copies?.get(EMBEDDING)?.data];
+  const same = head?.length === embedding?.length && (head?.every((value, i) => value === embedding?.[i]) ?? true);
+  if (!modules.has("lm_head") && !modules.has("model.embed_tokens") && same) return;
+  const message = `the adapter ${name} changes the head (lm_head) or the embedding, which are one matrix in this model`;
+  const next = "train it without lm_head and embed_tokens in target_modules and modules_to_save";
+  const or = "merge it with PEFT into a base saved with tie_word_embeddings false";
+  throw new CllmError("unsupported", `${message}; ${next}, or ${or}`);
+}
+
+/** Rows `[from, to)` of a matrix in memory. */
+function rowsOf({ shape, data }: NamedTensor, from: number, to: number = shape[0] ?? 0): Float32Array {
+  const columns = data.length / (shape[0] || 1);
+  return Float32Array.from(data.slice(from * columns, to * columns));
 }
 
 /** The base's configuration, with what the adapter says beside its matrices. */
@@ -195,10 +230,14 @@ export async function writeAdapter(
   adapter: Adapter,
   { dtype = "F32", overwrite, card }: WriteAdapterOptions = {},
 ): Promise<void> {
-  const tensors = [...adapter.modules].flatMap(([module, { rank, inputs, outputs, a, b }]) => [
+  const tensors: NamedTensor[] = [...adapter.modules].flatMap(([module, { rank, inputs, outputs, a, b }]) => [
     { name: `${PREFIX}${module}.lora_A.weight`, shape: [rank, inputs], data: a },
     { name: `${PREFIX}${module}.lora_B.weight`, shape: [outputs, rank], data: b },
   ]);
+  for (const [tensor, copy] of adapter.copies ?? []) {
+    const module = tensor.replace(/\.weight$/, "");
+    tensors.push({ ...copy, name: `${PREFIX}${module}${adapter.modules.has(module) ? ".base_layer" : ""}.weight` });
+  }
   await writeWholeFolder(
     folder,
     async (partial) => {

@@ -26,8 +26,12 @@ const schema = z.looseObject({
 const HARMLESS: ReadonlySet<string> = new Set([
   ...["task_type", "auto_mapping", "revision", "inference_mode", "peft_version", "lora_dropout", "megatron_core"],
   ...["target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "qalora_group_size"],
+  ...["eva_config", "loftq_config", "corda_config", "lora_ga_config"], // say how to start: see PLAIN_STARTS
+  "fan_in_fan_out", // PEFT ignores it for the matrices of these families
   ...Object.keys(schema.shape),
 ]);
+/** What an adapter may hold whole. */
+const WHOLE: ReadonlySet<unknown> = new Set(["lm_head", "embed_tokens"]);
 /** Ways to start training that leave the base model's weights as they were. */
 const PLAIN_STARTS: ReadonlySet<unknown> = new Set([undefined, null, true, false, "gaussian", "orthogonal", "eva"]);
 
@@ -47,6 +51,7 @@ export function readAdapterConfig(json: Record<string, unknown>, path: string): 
     throw refuse(`init_lora_weights ${shorten(String(config.init_lora_weights))}, which changes the base model,`);
   }
   for (const [key, value] of Object.entries(json)) {
+    if (key === "modules_to_save" && isWholly(value, WHOLE)) continue; // its tensors are there
     if (!HARMLESS.has(key) && asksForSomething(value))
       throw refuse(`${shorten(key)} ${shorten(JSON.stringify(value))}`);
   }
@@ -86,6 +91,10 @@ export const draftConfigJson = (id: number, leading = false): Record<string, unk
   ...(leading && { [LEADING_DRAFT]: true }),
 });
 
+function isWholly(value: unknown, of: ReadonlySet<unknown>): boolean {
+  return Array.isArray(value) && value.every((entry) => of.has(entry));
+}
+
 function asksForSomething(value: unknown): boolean {
   if (typeof value === "object" && value !== null) return Object.keys(value).length > 0;
   return value !== null && value !== false && value !== "" && value !== 0;
@@ -111,7 +120,7 @@ function patternReader(
 }
 
 /** `adapter_config.json` for an adapter: the commonest rank and alpha, and patterns for the modules that differ. */
-export function adapterConfigJson({ baseModel, rankStabilized, modules }: Adapter): Record<string, unknown> {
+export function adapterConfigJson({ baseModel, rankStabilized, modules, copies }: Adapter): Record<string, unknown> {
   const entries = [...modules];
   const r = commonest(entries.map(([, module]) => module.rank));
   const loraAlpha = commonest(entries.map(([, module]) => module.alpha));
@@ -132,11 +141,17 @@ export function adapterConfigJson({ baseModel, rankStabilized, modules }: Adapte
     bias: "none",
     fan_in_fan_out: false,
     init_lora_weights: true,
-    modules_to_save: null,
+    modules_to_save: savedModules([...(copies?.keys() ?? [])].filter((tensor) => !modules.has(moduleOf(tensor)))),
     layers_to_transform: null,
     layers_pattern: null,
     use_dora: false,
   };
+}
+
+const moduleOf = (tensor: string): string => tensor.replace(/\.weight$/, "");
+
+function savedModules(tensors: readonly string[]): readonly string[] | null {
+  return tensors.length === 0 ? null : tensors.map((tensor) => moduleOf(tensor).replace(/^model\./, ""));
 }
 
 function commonest(values: readonly number[]): number {

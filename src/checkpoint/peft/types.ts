@@ -2,6 +2,7 @@
  * What a low-rank adapter is: the two matrices of each module, and what a configuration says of them. Knows no file.
  */
 import type { LowRank } from "../../model/lora.ts";
+import type { NamedTensor } from "../../model/memory-weights.ts";
 
 /** The adapter of one matrix; `scale` is what B A is multiplied by. */
 export interface LoraModule extends LowRank {
@@ -18,6 +19,8 @@ export interface Adapter {
   readonly rankStabilized: boolean;
   /** By the module that each belongs to: `model.layers.0.self_attn.q_proj`. */
   readonly modules: ReadonlyMap<string, LoraModule>;
+  /** Embedding or head, by tensor, that takes the place of the base's: PEFT stores them whole where they are adapted or grew. */
+  readonly copies?: ReadonlyMap<string, NamedTensor> | undefined;
   /** What decoders draft with it, where it was trained to see that; see `ModelConfig.draftTokenId`. */
   readonly draftTokenId?: number | undefined;
   /** See `ModelConfig.leadingDraft`. */
