@@ -181,8 +181,10 @@ describe("completion", () => {
     expect(complete("cllm", "ge")).toEqual(["generate"]);
     expect(complete("cllm", "generate", "--block")).toEqual(["--block-size"]);
     expect(complete("cllm", "generate", "--decoder", "")).toEqual([...DECODERS]);
+    expect(complete("cllm", "generate", "--dtype", "")).toEqual(["fp32", "q8", "int8", "q4", "int4"]);
+    expect(complete("cllm", "serve", "--device", "")).toEqual(["cpu", "auto"]);
     expect(complete("cllm", "completion", "z")).toEqual(["zsh"]);
-    expect(complete("cllm", "bench", "--no-c")).toEqual(["--no-color"]);
+    expect(complete("cllm", "bench", "--no-col")).toEqual(["--no-color"]);
   });
 
   test("has every flag in zsh and fish", () => {
