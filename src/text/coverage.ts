@@ -28,7 +28,7 @@ export function coverageOf(json: object): Coverage {
   ];
   const added = (added_tokens ?? []) as readonly { readonly lstrip?: boolean; readonly rstrip?: boolean }[];
   return {
-    factor: factors.includes(null) ? null : Math.max(...(factors as readonly number[])),
+    factor: factors.reduce((most, factor) => (most === null || factor === null ? null : Math.max(most, factor))),
     dropsSpace: added.some(({ lstrip, rstrip }) => lstrip === true || rstrip === true),
   };
 }
