@@ -5,8 +5,9 @@
 import { specialToken } from "../checkpoint/huggingface/special-tokens.ts";
 import type { TokenizerSource } from "../checkpoint/tokenizer-source.ts";
 import { CllmError } from "../error.ts";
-import { type BoundedTemplate, parseTemplate, TemplateLimitError, type TemplateLimits } from "./bounded-jinja.ts";
-import { TimeLimitError } from "./within-time.ts";
+import { TemplateLimitError, type TemplateLimits } from "./jinja/budget.ts";
+import { type ParsedTemplate, parseTemplate } from "./jinja/template.ts";
+import { strftime } from "./strftime.ts";
 
 /** One turn of a conversation. */
 export interface ChatMessage {
@@ -14,7 +15,10 @@ export interface ChatMessage {
   /** Text, or parts for templates that know them; null or absent where the turn is calls of tools only. */
   readonly content?: string | null | readonly object[] | undefined;
   readonly name?: string | null | undefined;
+  /** What the assistant thought before its answer; `thinking` and `reasoning` are other names for it. */
   readonly reasoning_content?: string | null | undefined;
+  readonly thinking?: string | null | undefined;
+  readonly reasoning?: string | null | undefined;
   readonly tool_calls?: readonly object[] | null | undefined;
   readonly tool_call_id?: string | null | undefined;
 }
@@ -68,6 +72,12 @@ const RESERVED: ReadonlyMap<string, string> = new Map([
 /** A template's own `raise_exception`: it finds fault with the messages. */
 class Refusal extends Error {}
 
+function refuse(reason: string): never {
+  throw new Refusal(reason);
+}
+
+const strftimeNow = (format: string): string => strftime(new Date(), format);
+
 /**
  * The chat template of a checkpoint. Nothing is parsed before the first rendering, so prompts need no good template.
  * Throws `usage` for a name that the checkpoint does not have, and `bad-input` for variables that are reserved.
@@ -77,7 +87,7 @@ export function createChatTemplate(source: TokenizerSource, options: ChatTemplat
   const chatTemplate = chooseTemplate(source, name);
   const tokens = specialTokens(source);
   checkOptions(own);
-  let template: BoundedTemplate | undefined;
+  let template: ParsedTemplate | undefined;
 
   return {
     source: chatTemplate,
@@ -86,22 +96,15 @@ export function createChatTemplate(source: TokenizerSource, options: ChatTemplat
       checkMessages(messages);
       checkOptions(templateOptions);
       const open = opening(messages, continueFinalMessage, addGenerationPrompt);
-      const turns = messages.map(withoutNull);
+      const turns = messages.map(withReasoning);
       try {
         template ??= parseTemplate(chatTemplate, limits);
-        const text = template.render({
-          ...tokens,
-          documents: null,
-          ...own,
-          ...templateOptions,
+        const variables = {
+          ...{ ...tokens, documents: null, tools, ...own, ...templateOptions },
           messages: open.continued ? [...turns.slice(0, -1), marked(turns.at(-1)!)] : turns,
           add_generation_prompt: open.generation,
-          tools,
-          raise_exception: (reason: unknown) => {
-            throw new Refusal(String(reason));
-          },
-          strftime_now: (format: string) => strftime(new Date(), format),
-        });
+        };
+        const text = template.render(variables, { raise_exception: refuse, strftime_now: strftimeNow });
         return open.continued ? upToMark(text, messages.at(-1)!) : text;
       } catch (error) {
         throw templateError(error);
@@ -184,10 +187,17 @@ function upToMark(text: string, last: ChatMessage): string {
   return text.startsWith(MARK, at) ? text.slice(0, at) : text.slice(0, at).trimEnd();
 }
 
-/** As transformers has it: what is null is absent, since many templates write "None" or fail on it. */
-function withoutNull(message: ChatMessage): ChatMessage {
+/**
+ * A message as transformers hands it to templates: what is null is absent, since many templates write "None" or fail on
+ * it; and reasoning is there by each of the names that templates have for it.
+ */
+function withReasoning(message: ChatMessage): ChatMessage {
   const entries = Object.entries(message).filter(([, value]) => value !== null && value !== undefined);
-  return Object.fromEntries(entries) as unknown as ChatMessage;
+  const turn = Object.fromEntries(entries) as unknown as ChatMessage;
+  const reasoning = turn.reasoning_content ?? turn.thinking ?? turn.reasoning;
+  if (reasoning === undefined || reasoning === null) return turn;
+  const named: ChatMessage = { thinking: reasoning, ...turn };
+  return { ...named, reasoning_content: reasoning };
 }
 
 function templateError(error: unknown): CllmError {
@@ -196,7 +206,7 @@ function templateError(error: unknown): CllmError {
   if (error instanceof Refusal) {
     return new CllmError("bad-input", `the model's chat template refuses these messages: ${reason}`, { cause: error });
   }
-  const limit = error instanceof TemplateLimitError || error instanceof TimeLimitError;
+  const limit = error instanceof TemplateLimitError;
   const what = limit ? reason : `failed: ${reason}`;
   return new CllmError("bad-template", `the model's chat template ${what}; ${USE_PROMPT}`, { cause: error });
 }
@@ -240,34 +250,4 @@ function specialTokens(source: TokenizerSource): Record<string, string> {
           ["pad_token", source.tokens[source.padTokenId ?? -1]],
         ];
   return Object.fromEntries(texts.filter((entry): entry is [string, string] => typeof entry[1] === "string"));
-}
-
-const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-const MONTHS = [
-  ...["January", "February", "March", "April", "May", "June"],
-  ...["July", "August", "September", "October", "November", "December"],
-];
-
-/** Python's `strftime` in the C locale, for the fields that templates use; others stay as they are. */
-export function strftime(date: Date, format: string): string {
-  const two = (n: number) => String(n).padStart(2, "0");
-  const day = DAYS[date.getDay()]!;
-  const month = MONTHS[date.getMonth()]!;
-  const fields: Readonly<Record<string, string>> = {
-    Y: String(date.getFullYear()),
-    y: two(date.getFullYear() % 100),
-    m: two(date.getMonth() + 1),
-    d: two(date.getDate()),
-    B: month,
-    b: month.slice(0, 3),
-    A: day,
-    a: day.slice(0, 3),
-    H: two(date.getHours()),
-    I: two(date.getHours() % 12 || 12),
-    p: date.getHours() < 12 ? "AM" : "PM",
-    M: two(date.getMinutes()),
-    S: two(date.getSeconds()),
-    "%": "%",
-  };
-  return format.replace(/%([%A-Za-z])/g, (written, field: string) => fields[field] ?? written);
 }

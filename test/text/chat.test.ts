@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { TokenizerSource } from "../../src/checkpoint/tokenizer-source.ts";
-import { type ChatMessage, createChatTemplate, strftime } from "../../src/text/chat.ts";
+import { type ChatMessage, createChatTemplate } from "../../src/text/chat.ts";
 import { byteLevelSource, sentencePieceSource } from "./tiny-tokenizers.ts";
 
 const hi: ChatMessage[] = [{ role: "user", content: "Hi" }];
@@ -61,9 +61,7 @@ describe("templates", () => {
   test("may ask for today's date, in English", () => {
     const now = new Date();
     expect(rendered("{{ strftime_now('%Y') }}")).toBe(String(now.getFullYear()));
-    expect(strftime(new Date(2024, 6, 4, 15, 5, 9), "%d %b %Y, %A %B %-d %H:%M:%S %I %p %y%%")).toBe(
-      "04 Jul 2024, Thursday July %-d 15:05:09 03 PM 24%",
-    );
+    expect(rendered("{{ strftime_now('%-d') }}")).toBe(String(now.getDate()));
   });
 
   test("render range as Python does", () => {
@@ -112,7 +110,7 @@ describe("a last message of the assistant's", () => {
     const parts = [{ type: "text", text: "So" }, { type: "image" }];
     expect(chat.render([...hi, { role: "assistant", content: parts }])).toBe("<user>Hi</><assistant>So");
     const calls: ChatMessage[] = [...hi, { role: "assistant", content: null, tool_calls: [{}] }];
-    expect(template("{{ add_generation_prompt }}").render(calls)).toMatch(/true/i);
+    expect(template("{{ add_generation_prompt }}").render(calls)).toBe("True");
     expect(() => chat.render(calls, { continueFinalMessage: true })).toThrow(/no text to continue/);
   });
 
@@ -187,9 +185,7 @@ describe("bad conversations and templates", () => {
     "doubles a list": doubling("[1]", 200, "ns.x + ns.x"),
     "doubles a tree": `${doubling("[1]", 60, "[ns.x, ns.x]")}{{ ns.x }}`,
     "doubles a tree as JSON": `${doubling("[1]", 60, "[ns.x, ns.x]")}{{ ns.x | tojson }}`,
-    "contains itself": "{% set ns = namespace(x=1) %}{% set ns.x = ns %}{{ ns.x }}",
     "replaces each letter by many": `${doubling("'a'", 20, "ns.x ~ ns.x")}{{ ns.x | replace('a', ns.x) }}`,
-    "is blank for too long": `x${" ".repeat(1_000_000)}x`,
     "is too long": "x".repeat((1 << 20) + 1),
     "opens brackets": `{{ ${"(".repeat(100_000)}1${")".repeat(100_000)} }}`,
     "does not close": "{% if x %}",
@@ -212,7 +208,7 @@ describe("bad conversations and templates", () => {
     for (const source of [
       doubling("'aa'", 20, "ns.x ~ ns.x"),
       doubling("[1]", 20, "ns.x + ns.x"),
-      "{{ range(1001) }}",
+      "{{ range(1001) | list }}",
     ]) {
       const chat = template(source, { maxSize: 1_000, timeoutMs: 60_000 });
       expect(() => chat.render(hi)).toThrow(expect.objectContaining({ code: "bad-template", message }));
