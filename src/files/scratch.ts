@@ -38,7 +38,7 @@ export const asideOf = (scratch: string): string => scratch.replace(/incomplete$
 
 /** Removes scratch, if it is there still. */
 export async function dropScratch(scratch: string): Promise<void> {
-  await rm(scratch, { recursive: true, force: true }).catch(() => {});
+  await rm(scratch, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
   live.delete(scratch);
 }
 

@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ownOwner } from "../../src/files/owner.ts";
 import { type HumanEvalOptions, humaneval } from "../../src/tasks/humaneval/humaneval.ts";
 import { CONFINE, PROBE } from "../../src/tasks/humaneval/python-confine.ts";
 import {
@@ -22,6 +23,10 @@ import { hasSharedData, SHARED_DATA, skipNote } from "./shared-data.ts";
 const folder = mkdtempSync(join(tmpdir(), "cllm-humaneval-"));
 process.env["TMPDIR"] = folder; // so that what is left behind is ours
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+/** What an evaluation that was killed leaves: of a process that is gone. */
+const { place, pid } = ownOwner();
+const abandoned = join(folder, `cllm-code.${place}-${pid}-1-0123abcd.incomplete`);
+mkdirSync(join(abandoned, "answer"), { recursive: true });
 
 const hasPython = spawnSync("python3", ["-c", "import sys; assert sys.version_info >= (3, 8)"]).status === 0;
 
@@ -102,7 +107,7 @@ describe.each(ISOLATIONS)("isolated by %s (skipped without Python)", (isolation)
     verdict(answer, { sandbox: sandbox!, ...options });
   const judged = (job: Partial<SandboxJob>) =>
     sandbox!.judge({ program: "", entryPoint: "f", setup: "", tests: "", ...job });
-  const leftovers = () => readdirSync(tmpdir()).filter((name) => name.startsWith("cllm-code-"));
+  const leftovers = () => readdirSync(tmpdir()).filter((name) => name.startsWith("cllm-code"));
 
   /** Python 3.8 or newer is there, and for namespaces the system lets us have them. */
   const law = (name: string, run: () => Promise<void>): void => {
@@ -118,6 +123,11 @@ describe.each(ISOLATIONS)("isolated by %s (skipped without Python)", (isolation)
     expect(await graded(ROW.canonical_solution)).toBe("right");
     expect(await graded(`${ROW.canonical_solution}\nprint(undefined)\ndef check(c): assert False`)).toBe("right");
     expect(await graded("    print('a' * 1000)\n    return [x + x for x in xs]")).toBe("right");
+  });
+
+  law("what a killed evaluation left is gone after the first answer", async () => {
+    await judged({});
+    expect(existsSync(abandoned)).toBe(false);
   });
 
   law("all else has a verdict of its own", async () => {

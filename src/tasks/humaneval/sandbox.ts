@@ -9,12 +9,13 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, realpath, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, realpath } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as wait } from "node:timers/promises";
 import { CllmError } from "../../error.ts";
+import { dropScratch, removeLeftovers, scratchFor } from "../../files/scratch.ts";
 import { CONFINE, PROBE } from "./python-confine.ts";
 import { ANSWER, JUDGE } from "./python-roles.ts";
 
@@ -142,7 +143,7 @@ async function judgeIn(
   };
   const plan = isolation === "namespaces" ? { libraries, files } : null;
   const common = { plan, libraries, limits, seconds, entry_point: entryPoint };
-  const home = await realpath(await mkdtemp(join(tmpdir(), "cllm-code-")));
+  const home = await openHome();
   const folders = [await mkdtemp(join(home, "answer-")), await mkdtemp(join(home, "judge-"))] as const;
   try {
     const answer = start(path, ANSWER, folders[0], ["pipe", "pipe", "pipe", "pipe", "pipe"]);
@@ -152,8 +153,21 @@ async function judgeIn(
     pipesOf(judge).input.end(JSON.stringify({ ...common, setup, tests, reply_bytes: MAX_REPLY_BYTES }));
     return await run;
   } finally {
-    await rm(home, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
+    await dropScratch(home);
   }
+}
+
+/** Whether what killed processes left in the system's folder was looked for. */
+let isTidy = false;
+
+/** A fresh folder that only this user may enter. */
+async function openHome(): Promise<string> {
+  const parent = await realpath(tmpdir());
+  if (!isTidy) await removeLeftovers(parent);
+  isTidy = true;
+  const home = scratchFor(join(parent, "cllm-code"));
+  await mkdir(home, { mode: 0o700 });
+  return home;
 }
 
 function start(python: string, role: string, cwd: string, stdio: ("pipe" | "ignore")[]): ChildProcess {
