@@ -5,7 +5,7 @@
  * Knows what a prepared model consists of and not what is computed.
  */
 import { createHash } from "node:crypto";
-import { rm, utimes, writeFile } from "node:fs/promises";
+import { rm, stat, utimes, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
@@ -37,6 +37,8 @@ export interface PreparedOptions {
 }
 
 const WAIT_MS = 200;
+/** A lock is touched every few seconds. */
+const SILENT_MS = 60_000;
 
 /** The paths of a model's graphs, of so many slots each. */
 export type GraphFiles = ReadonlyMap<number, string>;
@@ -93,13 +95,15 @@ export async function withPrepared<T>(
   return (await tryUse())?.value ?? null;
 }
 
-/** Waits for another process that prepares the same model. */
+/** Waits for another process that prepares the same model, as long as its lock shows a sign of life. Throws `usage` else. */
 async function lockWhenFree(folder: string, signal: AbortSignal | undefined): Promise<AsyncDisposable> {
   for (;;) {
     try {
       return await acquireLock(folder, signal ? { signal } : {});
     } catch (error) {
       if (!(error instanceof CllmError) || error.code !== "usage") throw error;
+      const { mtimeMs } = (await stat(`${folder}.lock`).catch(() => null)) ?? { mtimeMs: Date.now() };
+      if (Date.now() - mtimeMs > SILENT_MS) throw error;
       await new Promise((resolve) => setTimeout(resolve, WAIT_MS));
       if (signal?.aborted) throw new CllmError("aborted", "loading the model was aborted", { cause: signal.reason });
     }

@@ -11,6 +11,7 @@ import {
   rmSync,
   statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -129,6 +130,17 @@ test("a folder that cannot be written costs a note and nothing else", async () =
   expect(notes).toHaveLength(1);
   expect(notes[0]).toContain("prepared in memory");
   expect(logits).toEqual((await logitsOf(undefined)).logits);
+});
+
+test("what stands at the lock's name and is no lock costs a note, not a wait", async () => {
+  await logitsOf(prepared());
+  const [name] = folders();
+  await removePrepared(await listPrepared(folder));
+  const lock = join(folder, `${name}.lock`);
+  writeFileSync(lock, "mine");
+  utimesSync(lock, new Date(0), new Date(0));
+  expect((await logitsOf(prepared())).made).toBe(true);
+  expect(notes).toHaveLength(1);
 });
 
 test.skipIf(process.getuid?.() === 0)(
