@@ -5,16 +5,8 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 
-/** Most requests that a client may send ahead. */
+/** Most requests that a client may send ahead; with one more, its connection is cut. Those who send ahead do it with few. */
 export const MAX_AHEAD = 128;
-const MAX_IGNORED = 10 * MAX_AHEAD; // then the connection is cut
-
-/** What a connection asked for; the first is being answered. */
-interface Line {
-  readonly requests: [IncomingMessage, ServerResponse][];
-  /** Requests from the first one on that there was no room for: it is refused, and the last one that is answered. */
-  beyond: number;
-}
 
 export interface Connections {
   readonly listener: RequestListener;
@@ -22,18 +14,18 @@ export interface Connections {
   readonly answering: number;
 }
 
-/** `refuse` answers a request that is one too many; it is the last of its connection. */
-export function oneAtATime(answer: RequestListener, refuse: (response: ServerResponse) => void): Connections {
-  const lines = new WeakMap<Socket, Line>();
+/** `onCut` is told of a connection that is cut. */
+export function oneAtATime(answer: RequestListener, onCut: () => void = () => {}): Connections {
+  const lines = new WeakMap<Socket, [IncomingMessage, ServerResponse][]>(); // the first is being answered
   let answering = 0;
 
   function begin(socket: Socket, request: IncomingMessage, response: ServerResponse): void {
     answering++;
     response.once("close", () => {
       answering--;
-      const { requests } = lines.get(socket)!;
-      requests.shift();
-      const [next] = requests;
+      const line = lines.get(socket)!;
+      line.shift();
+      const [next] = line;
       if (next !== undefined && !socket.destroyed) begin(socket, ...next);
     });
     answer(request, response);
@@ -45,17 +37,14 @@ export function oneAtATime(answer: RequestListener, refuse: (response: ServerRes
     },
     listener(request, response) {
       const { socket } = request;
-      const line = lines.get(socket) ?? { requests: [], beyond: 0 };
-      const { requests } = line;
+      if (socket.destroyed) return;
+      const line = lines.get(socket) ?? [];
       lines.set(socket, line);
-      if (line.beyond > 0 || requests.length > MAX_AHEAD) {
-        line.beyond++;
-        if (line.beyond === 1) refuse(response);
-        else if (line.beyond > MAX_IGNORED) socket.destroy();
-        return;
-      }
-      requests.push([request, response]);
-      if (requests.length === 1) begin(socket, request, response);
+      line.push([request, response]);
+      if (line.length === 1) begin(socket, request, response);
+      if (line.length <= MAX_AHEAD + 1) return;
+      onCut();
+      socket.destroy();
     },
   };
 }

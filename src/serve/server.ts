@@ -2,7 +2,7 @@
  * The server as a process's part: an app that listens, drains and ends. Knows no routes.
  */
 import { setMaxListeners } from "node:events";
-import { createServer, type ServerResponse } from "node:http";
+import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { getRequestListener } from "@hono/node-server";
@@ -11,7 +11,6 @@ import type { Hono } from "hono";
 import { CllmError } from "../error.ts";
 import { type AppOptions, createApp, DEFAULT_TIMEOUT_MS } from "./app.ts";
 import { MAX_AHEAD, oneAtATime } from "./connections.ts";
-import { answerTo } from "./http-error.ts";
 
 export interface ListenOptions extends Omit<AppOptions, "clientOf" | "draining" | "closing" | "stallMs"> {
   readonly host: string;
@@ -57,7 +56,9 @@ export async function listen({ host, port, drainMs = DRAIN_MS, ...options }: Lis
       return { address, name: `connection ${connection}` };
     },
   });
-  const connections = oneAtATime(getRequestListener(app.fetch, { overrideGlobalObjects: false }), refuse);
+  const connections = oneAtATime(getRequestListener(app.fetch, { overrideGlobalObjects: false }), () =>
+    options.note?.(`a connection was cut that sent more than ${MAX_AHEAD} requests ahead`),
+  );
   const { timeoutMs = DEFAULT_TIMEOUT_MS } = options;
   const server = createServer(
     {
@@ -100,12 +101,4 @@ export async function listen({ host, port, drainMs = DRAIN_MS, ...options }: Lis
       });
     },
   };
-}
-
-/** Answers a request that its connection has no room for. */
-function refuse(response: ServerResponse): void {
-  const many = new CllmError("busy", `${MAX_AHEAD} requests wait on this connection; read their answers first`);
-  const { status, headers, body } = answerTo(many);
-  response.writeHead(status, { ...headers, "Content-Type": "application/json", Connection: "close" });
-  response.end(JSON.stringify(body));
 }
