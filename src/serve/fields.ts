@@ -133,7 +133,7 @@ const sharedFields = {
     .object({
       include_usage: z.boolean().nullish(),
       include_passes: z.boolean().nullish(),
-      include_obfuscation: z.boolean().nullish(), // which would only hide lengths from who reads along
+      include_obfuscation: z.boolean().nullish(), // which would only hide lengths from eavesdroppers
     })
     .nullish(),
   user: z.string().max(256).nullish(),
