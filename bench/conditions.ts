@@ -1,16 +1,15 @@
 /**
- * What every benchmark shares: its flags, the prompts of `../shared/data`, the model, and the conditions that are printed
+ * What every benchmark shares: its flags, the prompts of the data sets, the model, and the conditions that are printed
  * beside a figure. A benchmark prints a table for people and one JSON line, last, for programs.
  */
 
 import { existsSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { dataSets, givenModel, goldensFile } from "../scripts/real-data.mjs";
 import { commitOfCheckout, machineName } from "../src/cli/machine.ts";
 import { quantile } from "../src/eval/statistics.ts";
 import type { PromptInput } from "../src/generate/types.ts";
-
-const shared = (path: string): string => fileURLToPath(new URL(`../../shared/${path}`, import.meta.url));
 
 /** The flags of a benchmark with their defaults: numbers stay numbers, lists are separated by commas. */
 export function flags<T extends Record<string, string | number>>(defaults: T): T {
@@ -31,15 +30,15 @@ export function flags<T extends Record<string, string | number>>(defaults: T): T
 
 /** The folder of data sets: that of `CLLM_DATA`, else the one beside the repository. */
 export function dataFolder(): string {
-  const folder = process.env["CLLM_DATA"] ?? shared("data");
+  const folder = dataSets();
   if (!existsSync(folder)) throw new Error(`no data sets at ${folder}: name their folder in CLLM_DATA`);
   return folder;
 }
 
-/** The model of `CLLM_MODELS`, else the one beside the repository. */
+/** The model of `CLLM_MODEL`, else the one beside the repository. */
 export function modelPath(): string {
-  const path = process.env["CLLM_MODELS"] ?? shared("models/SmolLM2-135M-Instruct.Q4_1.gguf");
-  if (!existsSync(path)) throw new Error(`no model at ${path}: name one in CLLM_MODELS`);
+  const path = givenModel();
+  if (!existsSync(path)) throw new Error(`no model at ${path}: name one in CLLM_MODEL`);
   return path;
 }
 
@@ -50,9 +49,9 @@ export interface Golden {
   readonly gaps: readonly number[];
 }
 
-/** PyTorch's greedy tokens, or none where `../shared` is absent. */
+/** PyTorch's greedy tokens, or none where they are absent. */
 export function goldens(): Golden[] {
-  const path = shared("goldens/smollm2.json");
+  const path = goldensFile();
   if (!existsSync(path)) return [];
   const { greedy } = JSON.parse(readFileSync(path, "utf8")) as {
     greedy: { prompt_ids: number[]; greedy_ids: number[]; top2_margin: number[] }[];
@@ -65,7 +64,7 @@ export function goldens(): Golden[] {
 }
 
 const lines = (path: string): Record<string, unknown>[] =>
-  readFileSync(shared(path), "utf8")
+  readFileSync(join(dataSets(), path), "utf8")
     .split("\n")
     .filter((line) => line.trim() !== "")
     .map((line) => JSON.parse(line));
@@ -74,7 +73,7 @@ const user = (content: string): PromptInput => ({ messages: [{ role: "user", con
 
 /** The first `count` GSM8K test questions, as user messages. */
 export const gsm8k = (count: number): PromptInput[] =>
-  lines("data/gsm8k/test.jsonl")
+  lines("gsm8k/test.jsonl")
     .slice(0, count)
     .map((row) => user(String(row["question"])));
 
@@ -82,8 +81,8 @@ export const gsm8k = (count: number): PromptInput[] =>
 export function mixedPrompts(count: number): PromptInput[] {
   const sets = [
     gsm8k(count),
-    lines("data/humaneval/HumanEval.jsonl").map((row) => ({ prompt: String(row["prompt"]) })),
-    lines("data/mt_bench/question.jsonl").map((row) => user(String((row["turns"] as string[])[0]))),
+    lines("humaneval/HumanEval.jsonl").map((row) => ({ prompt: String(row["prompt"]) })),
+    lines("mt_bench/question.jsonl").map((row) => user(String((row["turns"] as string[])[0]))),
   ];
   const prompts: PromptInput[] = [];
   for (let i = 0; prompts.length < count; i++) {

@@ -10,6 +10,7 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { smolLM2 } from "../scripts/real-data.mjs";
 import type { Checkpoint } from "../src/checkpoint/open.ts";
 import { createChatTemplate } from "../src/text/chat.ts";
 import { createTokenizer } from "../src/text/tokenizer.ts";
@@ -20,8 +21,7 @@ const { positionals } = parseArgs({ allowPositionals: true });
 const cases = Number(positionals[0] ?? 10_000);
 const seed = Number(positionals[1] ?? 1);
 const root = join(import.meta.dirname, "..");
-const models = process.env["CLLM_MODELS"] ?? join(root, "../shared/models");
-const real = join(models, "SmolLM2-135M-Instruct.Q4_1.gguf");
+const real = smolLM2();
 const REAL_HEADER_BYTES = 1_785_664;
 
 /** Build and use what text needs of a checkpoint that opened. */

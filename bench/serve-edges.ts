@@ -1,7 +1,7 @@
 /**
  * The server at its edges: workers that hang or are killed under many clients, a server that is killed or told to end while its
  * worker hangs, a connection that sends a thousand requests ahead and goes, a prompt of a megabyte beside short ones. Starts the
- * built command on the model of `CLLM_MODELS`; stopped processes (SIGSTOP) stand for those that hang. Exit code 1 where a
+ * built command on the model of `CLLM_MODEL`; stopped processes (SIGSTOP) stand for those that hang. Exit code 1 where a
  * must is not met.
  */
 import { type ChildProcess, spawn } from "node:child_process";

@@ -1,7 +1,7 @@
 /**
  * The server under load, as its clients see it: answers of many clients at once against the library's, the event loop's
  * longest stall, what a streamed request costs beside the decoder, throughput, memory over many requests, and malformed
- * bodies. Starts the built command on the model of `CLLM_MODELS`. Exit code 1 where an answer is lost or different.
+ * bodies. Starts the built command on the model of `CLLM_MODEL`. Exit code 1 where an answer is lost or different.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";

@@ -8,6 +8,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { goldensFile } from "../scripts/real-data.mjs";
 import { openCheckpoint } from "../src/checkpoint/open.ts";
 import { quantile } from "../src/eval/statistics.ts";
 import { hash } from "../src/hash.ts";
@@ -85,7 +86,7 @@ class Peer {
 
 /** The largest relative difference of losses and gradient norms over the golden steps; null where there are none. */
 async function againstGoldens(trainer: Trainer): Promise<number | null> {
-  const path = fileURLToPath(new URL("../../shared/goldens/smollm2.json", import.meta.url));
+  const path = goldensFile();
   const { vocabSize, hiddenSize } = trainer.config;
   if (!existsSync(path) || vocabSize !== 49_152 || hiddenSize !== 576) return null; // they are SmolLM2-135M's
   const { training } = JSON.parse(readFileSync(path, "utf8")) as {

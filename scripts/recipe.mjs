@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { runnerImport } from "vite";
+import { dataSets } from "./real-data.mjs";
 
 const root = join(import.meta.dirname, "..");
 const folder = join(root, "recipes");
@@ -17,7 +18,7 @@ try {
     allowPositionals: true,
     options: {
       model: { type: "string", default: "HuggingFaceTB/SmolLM2-135M-Instruct" },
-      "data-dir": { type: "string", default: process.env.CLLM_DATA ?? join(root, "..", "shared", "data") },
+      "data-dir": { type: "string", default: dataSets() },
       out: { type: "string" },
       small: { type: "boolean", default: false },
     },

@@ -3,14 +3,22 @@
  * to write, tasks and statistics. Beside it are `cllm/decode`, `cllm/train` and `cllm/serve`.
  */
 
-export { type Checkpoint, describeCheckpoint, type ModelSampling } from "./checkpoint/checkpoint.ts";
-export { type GgufContent, type WriteGgufOptions, writeGguf } from "./checkpoint/gguf/write.ts";
+export {
+  type Checkpoint,
+  type CheckpointFacts,
+  describeCheckpoint,
+  type ModelSampling,
+} from "./checkpoint/checkpoint.ts";
+export type { FloatType } from "./checkpoint/encoders.ts";
+export { type GgufContent, type GgufType, type WriteGgufOptions, writeGguf } from "./checkpoint/gguf/write.ts";
+export type { DownloadProgress } from "./checkpoint/hub/download.ts";
 export {
   type HuggingFaceContent,
   type WriteHuggingFaceOptions,
   writeHuggingFace,
 } from "./checkpoint/huggingface/write.ts";
 export { type OpenOptions, openCheckpoint } from "./checkpoint/open.ts";
+export type { OwnFacts } from "./checkpoint/own-facts.ts";
 export {
   type AdapterContent,
   adapterOf,
@@ -19,8 +27,14 @@ export {
   withAdapter,
   writeAdapter,
 } from "./checkpoint/peft/adapter.ts";
-export type { Adapter } from "./checkpoint/peft/types.ts";
-export { writeOnnx } from "./checkpoint/write-onnx.ts";
+export type { Adapter, LoraModule } from "./checkpoint/peft/types.ts";
+export type { OnWrite, TensorSource } from "./checkpoint/tensor-source.ts";
+export type {
+  GgufTokenizerSource,
+  HuggingFaceTokenizerSource,
+  TokenizerSource,
+} from "./checkpoint/tokenizer-source.ts";
+export { type OnnxContent, type WriteOnnxOptions, writeOnnx } from "./checkpoint/write-onnx.ts";
 export {
   AutoMemory,
   type AutoOptions,
@@ -66,6 +80,7 @@ export {
   Transcript,
   tokensPerForward,
   trajectory,
+  type Verified,
 } from "./decode/index.ts";
 export { CllmError, type ErrorCode } from "./error.ts";
 export {
@@ -78,7 +93,7 @@ export {
   pairedRatio,
   wilsonInterval,
 } from "./eval/statistics.ts";
-export { measurePassCosts } from "./generate/calibrate.ts";
+export { type CalibrateOptions, measurePassCosts } from "./generate/calibrate.ts";
 export type { Device, Dtype } from "./generate/dtype.ts";
 export { load } from "./generate/load.ts";
 export {
@@ -103,7 +118,9 @@ export {
   type StopReason,
 } from "./generate/types.ts";
 export type { Family, ModelConfig, RopeScaling } from "./model/config.ts";
+export type { NamedTensor } from "./model/memory-weights.ts";
 export { PRECISIONS, type Precision } from "./model/precision.ts";
+export type { Weights } from "./model/weights.ts";
 export {
   createJudge,
   type Judge,

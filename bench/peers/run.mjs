@@ -9,6 +9,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { AutoTokenizer } from "@huggingface/transformers";
+import { dataSets, goldensFile } from "../../scripts/real-data.mjs";
 import { useLocalFiles } from "./adapters/transformers.mjs";
 import { CONTENDERS, RATIOS } from "./contenders.mjs";
 import { random, shuffle, spread } from "./statistics.mjs";
@@ -26,12 +27,12 @@ const USAGE = `node run.mjs --data DIR [options]
   --data DIR             folder that prepare.py wrote
   --peers NAMES          default: transformers-fp32,transformers-q4,llama-q8
   --ours PRECISIONS      default: fp32,int8; "" for none
-  --prompts FILE         JSON Lines with "question"; default: ../shared/data/gsm8k/test.jsonl
+  --prompts FILE         JSON Lines with "question"; default: GSM8K's test split in the folder of CLLM_DATA
   --limit N              prompts; default: 32
   --max-new-tokens N     default: 128
   --threads N            of each contender; default: the machine's cores, at most 8
   --seed N               of the order in which the contenders take their turns; default: 0
-  --goldens FILE         PyTorch's greedy tokens; default: ../shared/goldens/smollm2.json where it is there`;
+  --goldens FILE         PyTorch's greedy tokens; default: those of CLLM_GOLDENS, where they are there`;
 
 function usageError(message) {
   console.error(`${message}\n\n${USAGE}`);
@@ -70,12 +71,12 @@ function readOptions() {
   return {
     data: resolve(values.data),
     contenders,
-    prompts: values.prompts ?? join(ROOT, "../shared/data/gsm8k/test.jsonl"),
+    prompts: values.prompts ?? join(dataSets(), "gsm8k/test.jsonl"),
     limit: count("limit", 32),
     maxNewTokens: count("max-new-tokens", 128, 2),
     threads: count("threads", Math.min(8, availableParallelism())),
     seed: count("seed", 0, 0),
-    goldens: values.goldens ?? join(ROOT, "../shared/goldens/smollm2.json"),
+    goldens: values.goldens ?? goldensFile(),
   };
 }
 

@@ -131,7 +131,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     config,
     precision,
     tokenizer,
-    hasChatTemplate: template.exists,
+    hasChatTemplate: template.source !== null,
     sampling,
     generate: (options) => stream(options).result,
     stream,

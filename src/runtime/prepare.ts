@@ -16,7 +16,7 @@ import { productsFor } from "../model/products.ts";
 import type { Weights } from "../model/weights.ts";
 import { savePrepacked } from "./ort.ts";
 
-/** Everything but the weights that determines a decode graph. */
+/** Everything that a decode graph follows from, but for the weights. */
 export interface GraphPlan {
   readonly config: ModelConfig;
   readonly precision: Precision;
@@ -156,9 +156,8 @@ class PartFile implements ConstantStore {
   }
 
   /**
-   * Lets the engine pack the constants of these nodes that are of this part, and keeps what it makes of them. The
-   * engine loads the file that it writes itself, and then crashes: its copies lie at odd addresses, and products need
-   * aligned ones.
+   * Lets the engine pack the constants of these nodes that are of this part, and keeps what it makes of them. The engine can load what
+   * it has written itself, and crashes in it: its copies lie at odd addresses, and products want aligned ones.
    */
   async prepack(graph: Graph, nodes: readonly GraphNode[]): Promise<void> {
     const own = new Map([...this.places.keys()].map((index) => [graph.outside[index] as string, index]));

@@ -62,7 +62,13 @@ const NOTHING: readonly unknown[] = [null, undefined, "", [], {}];
 function neutral(instead: string, ...values: readonly unknown[]): Optional {
   const asksForNothing = (value: unknown): boolean =>
     [...NOTHING, ...values].some((allowed) => isDeepStrictEqual(value, allowed));
-  return z.unknown().refine(asksForNothing, `left out: ${instead}`).optional() as unknown as Optional;
+  const field = z.unknown().refine(asksForNothing, `left out: ${instead}`).optional();
+  return field.meta({ description: instead, asksForNothing: values }) as unknown as Optional;
+}
+
+/** A honoured field, which may be null; what it does is said for the documentation. */
+function taken<S extends z.ZodType>(schema: S, description: string): z.ZodOptional<z.ZodNullable<S>> {
+  return schema.nullish().meta({ description });
 }
 
 const tools = "the models here write text and call nothing";
@@ -115,30 +121,32 @@ const seed = z
   .max(SEEDS - 1);
 
 const sharedFields = {
-  model: z.string().min(1),
-  max_tokens: tokens.nullish(),
-  stop: z
-    .union([stopString, z.array(stopString).max(MAX_STOPS)], `a text or a list of up to ${MAX_STOPS}, none empty`)
-    .nullish(),
-  stop_token_ids: z.array(z.int().min(0)).max(MAX_STOPS).nullish(),
-  ignore_eos: z.boolean().nullish(),
-  temperature: z.number().min(0).max(2).nullish(),
-  top_p: z.number().gt(0).max(1).nullish(),
-  top_k: z.int().min(-1).nullish(),
-  min_p: z.number().min(0).max(1).nullish(),
-  seed: seed.nullish(),
-  n: z.int().min(1).max(MAX_CHOICES).nullish(),
-  stream: z.boolean().nullish(),
-  stream_options: z
-    .object({
+  model: z.string().min(1).meta({ description: "one of `GET /v1/models`" }),
+  max_tokens: taken(tokens, "most tokens of the answer; default, as -1: all that the context leaves"),
+  stop: taken(
+    z.union([stopString, z.array(stopString).max(MAX_STOPS)], `a text or a list of up to ${MAX_STOPS}, none empty`),
+    "texts that end the answer; they are not part of it",
+  ),
+  stop_token_ids: taken(z.array(z.int().min(0)).max(MAX_STOPS), "token ids that end the answer"),
+  ignore_eos: taken(z.boolean(), "write on past the model's end of sequence"),
+  temperature: taken(z.number().min(0).max(2), "0, the default, is greedy"),
+  top_p: taken(z.number().gt(0).max(1), "keep the likeliest tokens that make up this share"),
+  top_k: taken(z.int().min(-1), "keep the k likeliest tokens; 0 and -1 keep all"),
+  min_p: taken(z.number().min(0).max(1), "drop tokens below this share of the likeliest one's"),
+  seed: taken(seed, "same seed, same text; without one, or with -1, one is drawn, and `cllm.seed` says which"),
+  n: taken(z.int().min(1).max(MAX_CHOICES), "answers to each prompt"),
+  stream: taken(z.boolean(), "send the answer as events while it is written"),
+  stream_options: taken(
+    z.object({
       include_usage: z.boolean().nullish(),
       include_passes: z.boolean().nullish(),
-      include_obfuscation: z.boolean().nullish(), // which would only hide lengths from eavesdroppers
-    })
-    .nullish(),
-  user: z.string().max(256).nullish(),
-  decoder: decoderSchema.nullish(),
-  block_size: (decodingFields.blockSize as z.ZodType<number | undefined>).nullish(),
+      include_obfuscation: z.boolean().nullish(), // which would only hide lengths from who reads along
+    }),
+    "`include_usage` adds a last event with `usage`, `include_passes` an event for each pass",
+  ),
+  user: taken(z.string().max(256), "who asks: requests of one user wait behind one another"),
+  decoder: taken(decoderSchema, "how to decode; all write the same text"),
+  block_size: taken(decodingFields.blockSize as z.ZodType<number | undefined>, "tokens solved for together"),
   ...unsupportedFields,
 };
 
@@ -173,11 +181,14 @@ function isAtMost(value: unknown, depth: number): boolean {
 
 export const chatSchema: z.ZodType<ChatBody> = z.object({
   ...sharedFields,
-  messages: z.array(message).min(1),
-  max_completion_tokens: tokens.nullish(),
-  chat_template_kwargs: variables.nullish(),
-  continue_final_message: z.boolean().nullish(),
-  add_generation_prompt: z.boolean().nullish(),
+  messages: z
+    .array(message)
+    .min(1)
+    .meta({ description: "roles system, developer, user and assistant; contents are texts, or lists of text parts" }),
+  max_completion_tokens: taken(tokens, "another name of `max_tokens`"),
+  chat_template_kwargs: taken(variables, "variables of the chat template"),
+  continue_final_message: taken(z.boolean(), "go on with the last message; default: where it is the assistant's"),
+  add_generation_prompt: taken(z.boolean(), "open the assistant's turn after the messages"),
   logprobs: neutral(logprobs, false),
   top_logprobs: neutral(logprobs, 0),
   tools: neutral(tools),
@@ -197,10 +208,12 @@ export const chatSchema: z.ZodType<ChatBody> = z.object({
 
 export const completionSchema: z.ZodType<CompletionBody> = z.object({
   ...sharedFields,
-  prompt: z.union(
-    [z.string(), z.array(z.string()).min(1).max(MAX_CHOICES)],
-    `a text or a list of up to ${MAX_CHOICES}; token ids are not taken`,
-  ),
+  prompt: z
+    .union(
+      [z.string(), z.array(z.string()).min(1).max(MAX_CHOICES)],
+      `a text or a list of up to ${MAX_CHOICES}; token ids are not taken`,
+    )
+    .meta({ description: "text to continue, or a list of texts" }),
   suffix: neutral("text is not filled in"),
   logprobs: neutral(logprobs, 0, false),
 });

@@ -5,8 +5,19 @@
 
 export { CllmError, type ErrorCode } from "../error.ts";
 export { type AppOptions, createApp } from "./app.ts";
-export { type Backend, inThisProcess, type ServedRequest } from "./backend.ts";
+export { type Backend, inThisProcess, type RunEvent, type ServedRequest } from "./backend.ts";
 export { isLoopback } from "./guards.ts";
-export { createModels, type ModelEntry, type Models, type ModelsOptions } from "./models.ts";
+export {
+  createModels,
+  type Lease,
+  type ModelEntry,
+  type ModelStatus,
+  type Models,
+  type ModelsOptions,
+  type StartModel,
+} from "./models.ts";
+export type { AskDatabase } from "./query.ts";
+export type { Client } from "./queue.ts";
 export { modelEntries, type ServedModel, servedModels } from "./served-models.ts";
 export { type ListenOptions, listen, type RunningServer } from "./server.ts";
+export type { LoadSettings } from "./wire.ts";

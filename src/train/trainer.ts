@@ -77,7 +77,7 @@ export class Trainer implements AsyncDisposable {
       const prediction = await compile(await predictionGraph(config, options), { threads });
       return new Trainer(config, parameters, options, { training, prediction });
     } catch (error) {
-      await training.release(); // no other code can
+      await training.release(); // nobody else can
       throw error;
     }
   }

@@ -1,8 +1,7 @@
 /** A few hundred mutated checkpoints: each opens or is refused by one clear error, and no file stays open. */
 import { existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
+import { smolLM2 } from "../../scripts/real-data.mjs";
 import type { Checkpoint } from "../../src/checkpoint/open.ts";
 import { createTokenizer } from "../../src/text/tokenizer.ts";
 import { temporaryFolder } from "./files.ts";
@@ -33,8 +32,7 @@ test("mutated checkpoints open or throw a CllmError", async () => {
   expect(process.resourceUsage().maxRSS).toBeLessThan(2 ** 20); // KiB: no claim of a header was believed
 });
 
-const models = process.env["CLLM_MODELS"] ?? fileURLToPath(new URL("../../../shared/models", import.meta.url));
-const real = join(models, "SmolLM2-135M-Instruct.Q4_1.gguf");
+const real = smolLM2();
 
 test.skipIf(!existsSync(real))(`so does a real file with a mutated header (skipped where ${real} is not)`, async () => {
   const subjects = [realGgufSubject(real, 1_785_664)];

@@ -2,8 +2,8 @@
 import { createHash } from "node:crypto";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
+import { smolLM2 } from "../../scripts/real-data.mjs";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import type { GgufTokenizerSource } from "../../src/checkpoint/tokenizer-source.ts";
 import type { GgufContent, GgufTensor, Meta } from "./files.ts";
@@ -248,8 +248,7 @@ test("a split set opens from any part, and only whole", async () => {
   await expect(openCheckpoint(first)).rejects.toMatchObject({ code: "bad-file" });
 });
 
-const models = process.env["CLLM_MODELS"] ?? fileURLToPath(new URL("../../../shared/models", import.meta.url));
-const real = join(models, "SmolLM2-135M-Instruct.Q4_1.gguf");
+const real = smolLM2();
 
 test.skipIf(!existsSync(real))(
   `SmolLM2 has the values of the gguf package (skipped where ${real} is not)`,

@@ -43,7 +43,7 @@ export function etagOf(bytes: Buffer): string {
   return bytes.length > 1000 ? sha256(bytes) : gitSha1(bytes);
 }
 
-export async function startHub(files: ReadonlyMap<string, Buffer>): Promise<HubServer> {
+export async function startHub(files: ReadonlyMap<string, Buffer>, repo: string = REPO): Promise<HubServer> {
   const listening = async (handler: (request: IncomingMessage, response: ServerResponse) => void): Promise<Server> => {
     const server = createServer(handler);
     await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
@@ -72,11 +72,11 @@ export async function startHub(files: ReadonlyMap<string, Buffer>): Promise<HubS
     const status = hub.fail(request);
     if (status !== null) return stop(response, status);
     const [, route, revision, path] =
-      new RegExp(`^/(?:api/models/)?${REPO}/(revision|paths-info|resolve)/([^/]+)/?(.*)$`).exec(request.path) ?? [];
+      new RegExp(`^/(?:api/models/)?${repo}/(revision|paths-info|resolve)/([^/]+)/?(.*)$`).exec(request.path) ?? [];
     if (route === undefined || (revision !== "main" && revision !== hub.sha)) return stop(response, 404);
     if (route === "revision") {
       const siblings = [...hub.files.keys()].map((rfilename) => ({ rfilename }));
-      return json(response, { _id: "1", id: REPO, sha: hub.sha, siblings, lastModified: "2024-01-01T00:00:00Z" });
+      return json(response, { _id: "1", id: repo, sha: hub.sha, siblings, lastModified: "2024-01-01T00:00:00Z" });
     }
     if (route === "paths-info") {
       let body = "";

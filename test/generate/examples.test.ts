@@ -3,14 +3,21 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { main as aiSdk } from "../../examples/ai-sdk.ts";
+import { main as chat } from "../../examples/chat.ts";
 import { main as draft } from "../../examples/draft.ts";
 import { main as exported } from "../../examples/export.ts";
 import { main as library } from "../../examples/library.ts";
+import { main as ownDecoder } from "../../examples/own-decoder.ts";
 import { main as ownModel } from "../../examples/own-model.ts";
 import { main as server } from "../../examples/server.ts";
 import { main as trained } from "../../examples/train.ts";
 import { consistentModel } from "../../src/decode/index.ts";
 import { load } from "../../src/index.ts";
+import { inThisProcess } from "../../src/serve/backend.ts";
+import { createModels } from "../../src/serve/models.ts";
+import { listen } from "../../src/serve/server.ts";
+import { scriptedLanguageModel } from "./scripted-language-model.ts";
 import { writeTinyCheckpoint } from "./tiny-checkpoint.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "cllm-example-"));
@@ -25,6 +32,41 @@ test("the library's example runs on a checkpoint", async () => {
   expect(printed).toMatch(/\(([1-9]\d*) of \d+ prompt tokens were cached\)/);
   expect(printed).toMatch(/tokens per pass, the same text/);
   expect(printed).toMatch(/too many; shorten the prompt or lower maxNewTokens/);
+});
+
+test("the chat streams each answer, says its statistics, and has the conversation in its cache", async () => {
+  let printed = "";
+  const tiny = writeTinyCheckpoint(join(scratch, "chat"), { contextLength: 512 });
+  const [first, second] = await chat(tiny, ["Hello", "And then?"], (text) => {
+    printed += text;
+  });
+  expect(printed.match(/\[\d+ tokens, [\d.]+ per pass, \d+ per second; \d+ of the prompt were cached\]/g)).toHaveLength(
+    2,
+  );
+  expect(first!.newTokens).toBeGreaterThan(0);
+  expect(second!.cachedTokens).toBeGreaterThan(first!.promptTokens - 1);
+});
+
+test("a decoder of one's own writes the model's text, in no more passes", async () => {
+  const { texts, passes } = await ownDecoder(writeTinyCheckpoint(join(scratch, "own-decoder")));
+  expect(texts[0]).toBe(texts[1]);
+  expect(passes[0]).toBeLessThanOrEqual(passes[1]);
+});
+
+test("the AI SDK's example has one answer, whole and streamed", async () => {
+  const model = scriptedLanguageModel();
+  await using models = createModels([{ name: "scripted", start: async () => inThisProcess(model) }], {
+    maxRunning: 1,
+    maxWaiting: 4,
+  });
+  const server = await listen({ host: "127.0.0.1", port: 0, models });
+  try {
+    const { whole, streamed, tokens } = await aiSdk(`${server.url}/v1`, "scripted");
+    expect(streamed).toBe(whole);
+    expect(tokens).toBeGreaterThan(0);
+  } finally {
+    await server.drain();
+  }
 });
 
 test("the example with a model of one's own decodes the same in fewer passes", async () => {

@@ -2,15 +2,13 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { goldensFile, smolLM2 } from "../../scripts/real-data.mjs";
 import { load } from "../../src/generate/load.ts";
 import { DECODERS, type LanguageModel, type Message } from "../../src/generate/types.ts";
 
-const shared = fileURLToPath(new URL("../../../shared/", import.meta.url));
-const models = process.env["CLLM_MODELS"] || join(shared, "models");
-const path = models.endsWith(".gguf") ? models : join(models, "SmolLM2-135M-Instruct.Q4_1.gguf");
-const goldensPath = join(shared, "goldens", "smollm2.json");
+const path = smolLM2();
+const goldensPath = goldensFile();
 const here = path.includes("SmolLM2-135M-Instruct") && existsSync(path) && existsSync(goldensPath);
 if (!here) console.warn(`Skipped: SmolLM2's generations need ${path} and ${goldensPath}.`);
 

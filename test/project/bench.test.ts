@@ -4,10 +4,11 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { dataSets } from "../../scripts/real-data.mjs";
 import { writeTinyCheckpoint } from "../generate/tiny-checkpoint.ts";
 
 const root = join(import.meta.dirname, "../..");
-const data = join(root, "../shared/data");
+const data = dataSets();
 
 /** Runs a benchmark on the tiny model and returns its closing JSON line. */
 function bench(name: string, ...flags: string[]): Record<string, unknown> {
@@ -15,7 +16,7 @@ function bench(name: string, ...flags: string[]): Record<string, unknown> {
   try {
     const env = {
       ...process.env,
-      CLLM_MODELS: writeTinyCheckpoint(folder, { contextLength: 2048 }),
+      CLLM_MODEL: writeTinyCheckpoint(folder, { contextLength: 2048 }),
       CLLM_CACHE: folder,
     };
     const script = join(root, "scripts/bench.mjs");

@@ -1,15 +1,12 @@
 /** The engine on a real model against PyTorch's outputs: SmolLM2-135M, dequantized from the same file for both. */
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
+import { goldensFile, smolLM2 } from "../../scripts/real-data.mjs";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { createEngine, type Engine } from "../../src/runtime/engine.ts";
 
-const shared = fileURLToPath(new URL("../../../shared/", import.meta.url));
-const models = process.env["CLLM_MODELS"] ?? join(shared, "models");
-const path = models.endsWith(".gguf") ? models : join(models, "SmolLM2-135M-Instruct.Q4_1.gguf");
-const goldensPath = join(shared, "goldens", "smollm2.json");
+const path = smolLM2();
+const goldensPath = goldensFile();
 const here = path.includes("SmolLM2-135M-Instruct") && existsSync(path) && existsSync(goldensPath);
 if (!here) console.warn(`Skipped: the engine on SmolLM2 needs ${path} and ${goldensPath}.`);
 

@@ -3,19 +3,20 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { modelFolder } from "../../scripts/real-data.mjs";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import type { HuggingFaceTokenizerSource } from "../../src/checkpoint/tokenizer-source.ts";
 import { createTokenizer, type Tokenizer } from "../../src/text/tokenizer.ts";
 import { tinyTokenizerSource } from "../generate/tiny-checkpoint.ts";
 
 const root = join(import.meta.dirname, "../..");
-const shared = join(root, "../shared/models");
+const shared = modelFolder();
 const directories = existsSync(shared)
   ? readdirSync(shared)
       .map((name) => join(shared, name))
       .filter((path) => path.endsWith(".gguf") || existsSync(join(path, "config.json")))
   : [];
-if (directories.length === 0) process.stderr.write("No real tokenizers are tested: ../shared/models is not there.\n");
+if (directories.length === 0) process.stderr.write(`No real tokenizers are tested: ${shared} is not there.\n`);
 
 async function tokenizerAt(path: string): Promise<Tokenizer> {
   const checkpoint = await openCheckpoint(path);

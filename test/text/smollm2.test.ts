@@ -1,18 +1,16 @@
 /** The real tokenizer and chat template of SmolLM2, from its GGUF file, against the goldens and on real texts. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
+import { dataSets, goldensFile, smolLM2 } from "../../scripts/real-data.mjs";
 import { openGguf } from "../../src/checkpoint/gguf/open.ts";
 import type { TokenizerSource } from "../../src/checkpoint/tokenizer-source.ts";
 import { createChatTemplate } from "../../src/text/chat.ts";
 import { createDetokenizer } from "../../src/text/stream.ts";
 import { createTokenizer, type Tokenizer } from "../../src/text/tokenizer.ts";
 
-const shared = fileURLToPath(new URL("../../../shared/", import.meta.url));
-const models = process.env["CLLM_MODELS"] ?? join(shared, "models");
-const path = models.endsWith(".gguf") ? models : join(models, "SmolLM2-135M-Instruct.Q4_1.gguf");
-const goldensPath = join(shared, "goldens", "smollm2.json");
+const path = smolLM2();
+const goldensPath = goldensFile();
 const here = path.includes("SmolLM2-135M-Instruct") && existsSync(path) && existsSync(goldensPath);
 if (!here) console.warn(`Skipped: SmolLM2's tokenizer needs ${path} and ${goldensPath}.`);
 
@@ -25,9 +23,9 @@ interface Goldens {
   }[];
 }
 
-/** Every string of a JSON Lines file under shared/data, none where it is absent. */
+/** Every string of a JSON Lines file among the data sets, none where it is absent. */
 function stringsIn(file: string): string[] {
-  const dataPath = join(shared, "data", file);
+  const dataPath = join(dataSets(), file);
   if (!existsSync(dataPath)) return [];
   const strings = (value: unknown): string[] =>
     typeof value === "string"

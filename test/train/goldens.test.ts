@@ -1,15 +1,14 @@
-/** Training SmolLM2-135M against PyTorch: loss, gradient norms and four steps of AdamW. Skipped without `../shared`. */
+/** Training SmolLM2-135M against PyTorch: loss, gradient norms and four steps of AdamW. Skipped where one of the two is not there. */
 import { existsSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { goldensFile, smolLM2 } from "../../scripts/real-data.mjs";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { segment } from "../../src/train/pack.ts";
 import { fullParameters } from "../../src/train/parameters.ts";
 import { Trainer } from "../../src/train/trainer.ts";
 
-const shared = (path: string): string => fileURLToPath(new URL(`../../../shared/${path}`, import.meta.url));
-const model = shared("models/SmolLM2-135M-Instruct.Q4_1.gguf");
-const goldens = shared("goldens/smollm2.json");
+const model = smolLM2();
+const goldens = goldensFile();
 const absent = [model, goldens].filter((path) => !existsSync(path));
 if (absent.length > 0) console.warn(`skipped: PyTorch's training steps; there is no ${absent.join(", no ")}`);
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
+import { dataSets } from "../../scripts/real-data.mjs";
 import { jsonItems } from "../../src/data/json-items.ts";
 import { toCandidates } from "../../src/trajectory/candidates.ts";
 import { type DatasetOptions, parseTemplate, readDataset } from "../../src/trajectory/dataset.ts";
@@ -272,8 +273,8 @@ describe("known data sets", () => {
     expect(own).toEqual([["data_0", "How many?", "SELECT count(*) FROM a"]]);
   });
 
-  const shared = fileURLToPath(new URL("../../../shared/data", import.meta.url));
-  test.skipIf(!existsSync(shared))("the real ones, where they are beside the checkout (../shared/data)", async () => {
+  const shared = dataSets();
+  test.skipIf(!existsSync(shared))(`the real ones (skipped where ${shared} is not)`, async () => {
     for (const [name, id, start] of [
       ["gsm8k", "data_0", "Natalia sold clips"],
       ["gsm8k/test", "data_0", "Janet"],
