@@ -11,7 +11,7 @@ import { inOneFile } from "../graph/one-file.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { exportGraph } from "../model/export-graph.ts";
 import { layeredWeights } from "../model/layered-weights.ts";
-import type { Precision } from "../model/precision.ts";
+import type { HostPrecision } from "../model/precision.ts";
 import { productsFor } from "../model/products.ts";
 import type { Weights } from "../model/weights.ts";
 import { writeJson, writeTokenizer } from "./huggingface/write.ts";
@@ -34,7 +34,7 @@ export interface OnnxContent {
 
 export interface WriteOnnxOptions {
   /** Arithmetic of the graph. Default: fp32. The others use operators that only ONNX Runtime has, on the CPU. */
-  readonly precision?: Precision | undefined;
+  readonly precision?: HostPrecision | undefined;
   /** Take the place of an ONNX directory that is there. Default: false. */
   readonly overwrite?: boolean | undefined;
   readonly onWrite?: OnWrite | undefined;
@@ -72,7 +72,7 @@ export function checkOnnxTarget(folder: string, overwrite = false): Promise<void
 async function writeModel(
   folder: string,
   { config, weights }: OnnxContent,
-  precision: Precision,
+  precision: HostPrecision,
   onWrite: OnWrite | undefined,
   signal: AbortSignal | undefined,
 ): Promise<void> {

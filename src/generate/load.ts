@@ -102,7 +102,7 @@ function calibrated(
   sampling: boolean,
   signal: AbortSignal | undefined,
 ): Promise<Calibration> {
-  const key = [identity, precision, threads ?? defaultThreads(), sampling ? "sampled" : "greedy"];
+  const key = [identity, engine.device, precision, threads ?? defaultThreads(), sampling ? "sampled" : "greedy"];
   return cachedPassCosts(cacheDir ?? defaultCacheFolder(), key, async () => {
     await using session = sampled(engine.session(), { temperature: sampling ? 1 : 0 });
     const onPass = (done: number, total: number): void =>

@@ -3,34 +3,33 @@
  * in a precision: what decoding and exported graphs have in common. Knows no attention, which the caller brings.
  */
 import type { Value } from "../graph/graph.ts";
-import type { ModelConfig } from "./config.ts";
 import type { LayeredWeights, LayerWeights } from "./layered-weights.ts";
 import type { Products } from "./products.ts";
 import type { TransformerParts } from "./transformer.ts";
 
 /** `attention` goes from the normalized stream `(1, S, D)` through its projections to `(1, S, D)`. */
 export function constantParts(
-  { hiddenSize }: Pick<ModelConfig, "hiddenSize">,
   weights: LayeredWeights,
   products: Products,
   attention: (x: Value, layer: LayerWeights, index: number) => Value,
   onLayer?: (done: number) => void,
 ): TransformerParts {
   const { graph } = products;
+  const vector = (data: Float32Array): Value => products.floats(data, [data.length]);
   return {
     graph,
     async layer(index) {
       onLayer?.(index);
       const layer = await weights.layer(index);
       return {
-        inputNorm: graph.constant(layer.inputNorm, [hiddenSize]),
-        postNorm: graph.constant(layer.postNorm, [hiddenSize]),
+        inputNorm: vector(layer.inputNorm),
+        postNorm: vector(layer.postNorm),
         attention: (x) => attention(x, layer, index),
         gate: (x) => products.apply(x, layer.gate, "gate"),
         up: (x) => products.applyUnscaled(x, layer.up, "up"),
         down: (hidden) => products.apply(hidden, layer.down, "down"),
       };
     },
-    finalNorm: async () => graph.constant(await weights.finalNorm(), [hiddenSize]),
+    finalNorm: async () => vector(await weights.finalNorm()),
   };
 }

@@ -14,12 +14,17 @@
  * A graph of several slots runs passes of as many sequences together, or of fewer: S tokens in all, of which slot s has those from
  * `from:s` to `to:s` (1) int64, where `used:s` () bool. It has all that is said of a sequence above for itself, bias:s, total:s and
  * so on. Matrices see all rows at once; attention is each sequence's own. Instead of head_from there is head_rows (H) int64.
+ *
+ * In the resident form the cache is the device's: instead of rows there are present_{2l}, present_{2l+1}, the whole cache again,
+ * for which a run gives the tensors of past_{2l}, past_{2l+1}: only the new rows are written then, behind the P cached tokens. All rows go on
+ * to the vocabulary, H = S, and there is neither head_from nor new_from, new_to. Bias and cache are of the products' type.
  */
 import { CllmError } from "../error.ts";
 import type { EncodedModel, Value } from "../graph/graph.ts";
 import type { ModelConfig } from "./config.ts";
 import { constantParts } from "./constant-parts.ts";
 import type { LayeredWeights, LayerWeights } from "./layered-weights.ts";
+import type { ProductPlan } from "./product-plan.ts";
 import type { Products } from "./products.ts";
 import { ropeTables } from "./rope.ts";
 import { headNorm, transformer } from "./transformer.ts";
@@ -29,6 +34,8 @@ export interface DecodeGraphOptions {
   readonly onLayer?: (done: number) => void;
   /** Sequences that one pass can run together. Default: 1. */
   readonly slots?: number;
+  /** Default: host. */
+  readonly form?: ProductPlan["form"];
 }
 
 /** What belongs to one sequence of a pass. */
@@ -38,8 +45,8 @@ interface Slot {
   readonly bias: Value;
   readonly lastPlace: Value;
   readonly total: Value;
-  readonly newFrom: Value;
-  readonly newTo: Value;
+  /** Which places of the cache are new; null where the cache is a device's. */
+  readonly added: { readonly from: Value; readonly to: Value } | null;
   /** Which of the pass's rows are its own; null where all are. */
   readonly own: { readonly used: Value; readonly from: Value; readonly to: Value } | null;
 }
@@ -51,20 +58,22 @@ export const slotName = (name: string, slot: number): string => `${name}:${slot}
 const HEAD_STEP = 16;
 /** Beyond it, the engine splits sums by the number of cached tokens, and rows would not keep their bits. */
 const LARGEST_HEAD = 128;
+const FLOAT32 = 1;
 
 /** Build the graph, reading one layer's weights at a time. Throws `unsupported` for heads of odd sizes. */
 export async function decodeGraph(
   config: ModelConfig,
   weights: LayeredWeights,
   products: Products,
-  { onLayer, slots: count = 1 }: DecodeGraphOptions = {},
+  { onLayer, slots: count = 1, form = "host" }: DecodeGraphOptions = {},
 ): Promise<EncodedModel> {
   const { layers, heads, kvHeads, headSize, vocabSize, contextLength } = config;
   if (headSize % HEAD_STEP !== 0 || headSize > LARGEST_HEAD) {
     const limit = `multiples of ${HEAD_STEP} up to ${LARGEST_HEAD} can`;
     throw new CllmError("unsupported", `heads of ${headSize} channels cannot be run, ${limit}: use another model`);
   }
-  const graph = products.graph;
+  const { graph, dtype } = products;
+  const resident = form === "resident";
   const ids = graph.input("ids", "int64", [1, "S"]);
   const positions = graph.input("positions", "int64", [1, "S"]);
   const slots = Array.from({ length: count }, (_, index): Slot => {
@@ -73,20 +82,20 @@ export async function decodeGraph(
     const one = (name: string, dtype: "int32" | "int64"): Value => graph.input(nameOf(name), dtype, [1]);
     return {
       nameOf,
-      bias: graph.input(nameOf("bias"), "float32", [1, 1, rows, places]),
+      bias: graph.input(nameOf("bias"), dtype, [1, 1, rows, places]),
       ...{ lastPlace: one("last_place", "int32"), total: one("total", "int32") },
-      ...{ newFrom: one("new_from", "int64"), newTo: one("new_to", "int64") },
+      added: resident ? null : { from: one("new_from", "int64"), to: one("new_to", "int64") },
       own:
         count === 1
           ? null
           : { used: graph.input(nameOf("used"), "bool", []), from: one("from", "int64"), to: one("to", "int64") },
     };
   });
-  const head = graph.input(count === 1 ? "head_from" : "head_rows", "int64", [count === 1 ? 1 : "H"]);
+  const head = resident ? null : graph.input(count === 1 ? "head_from" : "head_rows", "int64", [count === 1 ? 1 : "H"]);
   const places = contextLength + 1; // one more for a row that only pads a pass
   const rope = ropeTables(config, places);
-  const cos = graph.constant(rope.cos, [places, headSize / 2]);
-  const sin = graph.constant(rope.sin, [places, headSize / 2]);
+  const cos = products.floats(rope.cos, [places, headSize / 2]);
+  const sin = products.floats(rope.sin, [places, headSize / 2]);
   const window = config.slidingWindow !== null && config.slidingWindow < contextLength ? config.slidingWindow : -1;
   const newRows: Value[] = [];
 
@@ -94,34 +103,49 @@ export async function decodeGraph(
   const attention = (x: Value, layer: LayerWeights, index: number): Value => {
     const qkv = products.apply(x, layer.qkv, "qkv");
     let inputs: (Value | null)[] = [qkv, null, null]; // (1, S, (heads + 2 * kvHeads) * headSize)
-    if (layer.queryNorm !== null && layer.keyNorm !== null) {
+    const normed = layer.queryNorm !== null && layer.keyNorm !== null;
+    if (normed || resident) {
       const sizes = graph.integers(heads * headSize, kvHeads * headSize, kvHeads * headSize);
-      const [q, k, v] = graph.ops("Split", [qkv, sizes], 3, { axis: -1 }) as [Value, Value, Value];
-      const queryNorm = graph.constant(layer.queryNorm, [headSize]);
-      const keyNorm = graph.constant(layer.keyNorm, [headSize]);
-      inputs = [headNorm(graph, config, q, queryNorm, heads), headNorm(graph, config, k, keyNorm, kvHeads), v];
+      let [q, k, v] = graph.ops("Split", [qkv, sizes], 3, { axis: -1 }) as [Value, Value, Value];
+      if (normed) {
+        q = headNorm(graph, config, q, products.floats(layer.queryNorm, [headSize]), heads);
+        k = headNorm(graph, config, k, products.floats(layer.keyNorm, [headSize]), kvHeads);
+      }
+      if (resident) {
+        q = graph.op("RotaryEmbedding", [q, positions, cos, sin], { num_heads: heads });
+        k = graph.op("RotaryEmbedding", [k, positions, cos, sin], { num_heads: kvHeads });
+      }
+      inputs = [q, k, v];
     }
     const bySlot = slots.map((slot) => attend(inputs, slot, index)); // output, new keys, new values
     const [out, keys, values] = count === 1 ? bySlot[0]! : ([0, 1, 2] as const).map((i) => joined(bySlot, i));
+    if (resident) {
+      const shape = [1, kvHeads, "C", headSize];
+      for (const [i, value] of [keys, values].entries()) graph.output(value!, `present_${2 * index + i}`, dtype, shape);
+    }
     newRows.push(keys as Value, values as Value);
     return products.apply(out as Value, layer.output, "output");
   };
 
   /** Attention of one sequence to its cache and its own rows: what it gives, and the keys and values of these rows. */
   const attend = (inputs: readonly (Value | null)[], slot: Slot, index: number): readonly Value[] => {
-    const { bias, lastPlace, total, newFrom, newTo, own, nameOf } = slot;
+    const { bias, lastPlace, total, added, own, nameOf } = slot;
     const past = [0, 1].map((i) =>
-      graph.input(nameOf(`past_${2 * index + i}`), "float32", [1, kvHeads, nameOf("C"), headSize]),
+      graph.input(nameOf(`past_${2 * index + i}`), dtype, [1, kvHeads, nameOf("C"), headSize]),
     );
     const ofOwn = (value: Value | null): Value | null =>
       value === null || own === null ? value : graph.op("Slice", [value, own.from, own.to, graph.integers(1)]);
     const run = (): readonly Value[] => {
-      const rest = [lastPlace, total, cos, sin, ofOwn(positions), bias];
+      // Not every device's attention reads positions, so the resident form has rotated before.
+      const rest = resident
+        ? [lastPlace, total, null, null, null, bias]
+        : [lastPlace, total, cos, sin, ofOwn(positions), bias];
       const [out, ...caches] = graph.ops("GroupQueryAttention", [...inputs.map(ofOwn), ...past, ...rest], 3, {
-        ...{ num_heads: heads, kv_num_heads: kvHeads, do_rotary: 1, local_window_size: window },
+        ...{ num_heads: heads, kv_num_heads: kvHeads, do_rotary: Number(!resident), local_window_size: window },
       }) as [Value, Value, Value];
-      const added = caches.map((cache) => graph.op("Slice", [cache, newFrom, newTo, graph.integers(2)]));
-      return [out, ...added]; // (1, S, heads * headSize), twice (1, kvHeads, S, headSize)
+      if (added === null) return [out, ...caches];
+      const rows = caches.map((cache) => graph.op("Slice", [cache, added.from, added.to, graph.integers(2)]));
+      return [out, ...rows]; // (1, S, heads * headSize), twice (1, kvHeads, S, headSize)
     };
     if (own === null) return run();
     // Cut out of what is there and not constants, which the engine would fold into branches that it cannot read back.
@@ -146,17 +170,20 @@ export async function decodeGraph(
       { axis: output === 0 ? 1 : 2 },
     );
 
-  const parts = constantParts(config, weights, products, attention, onLayer);
+  const parts = constantParts(weights, products, attention, onLayer);
   let x = await transformer(config, parts, products.embed(ids, await weights.embedding())); // (1, S, D)
   onLayer?.(layers);
-  x =
-    count === 1
-      ? graph.op("Slice", [x, head, graph.integers(2 ** 31), graph.integers(1)])
-      : graph.op("Gather", [x, head], { axis: 1 }); // (1, H, D)
+  if (head !== null)
+    x =
+      count === 1
+        ? graph.op("Slice", [x, head, graph.integers(2 ** 31), graph.integers(1)])
+        : graph.op("Gather", [x, head], { axis: 1 }); // (1, H, D)
   const { logits, scale, next } = products.head(x, await weights.head());
   graph.output(next, "next", "int64", [1, "H"]);
-  graph.output(logits, "logits", "float32", [1, "H", vocabSize]);
+  const read = dtype === "float32" ? logits : graph.op("Cast", [logits], { to: FLOAT32 });
+  graph.output(read, "logits", "float32", [1, "H", vocabSize]);
   if (scale !== null) graph.output(scale, "logit_scale", "float32", [1, "H", 1]);
-  graph.output(graph.op("Concat", newRows, { axis: 0 }), "rows", "float32", [2 * layers, kvHeads, "S", headSize]);
+  if (!resident)
+    graph.output(graph.op("Concat", newRows, { axis: 0 }), "rows", "float32", [2 * layers, kvHeads, "S", headSize]);
   return graph.encode();
 }

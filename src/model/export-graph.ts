@@ -76,7 +76,7 @@ export async function exportGraph(
     return products.apply(out, layer.output, "output");
   };
 
-  const parts = constantParts(config, weights, products, attention, onLayer);
+  const parts = constantParts(weights, products, attention, onLayer);
   const x = await transformer(config, parts, products.embed(ids, await weights.embedding())); // (1, S, D)
   onLayer?.(layers);
   const { logits, scale, next } = products.head(x, await weights.head());

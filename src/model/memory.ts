@@ -1,6 +1,6 @@
 /**
  * What a model takes in memory, from its configuration alone: the same bookkeeping as `products.ts` and the KV cache, in
- * bytes. An estimate, within a few per cent; the engine's own buffers come on top. Knows no tensors.
+ * bytes. An estimate for processors, within a few per cent; the engine's own buffers come on top. Knows no tensors.
  */
 import type { ModelConfig } from "./config.ts";
 import type { Precision } from "./precision.ts";
@@ -24,6 +24,7 @@ interface Layout {
 const BLOCK_SCALE = 4 / 32;
 const LAYOUTS: Readonly<Record<Precision, Layout>> = {
   fp32: { qkv: 4, gated: 4, writing: 4, head: 4, table: 4, channel: 0 },
+  f16: { qkv: 2, gated: 2, writing: 2, head: 2, table: 2, channel: 0 },
   int8: { qkv: 2, gated: 1, writing: 1 + BLOCK_SCALE, head: 1, table: 2, channel: 4 },
   int4: {
     qkv: 0.5 + BLOCK_SCALE,
@@ -49,7 +50,7 @@ export function weightBytes(config: ModelConfig, precision: Precision): number {
     (qkvScales + 2 * intermediateSize) * channel +
     2 * hiddenSize * 4; // norms
   // Where the precision is low, the head's best candidates are ranked by the vectors of a table, which tied heads share.
-  const tables = precision === "fp32" || config.tiedHead ? 1 : 2;
+  const tables = precision === "fp32" || precision === "f16" || config.tiedHead ? 1 : 2;
   const vocabulary = vocabSize * (hiddenSize * (tables * table + head) + channel);
   const rope = 4 * contextLength * headSize;
   const rotation = precision === "int8" ? 4 * segmentOf(hiddenSize) ** 2 : 0;

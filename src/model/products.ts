@@ -1,5 +1,5 @@
 /**
- * Matrix products in each precision, as nodes of a graph: what `fp32`, `int8` and `int4` mean. Also how token ids become
+ * Matrix products in each precision, as nodes of a graph: what `fp32`, `int8` and `int4` mean on a processor. Also how token ids become
  * vectors and logits become the next token, because both share the vocabulary's table. Knows nothing about the model around.
  *
  * Rows must not influence each other, or decoding would not be exact: activations are scaled row by row, never by tensor.
@@ -8,7 +8,7 @@ import type { Graph, Value } from "../graph/graph.ts";
 import { toFloat16 } from "./float16.ts";
 import type { Product } from "./layered-weights.ts";
 import { diagonal, type Matrix, transpose } from "./matrix.ts";
-import type { Precision } from "./precision.ts";
+import type { HostPrecision } from "./precision.ts";
 import { quantizeBlocks, quantizeRows } from "./quantize.ts";
 import { Rotation, segmentOf } from "./rotation.ts";
 
@@ -23,6 +23,10 @@ export interface Rows {
 
 export interface Products {
   readonly graph: Graph;
+  /** What activations are, and the cache. */
+  readonly dtype: "float32" | "float16";
+  /** A constant of that type, such as the weights of a norm. */
+  floats(data: Float32Array, shape: readonly number[]): Value;
   /** x · Wᵀ + b, for x of shape `(1, S, in)`. */
   apply(x: Value | Rows, product: Product, kind: ProductKind): Value;
   /** The same, but where that is cheaper with the rows' scales left to whoever comes next. Products without bias only. */
@@ -50,16 +54,23 @@ export interface ProductOptions {
   readonly wholeWeights?: number;
 }
 
-export function productsFor(precision: Precision, graph: Graph, options: ProductOptions): Products {
+export function productsFor(precision: HostPrecision, graph: Graph, options: ProductOptions): Products {
   if (precision === "fp32") return fp32Products(graph);
   if (precision === "int8") return int8Products(graph, options);
   return int4Products(graph, options);
 }
 
+/** What all precisions of a processor have in common. */
+const inFloats = (graph: Graph): Pick<Products, "graph" | "dtype" | "floats"> => ({
+  graph,
+  dtype: "float32",
+  floats: (data, shape) => graph.constant(data, shape),
+});
+
 /** Plain float32. */
 function fp32Products(graph: Graph): Products {
   return {
-    graph,
+    ...inFloats(graph),
     apply: (x, { matrix, bias }) => withBias(graph, wholeProduct(graph, scaled(graph, x), matrix), bias),
     applyUnscaled: (x, { matrix }) => ({ value: wholeProduct(graph, x, matrix), scale: null }),
     embed: (ids, table) => graph.op("Gather", [graph.constant(table.data, [table.rows, table.columns]), ids]),
@@ -112,7 +123,7 @@ function int8Products(graph: Graph, options: ProductOptions): Products {
     return unscaled(x, matrix, true, kind === "qkv" ? 2 : 1);
   };
   return {
-    graph,
+    ...inFloats(graph),
     apply: (x, weights, kind) => withBias(graph, scaled(graph, product(x, weights, kind)), weights.bias),
     applyUnscaled: product,
     ...lowPrecisionVocabulary(graph, options, (x, table) => {
@@ -129,7 +140,7 @@ function int8Products(graph: Graph, options: ProductOptions): Products {
 function int4Products(graph: Graph, options: ProductOptions): Products {
   const product = (x: Value, matrix: Matrix, bits: 4 | 8): Value => blockProduct(graph, x, matrix, bits);
   return {
-    graph,
+    ...inFloats(graph),
     apply: (x, { matrix, bias }) => withBias(graph, product(scaled(graph, x), matrix, 4), bias),
     applyUnscaled: (x, { matrix }) => ({ value: product(x, matrix, 4), scale: null }),
     ...lowPrecisionVocabulary(graph, options, (x, table) => ({ logits: product(x, table, 8), scale: null })),

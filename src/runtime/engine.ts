@@ -8,12 +8,13 @@ import type { ModelConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import { WHOLE_WEIGHTS } from "../model/products.ts";
 import type { Weights } from "../model/weights.ts";
+import { cpu } from "./devices/cpu.ts";
+import type { Device, DeviceName } from "./devices/device.ts";
 import { openSession } from "./onnx-session.ts";
-import { compile, type ModelFile, type Program } from "./ort.ts";
-import { type PassRunner, single, together } from "./pass-runner.ts";
+import type { ModelFile, Program } from "./ort.ts";
+import type { PassRunner } from "./pass-runner.ts";
 import { buildGraph, type GraphPlan } from "./prepare.ts";
 import { type PreparedOptions, withPrepared } from "./prepared.ts";
-import { bytesSaturate } from "./saturation.ts";
 import type { Session } from "./session.ts";
 
 export interface EngineOptions {
@@ -32,10 +33,14 @@ export interface EngineOptions {
   readonly wholeWeights?: number;
   /** Where the compiled weights are kept, and found the next time. Default: they are made in memory. */
   readonly prepared?: PreparedOptions | undefined;
+  /** Where the model runs. Default: the processor. */
+  readonly device?: Device;
 }
 
 export interface Engine extends AsyncDisposable {
   readonly config: ModelConfig;
+  /** The device that it runs on. */
+  readonly device: DeviceName;
   readonly precision: Precision;
   /** Passes of all sequences: those that were begun so far, and those under way. */
   activity(): { readonly begun: number; readonly running: number };
@@ -65,18 +70,19 @@ export async function createEngine(
     slots = 1,
     wholeWeights = WHOLE_WEIGHTS,
     prepared,
+    device = cpu,
   }: EngineOptions,
 ): Promise<Engine> {
-  const saturates = precision === "int8" && (await bytesSaturate());
-  const plan: GraphPlan = { config, precision, saturates, wholeWeights };
-  const counts = slots > 1 ? [1, slots] : [1];
+  const products = await device.plan(precision, { wholeWeights });
+  const plan: GraphPlan = { config, device: device.name, products };
+  const counts = slots > 1 && device.shares ? [1, slots] : [1];
   const compileAll = async (modelOf: (count: number) => Promise<EncodedModel | ModelFile>): Promise<Program[]> => {
     const programs: Program[] = [];
     try {
       for (const [i, count] of counts.entries()) {
         const model = await modelOf(count);
         onProgress?.("compile", "graph", i, counts.length);
-        programs.push(await compile(model, { threads }));
+        programs.push(await device.compile(model, { threads }));
         onProgress?.("compile", "graph", i + 1, counts.length);
       }
       return programs;
@@ -109,8 +115,8 @@ export async function createEngine(
       });
       return encoded;
     }));
-  const alone = single(programs[0] as Program);
-  const runner = programs[1] === undefined ? alone : together(programs[1], config, slots, alone);
+  const runner = device.runner(programs, { config, plan: products, slots });
+  const caches = await device.caches(config, products);
 
   let begun = 0;
   let running = 0;
@@ -130,14 +136,16 @@ export async function createEngine(
     if (disposed) return;
     disposed = true;
     for (const program of programs) await program.release();
+    await caches.release();
   };
   return {
     config,
+    device: device.name,
     precision,
     activity: () => ({ begun, running }),
     session() {
       if (disposed) throw new CllmError("disposed", "this model was disposed: load it again");
-      return openSession(counted, config);
+      return openSession(counted, config, { rows: device.rows, caches });
     },
     dispose,
     [Symbol.asyncDispose]: dispose,

@@ -1,30 +1,31 @@
 /**
  * One sequence on a compiled model: cuts what it is to run into passes, and turns their results into next tokens and cache
- * rows. Knows what a pass is, and neither how it is run nor what is computed.
- *
- * Two rules keep every row bit for bit the same, whatever the other rows of its pass are:
- * - no product over a single row, because the engine's kernels for one row round differently: a pass of one token is
- *   padded to two, and one of more than `TILE` to an even number, because attention goes through its rows tile by tile;
- * - long passes are cut into chunks of `CHUNK` rows, so that memory stays bounded; chains may be cut anywhere.
+ * rows. Knows what a pass is, and neither how it is run nor what is computed; what passes may be like is the device's to say.
  */
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
-import { KvCache } from "./kv-cache.ts";
-import { float32Tensor, type Tensor } from "./ort.ts";
+import { cpu, hostCaches } from "./devices/cpu.ts";
+import type { Caches, RowRules } from "./devices/device.ts";
+import type { KvCache } from "./kv-cache.ts";
 import type { Pass, PassResults, PassRunner } from "./pass-runner.ts";
 import type { Forest, Session, TokenIds } from "./session.ts";
 
-/** Rows of one run of the graph: the logits of this many are in memory at once. */
-const CHUNK = 256;
-/** Attention takes 2 * headSize rows at a time, or fewer where they do not fit the processor's cache: 32 and more, and even. */
-const TILE = 32;
-/** Rows of a chunk that go on to the vocabulary, at least: as few as keep their bits. */
-const HEAD_ROWS = 2;
 /** Added to the attention scores of places that a row must not see. */
 const HIDDEN = -1e9;
 
-export function openSession(runner: PassRunner, config: ModelConfig): Session {
-  return new OnnxSession(runner, config);
+/** What a sequence has of its device. */
+export interface Place {
+  readonly rows: RowRules;
+  readonly caches: Caches;
+}
+
+/** A new, empty sequence. Default: on the processor. */
+export function openSession(
+  runner: PassRunner,
+  config: ModelConfig,
+  place: Place = { rows: cpu.rows, caches: hostCaches(config) },
+): Session {
+  return new OnnxSession(runner, config, place);
 }
 
 class OnnxSession implements Session {
@@ -34,22 +35,22 @@ class OnnxSession implements Session {
   readonly leadingDraft: boolean;
   readonly #runner: PassRunner;
   readonly #config: ModelConfig;
+  readonly #rows: RowRules;
   readonly #cache: KvCache;
-  #cacheTensors: readonly Tensor[] = [];
   #zeros = new Float32Array(0); // the bias of a chain
   #length = 0;
   #busy = false;
   #disposed = false;
 
-  constructor(runner: PassRunner, config: ModelConfig) {
+  constructor(runner: PassRunner, config: ModelConfig, { rows, caches }: Place) {
     this.#runner = runner;
     this.#config = config;
     this.vocabSize = config.vocabSize;
     this.contextLength = config.contextLength;
     this.draftToken = config.draftTokenId;
     this.leadingDraft = config.leadingDraft === true;
-    this.#cache = new KvCache(config);
-    this.#feedCache();
+    this.#rows = rows;
+    this.#cache = caches.open();
   }
 
   get length(): number {
@@ -110,15 +111,13 @@ class OnnxSession implements Session {
     if (!Number.isInteger(length) || length < 0 || length > donor.#length) {
       throw new CllmError("bad-input", `cannot copy ${length} tokens: the sequence has ${donor.#length}`);
     }
-    if (this.#cache.reserve(length, 0)) this.#feedCache();
     this.#cache.copy(donor.#cache, length);
     this.#length = length;
   }
 
   async dispose(): Promise<void> {
     this.#disposed = true;
-    this.#cache.release();
-    this.#cacheTensors = [];
+    if (!this.#busy) this.#cache.release(); // a pass under way still reads it
     this.#zeros = new Float32Array(0);
   }
 
@@ -140,23 +139,26 @@ class OnnxSession implements Session {
     this.#busy = true;
     const start = this.#length;
     try {
-      const chunk = forest === undefined ? CHUNK : tokens.length;
-      for (let at = 0; at < tokens.length; at += chunk) {
-        const part = tokens.subarray(at, at + chunk);
-        const trunk = forest === undefined ? part.length : trunkLength(forest);
-        const padded = pad(part);
-        const headFrom = Math.max(0, Math.min(wanted - at, part.length - HEAD_ROWS));
-        const results = await this.#runner.run(this.#pass(padded, forest, headFrom), logits);
+      const { most, head } = this.#rows;
+      const trunk = forest === undefined ? tokens.length : trunkLength(forest);
+      const positions = this.#positions(tokens.length, forest);
+      for (let at = 0; at < tokens.length; at += most) {
+        const part = tokens.subarray(at, at + most);
+        const headFrom = Math.max(0, Math.min(wanted - at, part.length - head));
+        const results = await this.#runner.run(await this.#pass(part, { at, positions, forest, headFrom }), logits);
         if (this.#disposed) throw disposed();
-        this.#cache.append(results.rows, results.count, results.first, trunk, this.#length);
-        this.#length += trunk;
+        const keep = at + part.length < tokens.length ? part.length : Math.max(0, trunk - at);
+        this.#cache.append(results.rows, results.count, results.first, keep, this.#length);
+        this.#length += part.length;
         yield { results, rows: part.length, at, headFrom };
       }
+      this.#length = start + trunk;
     } catch (error) {
       this.#length = start;
       throw error;
     } finally {
       this.#busy = false;
+      if (this.#disposed) this.#cache.release();
     }
   }
 
@@ -190,59 +192,67 @@ class OnnxSession implements Session {
     }
   }
 
-  #pass(tokens: TokenIds, forest: Forest | undefined, headFrom: number): Pass {
-    const past = this.#length;
-    const rows = tokens.length;
-    const total = past + rows;
-    const places = Math.min(total, this.contextLength); // a padding row may stand behind the context's end
-    if (this.#cache.reserve(places, past)) this.#feedCache();
+  /** Where each token stands in its text: behind its parent. */
+  #positions(rows: number, forest: Forest | undefined): Int32Array {
     const positions = new Int32Array(rows);
     for (let i = 0; i < rows; i++) {
-      const parent = forest === undefined ? i - 1 : parentOf(forest, i);
-      positions[i] = parent < 0 ? past : (positions[parent] as number) + 1;
+      const parent = forest === undefined ? i - 1 : (forest.parents[i] as number);
+      positions[i] = parent < 0 ? this.#length : (positions[parent] as number) + 1;
     }
-    return { ids: tokens, positions, bias: this.#bias(rows, total, forest), past, cache: this.#cacheTensors, headFrom };
+    return positions;
   }
 
-  /** What is added to the scores of each row over all places, `(rows, total)`: a forest's rows see their ancestors only. */
-  #bias(rows: number, total: number, forest: Forest | undefined): Float32Array {
+  /** The pass of the tokens `part`, which begin with index `at` of what is run, padded to what the device wants. */
+  async #pass(
+    part: TokenIds,
+    {
+      at,
+      positions,
+      forest,
+      headFrom,
+    }: Pick<Pass, "positions" | "headFrom"> & { at: number; forest: Forest | undefined },
+  ): Promise<Pass> {
+    const past = this.#length;
+    const count = part.length;
+    const rows = this.#rows.padded(count);
+    const reserving = this.#cache.reserve(Math.min(past + rows, this.contextLength), past);
+    if (typeof reserving !== "boolean") await reserving; // waiting for nothing would part passes that can run together
+    const ids = new Int32Array(rows).fill(part[count - 1] as number);
+    ids.set(part);
+    const own = new Int32Array(rows).fill(Math.min(past + count, this.contextLength)); // nobody looks at a padding row
+    own.set(positions.subarray(at, at + count));
+    return {
+      ids,
+      positions: own,
+      bias: this.#bias(rows, past, at, forest),
+      past,
+      cache: this.#cache.tensors,
+      headFrom,
+    };
+  }
+
+  /**
+   * What is added to the scores of each row over all places, `(rows, past + rows)`: a forest's rows see their ancestors only, also
+   * those of passes before, which are the last `at` of the `past` places.
+   */
+  #bias(rows: number, past: number, at: number, forest: Forest | undefined): Float32Array {
+    const total = past + rows;
     if (forest === undefined) {
       if (this.#zeros.length < rows * total) this.#zeros = new Float32Array(2 * rows * total);
       return this.#zeros.subarray(0, rows * total);
     }
-    const past = total - rows;
+    const first = past - at; // place of the forest's first row
     const bias = new Float32Array(rows * total);
     for (let i = 0; i < rows; i++) {
-      const own = bias.subarray(i * total + past, i * total + past + i + 1); // later places are hidden by causality
+      const own = bias.subarray(i * total + first, i * total + past + i + 1); // later places are hidden by causality
       own.fill(HIDDEN);
-      for (let at = i; at >= 0; at = parentOf(forest, at)) own[at] = 0;
+      for (let row = at + i; row >= 0; row = forest.parents[row] ?? -1) own[row] = 0; // a padding row stands alone
     }
     return bias;
-  }
-
-  #feedCache(): void {
-    const { kvHeads, headSize } = this.#config;
-    const shape = [1, kvHeads, this.#cache.capacity, headSize];
-    this.#cacheTensors = this.#cache.buffers.map((buffer) => float32Tensor(buffer, shape));
   }
 }
 
 const disposed = (): CllmError => new CllmError("disposed", "this session was disposed: open a new one");
-
-/** The tokens, with the last one repeated where their number is one that must not be run. */
-function pad(tokens: TokenIds): TokenIds {
-  const rows = tokens.length;
-  if (rows !== 1 && (rows <= TILE || rows % 2 === 0)) return tokens;
-  const padded = new Int32Array(rows + 1);
-  padded.set(tokens);
-  padded[rows] = tokens[rows - 1] as number;
-  return padded;
-}
-
-/** A padding row stands alone. */
-function parentOf({ parents }: Forest, row: number): number {
-  return parents[row] ?? -1;
-}
 
 /** The longest leading run in which every token follows the one before it. */
 function trunkLength({ parents }: Forest): number {

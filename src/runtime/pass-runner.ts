@@ -23,7 +23,7 @@ export interface Pass {
   readonly positions: Int32Array; // (S,)
   readonly bias: Float32Array; // (S, P + S), added to the attention scores
   readonly past: number; // P
-  /** Keys and values of each layer in turn, `(1, kvHeads, capacity, headSize)`. */
+  /** See `KvCache.tensors`. */
   readonly cache: readonly Tensor[];
   /** The first row that goes on to the vocabulary. */
   readonly headFrom: number;
@@ -36,8 +36,11 @@ export interface PassResults {
   readonly logits: Float32Array | null; // (H, V)
   /** What each row of logits is to be multiplied by; null for 1. */
   readonly scales: Float32Array | null; // (H,)
-  /** Keys and values of `count` rows, `(2 * layers, kvHeads, count, headSize)`; the pass's own begin with row `first`. */
-  readonly rows: Float32Array;
+  /**
+   * Keys and values of `count` rows, `(2 * layers, kvHeads, count, headSize)`; the pass's own begin with row `first`. Null where the
+   * engine has written them into the cache.
+   */
+  readonly rows: Float32Array | null;
   readonly count: number;
   readonly first: number;
 }

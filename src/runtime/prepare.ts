@@ -11,18 +11,16 @@ import { alignedOffset, type ExternalEntries, externalConstants } from "../graph
 import type { ModelConfig } from "../model/config.ts";
 import { decodeGraph } from "../model/decode-graph.ts";
 import { layeredWeights, type WeightUnit } from "../model/layered-weights.ts";
-import type { Precision } from "../model/precision.ts";
-import { productsFor } from "../model/products.ts";
+import { type ProductPlan, productsOf } from "../model/product-plan.ts";
 import type { Weights } from "../model/weights.ts";
 import { savePrepacked } from "./ort.ts";
 
 /** Everything that a decode graph follows from, but for the weights. */
 export interface GraphPlan {
   readonly config: ModelConfig;
-  readonly precision: Precision;
-  /** See `bytesSaturate`. */
-  readonly saturates: boolean;
-  readonly wholeWeights: number;
+  /** The name of the device that it is for: others may order constants otherwise. */
+  readonly device: string;
+  readonly products: ProductPlan;
 }
 
 /** What one thread makes of a model: a share of `of`, counted from 0. */
@@ -41,14 +39,14 @@ export interface Part {
 
 /** The graph of so many slots in memory, constants wherever `store` puts them. */
 export async function buildGraph(
-  { config, precision, saturates, wholeWeights }: GraphPlan,
+  { config, products: plan }: GraphPlan,
   weights: Weights,
   { store, slots = 1, begin, onLayer }: BuildOptions = {},
 ): Promise<{ readonly graph: Graph; readonly encoded: ReturnType<Graph["encode"]> }> {
   const graph = new Graph(store);
-  const products = productsFor(precision, graph, { tiedHead: config.tiedHead, saturates, wholeWeights });
+  const products = productsOf(plan, graph, config.tiedHead);
   const layers = layeredWeights(config, weights, begin ? (unit) => begin(unit, graph) : undefined);
-  const encoded = await decodeGraph(config, layers, products, { slots, ...(onLayer && { onLayer }) });
+  const encoded = await decodeGraph(config, layers, products, { slots, form: plan.form, ...(onLayer && { onLayer }) });
   return { graph, encoded };
 }
 
@@ -81,7 +79,7 @@ export async function makePart(
   share: Share,
   onUnit: (unit: WeightUnit) => void = () => {},
 ): Promise<Part> {
-  const file = new PartFile(join(folder, `constants-${share.index}.bin`));
+  const file = new PartFile(join(folder, `constants-${share.index}.bin`), plan.products.form === "host");
   try {
     const units = unitsOf(plan.config, share);
     let seen = 0; // nodes of the units before
@@ -130,12 +128,15 @@ class PartFile implements ConstantStore {
   writing = true;
   readonly places = new Map<number, ExternalEntries>();
   readonly #path: string;
+  readonly #packs: boolean;
   readonly #file: number;
   #count = 0;
   #end = 0;
 
-  constructor(path: string) {
+  /** `packs`: the engine has an order of its own for constants, as on a processor. */
+  constructor(path: string, packs: boolean) {
     this.#path = path;
+    this.#packs = packs;
     this.#file = openSync(path, "wx+");
   }
 
@@ -164,7 +165,7 @@ class PartFile implements ConstantStore {
     const packed = nodes.filter(
       ({ type, inputs }) => PACKED.has(type) && inputs.some((value) => value !== null && own.has(value.name)),
     );
-    if (packed.length === 0) return;
+    if (!this.#packs || packed.length === 0) return;
     const scratch = { model: `${this.#path}.part`, saved: `${this.#path}.saved`, data: `${this.#path}.data` };
     try {
       writeFileSync(

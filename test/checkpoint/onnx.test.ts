@@ -11,7 +11,7 @@ import { writeOnnx } from "../../src/checkpoint/write-onnx.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import { inOneFile } from "../../src/graph/one-file.ts";
 import { FAMILIES, type ModelConfig } from "../../src/model/config.ts";
-import type { Precision } from "../../src/model/precision.ts";
+import type { HostPrecision } from "../../src/model/precision.ts";
 import { createEngine } from "../../src/runtime/engine.ts";
 import { tinyTokenizerSource } from "../generate/tiny-checkpoint.ts";
 import { BASE, configs, randomIds, randomWeights } from "../model/random-model.ts";
@@ -59,7 +59,7 @@ class Stranger {
   }
 }
 
-async function compare(config: ModelConfig, precision: Precision, tolerance: number): Promise<void> {
+async function compare(config: ModelConfig, precision: HostPrecision, tolerance: number): Promise<void> {
   const weights = randomWeights(config);
   const folder = join(root.path, String(count++));
   await writeOnnx(folder, { config, weights, tokenizer }, { precision });

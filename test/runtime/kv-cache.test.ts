@@ -1,14 +1,14 @@
 /** Whatever is appended, dropped and copied, the rows of a sequence are where the engine looks for them, in few places more. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { KvCache } from "../../src/runtime/kv-cache.ts";
+import { HostCache } from "../../src/runtime/host-cache.ts";
 
 const SHAPE = { layers: 1, kvHeads: 3, headSize: 2, contextLength: 1500 };
 const STREAMS = 2 * SHAPE.layers * SHAPE.kvHeads;
 
 /** A sequence of rows, each known by a number, and the cache that ought to hold them. */
 class Sequence {
-  readonly cache = new KvCache(SHAPE);
+  readonly cache = new HostCache(SHAPE);
   rows: number[] = [];
 
   append(numbers: readonly number[]): void {
@@ -77,7 +77,7 @@ test("rows survive every growth, every return to fewer places and every copy", (
 });
 
 test("buffers change when they have to and not with every pass", () => {
-  const cache = new KvCache(SHAPE);
+  const cache = new HostCache(SHAPE);
   let changes = 0;
   for (let length = 600; length < 1000; length++) if (cache.reserve(length, length - 1)) changes++;
   expect(changes).toBeLessThan(10);

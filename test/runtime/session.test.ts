@@ -7,7 +7,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { PRECISIONS, type Precision } from "../../src/model/precision.ts";
 import type { Weights } from "../../src/model/weights.ts";
+import { cpu } from "../../src/runtime/devices/cpu.ts";
 import { createEngine, type Engine } from "../../src/runtime/engine.ts";
+import { openSession } from "../../src/runtime/onnx-session.ts";
+import { single } from "../../src/runtime/pass-runner.ts";
+import { buildGraph } from "../../src/runtime/prepare.ts";
 import type { Session, TokenIds } from "../../src/runtime/session.ts";
 import { BASE, gaussian, randomIds, randomWeights } from "../model/random-model.ts";
 
@@ -313,4 +317,33 @@ describe.each(PRECISIONS)("in %s", (precision) => {
       else expect(row[id]! / largest).toBeGreaterThan(0.9); // the rough logits and the exact ranking differ a little
     }
   });
+});
+
+test("forests wider than a device's passes are cut into several, to the same trunk and nearly the same branches", async () => {
+  const products = await cpu.plan("fp32", { wholeWeights: 0 });
+  const { encoded } = await buildGraph({ config: BASE, device: "cpu", products }, randomWeights(BASE));
+  const program = await cpu.compile(encoded, { threads: 1 });
+  try {
+    const caches = await cpu.caches(BASE, products);
+    await fc.assert(
+      fc.asyncProperty(forests, fc.integer({ min: 2, max: 9 }), fc.nat(), async (parents, most, seed) => {
+        const rows = { most, head: 2, padded: () => most + (most % 2) };
+        await using narrow = openSession(single(program), BASE, { rows, caches });
+        await using wide = openSession(single(program), BASE);
+        const prompt = randomIds(11, BASE.vocabSize, seed);
+        const tokens = randomIds(parents.length, BASE.vocabSize, seed + 1);
+        for (const session of [narrow, wide]) await session.forward(prompt);
+        const [cut, whole] = [await narrow.logits(tokens, { parents }), await wide.logits(tokens, { parents })];
+        const settled = trunkOf(parents) * BASE.vocabSize;
+        expectSameBits(cut.subarray(0, settled), whole.subarray(0, settled), BASE.vocabSize);
+        const apart = Math.max(...cut.map((value, i) => Math.abs(value - whole[i]!)));
+        expect(apart).toBeLessThan(1e-4); // sums over places in another order
+        expect(narrow.length).toBe(wide.length);
+        expect(await narrow.forward(prompt)).toEqual(await wide.forward(prompt));
+      }),
+      { numRuns: 20 },
+    );
+  } finally {
+    await program.release();
+  }
 });
