@@ -16,7 +16,7 @@ const filesBelow = (folder: string): string[] =>
 
 const pages = [
   "CONTRIBUTING.md",
-  ...["docs/architecture", "docs/how-to"]
+  ...["docs/architecture", "docs/how-to", "docs/explain"]
     .flatMap((folder) => filesBelow(folder))
     .filter((path) => path.endsWith(".md")),
 ];
