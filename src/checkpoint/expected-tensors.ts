@@ -10,9 +10,8 @@ import type { StoredTensor } from "./stored-weights.ts";
 import { unsupportedType } from "./stored-weights.ts";
 
 /**
- * What checkpoints store beside the weights and no text depends on: buffers of old ones, which follow from the
- * configuration, scales for caches of eight bits, the head by which training estimated values, and those that predict
- * tokens further ahead.
+ * Tensors that checkpoints store and that no output depends on: buffers of old checkpoints, which follow from the
+ * configuration; scales for caches of eight bits; the value head of training; heads that predict tokens further ahead.
  */
 const IGNORED =
   /(\.rotary_emb\.(inv_freq|(cos|sin)_cached)|\.masked_bias|\.attn\.bias|\.self_attn\.[kv]_scale)$|^(v_head|(model\.)?mtp)\./;

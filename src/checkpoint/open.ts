@@ -1,6 +1,6 @@
 /**
- * Opening a checkpoint: a directory, a GGUF file or a hub id, told apart here and read next door. What comes out is the
- * same for all of them. Knows no format and no network.
+ * Opening a checkpoint: a directory, a GGUF file or a hub id, told apart here and read in the folders beside it. What
+ * comes out is the same for all of them. Knows no format and no network.
  */
 import type { Stats } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
@@ -43,9 +43,9 @@ export interface OpenOptions {
 
 /**
  * Open a Hugging Face directory, a GGUF file under any name, a directory with one GGUF file, or a hub id: `owner/name`,
- * with `owner/name/file.gguf` or `owner/name:Q4_K_M` for one GGUF file of several, or the address of its page. A local path
- * that exists goes before a hub id of that name; `hf:` before an id leaves no doubt. Only headers, configuration and
- * tokenizer are read; weights wait to be asked for.
+ * with `owner/name/file.gguf` or `owner/name:Q4_K_M` for one GGUF file of several, or the address of its page. A local
+ * path that exists goes before a hub id of that name; `hf:` before an id leaves no doubt. Only headers, configuration
+ * and tokenizer are read; weights are read later, when asked for.
  *
  * Throws `CllmError`: `not-found`, `usage` (several GGUF files), `unsupported` (a family, type or feature), `bad-file`,
  * `bad-weights` (tensors and configuration disagree), and for hub ids `offline`, `network`, `disk`, `aborted`.
@@ -107,7 +107,7 @@ async function openFile(path: string): Promise<Checkpoint> {
   throw new CllmError("usage", `${path} is neither a GGUF file nor a directory; ${next}`);
 }
 
-/** Programs such as Ollama keep GGUF files under names of their own: what a file is stands in its first bytes. */
+/** Programs such as Ollama keep GGUF files under names of their own: a file's first bytes say what it is. */
 async function startsAsGguf(path: string): Promise<boolean> {
   const file = await openBinaryFile(path);
   try {

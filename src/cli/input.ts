@@ -27,7 +27,7 @@ export async function readInput(file: string, signal: AbortSignal): Promise<stri
   return decodeText(Buffer.concat(chunks), what);
 }
 
-/** The open pipe that a path stands for. Opening it by its path could wait for ever. */
+/** The open pipe that a path stands for. Opening it by its path might never return. */
 async function inheritedStream(path: string): Promise<Readable | null> {
   const match = INHERITED.exec(path);
   if (match === null) return null;

@@ -8,7 +8,7 @@ import { writesUnderWay } from "../files/write-whole.ts";
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 type SignalName = keyof typeof SIGNALS;
 
-/** After a signal, for what is cancelled: a pass blocks this timer, so that it begins behind the present one. */
+/** After a signal, for what is cancelled. A pass blocks this timer, so it begins after the present pass. */
 const GRACE_MS = 1000;
 /** For a checkpoint that is being written. Whatever is cut off then leaves the one before it in place. */
 const SAVE_MS = 30_000;
@@ -86,7 +86,7 @@ function quit(code: number, by: SignalName | null): never {
   process.exit(code);
 }
 
-/** Short calls come to an end by themselves. */
+/** Short calls end by themselves. */
 async function settled(): Promise<void> {
   for (let spent = 0; spent < 4 * LOOK_MS && hasBlockedThreads(); spent += LOOK_MS) await delay(LOOK_MS);
 }

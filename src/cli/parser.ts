@@ -9,9 +9,9 @@ import { GENERAL_MODEL } from "./model.ts";
 import { type Given, isUsed, sharedFields } from "./settings.ts";
 
 /**
- * The whole command line; the command that runs goes to `onCommand` with what was given. Where the one
- * that is named has its own idea of a shared field, that is the flag's. Shared flags that it does not use are known all the
- * same, so that the error can say so, but its help has none of them.
+ * The whole command line; the command that runs goes to `onCommand` with what was given. If the named command defines a
+ * shared field itself, its definition makes the flag. Shared flags that it does not use are known all the same, so that
+ * the error can say so, but its help has none of them.
  */
 export function createParser(
   commands: readonly Command[],

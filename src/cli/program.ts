@@ -53,7 +53,7 @@ export async function runProgram(
   }
 }
 
-/** The settings without what nobody should read over a shoulder or in a log. */
+/** The settings without secrets, which do not belong on a screen or in a log. */
 function shown({ name, fields }: Command, settings: Common): object {
   const secret = (key: string): boolean => Object.hasOwn(fields, key) && readField(fields[key]!).meta.secret === true;
   const entries = Object.entries(settings).map(([key, value]) => [

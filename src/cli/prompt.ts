@@ -70,7 +70,7 @@ export async function readPrompt(settings: PromptSettings, signal: AbortSignal):
   return { prompt: text };
 }
 
-/** A prompt as a message, where the model talks and nobody wants it raw. */
+/** A prompt as a message, with `--chat`, or if the model has a chat template and `--raw` is not given. */
 export function asMessage(input: PromptInput, { chat, raw }: PromptSettings, model: LanguageModel): PromptInput {
   const { prompt } = input;
   const talks = chat || (model.hasChatTemplate && !raw);

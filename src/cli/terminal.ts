@@ -1,6 +1,6 @@
 /**
- * Where a command writes: the result to standard output, notes and progress to standard error, colour and bars only
- * where somebody is looking. Knows no command.
+ * Where a command writes: the result to standard output, notes and progress to standard error, colour and bars only on
+ * a terminal. Knows no command.
  */
 import cliProgress from "cli-progress";
 import pc from "picocolors";
@@ -34,7 +34,7 @@ export interface Terminal {
   readonly columns: number;
   /** Colours for standard output: none where it is piped, or where NO_COLOR or --no-color says so. */
   readonly colors: Colors;
-  /** Aborted by Ctrl-C, by a termination signal, and when nobody reads standard output any more. */
+  /** Aborted by Ctrl-C, by a termination signal, and when standard output is closed by its reader. */
   readonly signal: AbortSignal;
   /** A command that takes longer than a second to end after the signal says so; the process ends at the latest then. */
   allow(graceMs: number): void;

@@ -79,7 +79,10 @@ function compressors(): Compressors {
 
 const MAX_RECORDS = 100_000_000;
 
-/** A damaged footer can promise records without end, and columns of another schema, whose errors nobody would catch. */
+/**
+ * A damaged footer can promise records without end, and columns of another schema, whose errors would be caught
+ * nowhere.
+ */
 function requirePlausible(metadata: FileMetaData, byteLength: number): void {
   const { num_rows, row_groups } = metadata;
   const records = row_groups.reduce((sum, group) => sum + Number(group.num_rows), 0);

@@ -45,9 +45,10 @@ export class Acceptance {
     }
   }
   /**
-   * The same for one pass after another over a Jacobi window of m tokens, where new guesses at its end are wrong and only
-   * those are right that a pass has refined, so that what one pass settles the next one lacks. With f(g) tokens accepted
-   * from g refined guesses, the mean k solves k = f(m - k). Read off at the windows m = g + f(g), linear between them.
+   * The same for one pass after another over a Jacobi window of m tokens, where new guesses at its end count as wrong
+   * and only refined ones can be right. So the next pass lacks the guesses that this one settles. With f(g) tokens
+   * accepted from g refined guesses, the mean k solves k = f(m - k). Read off at the windows m = g + f(g), linear
+   * between them.
    */
   expectWindow(expected: Float64Array, most: number, prior: number): void {
     let rate = this.rate(0, prior);

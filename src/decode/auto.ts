@@ -80,7 +80,7 @@ export async function* auto(
       for (let m = from; m <= to; m++) {
         const promise = expected[m]! / (1 + loss[m]!);
         const worth = window === wide && m === lastWidth ? promise * STAY : promise;
-        const fresh = window === wide && 2 * refined.length < m; // then only the pass after it brings something in
+        const fresh = window === wide && 2 * refined.length < m; // then only the pass after it gains anything
         if (promise <= 1 || worth <= best || !accounts.affords(fresh ? 2 * loss[m]! : loss[m]!)) continue;
         best = worth;
         plan = { rows: m, draft, window };

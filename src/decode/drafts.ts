@@ -10,7 +10,7 @@ import { NgramIndex } from "./ngrams.ts";
 export interface GuessOptions {
   /** Most guesses that are of use. */
   readonly count: number;
-  /** Fires when nobody waits for the guesses any more. */
+  /** Fires when the guesses are no longer wanted. */
   readonly signal: AbortSignal | undefined;
 }
 
@@ -22,7 +22,10 @@ export interface Draft extends AsyncDisposable {
    * What it throws ends the decoder.
    */
   guess(text: TokenIds, guesses: TokenIds, options: GuessOptions): TokenIds | Promise<TokenIds>;
-  /** Called once when the text ends, by whatever: its end, `break`, an abort or an error. After an abort a guess may be pending. */
+  /**
+   * Called once when the text ends, for whatever reason: its end, `break`, an abort or an error. After an abort a guess
+   * may be pending.
+   */
   [Symbol.asyncDispose](): PromiseLike<void>;
 }
 

@@ -1,6 +1,6 @@
 /**
- * `cllm/decode`: decoders, drafts and sampling over token ids and a `Session` of one's own. No module of Node is in it, so that
- * it runs in a browser too; `test/project/subpaths.test.ts` bundles it for one.
+ * `cllm/decode`: decoders, drafts and sampling over token ids and a `Session` of one's own. It uses no module of Node,
+ * so it runs in a browser too; `test/project/subpaths.test.ts` bundles it for one.
  */
 import "./dispose-symbol.ts";
 

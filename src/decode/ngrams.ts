@@ -35,8 +35,8 @@ export class NgramIndex {
   }
 
   /**
-   * Writes to `draft` what followed the latest earlier occurrence of the end of `context`, longest end first. Runs on
-   * into itself where it reaches the end of the text, so a text going round in circles is continued at any length.
+   * Writes to `draft` what followed the latest earlier occurrence of the end of `context`, longest end first. If it
+   * reaches the end of the text it continues with its own tokens, so a text that loops is continued at any length.
    * Returns how many tokens at the end of `context` match there, up to `LONGEST_MATCH`; 0 leaves `draft` as it is.
    */
   draft(context: TokenIds, draft: TokenIds): number {

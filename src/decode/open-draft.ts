@@ -17,7 +17,10 @@ export class OpenDraft implements AsyncDisposable {
     this.#signal = signal;
   }
 
-  /** Throws what the policy throws, and `aborted` where the signal fires first; what opens too late is disposed then. */
+  /**
+   * Throws what the policy throws, and `aborted` where the signal fires first; a draft that opens later is disposed
+   * then.
+   */
   static async open(
     policy: DraftPolicy,
     prompt: TokenIds,
@@ -65,7 +68,7 @@ export class OpenDraft implements AsyncDisposable {
   }
 }
 
-/** What the draft gives, or `aborted` as soon as the signal fires: nobody hangs on a draft that does not listen to it. */
+/** What the draft gives, or `aborted` as soon as the signal fires: a draft that ignores the signal blocks nothing. */
 async function unlessAborted<T>(work: T | Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!(work instanceof Promise) || signal === undefined) return work;
   let abort = (): void => {};
@@ -78,6 +81,6 @@ async function unlessAborted<T>(work: T | Promise<T>, signal: AbortSignal | unde
     return await Promise.race([work, aborted]);
   } finally {
     signal.removeEventListener("abort", abort);
-    work.catch(() => {}); // an aborted draft may fail later, which nobody waits for
+    work.catch(() => {}); // an aborted draft may fail later; that failure is ignored
   }
 }

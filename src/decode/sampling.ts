@@ -58,7 +58,7 @@ export function sampled(session: Session, options: SamplingOptions): Session {
       });
     },
     async prefill(tokens: TokenIds, rows: number) {
-      const head = tokens.subarray(0, tokens.length - rows); // whose logits nobody asks for
+      const head = tokens.subarray(0, tokens.length - rows); // whose logits are not used
       if (head.length > 0) await (session.prefill?.(head, 1) ?? session.forward(head));
       return this.forward(tokens.subarray(head.length));
     },

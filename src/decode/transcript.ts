@@ -1,7 +1,7 @@
 /**
- * The text being written: prompt and accepted tokens, what is left of the budget, and the one rule that ties them to the
- * session, that the KV cache holds every token but the last. All decoders share it; none of them clips, counts, stops or
- * truncates by itself. Knows nothing about where guesses come from.
+ * The text being written: prompt and accepted tokens, what is left of the budget, and the one rule that ties them to
+ * the session, that the KV cache holds every token but the last. All decoders share it; no decoder clips, counts, stops
+ * or truncates by itself. Knows nothing about where guesses come from.
  */
 import { CllmError } from "../error.ts";
 import type { Forest, Session, TokenIds } from "../runtime/session.ts";

@@ -37,7 +37,7 @@ export function exactScale(low: number, high: number, from: number, to: number, 
   return Object.assign(place, { ticks: [...new Set(shares)] });
 }
 
-/** What an axis has to show: the difference of its ends, or their size where they are as good as equal. */
+/** What an axis has to show: the difference of its ends, or their size where they are nearly equal. */
 function spanOf(low: number, high: number): number {
   const size = Math.max(Math.abs(low), Math.abs(high));
   if (size < 1e-200) return 1;

@@ -1,6 +1,6 @@
 /**
- * An evaluation as a page to read and to send around: its table beside the published results, charts, trajectories, and the
- * settings that it takes to get it again. Every text from models, data and settings is escaped. Measures nothing.
+ * An evaluation as a page to read and to send around: its table beside the published results, charts, trajectories, and
+ * the settings that reproduce it. Every text from models, data and settings is escaped. Measures nothing.
  */
 
 import { escaped } from "../drawing/markup.ts";

@@ -69,7 +69,7 @@ export interface Evaluation {
 /** Where answers stand, within an evaluation's folder. */
 export const ANSWERS = "answers.jsonl";
 
-/** Answers what is not answered yet. Yields after each piece of work, and returns all there is. */
+/** Answers what is not answered yet. Yields after each piece of work, and returns all answers. */
 export async function* runEvaluation(options: EvaluationOptions): AsyncGenerator<EvaluationProgress, Evaluation, void> {
   const { folder, task, contenders } = options;
   const settings = settingsOf(options);
@@ -152,7 +152,7 @@ async function* answerAll(
   let done = 0;
   for (const [index, example] of task.examples.entries()) {
     const { id: question } = example;
-    const verdicts = new Map<string, Verdict>(); // the same answer has the same verdict, whoever gave it
+    const verdicts = new Map<string, Verdict>(); // the same answer has the same verdict, whichever contender gave it
     for (const own of answers.values()) {
       const before = own.get(question);
       if (before !== undefined) verdicts.set(textsOf(before.turns), before);

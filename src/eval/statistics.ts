@@ -14,7 +14,7 @@ export interface Interval {
 /** The 97.5th percentile of the normal distribution. */
 const Z = 1.959963984540054;
 
-/** The 95 % score interval of a share: within 0 and 1 also for none and all. All of that where nothing was counted. */
+/** The 95 % score interval of a share: within 0 and 1 also for none and all. From 0 to 1 if nothing was counted. */
 export function wilsonInterval(right: number, total: number): Interval {
   const isCount = Number.isInteger(right) && Number.isInteger(total) && right >= 0 && right <= total;
   if (!isCount)

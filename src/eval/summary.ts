@@ -1,7 +1,7 @@
 /**
  * What an evaluation says: for each contender its score with an interval, its speed, and both beside the target's and
  * beside those of its own model one token at a time, on the same questions; for each model what its trajectories show.
- * Figures that there is nothing for are null. Knows no file and no form of output.
+ * Figures without data are null. Knows no file and no form of output.
  */
 import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import type { VerdictName } from "../tasks/task.ts";
@@ -56,7 +56,7 @@ export interface ContenderSummary extends Contender {
   /** Tokens per second over those of the target, and over those of its own model, one token at a time. */
   readonly speedup: Estimate | null;
   readonly speedupOverAr: Estimate | null;
-  /** Answers that the budget of tokens ended: many of them go round in circles, which is quickly written. */
+  /** Answers that the budget of tokens ended: many of them loop, and loops are written fast. */
   readonly cutOff: number;
   /** Both over the questions that all contenders' answers end on by themselves. */
   readonly ended: Pick<ContenderSummary, "tokensPerForward" | "speedup">;

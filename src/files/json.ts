@@ -1,12 +1,12 @@
 /**
- * JSON from files that nobody vouches for: bounded in size and depth before it is parsed, and, where the format says
- * that names are unique, checked to be. Knows no schema.
+ * JSON from untrusted files: bounded in size and depth before it is parsed, and, where the format says that names are
+ * unique, checked to be. Knows no schema.
  */
 import { randomUUID } from "node:crypto";
 import { CllmError, type ErrorCode } from "../error.ts";
 import { readText } from "./text.ts";
 
-/** Whoever walks through values may call itself at each level. */
+/** Code that walks through values may recurse once for each level. */
 export const MAX_JSON_DEPTH = 64;
 
 interface ParseJsonOptions {
@@ -56,7 +56,7 @@ export async function readJsonObject(path: string, maxBytes: number): Promise<Re
   return value as Record<string, unknown>;
 }
 
-/** JSON has no word for these numbers: infinities are written as ones too large, and NaN as a text that nobody can know. */
+/** JSON has no word for these numbers: infinities are written as ones too large, and NaN as a random text. */
 function parsePython(text: string): unknown {
   const notANumber = randomUUID();
   let written = "";

@@ -3,9 +3,9 @@
  * A lock whose process is gone, as after kill -9, is taken over at once; one of another machine or container when it
  * showed no sign of life for half a minute. Knows nothing of what is locked.
  *
- * No library: proper-lockfile removes a stale lock by its name, so that of six processes that find one at once two hold it
- * now and then (tried: 3 of 40 rounds). Here whoever removes a lock first makes a claim named after that very lock. There is
- * one claim for each lock that ever was, so that nobody removes a newer one.
+ * No library: proper-lockfile removes a stale lock by its name, so of six processes that find one at the same time, two
+ * sometimes hold it (tried: 3 of 40 rounds). Here whoever removes a lock first makes a claim named after that very
+ * lock. Each lock has a claim of its own, so no process removes a newer lock.
  */
 import { randomUUID } from "node:crypto";
 import { fstatSync, lstatSync, unlinkSync } from "node:fs";
@@ -125,7 +125,7 @@ function beat(fd: number): () => Promise<void> {
   const code = `const { futimesSync } = require("node:fs");
     setInterval(() => { try { const now = new Date(); futimesSync(${fd}, now, now); } catch {} }, ${BEAT_MS});`;
   const worker = new Worker(code, { eval: true, execArgv: [], stdout: true, stderr: true });
-  worker.on("error", () => {}); // without it the lock of a place is as good; other places may take it over
+  worker.on("error", () => {}); // without it the lock holds on this machine; other machines may take it over
   worker.unref();
   return async () => {
     await worker.terminate(); // before the number stands for another file
@@ -168,7 +168,7 @@ async function createWithoutLinks(path: string, own: Holder): Promise<FileHandle
 /** What stands at a lock's name. */
 interface Found {
   readonly kind: "file" | "folder" | "other";
-  /** null where nobody can be read out of it. */
+  /** null if it names no process. */
   readonly holder: Holder | null;
   /** Tells it from whatever stood there before and will stand there later. */
   readonly id: string;
@@ -192,7 +192,7 @@ async function look(path: string): Promise<Found | null> {
   if (text === null) return null;
   const holder = parseHolder(text);
   if (holder !== null) return { kind: "file", holder, id: holder.token, touched };
-  const written = text.replaceAll("\0", "").trim(); // a system that fell leaves zeros
+  const written = text.replaceAll("\0", "").trim(); // after a system crash the file may hold zeros
   if (written !== "" && !START.startsWith(written) && !written.startsWith(START)) {
     throw foreign(path, "a file and no lock");
   }
@@ -225,7 +225,7 @@ function parseHolder(text: string): Holder | null {
   }
 }
 
-/** Waits until the name is free or nobody's, and frees it then. Throws `usage` where somebody holds it. */
+/** Waits until the name is free, or removes the lock of a dead process. Throws `usage` if a living process holds it. */
 async function makeWay(path: string, target: string, options: LockOptions): Promise<void> {
   const found = await look(path);
   if (found === null) return;
@@ -245,7 +245,7 @@ function ownerText({ kind, holder }: Found): string {
   return `process ${pid} ${host === hostname() ? "of another container or start of this machine" : `on ${host}`}`;
 }
 
-/** Whether it is held. Where nobody can tell from here, it is looked at for a while. */
+/** Whether it is held. If that cannot be told from here, it is watched for a while. */
 async function watch(
   path: string,
   found: Found,

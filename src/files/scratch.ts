@@ -14,9 +14,9 @@ import { type Owner, type OwnerState, ownOwner, stateOf } from "./owner.ts";
 type Kind = "incomplete" | "replaced";
 
 const NAME = /^(.+)\.([0-9a-f]{8})-(\d{1,10})-(\d{1,20})-([0-9a-f]{8})\.(incomplete|replaced)$/;
-/** What is of another place and was not written to for so long belongs to nobody. */
+/** Scratch of another machine or container that was not written to for so long is abandoned. */
 const FORGOTTEN_MS = 3_600_000;
-/** Two renames stand side by side; whoever is between them for so long was stopped there. */
+/** Two renames follow each other at once; a process that is between them for so long was stopped there. */
 const SWAP_MS = 1000;
 
 const live = new Set<string>();

@@ -8,7 +8,7 @@ import { openBinaryFile, readBytes, readPieces } from "./binary-file.ts";
 
 export type Encoding = "utf-8" | "utf-16le" | "utf-16be";
 
-/** More is no line: a file that lost its line breaks, or something else altogether. */
+/** Most characters of a line. A longer one means that the file lost its line breaks, or is something else. */
 const LONGEST_LINE = 256 * 2 ** 20;
 
 /** What a text's first bytes say of it, and how many bytes say so. */

@@ -47,7 +47,7 @@ export async function writeWhole(
 
 let underWay = 0;
 
-/** How many files and folders are being written: for whoever ends the process, and would rather wait for a moment. */
+/** How many files and folders are being written, so that ending the process can wait for them. */
 export const writesUnderWay = (): number => underWay;
 
 /** A rename takes the place of anything but a folder, `/dev/null` included. */
@@ -71,7 +71,7 @@ async function checkRoom(path: string, bytes: number): Promise<void> {
 export interface WriteFolderOptions {
   /** Take the place of a folder that is there. Default: false. */
   readonly overwrite?: boolean | undefined;
-  /** A file that a folder must hold to be replaced, so that a slip of the hand deletes nobody's home. */
+  /** A file that a folder must hold to be replaced, so that a mistyped path does not delete a home folder. */
   readonly marker: string;
 }
 

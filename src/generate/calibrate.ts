@@ -30,7 +30,7 @@ const BUDGET_MS = 2000;
 const LONGEST_MS = 4000; // big models: one round must do
 const LONG_PASS_MS = 200; // and caches hold nothing of them anyway
 const MAX_FILE_BYTES = 1 << 20;
-const METHOD = "alone"; // what is measured otherwise is no longer believed
+const METHOD = "alone"; // how it is measured: results of another method are not used
 const MAX_AGE_MS = 7 * 24 * 3600 * 1000; // machines change: other programs, drivers, power settings
 
 /** Passes of all sequences of an engine. */
@@ -59,7 +59,7 @@ export interface Calibration {
   readonly verdict: "good" | "noisy" | "disturbed";
 }
 
-const DISTURBANCES = 5; // then it is given up: who asks waits for it
+const DISTURBANCES = 5; // then it gives up, because a request is waiting
 const FEW_ROUNDS = 3; // that tell nothing of noise
 const NOISE = 0.25; // of a size's cost, in half of the rounds
 const NOISY_MS = 5 * 60_000;
@@ -74,9 +74,9 @@ export async function measurePassCosts(session: Session, options: CalibrateOptio
 }
 
 /**
- * Milliseconds of a pass by its number of tokens. What decisions need is how they compare, on this machine as it is: each
- * size's cost is the median, over rounds through all sizes, of what it took beside the geometric mean of the same round. The
- * shortest pass of each size told of different moments, and on a busy machine nothing of what wide passes suffer there.
+ * Milliseconds of a pass by its number of tokens. Decisions need to know how sizes compare on this machine as it is. So
+ * each size's cost is the median, over rounds through all sizes, of its time over the geometric mean of the same round.
+ * The shortest pass of each size would compare different moments, and would hide how a busy machine slows wide passes.
  * Sizes that the context has no room for are left out. The session must be empty; it is left empty.
  */
 export async function calibrate(
@@ -190,8 +190,8 @@ export async function cachedPassCosts(
 }
 
 /**
- * Measures at most once: whoever asks meanwhile waits, and measures himself where the first one failed. What is noisy is measured
- * again after some minutes, what was disturbed when it is asked for again.
+ * Measures at most once: callers that ask meanwhile wait, and measure themselves if the first one failed. A noisy
+ * result is measured again after some minutes, a disturbed one when it is next asked for.
  */
 export function measuredOnce(
   measure: (signal: AbortSignal | undefined) => Promise<Calibration>,

@@ -40,7 +40,7 @@ function describe(issue: z.core.$ZodIssue, schema: z.ZodType, { what, nameOf = (
   return `${subject} must be ${expectation(issue)}${issue.code === "custom" ? "" : `, not ${show(issue.input)}`}${why}`;
 }
 
-/** Why a value that others know is not taken, where the field's `.meta({ refused })` has it by its name. */
+/** Why a value that other programs know is refused, where the field's `.meta({ refused })` has it by its name. */
 function refusal(schema: z.ZodType, key: string, value: unknown): string | undefined {
   let field: unknown = schema instanceof z.ZodObject ? schema.shape[key] : undefined;
   while (field instanceof z.ZodDefault || field instanceof z.ZodOptional) field = field.unwrap();

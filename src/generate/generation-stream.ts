@@ -6,8 +6,8 @@ import { CllmError } from "../error.ts";
 import type { Chunk, Generation, GenerationStream } from "./types.ts";
 
 /**
- * Nothing runs before the first chunk or the result is asked for. Asking for the result first reads everything at once; what
- * was read is kept for whoever iterates later.
+ * Nothing runs before the first chunk or the result is asked for. Asking for the result first reads everything at once;
+ * what was read is kept for a later iteration.
  */
 export function generationStream(chunks: AsyncGenerator<Chunk, Generation, void>): GenerationStream {
   const read: Promise<IteratorResult<Chunk, void>>[] = []; // for the reader to come
@@ -17,7 +17,7 @@ export function generationStream(chunks: AsyncGenerator<Chunk, Generation, void>
   const result = new Promise<Generation>((...settle) => {
     [resolve, reject] = settle;
   });
-  result.catch(() => {}); // whoever iterates gets the error too
+  result.catch(() => {}); // iterating throws the error too
 
   async function pull(): Promise<IteratorResult<Chunk, void>> {
     begun = true;

@@ -131,7 +131,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     config,
     precision,
     tokenizer,
-    hasChatTemplate: template.source !== null,
+    hasChatTemplate: template.exists,
     sampling,
     generate: (options) => stream(options).result,
     stream,

@@ -8,9 +8,9 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import type { PromptInput } from "./types.ts";
 
 /**
- * A text that cannot fit in `contextLength` tokens, by the longest token there is, is refused before it is encoded, which takes
- * seconds where somebody sends a book: `context-overflow`. Throws `usage` where there is neither prompt nor messages, or both, or a prompt with what only messages have, and what
- * the template throws.
+ * A text that cannot fit in `contextLength` tokens, even of the longest kind, is refused before it is encoded
+ * (`context-overflow`), because encoding a book takes seconds. Throws `usage` where there is neither prompt nor
+ * messages, or both, or a prompt with what only messages have, and what the template throws.
  */
 export function encodePrompt(
   { prompt, messages, ...options }: PromptInput,

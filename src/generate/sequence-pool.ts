@@ -6,7 +6,7 @@ import { CllmError } from "../error.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import { Sequence } from "./sequence.ts";
 
-/** A sequence in the hands of one request. Disposing gives it back; it is the only way. */
+/** A sequence in the hands of one request. Disposing is the only way to give it back. */
 export interface SequenceLease extends AsyncDisposable {
   readonly session: Session;
 }
@@ -51,7 +51,7 @@ export class SequencePool implements AsyncDisposable {
     return { session: sequence, [Symbol.asyncDispose]: () => this.#release(sequence) };
   }
 
-  /** Waits for the passes that are under way, and disposes every sequence; leases that come back find it done. */
+  /** Waits for the passes that are under way, and disposes every sequence; leases that come back later do nothing. */
   dispose(): Promise<void> {
     this.#disposal ??= this.#disposeAll();
     return this.#disposal;
@@ -62,9 +62,10 @@ export class SequencePool implements AsyncDisposable {
   }
 
   /**
-   * The kept sequence to go on with, if any: the one that shares most with the prompt. While there is room to keep more, one that
-   * would lose most of what it holds stays as it is: it is another conversation's. Without `cached`, the one that would go
-   * next, for its memory alone: a new one's is slow until every page of it was written to.
+   * The kept sequence to continue with, if any: the one that shares most with the prompt. But a sequence that would
+   * lose more than half of its tokens is another conversation's. It is left alone while there is room to keep more.
+   * Without `cached`, the one that would be dropped next, for its memory alone: a new one's memory is slow until every
+   * page of it was written to.
    */
   #reusable(prompt: TokenIds, cached: boolean): Sequence | null {
     const full = this.#kept.length >= this.#keep;

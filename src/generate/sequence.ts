@@ -1,6 +1,6 @@
 /**
- * A session that knows which tokens its cache holds, whoever runs it: what of it a prompt can go on with is then a fact, and
- * not what a decoder says. Knows no request.
+ * A session that records which tokens its cache holds. So what a prompt can continue from does not depend on what a
+ * decoder reports. Knows no request.
  */
 import { commonPrefix } from "../decode/prefix.ts";
 import type { Forest, Session, TokenIds } from "../runtime/session.ts";
@@ -74,7 +74,7 @@ export class Sequence implements Session {
     this.#buffer.set(donor.#buffer.subarray(0, length));
   }
 
-  /** Until the pass that is under way has ended, however. */
+  /** Waits until the pass that is under way has ended, with success or not. */
   async settled(): Promise<void> {
     await this.#pass?.catch(() => {});
   }

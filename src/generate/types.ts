@@ -93,7 +93,9 @@ export interface Sampling {
   readonly minP?: number | undefined;
   /** Same seed, same text, in every decoder. Default: one is drawn, and the generation says which. */
   readonly seed?: number | undefined;
-  /** What is not given here is as the model's own settings say, see `LanguageModel.sampling`. Default: false. */
+  /**
+   * Values that are not given here are those of the model's own settings, see `LanguageModel.sampling`. Default: false.
+   */
   readonly modelSampling?: boolean | undefined;
 }
 
@@ -114,7 +116,7 @@ export interface PromptInput {
   readonly addGenerationPrompt?: boolean | undefined;
 }
 
-/** A decoder's options of its own: where it writes to and up to where is the request's business. */
+/** Options that a decoder alone has. Session, prompt and limits come from the request. */
 type Own<Options, Theirs extends PropertyKey = keyof DecodeOptions> = {
   readonly [K in keyof Omit<Options, Theirs>]?: Omit<Options, Theirs>[K] | undefined;
 };
@@ -134,8 +136,8 @@ export type NamedDecoder = { [N in DecoderName]: { readonly name: N } & DecoderO
 
 export interface GenerateOptions extends PromptInput, Sampling {
   /**
-   * A name, a name with options such as `{ name: "lookahead", window: 8 }`, or a decoder of one's own. All of them write the same
-   * text; one's own is trusted to. Default: `auto`.
+   * A name, a name with options such as `{ name: "lookahead", window: 8 }`, or a decoder of one's own. All of them
+   * write the same text; your own is trusted, not checked. Default: `auto`.
    */
   /** What `promptIds` gives for this request, where it is known already: the text is not encoded again. */
   readonly promptIds?: TokenIds | undefined;
@@ -263,8 +265,9 @@ export interface LanguageModel extends AsyncDisposable {
   /** A new, empty sequence, for people who call decoders themselves. The caller disposes of it. */
   session(): Session;
   /**
-   * Cost of a pass by its number of tokens, with `sampling` of one whose logits are searched; measured once for this model,
-   * precision and machine, then cached. Where other requests run it is not measured, but what is usual.
+   * Cost of a pass by its number of tokens, with `sampling` of one whose logits are searched; measured once for this
+   * model, precision and machine, then cached. While other requests run nothing is measured, and the usual costs are
+   * given.
    */
   passCosts(signal?: AbortSignal, options?: { readonly sampling?: boolean }): Promise<PassCosts>;
   /** Frees the weights and every sequence. Requests that are still running fail with `disposed`. */

@@ -73,7 +73,7 @@ const shapeOf = (graph: Graph, x: Value): Value => graph.op("Shape", [x]);
 const zerosLike = (graph: Graph, x: Value): Value => graph.op("ConstantOfShape", [shapeOf(graph, x)]);
 const lastSum = (graph: Graph, x: Value): Value => graph.op("ReduceSum", [x, graph.integers(-1)], { keepdims: 1 });
 
-/** What these give does not change with the numbers that they read, or in jumps only. */
+/** The outputs of these do not depend on the numbers that they read, or only in jumps. */
 export const FLAT: ReadonlySet<string> = new Set(["Shape", "ArgMax"]);
 
 export const DERIVATIVES: Readonly<Record<string, Derivative>> = {

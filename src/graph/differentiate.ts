@@ -1,8 +1,8 @@
 /**
- * Reverse-mode differentiation on the graph itself: the gradient of a scalar with respect to some of the values that it is
- * computed from, as further nodes of the same graph. Walks the nodes backwards and adds up what each one's rule hands on to
- * its inputs; the rules stand in `derivatives.ts`. Knows no operator.
- * Reference: Griewank and Walther, Evaluating Derivatives (2008), section 3.2.
+ * Reverse-mode differentiation on the graph itself: the gradient of a scalar with respect to some of the values that it
+ * is computed from, as further nodes of the same graph. Walks the nodes backwards and adds up what each one's rule
+ * hands on to its inputs; the rules are in `derivatives.ts`. Knows no operator. Reference: Griewank and Walther,
+ * Evaluating Derivatives (2008), section 3.2.
  */
 import { CllmError } from "../error.ts";
 import { DERIVATIVES, FLAT } from "./derivatives.ts";

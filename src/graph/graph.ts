@@ -31,7 +31,7 @@ export interface ExternalData {
   readonly data: Uint8Array;
 }
 
-/** Nodes that run only where a node of the graph around them says so. They read values of that graph by their names. */
+/** Nodes that run only if a node of the graph around them says so. They read values of that graph by their names. */
 export interface Subgraph {
   readonly nodes: readonly GraphNode[];
   readonly outputs: readonly Value[];

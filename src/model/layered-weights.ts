@@ -38,8 +38,9 @@ export interface LayeredWeights {
 export type WeightUnit = number | "vocabulary";
 
 /**
- * Throws `bad-weights` where a tensor has not the shape that the configuration asks for. `begin` is told of each unit before
- * it is read and says whether its matrices are wanted; hollow ones come in their place, for whoever makes a part of the model.
+ * Throws `bad-weights` where a tensor has not the shape that the configuration asks for. `begin` is told of each unit
+ * before it is read and says whether its matrices are wanted; if not, hollow matrices take their place, for a thread
+ * that makes only a part of the model.
  */
 export function layeredWeights(
   config: ModelConfig,

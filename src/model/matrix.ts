@@ -7,7 +7,7 @@ export interface Matrix {
   readonly rows: number;
   readonly columns: number;
   readonly data: Float32Array; // (rows, columns)
-  /** Of its numbers only how many there are is known: all are zero, and nobody will read what is made of them. */
+  /** Only its sizes are known. All numbers are zero, and what is made of them is not read. */
   readonly hollow?: true;
 }
 

@@ -11,7 +11,7 @@ export interface NamedTensor {
   readonly data: Float32Array;
 }
 
-/** `Weights` over tensors of the caller's. Reading copies; later changes of the tensors show in later reads. */
+/** `Weights` over the caller's tensors. Reading copies; later changes of the tensors show in later reads. */
 export function memoryWeights(tensors: Iterable<NamedTensor>): Weights {
   const byName = new Map(Array.from(tensors, (tensor) => [tensor.name, tensor]));
   const find = (name: string): NamedTensor => {

@@ -29,7 +29,7 @@ export interface Products {
   floats(data: Float32Array, shape: readonly number[]): Value;
   /** x · Wᵀ + b, for x of shape `(1, S, in)`. */
   apply(x: Value | Rows, product: Product, kind: ProductKind): Value;
-  /** The same, but where that is cheaper with the rows' scales left to whoever comes next. Products without bias only. */
+  /** The same, but the rows' scales are left to the next product if that is cheaper. Products without bias only. */
   applyUnscaled(x: Value, product: Product, kind: ProductKind): Rows;
   /** The vectors of token ids `(1, S)` as `(1, S, D)`, from a table `(V, D)`. */
   embed(ids: Value, table: Matrix): Value;
@@ -39,7 +39,7 @@ export interface Products {
 
 export interface Head {
   readonly logits: Value; // (1, H, V)
-  /** What to multiply each row of logits by, `(1, H, 1)`: whoever only wants the largest saves the product. */
+  /** What to multiply each row of logits by, `(1, H, 1)`: a caller that only wants the largest can skip it. */
   readonly scale: Value | null;
   /** The greedy next ids `(1, H)`. Ties go to the smallest id in fp32, to the better rough logit in low precisions. */
   readonly next: Value;
@@ -88,12 +88,13 @@ function wholeProduct(graph: Graph, x: Value, matrix: Matrix): Value {
 }
 
 /**
- * Eight bits. What reads the residual stream (queries, keys, values, gate, up, head) has one scale for each output channel
- * and one for each row of activations, so that it is a big integer product whose sums are exact and whose cost is nearly
- * flat in the rows. Segments of those activations are rotated first, and the weights' columns with them, which spreads
- * outliers and leaves the product as it was (QuaRot, arXiv:2404.00456, section 3). Queries, keys and values, from whose
- * rounding attention suffers most, stay float32 in small models and have a second plane of weights in others. The two products that write to the stream are
- * quantized in blocks of 32. What was measured, and what did not work, stands in `docs/log/int8.md`.
+ * Eight bits. What reads the residual stream (queries, keys, values, gate, up, head) has one scale for each output
+ * channel and one for each row of activations, so that it is a big integer product whose sums are exact and whose cost
+ * is nearly flat in the rows. Segments of those activations are rotated first, and the weights' columns with them,
+ * which spreads outliers and leaves the product as it was (QuaRot, arXiv:2404.00456, section 3). Queries, keys and
+ * values, from whose rounding attention suffers most, stay float32 in small models and have a second plane of weights
+ * in others. The two products that write to the stream are quantized in blocks of 32. `docs/log/int8.md` has what was
+ * measured, and what did not work.
  */
 function int8Products(graph: Graph, options: ProductOptions): Products {
   const { wholeWeights = WHOLE_WEIGHTS } = options;
@@ -252,7 +253,7 @@ function rowsOf(x: Value | Rows): Rows {
   return "value" in x ? x : { value: x, scale: null };
 }
 
-/** A tensor with its rows multiplied by what they still were to be. */
+/** A tensor with its rows multiplied by their pending scale. */
 function scaled(graph: Graph, x: Value | Rows): Value {
   if (!("value" in x)) return x;
   return x.scale === null ? x.value : graph.op("Mul", [x.value, x.scale]);

@@ -96,12 +96,15 @@ export interface StageOptions {
   /** Where the model goes, and where its unfinished run lives. */
   readonly to: string;
   readonly run: string;
-  /** What is said about the model. Default: that it is like any other. */
+  /** Facts about the model. Default: none. */
   readonly own?: OwnFacts | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Trains a model and writes that of the last step as a Hugging Face directory in F16. Nothing where that is there already. */
+/**
+ * Trains a model and writes that of the last step as a Hugging Face directory in F16. Does nothing if that is there
+ * already.
+ */
 export async function* trainStage(options: StageOptions): AsyncGenerator<TrainRecord, void, void> {
   const { tokenizer, settings, examples, heldOut, from, to, run, own, signal } = options;
   if (existsSync(to)) return;

@@ -66,7 +66,7 @@ export type RecipeRecord =
   | { readonly type: "stage"; readonly stage: Stage; readonly done: boolean }
   | (TrainRecord & { readonly stage: Stage; readonly steps: number });
 
-/** Seeds from here on are those of the test that the model is told by; evaluations while it trains use those below. */
+/** Seeds from here on are those of the test that judges the model; evaluations during training use those below. */
 const UNWATCHED = 1000;
 
 /** Questions about one database that follow one another, so that packs share its description. */

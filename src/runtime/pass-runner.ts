@@ -102,12 +102,12 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-/** Rows of passes that run together, at most, but for a pass that has more by itself: more would share nothing. */
+/** Most rows of passes that run together; more rows would share nothing. A pass with more rows runs alone. */
 const ROWS = 256;
 
 /**
- * Passes that are asked for in the same round of the event loop, together, up to `slots` of them; first come first served. On a
- * graph of that many slots, and where a pass is by itself on `alone`, which spends nothing on the others.
+ * Runs passes that are asked for in the same round of the event loop together, up to `slots` of them, first come first
+ * served, on a graph of that many slots. A single pass runs on `alone`, which spends nothing on empty slots.
  */
 export function together(program: Program, config: ModelConfig, slots: number, alone: PassRunner): PassRunner {
   const waiting: Waiting[] = [];

@@ -15,7 +15,7 @@ import { type ProductPlan, productsOf } from "../model/product-plan.ts";
 import type { Weights } from "../model/weights.ts";
 import { savePrepacked } from "./ort.ts";
 
-/** Everything that a decode graph follows from, but for the weights. */
+/** Everything but the weights that determines a decode graph. */
 export interface GraphPlan {
   readonly config: ModelConfig;
   /** The name of the device that it is for: others may order constants otherwise. */
@@ -157,8 +157,9 @@ class PartFile implements ConstantStore {
   }
 
   /**
-   * Lets the engine pack the constants of these nodes that are of this part, and keeps what it makes of them. The engine can load what
-   * it has written itself, and crashes in it: its copies lie at odd addresses, and products want aligned ones.
+   * Lets the engine pack the constants of these nodes that are of this part, and keeps what it makes of them. The
+   * engine loads the file that it writes itself, and then crashes: its copies lie at odd addresses, and products need
+   * aligned ones.
    */
   async prepack(graph: Graph, nodes: readonly GraphNode[]): Promise<void> {
     const own = new Map([...this.places.keys()].map((index) => [graph.outside[index] as string, index]));

@@ -46,7 +46,10 @@ async function describe(folder: string, name: string, sync = false): Promise<Fil
   }
 }
 
-/** Writes the list of the files that are in the folder, and sees that they are on the disk: after that it may get its name. */
+/**
+ * Writes the list of the files that are in the folder, and makes sure that they are on the disk. After that the folder
+ * may get its name.
+ */
 export async function seal(folder: string, key: string, name: string): Promise<void> {
   const files = await Promise.all((await readdir(folder)).sort().map((file) => describe(folder, file, true)));
   await writeFile(join(folder, INFO), JSON.stringify({ format: FORMAT, key, name, files }));
@@ -57,7 +60,7 @@ export async function isSound(folder: string, key: string): Promise<boolean> {
   try {
     if (!existsSync(folder)) return false;
     const { uid } = await stat(folder);
-    if (process.getuid !== undefined && uid !== process.getuid()) return false; // whoever else made it may change it
+    if (process.getuid !== undefined && uid !== process.getuid()) return false; // another user who made it could change it
     const info = infoSchema.parse(JSON.parse(await readFile(join(folder, INFO), "utf8")));
     if (info.key !== key) return false;
     for (const expected of info.files) {

@@ -68,7 +68,7 @@ export async function withPrepared<T>(
     try {
       const value = await use(graphs);
       const now = new Date();
-      await utimes(join(folder, INFO), now, now).catch(() => {}); // a cache that may only be read is one all the same
+      await utimes(join(folder, INFO), now, now).catch(() => {}); // a cache that is read-only is fine
       return { value };
     } catch (error) {
       if (error instanceof CllmError && error.code === "engine") return null; // what the engine cannot read is made anew

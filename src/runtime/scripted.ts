@@ -141,7 +141,7 @@ function argmax(values: Float32Array): number {
 
 /**
  * Text that repeats itself: with probability `predictability` a token depends on the one before it alone, and otherwise
- * on the whole context. At 1 the text soon runs in circles, at 0 it is `chaoticModel`. Friendly to lookup, not to Jacobi.
+ * on the whole context. At 1 the text soon loops, at 0 it is `chaoticModel`. Friendly to lookup, not to Jacobi.
  */
 export function ngramModel(vocabSize: number, predictability: number, seed = 0): ScriptedModel {
   const chaos = nextFromAll(vocabSize, seed);

@@ -42,16 +42,17 @@ export interface Session extends AsyncDisposable {
    */
   logits(tokens: TokenIds, forest?: Forest): Promise<Float32Array>;
   /**
-   * As `forward` of a chain, but returns only what follows its last `rows` tokens, `(rows,)`: for prompts, so that a session
-   * can save the other rows' way to the vocabulary. Callers use `forward` where a session does not have it.
+   * As `forward` of a chain, but returns only what follows its last `rows` tokens, `(rows,)`: for prompts, so that a
+   * session need not compute the logits of the other rows. Callers use `forward` where a session does not have it.
    */
   prefill?(tokens: TokenIds, rows: number): Promise<TokenIds>;
   /** Forget every cached token at index `length` and after. Throws `bad-input` beyond the present length. */
   truncate(length: number): void;
   /**
-   * Hold the first `length` cached tokens of another sequence of the same model instead of one's own: a copy of memory, in less
-   * than a hundredth of the time that running them takes, to the same bits. The donor may be in a pass. Throws `bad-input` beyond the donor's
-   * length or for another model's, `disposed`. Callers run the tokens where a session does not have it.
+   * Replace the cached tokens by the first `length` of another sequence of the same model. It copies memory, which
+   * takes less than a hundredth of the time of running the tokens and gives the same bits. The donor may be in a pass.
+   * Throws `bad-input` beyond the donor's length or for another model's, `disposed`. Callers run the tokens where a
+   * session does not have it.
    */
   copyFrom?(donor: Session, length: number): void;
   dispose(): Promise<void>;

@@ -19,7 +19,7 @@ export interface AnswerShapes {
   whole(generations: readonly ServedGeneration[]): object;
   /** Opens a choice of a stream; null where nothing needs to be said. */
   opening(index: number): object | null;
-  /** What a pass wrote; null where that is nothing that anyone wants to see. */
+  /** What a pass wrote; null if there is nothing to show. */
   event(index: number, event: PassEvent): object | null;
   closing(index: number, generation: ServedGeneration): object;
   /** The last event, where usage was asked for. */

@@ -1,6 +1,6 @@
 /**
- * The HTTP of the server: routes, who may ask, limits, and errors in OpenAI's shape. Models are behind `Models`, bodies
- * and answers next door. Listens on nothing, so tests call it without a port.
+ * The HTTP of the server: routes, who may ask, limits, and errors in OpenAI's shape. Models are behind `Models`;
+ * `bodies.ts` and `answers.ts` have the forms. Listens on nothing, so tests call it without a port.
  */
 import type { ServerResponse } from "node:http";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
@@ -33,13 +33,13 @@ export interface AppOptions {
   readonly maxBodyBytes?: number;
   /** Most time from a request's arrival to the end of its answer. Default: ten minutes. */
   readonly timeoutMs?: number;
-  /** The longest time so far that the event loop was kept from going round. Default: not measured. */
+  /** The longest time so far that the event loop was blocked. Default: not measured. */
   readonly stallMs?: (() => number) | undefined;
   /** Who asks, for the queue's turns. Default: everybody is the same client. */
   readonly clientOf?: (c: Context) => Client;
   /** A line for each request. */
   readonly log?: ((line: string) => void) | undefined;
-  /** What whoever runs the server should know, such as fields that it ignores. */
+  /** What people who run the server should know, such as fields that it ignores. */
   readonly note?: ((line: string) => void) | undefined;
   /** Refuse fields that are not known, instead of ignoring them. Default: false. */
   readonly strict?: boolean;
@@ -69,7 +69,7 @@ const ENDPOINTS: Readonly<Record<string, string>> = {
   [SQL_PATH]: "database",
   ...Object.fromEntries(PAGE_FILES.slice(1).map((name) => [`/playground/${name}`, "page"])),
 };
-/** Those that a request for something else is told of. */
+/** Paths that the error for an unknown path lists. */
 const TOLD = Object.keys(ENDPOINTS).filter((path) => !path.startsWith("/playground/"));
 
 type BodyReader = (body: unknown, onUnknown: OnUnknown) => Asked;

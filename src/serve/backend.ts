@@ -5,7 +5,7 @@
 import type { GenerateOptions, Generation, LanguageModel, Pass } from "../generate/types.ts";
 import type { TokenIds } from "../runtime/session.ts";
 
-/** A request of the library, and whether somebody watches the passes. */
+/** A request of the library, and whether its passes are shown. */
 export interface ServedRequest extends Omit<GenerateOptions, "signal"> {
   /** Describe every pass: its tokens one by one, and the guesses after it. Default: false. */
   readonly passes?: boolean;

@@ -25,7 +25,7 @@ export interface Asked {
   readonly stream: boolean;
   readonly includeUsage: boolean;
   readonly includePasses: boolean;
-  /** Who asks, where the client says so: its requests wait behind one another. */
+  /** The client's own name for who asks: requests of one name wait for each other. */
   readonly user: string | null;
   /** The seed of the first choice where tokens are sampled. */
   readonly seed: number | null;

@@ -1,6 +1,6 @@
 /**
- * Requests of a connection, one at a time: HTTP answers in order, so what a client sends ahead waits on its connection, takes
- * nobody else's place, and is gone with it. Knows nothing of what is asked.
+ * Requests of a connection, one at a time: HTTP answers in order, so what a client sends ahead waits on its connection,
+ * takes no place of other clients, and ends with its connection. Knows nothing of what is asked.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { Socket } from "node:net";

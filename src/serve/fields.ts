@@ -140,7 +140,7 @@ const sharedFields = {
     z.object({
       include_usage: z.boolean().nullish(),
       include_passes: z.boolean().nullish(),
-      include_obfuscation: z.boolean().nullish(), // which would only hide lengths from who reads along
+      include_obfuscation: z.boolean().nullish(), // which would only hide lengths from eavesdroppers
     }),
     "`include_usage` adds a last event with `usage`, `include_passes` an event for each pass",
   ),

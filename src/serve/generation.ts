@@ -17,9 +17,9 @@ export interface RunContext {
   /** When the request arrived, as `performance.now()` tells time. */
   readonly since: number;
   readonly timeoutMs: number;
-  /** Fires when nobody waits for the answer any more. */
+  /** Fires when the client no longer waits for the answer. */
   readonly gone: AbortSignal;
-  /** Fires when the server waits for no answer any more. */
+  /** Fires when the server no longer waits for answers. */
   readonly closing?: AbortSignal | undefined;
 }
 
@@ -29,10 +29,11 @@ export interface ServedEvent extends RunEvent {
 }
 
 /**
- * Begins at once, and goes on as fast as the model writes, however slowly it is read. Reading throws `timeout` once the time is
- * up, and what waiting, loading and decoding throw. A reader that breaks cancels.
+ * Begins at once, and goes on as fast as the model writes, however slowly it is read. Reading throws `timeout` once the
+ * time is up, and what waiting, loading and decoding throw. A reader that breaks cancels.
  *
- * The reader never waits for the model to notice. The turn does: `work` alone ends it, when the model is done with the request.
+ * The reader never waits for the model to notice. The model's turn does: only `work` ends it, when the model is done
+ * with the request.
  */
 export function generate(asked: Asked, context: RunContext): Mailbox<ServedEvent> {
   const { models, metrics, client, since, timeoutMs, gone, closing } = context;

@@ -1,9 +1,10 @@
 /**
- * Whoever ends a child when its parent is gone, however that ended, and whatever the child does: a stopped process, or one in a long pass, ends
- * nothing by itself. Knows nothing of what the child is for.
+ * Ends a child process when its parent is gone, however the parent ended and whatever the child does: a child that is
+ * stopped or in a long pass cannot end itself. Knows nothing of what the child is for.
  *
- * A shell reads from a pipe that only the parent writes to, and never does: the end of the pipe is the end of the parent. In a
- * session of its own, so that a signal to the parent's group does not reach it first. `prctl` would need native code.
+ * A shell reads from a pipe that only the parent writes to, and never does: the end of the pipe is the end of the
+ * parent. In a session of its own, so that a signal to the parent's group does not reach it first. `prctl` would need
+ * native code.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";

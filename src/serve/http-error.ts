@@ -51,9 +51,9 @@ const TABLE: Partial<Record<ErrorCode, Entry>> = {
   timeout: [408, "timeout_error", "timeout"],
   busy: [429, "rate_limit_error", "rate_limit_exceeded"],
   unavailable: [503, "server_error", "unavailable"],
-  aborted: [503, "server_error", "aborted"], // nobody reads it, unless the server itself gave up
+  aborted: [503, "server_error", "aborted"], // the client is gone, unless the server itself gave up
 };
-/** The library's names of what a request has, and the request's. */
+/** The library's names of a request's options, and the request's own. */
 const FIELDS: Readonly<Record<string, string>> = {
   maxNewTokens: "max_tokens",
   blockSize: "block_size",

@@ -86,7 +86,7 @@ async function inTime<T>(promise: Promise<T>, deadline: number): Promise<T> {
     return await Promise.race([promise, late]);
   } finally {
     clearTimeout(timer);
-    promise.catch(() => {}); // where it is late, nobody waits for it
+    promise.catch(() => {}); // a late rest is not waited for
   }
 }
 

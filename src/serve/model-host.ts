@@ -1,6 +1,7 @@
 /**
  * The server's end of a model in a worker: starts it, asks before it takes memory, passes requests on and tells them
- * apart. When the worker ends, whoever waits for it is told so; one that hangs is ended. Knows no HTTP and no list of models.
+ * apart. When the worker ends, the requests that wait for it fail; one that hangs is ended. Knows no HTTP and no list
+ * of models.
  *
  * A worker is a process and not a thread: one that runs out of memory or crashes in native code takes nobody with it (a
  * thread that is terminated during a pass makes the engine's binding abort the whole process), and when it ends, its
@@ -28,7 +29,7 @@ export interface Patience {
 export interface HostOptions extends WorkerData {
   /** The compiled `worker.ts`. Default: the one beside this file. */
   readonly workerFile?: URL | undefined;
-  /** Default: a quarter of a minute without a pulse, one minute for a pass that nobody wants. */
+  /** Default: a quarter of a minute without a pulse, one minute for a pass that is no longer wanted. */
   readonly patience?: Partial<Patience> | undefined;
   /** Called with an estimate of the model's bytes before they are taken; waits until there is room, or throws. */
   admit(bytes: number): Promise<void>;
@@ -52,7 +53,7 @@ export async function startModel(hostOptions: HostOptions): Promise<Host> {
   const patience: Patience = { ...PATIENCE, ...hostOptions.patience };
   const data: WorkerData = { model, options };
   const file = fileURLToPath(workerFile ?? new URL("./worker.js", import.meta.url));
-  const { CLLM_API_KEY: _, ...env } = process.env; // which is none of the worker's business
+  const { CLLM_API_KEY: _, ...env } = process.env; // which the worker does not need
   const stdio = ["ignore", 2, 2, "ipc", "pipe"] as const; // standard output is the server's; the last one is the pulse
   const worker = fork(file, [JSON.stringify(data)], { env, execArgv: [], stdio: [...stdio] });
   const stopGuarding = outliveNot(worker);
@@ -87,7 +88,7 @@ export async function startModel(hostOptions: HostOptions): Promise<Host> {
     onEnd();
     setGone();
   };
-  worker.on("error", (error) => end(error.message)); // it could not be started, or not be spoken to
+  worker.on("error", (error) => end(error.message)); // it could not be started, or cannot be reached
   worker.on("close", (code, signal) => {
     const how = signal ?? `exit code ${code}`;
     if (worker.connected)

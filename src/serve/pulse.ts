@@ -1,6 +1,6 @@
 /**
- * The pulse of a worker, in a thread of its own: a pass blocks the main one for as long as it takes, so that its silence says
- * nothing. Where nobody is left to feel it, the process ends. Knows no model.
+ * The pulse of a worker, in a thread of its own: a pass blocks the main one for as long as it takes, so that its
+ * silence says nothing. If the server is gone, the process ends. Knows no model.
  */
 import { writeSync } from "node:fs";
 import { BEAT_MS, PULSE_FD } from "./wire.ts";

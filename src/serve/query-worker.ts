@@ -1,6 +1,6 @@
 /**
- * The thread that one query to the demonstration's database runs in: makes the database, asks, says what came of it, and
- * ends. Knows no HTTP; whoever started it ends it where it takes too long.
+ * The thread that one query to the demonstration's database runs in: makes the database, asks, says what came of it,
+ * and ends. Knows no HTTP; the server ends it if it takes too long.
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { openSqlite, type SqlValue } from "../tasks/sqlite.ts";

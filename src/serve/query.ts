@@ -22,7 +22,7 @@ export interface AnsweredRows {
 
 export type QueryAnswer = AnsweredRows | QueryError;
 
-/** Runs one SELECT. Throws `busy` while others are running, `aborted` where nobody waits any more. */
+/** Runs one SELECT. Throws `busy` while others are running, `aborted` if the client is gone. */
 export type AskDatabase = (sql: string, signal: AbortSignal) => Promise<QueryAnswer>;
 
 const LIMITS = { maxRows: 200, maxBytes: 256 << 10, timeoutMs: 500 } as const;

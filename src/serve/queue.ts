@@ -1,7 +1,7 @@
 /**
- * Who may use a model now: so many at once, the others wait. Addresses share it evenly, and so do the clients of an address:
- * whoever has least of it goes next, and where no more may wait, whoever has most waiting gives up a place. By hand, because
- * queues such as p-queue know priorities and no clients. Knows nothing of models.
+ * Who may use a model now: so many at once, the others wait. Addresses share it evenly, and so do the clients of an
+ * address: the client with the fewest running goes next. If the queue is full, the client with the most waiting gives
+ * up a place. By hand, because queues such as p-queue know priorities and no clients. Knows nothing of models.
  */
 import { CllmError } from "../error.ts";
 
@@ -47,7 +47,7 @@ export function createQueue({ maxRunning, maxWaiting }: QueueOptions): Queue {
   const groups = new Map<string, Group>(); // who had a turn goes to the end
   const all: Share = { running: 0, waiting: 0 };
 
-  /** Adds to what a client has, and forgets who has nothing. */
+  /** Adds to what a client has, and forgets clients that have nothing. */
   function count({ address, name }: Client, what: keyof Share, by: 1 | -1): Member {
     const group = groups.get(address) ?? { running: 0, waiting: 0, members: new Map<string, Member>() };
     const member = group.members.get(name) ?? { running: 0, waiting: 0, waiters: [] };
@@ -74,7 +74,10 @@ export function createQueue({ maxRunning, maxWaiting }: QueueOptions): Queue {
     }
   }
 
-  /** Makes a place for one more of `client` where others have more than their share of the waiting; false where none has. */
+  /**
+   * Makes a place for one more of `client` if others have more than their share of the waiting places; false if none
+   * has.
+   */
   function makePlace({ address, name }: Client): boolean {
     const [longest, group] = longestOf(groups);
     const own = groups.get(address);

@@ -1,5 +1,5 @@
 /**
- * Which models a server has: names for what stands on its command line. A model is called by its hub id or the name of its
+ * Which models a server has: names for what its command line says. A model is called by its hub id or the name of its
  * file or folder, unless it is given one; an adapter is called `base:name`. Reads no weights.
  */
 import { existsSync } from "node:fs";
@@ -47,8 +47,8 @@ export function servedModels(models: readonly string[], adapters: readonly strin
 }
 
 /**
- * How they are started: each in a worker of its own. What a model is for is read here, where it stands in a local directory;
- * adapters are for what their models are for. Throws `bad-file`.
+ * How they are started: each in a worker of its own. What a model is for is read here if the model is a local
+ * directory; an adapter is for what its model is for. Throws `bad-file`.
  */
 export async function modelEntries(
   served: readonly ServedModel[],

@@ -37,7 +37,7 @@ const KEEP_ALIVE_MS = 75_000; // longer than clients keep theirs, so that none s
 const CHECK_MS = 1_000; // how often connections are looked at that are late
 const DRAIN_MS = 30_000;
 const CLOSING_MS = 50;
-const LAST_WORDS_MS = 1_000; // for the answers to requests that are given up
+const LAST_WORDS_MS = 1_000; // for the error answers to requests that are given up
 const STALL_MS = 10; // how often the event loop is looked at
 
 /** Throws `usage` where the address cannot be listened on. */

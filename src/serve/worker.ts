@@ -22,7 +22,7 @@ const turn = createTurns(options.slots);
 const running = new Map<number, AbortController>();
 let backend: Backend | null = null;
 
-/** Where the server is gone, so will the worker be; nobody misses the message. */
+/** If the server is gone the worker ends too, so a lost message does not matter. */
 const post = (message: FromWorker): void => void process.send?.(message, () => {});
 
 /** What the model will take, from its headers alone. */

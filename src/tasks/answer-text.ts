@@ -1,5 +1,5 @@
 /**
- * Which part of a model's text is its answer: what stands behind its draft, and the blocks of code in it. Fences are read as
+ * Which part of a model's text is its answer: what follows its draft, and the blocks of code in it. Fences are read as
  * CommonMark has them, and more leniently where models are careless. Knows no task and no language.
  */
 

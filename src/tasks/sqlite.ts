@@ -68,7 +68,7 @@ export async function openSqlite(source: string | Uint8Array): Promise<Sqlite> {
 let instance: Promise<SqlJsStatic> | null = null;
 const require = createRequire(import.meta.url);
 
-/** The library keeps one instance for ever; a new one takes a module of its own. */
+/** The library never frees its instance; a new one needs a module of its own. */
 async function startSqlite(): Promise<SqlJsStatic> {
   try {
     delete require.cache[require.resolve("sql.js")];

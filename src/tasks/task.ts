@@ -1,7 +1,7 @@
 /**
- * What a task is: examples that become prompts, turn by turn, and a grader that gives each answer a verdict. Whoever runs
- * a task knows only this. A grader never throws for what a model wrote, and what goes wrong while grading is a verdict of
- * its own, never "right". Knows no model, no task and no statistics.
+ * What a task is: examples that become prompts, turn by turn, and a grader that gives each answer a verdict. Code that
+ * runs a task knows only this. A grader never throws for what a model wrote, and what goes wrong while grading is a
+ * verdict of its own, never "right". Knows no model, no task and no statistics.
  */
 import { CllmError } from "../error.ts";
 import type { PromptInput } from "../generate/types.ts";

@@ -51,6 +51,8 @@ export interface ChatTemplateOptions {
 export interface ChatTemplate {
   /** The Jinja source, or null where the checkpoint has none or none that is the default. */
   readonly source: string | null;
+  /** Whether the checkpoint has any, if only by names of which one has to be chosen. */
+  readonly exists: boolean;
   /**
    * The conversation as text. Throws `bad-template` where there is no template or it fails, loops or grows without
    * bound, `bad-input` for messages or variables that are none or that the template refuses.
@@ -80,21 +82,22 @@ const strftimeNow = (format: string): string => strftime(new Date(), format);
 
 /**
  * The chat template of a checkpoint. Nothing is parsed before the first rendering, so prompts need no good template.
- * Throws `usage` for a name that the checkpoint does not have, and `bad-input` for variables that are reserved.
+ * Throws `usage` for a name that the checkpoint does not have, and for variables that are reserved.
  */
 export function createChatTemplate(source: TokenizerSource, options: ChatTemplateOptions = {}): ChatTemplate {
   const { name, templateOptions: own = {}, limits = {} } = options;
   const chatTemplate = chooseTemplate(source, name);
   const tokens = specialTokens(source);
-  checkOptions(own);
+  checkOptions(own, "usage");
   let template: ParsedTemplate | undefined;
 
   return {
     source: chatTemplate,
+    exists: chatTemplate !== null || Object.keys(source.namedTemplates ?? {}).length > 0,
     render(messages, { continueFinalMessage, addGenerationPrompt, templateOptions = {}, tools = null } = {}) {
       if (chatTemplate === null) throw noTemplate(source);
       checkMessages(messages);
-      checkOptions(templateOptions);
+      checkOptions(templateOptions, "bad-input");
       const open = opening(messages, continueFinalMessage, addGenerationPrompt);
       const turns = messages.map(withReasoning);
       try {
@@ -227,11 +230,11 @@ function hasContent({ content, tool_calls }: ChatMessage): boolean {
   return typeof content === "string" || Array.isArray(content);
 }
 
-function checkOptions(options: TemplateOptions): void {
+function checkOptions(options: TemplateOptions, code: "usage" | "bad-input"): void {
   for (const name of Object.keys(options)) {
     const instead = RESERVED.get(name);
     if (instead === undefined) continue;
-    throw new CllmError("bad-input", `templateOptions cannot set ${name}; use ${instead} instead`);
+    throw new CllmError(code, `templateOptions cannot set ${name}; use ${instead} instead`);
   }
 }
 

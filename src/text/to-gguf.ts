@@ -1,7 +1,7 @@
 /**
  * The tokenizer of a `tokenizer.json` in GGUF's words: tokens, types and merges or scores, and the name of a
- * pre-tokenizer. GGUF has fewer words, and what it cannot say exactly is refused by name, because any other way of
- * cutting would give the model tokens that it was not trained on. Reads and writes no files.
+ * pre-tokenizer. What GGUF cannot express exactly is refused by name, because any other way of cutting would give the
+ * model tokens that it was not trained on. Reads and writes no files.
  */
 import { specialToken } from "../checkpoint/huggingface/special-tokens.ts";
 import type {

@@ -39,7 +39,7 @@ export interface Tokenizer {
   readonly dropsLeadingSpace: boolean;
   /** The ids of a text. Special tokens written out in the text become their ids. */
   encode(text: string, options?: EncodeOptions): Int32Array;
-  /** At least so many ids has a text, which is told from its length alone; 0 where nothing can be told. */
+  /** A lower bound of a text's ids, from its length alone; 0 if none is known. */
   fewestTokens(text: string): number;
   /** The text of ids. Bytes that are no UTF-8 become U+FFFD. Throws `bad-input` for ids out of range. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;

@@ -1,7 +1,6 @@
 /**
- * What a tokenizer is made of once a checkpoint's word for it has been checked, and the checks that every source shares:
- * sizes, duplicate tokens, ids beyond the model's embedding, merges of tokens that do not exist. Encodes and decodes
- * nothing itself.
+ * What a tokenizer is made of, and the checks of a checkpoint's claims that every source shares: sizes, duplicate
+ * tokens, ids beyond the model's embedding, merges of tokens that do not exist. Encodes and decodes nothing itself.
  */
 import { Tokenizer } from "@huggingface/tokenizers";
 import { CllmError } from "../error.ts";

@@ -34,7 +34,7 @@ export interface RunState {
   readonly peak: { readonly accuracy: number; readonly tokensPerForward: number } | null;
 }
 
-/** What runs that began before losses were held out lack has a default. */
+/** Older runs did not measure held-out losses: what they lack has a default. */
 const measuredSchema: z.ZodType<Measured | null> = z
   .strictObject({
     step: z.int().min(0),
@@ -67,7 +67,7 @@ const nameOf = ({ step }: Pick<RunState, "step">): string => `step-${String(step
 const writeState = (checkpoint: string, state: RunState): Promise<void> =>
   writeText(checkpoint, STATE, `${JSON.stringify(state)}\n`);
 
-/** Say more of the checkpoint of `state.step`, which is there: what was measured of its weights. Throws `disk`. */
+/** Add to the checkpoint of `state.step`, which exists, what was measured of its weights. Throws `disk`. */
 export async function updateCheckpoint(folder: string, state: RunState): Promise<void> {
   await writeState(join(folder, nameOf(state)), state);
 }

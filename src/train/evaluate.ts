@@ -1,6 +1,6 @@
 /**
- * A model in training, measured on held-out examples: how many of its answers are right, and how many tokens a pass of Jacobi
- * decoding settles, and what the expected answers cost it in nats. Decodes as anybody else would, on an engine made from the
+ * A model in training, measured on held-out examples: how many of its answers are right, and how many tokens a pass of
+ * Jacobi decoding settles, and what the expected answers cost it in nats. Decodes on an ordinary engine made from the
  * present weights. Knows no text; what is right is the caller's to say.
  */
 import { jacobi } from "../decode/jacobi.ts";
@@ -23,7 +23,7 @@ export interface Evaluation {
   readonly accuracy: number;
   /** Over all answers; 1 where none needed a decode pass. */
   readonly tokensPerForward: number;
-  /** Answers that the budget ended: where they go round in circles, they make a model look fast. */
+  /** Answers that the budget ended: if they loop, they make a model look fast. */
   readonly cutOff: number;
   /** Mean cross entropy of the expected answers' tokens, each after the right ones before it; null where it is not finite. */
   readonly heldOutLoss: number | null;

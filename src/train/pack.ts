@@ -35,7 +35,7 @@ export interface Pack {
 
 export const packLength = ({ segments }: Pack): number => segments.reduce((sum, { tokens }) => sum + tokens.length, 0);
 
-/** A segment that nothing is said of but its tokens and place. */
+/** A segment of which only tokens and place are given. */
 export function segment(
   tokens: Int32Array,
   {

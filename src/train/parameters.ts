@@ -18,7 +18,7 @@ export interface TrainedTensor extends NamedTensor {
 
 export interface Parameters {
   readonly trained: readonly TrainedTensor[];
-  /** Inputs of the graph that stay as they are. */
+  /** Inputs of the graph that are not trained. */
   readonly frozen: readonly NamedTensor[];
   /** Numbers that are trained. */
   readonly count: number;
@@ -26,7 +26,7 @@ export interface Parameters {
 
 const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 
-/** Room for tensors, zeros all. */
+/** Room for tensors, all zeros. */
 function allocate(tensors: readonly (readonly [name: string, shape: readonly number[]])[]): TrainedTensor[] {
   return tensors.map(([name, shape]) => {
     const size = sizeOf(shape);

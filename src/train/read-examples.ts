@@ -98,7 +98,7 @@ async function fromData(
     config,
     promptIds: (input: Parameters<typeof encodePrompt>[0]) => encodePrompt(input, tokenizer, template),
   };
-  const candidates = toCandidates(reader, dataset.examples, { chat: template.source !== null && !raw });
+  const candidates = toCandidates(reader, dataset.examples, { chat: template.exists && !raw });
   const examples: Example[] = [];
   let unanswered = 0;
   for (const [i, candidate] of candidates.entries()) {

@@ -55,7 +55,7 @@ const SETTINGS = "settings.json";
 const MAX_SETTINGS_BYTES = 2 ** 20;
 const LOG = "log.jsonl";
 const CURVES = "curves.svg";
-/** The weights to use: while the run goes on, those of its best evaluation. And those of the last step. */
+/** The weights to use (while the run goes on, those of its best evaluation), and those of the last step. */
 const [BEST, FINAL] = ["best", "final"];
 /** A prompt's budget in evaluations. */
 const MAX_NEW_TOKENS = 256;
@@ -79,7 +79,7 @@ function withDraftToken(run: TrainRun): TrainRun {
   return { ...run, settings, config: trainedConfig(run.config, settings) };
 }
 
-/** Train, or go on. Yields what is logged. Throws `usage` where another run has the folder, or has left it. */
+/** Train, or go on. Yields what is logged. Throws `usage` if another run has the folder, or left its files there. */
 export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord, RunResult, void> {
   const run = withDraftToken(given);
   const { folder, config, settings, heldOut, threads, signal } = run;
@@ -126,7 +126,7 @@ export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord,
         const chosen = chooseWeights(best, last, settings);
         const output = join(folder, chosen.checkpoint);
         if (chosen.checkpoint === FINAL) await writeWeights(join(folder, BEST), run, parameters);
-        await writeWeights(join(folder, FINAL), run, parameters); // last: it says that the run is over
+        await writeWeights(join(folder, FINAL), run, parameters); // written last: it means that the run is over
         return { steps, tokens, seconds, best, last, chosen, output };
       }
       lock.check();

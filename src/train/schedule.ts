@@ -10,7 +10,7 @@ export interface Schedule {
   readonly finalShare: number;
 }
 
-/** The learning rate of step `step`, from 1. After the last step it stays where it is. */
+/** The learning rate of step `step`, from 1. After the last step it does not change. */
 export function learningRateAt(step: number, { learningRate, warmupSteps, totalSteps, finalShare }: Schedule): number {
   if (step < warmupSteps) return (learningRate * step) / warmupSteps;
   const rest = Math.max(1, totalSteps - warmupSteps);

@@ -13,7 +13,7 @@ export interface ExampleSource {
 }
 
 /**
- * A list, each time round in another order, in which `together` examples that follow one another go on doing so; what is left
+ * A list, in another order each time, in which `together` examples that follow one another go on doing so; what is left
  * over at the list's end comes last. Throws a `RangeError` for an empty one.
  */
 export function shuffled(examples: readonly Example[], seed: number, together = 1): ExampleSource {

@@ -7,7 +7,7 @@ import { hash } from "../hash.ts";
 import type { Example, NoisyPoint } from "./objectives.ts";
 import type { TrainSettings } from "./settings.ts";
 
-/** A stored point, with the guesses that its successor has in the same places where the local loss needs them. */
+/** A stored point, with its successor's guesses in the same places if the local loss needs them. */
 export interface StoredPoint extends NoisyPoint {
   readonly successor?: Int32Array;
 }

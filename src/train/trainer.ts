@@ -77,7 +77,7 @@ export class Trainer implements AsyncDisposable {
       const prediction = await compile(await predictionGraph(config, options), { threads });
       return new Trainer(config, parameters, options, { training, prediction });
     } catch (error) {
-      await training.release(); // nobody else can
+      await training.release(); // no other code can
       throw error;
     }
   }

@@ -19,7 +19,7 @@ export interface Augmentation {
   readonly tokens: number;
 }
 
-/** The completion with augmented points. A point that would come to equal another one of its block stays as it is. */
+/** The completion with augmented points. A point that would become equal to another one of its block is not changed. */
 export function augment(completion: CollectedCompletion, seed = 0): Augmentation {
   const id = hashOfText(completion.dataId);
   let changedPoints = 0;

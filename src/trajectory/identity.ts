@@ -1,6 +1,6 @@
 /**
- * Which model something was collected from, so that nobody trains on the points of another one: fingerprints of weights
- * and tokenizer that depend on neither path, machine nor precision. Knows no file format.
+ * Which model something was collected from, so that no model is trained on another one's points: fingerprints of
+ * weights and tokenizer that depend on neither path, machine nor precision. Knows no file format.
  */
 import { createHash } from "node:crypto";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";

@@ -33,7 +33,7 @@ export const journalPath = (output: string): string => `${output}.journal`;
 
 /**
  * Opens the journal of an output, or begins one. Throws `usage` where there is one of other settings, `bad-input` where
- * it is of another model: nothing is thrown away unasked.
+ * it is of another model: nothing is deleted without being asked for.
  */
 export async function openJournal(output: string, info: CollectionInfo): Promise<Journal> {
   const path = journalPath(output);
@@ -152,7 +152,7 @@ function encodeEntry(entry: Entry): string {
   });
 }
 
-/** The checksum vouches for the form. */
+/** The checksum guarantees the form. */
 function decodeEntry(json: string): Entry {
   const entry = JSON.parse(json);
   if (entry.dropped !== undefined) return { kind: "dropped", dataId: entry.id, reason: entry.dropped };

@@ -68,7 +68,7 @@ export const KNOWN_DATASETS: readonly string[] = Object.keys(KNOWN);
 
 /**
  * A data set by its name, `gsm8k`, or name and split, `gsm8k/test`. Throws `not-found` for a name that is none, `usage`
- * for a split that it has not and where no folder is given.
+ * for a split that it does not have, and if no folder is given.
  */
 export function namedData(name: string, folder: string | undefined): NamedData {
   const [set = "", split, ...more] = name.split("/");

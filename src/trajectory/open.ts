@@ -1,6 +1,6 @@
 /**
- * A trajectory file of any form, for whoever trains on it: ours, or the JSON of the original CLLM code, told apart by how
- * they begin. Knows no more of either than that.
+ * A trajectory file of any form, for training: ours, or the JSON of the original CLLM code, told apart by how they
+ * begin. Knows no more of either than that.
  */
 
 import { CllmError } from "../error.ts";

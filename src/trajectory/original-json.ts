@@ -1,7 +1,7 @@
 /**
- * Trajectories as the JSON of the original CLLM code (hao-ai-lab/Consistency_LLM): one list, one record per block, so that
- * people collect here and train there, or the other way round. A record's `prompt_ids` and `teacher_output_ids` are batches
- * of one and hold everything before the block, and that with the block; `prompt_ids_len` is the length of the first
+ * Trajectories as the JSON of the original CLLM code (hao-ai-lab/Consistency_LLM): one list, one record per block, so
+ * one can collect here and train there, or the reverse. A record's `prompt_ids` and `teacher_output_ids` are batches of
+ * one and hold everything before the block, and that with the block; `prompt_ids_len` is the length of the first
  * block's prompt. Model and settings have no place in it. Knows no tokenizer.
  */
 import * as z from "zod";

@@ -1,6 +1,7 @@
 /**
  * Trajectories as Parquet: one record per completion, token ids as lists, and model, settings, seed and report in the
- * file's key-value metadata. What is read is checked to be what it says it is. Knows nothing of how it was collected.
+ * file's key-value metadata. A file's claims about itself are checked when it is read. Knows nothing of how it was
+ * collected.
  */
 import { parquetMetadataAsync, parquetReadObjects } from "hyparquet";
 import { ByteWriter, ParquetWriter } from "hyparquet-writer";

@@ -66,6 +66,10 @@ describe("wrong usage", () => {
     [["generate", "hi", "--prompt", "ho"], /--prompt and the argument prompt are both given/],
     [["generate", "hi", "--file", "x"], /--prompt and --file are both given/],
     [["generate", "hi", "--chat", "--raw"], /--chat and --raw exclude each other/],
+    [
+      ["generate", "--template-option", "messages=[]", "hi"],
+      /templateOptions cannot set messages; use messages instead/,
+    ],
     [["generate", "--template-option", "thinking", "hi"], /--template-option must be name=value, .* not thinking/],
     [["generate", "--template", "tools", "hi"], /template: the model has one chat template, which has no name/],
     [["generate", "hi", "--dtype", "fp16"], /--dtype must be one of fp32, .* not "fp16": half floats .* give fp32/],
@@ -208,6 +212,7 @@ describe("info", () => {
     config: z.looseObject({ family: z.string(), contextLength: z.int() }),
     tokenizer: z.strictObject({ kind: z.string(), vocabSize: z.int() }),
     chatTemplate: z.boolean(),
+    namedTemplates: z.array(z.string()),
     demonstration: z.string().nullable(),
     memory: z.strictObject({ fp32: memory, int8: memory, int4: memory }),
   });

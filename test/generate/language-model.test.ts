@@ -341,6 +341,28 @@ describe("a conversation", () => {
     expect(model.tokenizer.decode(ids)).toBe("<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n");
   });
 
+  test("goes on with a last message of the assistant's, unless told otherwise", () => {
+    const model = scriptedLanguageModel();
+    const messages = [
+      { role: "user", content: "hello" },
+      { role: "assistant", content: "Sure" },
+    ] as const;
+    const text = (options: object) => model.tokenizer.decode(model.promptIds({ messages, ...options }));
+    const begun = "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\nSure";
+    expect(text({})).toBe(begun);
+    expect(text({ continueFinalMessage: false })).toBe(`${begun}<|im_end|>\n<|im_start|>assistant\n`);
+    expect(text({ addGenerationPrompt: false })).toBe(`${begun}<|im_end|>\n`);
+    expect(() => model.promptIds({ prompt: "hello", continueFinalMessage: true })).toThrow(/needs messages/);
+  });
+
+  test("takes variables of the template, and refuses those that a request has options for", () => {
+    const model = scriptedLanguageModel();
+    const messages = [{ role: "user", content: "hello" }] as const;
+    const plain = model.promptIds({ messages });
+    expect(model.promptIds({ messages, templateOptions: { enable_thinking: false } })).toEqual(plain);
+    expect(() => model.promptIds({ messages, templateOptions: { messages: [] } })).toThrow(/cannot set messages/);
+  });
+
   test("needs a template", async () => {
     const model = scriptedLanguageModel({ chat: false });
     expect(model.hasChatTemplate).toBe(false);

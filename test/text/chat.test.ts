@@ -145,6 +145,7 @@ describe("variables and named templates", () => {
     const namedTemplates = { tool_use: "T", rag: "R" };
     const source = { ...sentencePieceSource(), chatTemplate: null, namedTemplates };
     expect(createChatTemplate(source, { name: "rag" }).render(hi)).toBe("R");
+    expect(createChatTemplate(source)).toMatchObject({ source: null, exists: true });
     expect(() => createChatTemplate(source).render(hi)).toThrow(/no default; there are tool_use, rag: .*--template/);
     expect(() => createChatTemplate(source, { name: "tols" })).toThrow(/named tols; there are tool_use, rag/);
     expect(() => createChatTemplate({ ...source, namedTemplates: {} }, { name: "x" })).toThrow(/no chat template/);

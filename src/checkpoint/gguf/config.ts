@@ -1,6 +1,6 @@
 /**
- * GGUF metadata of the model (`llama.attention.head_count`, ...) into a `ModelConfig`: the one place that knows these keys.
- * The tokenizer's are read next door. Reads no file.
+ * GGUF metadata of the model (`llama.attention.head_count`, ...) into a `ModelConfig`: the one place that knows these
+ * keys. `tokenizer.ts` reads the tokenizer's. Reads no file.
  */
 import { CllmError } from "../../error.ts";
 import type { Family, ModelConfig, RopeScaling } from "../../model/config.ts";

@@ -17,7 +17,7 @@ export interface Fields {
   strings(key: string): readonly string[] | null;
   /** The file's name, the key and what is wrong with it. */
   bad(key: string, problem: string): CllmError;
-  /** Tell of a value that is wrong and not needed. */
+  /** Warns of a wrong value that is not needed. */
   warn(key: string, problem: string): void;
 }
 

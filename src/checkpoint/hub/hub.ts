@@ -1,7 +1,7 @@
 /**
  * Checkpoints from the Hugging Face Hub, kept in the cache layout that its Python library shares
  * (`models--owner--name/{blobs,refs,snapshots}`), so that what either has fetched is found by both. The repository's
- * facts come through `@huggingface/hub`, which cannot resume: the bytes are fetched next door. Opens no checkpoint.
+ * facts come through `@huggingface/hub`, which cannot resume, so `download.ts` fetches the bytes. Opens no checkpoint.
  */
 import { existsSync } from "node:fs";
 import { mkdir, readdir, rename, symlink, unlink } from "node:fs/promises";
@@ -150,7 +150,7 @@ async function fetchRevision(id: HubId, options: HubOptions): Promise<string> {
   return selection.gguf === null ? snapshot : join(snapshot, selection.gguf);
 }
 
-/** Facts about a repository are small: a server that takes longer than this is away. */
+/** Facts about a repository are small: a server that takes longer than this counts as unreachable. */
 const FACTS_TIMEOUT_MS = 30_000;
 
 function abortable(signal: AbortSignal | null): typeof fetch {

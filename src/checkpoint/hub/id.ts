@@ -5,7 +5,7 @@
 import { CllmError } from "../../error.ts";
 import { shorten } from "../../files/near-miss.ts";
 
-/** A repository, and what of it. */
+/** A repository, and which part of it. */
 export interface HubId {
   readonly repo: string;
   /** One GGUF file of it, or null. */
@@ -21,7 +21,7 @@ const REPO = new RegExp(`^${NAME}/${NAME}$`);
 const ID = new RegExp(`^(${NAME}/${NAME})(?:/(.+\\.gguf))?(?::([\\w.-]{1,64}))?$`, "i");
 const FILE = /^[^\\:*?"<>|\p{Cc}]+$/u;
 const PUBLIC_HOSTS: readonly string[] = ["huggingface.co", "www.huggingface.co", "hf.co"];
-/** What comes first in the address of a page that is no model's. */
+/** First parts of the addresses of pages that are not models. */
 const OTHER_KINDS: Readonly<Record<string, string>> = {
   datasets: "a data set",
   spaces: "a space",
@@ -29,7 +29,7 @@ const OTHER_KINDS: Readonly<Record<string, string>> = {
   collections: "a collection",
   papers: "a paper",
 };
-/** What comes behind the repository in the address of a file or a branch. */
+/** What comes after the repository in the address of a file or a branch. */
 const PAGES: readonly string[] = ["tree", "blob", "resolve", "raw", "blame"];
 
 /** The hub's address without a slash at its end: `HF_ENDPOINT`, else the public one. */
@@ -62,7 +62,7 @@ function parsePlain(text: string): HubId | null {
   return checked({ repo, file, tag, revision: null });
 }
 
-/** The id, or null where its names could not be a repository's. `latest` is the quantization that nobody chose. */
+/** The id, or null where its names could not be a repository's. `latest` means that no quantization was chosen. */
 function checked(id: HubId): HubId | null {
   const { repo, file, tag } = id;
   if (!REPO.test(repo) || /\.\.|--/.test(repo)) return null;
@@ -88,7 +88,7 @@ function parseUri(text: string): HubId {
   return { ...id, revision: revision === null ? null : decoded(text, revision) };
 }
 
-/** What stands behind the hub's name in an address of it; null for what is no address. Throws for those of other hosts. */
+/** What follows the hub's name in an address; null for what is not an address. Throws for those of other hosts. */
 function pathOfAddress(text: string, endpoint: string): string | null {
   const [, scheme = "", host = "", path = ""] = /^(https?:\/\/)?([^/]+)\/?(.*)$/i.exec(text) ?? [];
   const hosts = [...PUBLIC_HOSTS, endpoint.replace(/^https?:\/\//i, "").toLowerCase()];

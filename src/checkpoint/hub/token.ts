@@ -1,6 +1,6 @@
 /**
- * The hub access token that nobody has to name: from the environment, or as `hf auth login` stores it. The same places in
- * the same order as in Hugging Face's Python library. Sends nothing.
+ * The hub access token if none is named: from the environment, or as `hf auth login` stores it. The same places in the
+ * same order as in Hugging Face's Python library. Sends nothing.
  */
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -30,7 +30,7 @@ export async function implicitToken(): Promise<string | null> {
   return value === "" ? null : checkedToken(value, path);
 }
 
-/** The token. Throws `usage` where it could be none; `origin` says where it comes from. */
+/** The token. Throws `usage` if it cannot be a token; `origin` says where it comes from. */
 export function checkedToken(token: string, origin: string): string {
   if (/^hf_[\x21-\x7e]+$/.test(token)) return token;
   const message = `a hub access token starts with "hf_", and what ${origin} holds does not`;

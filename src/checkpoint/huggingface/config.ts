@@ -262,7 +262,7 @@ function readSlidingWindow(raw: Config, family: Family, contextLength: number, f
   );
 }
 
-/** Settings that bitsandbytes left behind in weights that are whole again. */
+/** Settings that bitsandbytes leaves in the configuration of weights that are no longer quantized. */
 function isSwitchedOff(settings: Readonly<Record<string, unknown>>): boolean {
   const on = ["load_in_4bit", "load_in_8bit", "_load_in_4bit", "_load_in_8bit"].some((key) => settings[key] === true);
   return settings["quant_method"] === "bitsandbytes" && !on;

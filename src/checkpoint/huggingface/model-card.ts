@@ -1,6 +1,6 @@
 /**
  * The card of an exported model: a `README.md` with the metadata that the hub reads, and how to load it. Says only what
- * the export knows; whoever publishes a model has more to say.
+ * the export knows; whoever publishes the model adds the rest.
  */
 
 export interface CardFacts {

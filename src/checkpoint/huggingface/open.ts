@@ -1,6 +1,6 @@
 /**
  * A Hugging Face directory as a checkpoint: `config.json`, safetensors whole or sharded, `tokenizer.json` and the chat
- * template in its several places. Knows which files there are; their contents are read next door.
+ * template in its several places. Knows which files there are; the files beside it read their contents.
  */
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
@@ -79,7 +79,10 @@ export async function openHuggingFace(path: string, name?: string): Promise<Chec
 
 interface Tensors {
   readonly tensors: StoredTensor[];
-  /** By name, the error for a tensor that the index names and its shard lacks: only one that is needed is missed. */
+  /**
+   * By name, the error for a tensor that the index names and its shard lacks. It is thrown only if the tensor is
+   * needed.
+   */
   readonly missing: ReadonlyMap<string, CllmError>;
 }
 

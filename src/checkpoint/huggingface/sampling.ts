@@ -21,8 +21,8 @@ const schema = z.looseObject({
 });
 
 /**
- * null where nothing is sampled. A value that makes no sense counts as absent: the file is read for its ids in the first
- * place, and nobody may have asked for the sampling.
+ * null where nothing is sampled. An invalid value counts as absent: the file is read mainly for its ids, and its
+ * sampling may not have been asked for.
  */
 export function readSampling(generation: Record<string, unknown> | null): ModelSampling | null {
   if (generation === null) return null;

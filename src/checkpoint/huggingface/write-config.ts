@@ -93,7 +93,7 @@ function ropeScaling({ ropeScaling: scaling }: ModelConfig): Record<string, unkn
   };
 }
 
-/** Absence means a window of 4096 to some readers, so that there is none is said too. */
+/** Some readers take absence for a window of 4096, so `null` is written where there is no window. */
 function slidingWindow({ family, slidingWindow: window }: ModelConfig): Record<string, unknown> {
   if (family === "llama") return {};
   if (family === "mistral") return { sliding_window: window };
@@ -101,7 +101,7 @@ function slidingWindow({ family, slidingWindow: window }: ModelConfig): Record<s
   return { use_sliding_window: true, sliding_window: window, max_window_layers: 0 };
 }
 
-/** What was written must read as what was meant; where it does not, the family's class has no words for it. */
+/** Reads the written configuration back and compares it. If it differs, the family's class cannot express it. */
 function checkInverse(config: ModelConfig, json: unknown, generation: unknown): void {
   const read = readHuggingFaceConfig({
     config: json,

@@ -1,6 +1,7 @@
 /**
- * `adapter_config.json` of PEFT, and the file of our own beside it: the one place that knows their keys. Keys that are not known may stand there as long as they
- * ask for nothing; what asks for more than low-rank matrices is refused by name. Reads no files.
+ * `adapter_config.json` of PEFT, and the file of our own beside it: the one place that knows their keys. Unknown keys
+ * are allowed as long as they ask for nothing. What asks for more than low-rank matrices is refused by name. Reads no
+ * files.
  */
 import { z } from "zod";
 import { CllmError } from "../../error.ts";
@@ -102,7 +103,7 @@ function asksForSomething(value: unknown): boolean {
 
 /**
  * The first entry whose key is the module's name or an end of it after a dot. PEFT takes keys for regular expressions;
- * all that are in use are names, and a stranger's expressions are not run.
+ * all that are in use are names, and expressions from unknown files are not run.
  */
 function patternReader(
   pattern: Readonly<Record<string, number>>,

@@ -1,6 +1,6 @@
 /**
- * The adapters of the project by name: `spider` means `adapters/spider`. A checkout has them; the npm package, which one
- * of them would make three times as large, has not. Opens none of them.
+ * The adapters of the project by name: `spider` means `adapters/spider`. A checkout has them. The npm package does not:
+ * one of them would make it three times as large. Opens none of them.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";

@@ -13,7 +13,7 @@ export interface LoraModule extends LowRank {
 export interface Adapter {
   /** For people: the directory, or what made it. */
   readonly name: string;
-  /** What the adapter was trained on, a hub id or a path; null where nobody says. */
+  /** What the adapter was trained on, a hub id or a path; null if it is not known. */
   readonly baseModel: string | null;
   /** Scales are alpha / √rank. */
   readonly rankStabilized: boolean;

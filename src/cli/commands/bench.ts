@@ -1,6 +1,6 @@
 /**
- * `cllm bench`: decoders side by side on a file of prompts, and what a pass costs here. Ratios are taken within one run;
- * the figures come with everything that it takes to get them again.
+ * `cllm bench`: decoders side by side on a file of prompts, and what a pass costs here. Ratios are taken within one
+ * run; the figures come with everything that reproduces them.
  */
 import * as z from "zod";
 import { CllmError } from "../../error.ts";
@@ -104,7 +104,7 @@ export const bench: Command = defineCommand<BenchSettings>({
     const { stop, stopIds, ignoreEos, blockSize, jacobiForm, maxNewTokens } = settings;
     const sampling = chooseSampling(settings, model.sampling);
     const { temperature, topK, topP, minP } = sampling;
-    const seed = sampling.seed ?? undefined; // one for all decoders, or they could not agree
+    const seed = sampling.seed ?? undefined; // one seed for all decoders, or they could not agree
     const decoding = { blockSize, jacobiForm, maxNewTokens, stop, stopIds, ignoreEos };
     const shared = { ...decoding, temperature, topK, topP, minP, seed, signal: terminal.signal };
     for await (const progress of warmUp(model, inputs, settings.decoders, shared)) terminal.progress(progress);

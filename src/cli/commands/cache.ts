@@ -1,5 +1,5 @@
 /**
- * `cllm cache`: which prepared models are kept, how much they take, and how to be rid of them. Downloads of the hub are kept
+ * `cllm cache`: lists the prepared models that are kept, with their sizes, and removes them. Downloads of the hub are kept
  * elsewhere, where other programs find them too. Opens no model.
  */
 import * as z from "zod";

@@ -1,6 +1,6 @@
 /**
- * `cllm completion`: a script that teaches a shell the commands, their flags and the values of those. Made from the same
- * schemas as the flags themselves, so it cannot fall behind.
+ * `cllm completion`: a script that teaches a shell the commands, their flags and the values of those. Made from the
+ * same schemas as the flags themselves, so it is always up to date.
  */
 import * as z from "zod";
 import { type Command, commonFields, defineCommand } from "../command.ts";

@@ -105,7 +105,7 @@ async function writeStream(
   }
 }
 
-/** One object with everything that it takes to run the same again. */
+/** One object with everything that is needed to repeat the run. */
 function report(model: LanguageModel, generation: Generation, settings: GenerateSettings & Common): object {
   const { text, tokens, ...rest } = generation;
   return { model: model.name, text, tokens: [...tokens], ...rest, settings };

@@ -26,6 +26,8 @@ interface Info extends CheckpointFacts {
   readonly config: ModelConfig;
   readonly tokenizer: { readonly kind: string; readonly vocabSize: number };
   readonly chatTemplate: boolean;
+  /** Names of the chat templates, where they have any. */
+  readonly namedTemplates: readonly string[];
   /** The adapter that was named, which fits this model. */
   readonly adapter?: AdapterFacts;
   /** Estimates in bytes, by precision. */
@@ -74,6 +76,7 @@ export const info: Command = defineCommand<InfoSettings>({
 function gather(checkpoint: Checkpoint, adapter: Adapter | null): Info {
   const { config, tokenizer } = checkpoint;
   const facts = describeCheckpoint(checkpoint);
+  const namedTemplates = Object.keys(tokenizer.namedTemplates ?? {});
   const memory = Object.fromEntries(
     PRECISIONS.map((precision) => [
       precision,
@@ -84,7 +87,8 @@ function gather(checkpoint: Checkpoint, adapter: Adapter | null): Info {
     ...facts,
     config,
     tokenizer: { kind: tokenizerKind(checkpoint), vocabSize: config.vocabSize },
-    chatTemplate: tokenizer.chatTemplate !== null,
+    chatTemplate: tokenizer.chatTemplate !== null || namedTemplates.length > 0,
+    namedTemplates,
     ...(adapter !== null && { adapter: adapterFacts(adapter) }),
     memory,
   };
@@ -128,7 +132,7 @@ function asText(found: Info, colors: Colors): string {
     ["tied head", yes(config.tiedHead)],
     ["tokenizer", `${found.tokenizer.kind}, vocabulary of ${found.tokenizer.vocabSize}`],
     ["end of sequence", config.eosTokenIds.join(", ") || "none"],
-    ["chat template", yes(found.chatTemplate)],
+    ["chat template", found.namedTemplates.join(", ") || yes(found.chatTemplate)],
     ...(found.demonstration === null ? [] : [["demonstration", found.demonstration] as const]),
     ...adapterLines(found.adapter),
     ...PRECISIONS.map((precision): readonly [string, string] => {

@@ -78,7 +78,7 @@ async function show(model: LanguageModel, request: GenerateOptions, say: (text: 
 
 const CLEAR_LINE = "\r\x1b[2K";
 
-/** Runs a decoder without its text; where somebody looks, its line grows as its tokens come. */
+/** Runs a decoder without its text; on a terminal, its line grows as its tokens come. */
 async function race(
   model: LanguageModel,
   decoder: DecoderName,

@@ -21,7 +21,7 @@ export interface Replayed {
 const FRAME_MS = 40;
 const CLEAR_LINE = "\r\x1b[2K";
 
-/** Plays the lines at the same time where somebody looks, `slowdown` times slower than they were, and leaves them whole. */
+/** On a terminal, plays the lines at the same time, `slowdown` times slower than they were. Leaves them whole. */
 export async function replay(lines: readonly Replayed[], slowdown: number, terminal: Terminal): Promise<void> {
   const width = Math.max(...lines.map(({ label }) => label.length));
   if (terminal.interactive) {

@@ -19,7 +19,7 @@ import { type Replayed, replay } from "./replay.ts";
 interface Asked {
   readonly question: string;
   readonly prompt: string;
-  /** The query that is right; null where nobody knows. */
+  /** The query that is right; null if it is not known. */
   readonly sql: string | null;
 }
 

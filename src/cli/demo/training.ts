@@ -1,5 +1,5 @@
 /**
- * `cllm demo --train`: a small CLLM made from nothing while one watches, then its target and it on held-out questions, each
+ * `cllm demo --train`: a small CLLM made from nothing on the spot, then its target and it on held-out questions, each
  * with autoregressive and with Jacobi decoding. For people; with --json for programs.
  */
 import { join } from "node:path";

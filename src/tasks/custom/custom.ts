@@ -1,7 +1,7 @@
 /**
- * People's own questions: JSON Lines (or a JSON list, or Parquet) with `prompt` or `messages`, `reference` and `grader`.
- * Whatever a record needs is checked when the file is read, so that a grader has nothing left to complain about but the
- * answer. Knows no model.
+ * People's own questions: JSON Lines (or a JSON list, or Parquet) with `prompt` or `messages`, `reference` and
+ * `grader`. Whatever a record needs is checked when the file is read, so a grader has only the answer left to judge.
+ * Knows no model.
  */
 import { basename, dirname, resolve } from "node:path";
 import * as z from "zod";

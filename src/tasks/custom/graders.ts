@@ -1,12 +1,13 @@
 /**
- * Graders for people's own questions, each a function of reference and answer: the same text, the same number, a pattern
- * that matches, the same JSON. What strangers' patterns and texts cost is bounded. Knows no file and no database.
+ * Graders for people's own questions, each a function of reference and answer: the same text, the same number, a
+ * pattern that matches, the same JSON. The cost of other people's patterns and texts is bounded. Knows no file and no
+ * database.
  */
 import { TimeLimitError, withinTime } from "../../text/within-time.ts";
 import { codeBlocks } from "../answer-text.ts";
 import { excerpt, type Verdict } from "../task.ts";
 
-/** The same text, blanks around it apart. */
+/** The same text, apart from blanks around it. */
 export function gradeExact(reference: string, answer: string): Verdict {
   const text = answer.trim();
   if (text === "") return { verdict: "no-answer", detail: "the answer is empty" };

@@ -1,7 +1,7 @@
 /**
- * The Python that stands between a stranger's program and the machine, as texts: `PROBE` tells what an interpreter is made
- * of, `CONFINE` gives up everything else before the program runs. Python 3.8 and newer, standard library only. What then
- * runs, and who judges it, is in `python-roles.ts`.
+ * The Python code that confines a generated program, as texts: `PROBE` tells what an interpreter is made of, `CONFINE`
+ * gives up everything else before the program runs. Python 3.8 and newer, standard library only. What then runs, and
+ * who judges it, is in `python-roles.ts`.
  */
 
 /**

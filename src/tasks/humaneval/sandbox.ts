@@ -1,11 +1,12 @@
 /**
  * Judges a Python function of unknown intent: the program that a model wrote runs in one child process, its tests in
- * another one, which calls the function over a pipe. Only values cross, and only the tests' process reports, so no verdict
- * can be made by the program. Time, memory, output and the size of what it returns are limited.
+ * another one, which calls the function over a pipe. Only values cross, and only the tests' process reports, so no
+ * verdict can be made by the program. Time, memory, output and the size of what it returns are limited.
  *
- * `namespaces`: Linux holds the rest. The program sees Python's own files, an empty folder of 16 MB and nothing else: no
- * file of the user, no other process, no network. `process`: an audit hook within Python refuses files, processes and the
- * network. That stops a careless program; a hostile one may get past it, and then has all that its user has. Knows no task.
+ * `namespaces`: Linux holds the rest. The program sees Python's own files, an empty folder of 16 MB and nothing else:
+ * no file of the user, no other process, no network. `process`: an audit hook within Python refuses files, processes
+ * and the network. That stops a careless program; a hostile one may get past it, and can then do all that its user can.
+ * Knows no task.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -157,7 +158,7 @@ async function judgeIn(
   }
 }
 
-/** Whether what killed processes left in the system's folder was looked for. */
+/** Whether the system's folder was searched for what killed processes left. */
 let isTidy = false;
 
 /** A fresh folder that only this user may enter. */
@@ -244,7 +245,7 @@ async function supervise(
 
 const quoted = (text: string): string => (text.trim() === "" ? "" : `: ${text.trim()}`);
 
-/** Resolves when a child has ended and nobody holds its pipes, with how. Kills what it left behind. */
+/** Resolves with how a child ended, once no process holds its pipes. Kills what it left behind. */
 function ended(child: ChildProcess): Promise<string> {
   return new Promise((resolve) => {
     child.once("error", (error) => resolve(`because it cannot be started (${error.message})`));
@@ -267,7 +268,7 @@ function killGroup(child: ChildProcess): void {
 
 type Report = Omit<SandboxResult, "outcome"> & { readonly outcome: SandboxResult["outcome"] | "gone" };
 
-/** What the judge says, or null where it ends without a word. */
+/** What the judge says, or null if it ends without a report. */
 async function reportOf(stream: Readable): Promise<Report | null> {
   const chunks: Buffer[] = [];
   let bytes = 0;

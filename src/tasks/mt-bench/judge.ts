@@ -40,7 +40,7 @@ export interface Judge {
 const MAX_REPLY_BYTES = 4 << 20;
 const MAX_WAIT_MS = 60_000;
 
-/** Throws `usage` where the address is none or a limit is no number. Sends nothing. */
+/** Throws `usage` for an invalid address or a limit that is not a number. Sends nothing. */
 export function createJudge(options: JudgeOptions): Judge {
   const address = endpoint(options.baseUrl);
   const { retries = 3, timeoutMs = 120_000, retryDelayMs = 1_000, maxTokens = 2_048 } = options;
@@ -95,7 +95,7 @@ async function request(address: string, apiKey: string | undefined, body: string
   }
 }
 
-/** A reply's text, no more of it than can be meant. */
+/** A reply's text, cut behind `MAX_REPLY_BYTES`. */
 async function readText(response: Response): Promise<string> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;

@@ -157,7 +157,7 @@ const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" :
 const tidied = (sql: string): string =>
   sql.replace(/([><!]) =/g, "$1=").replace(/\bYEAR\s*\(\s*CURDATE\s*\(\s*\)\s*\)/gi, "2020");
 
-/** Databases by name, opened when first asked for. One that cannot be opened is the error that says why. */
+/** Databases by name, opened when first asked for. For one that cannot be opened there is the error that says why. */
 class Databases {
   readonly #folder: string;
   readonly #opened = new Map<string, Promise<Sqlite | CllmError>>();

@@ -164,8 +164,8 @@ export function textToSqlPrompt(tables: Parameters<typeof schemaText>[0], questi
 }
 
 /**
- * The same from a conversation, in Jinja: the tables as the system's message, the question as the last one. Where nobody says
- * which tables, it is the given ones.
+ * The same from a conversation, in Jinja: the tables as the system's message, the question as the last one. If no
+ * tables are named, they are the given ones.
  */
 export function textToSqlChat(tables: Parameters<typeof schemaText>[0]): string {
   const system = "{% if messages[0].role == 'system' %}{{ messages[0].content | trim }}\n";
