@@ -92,7 +92,7 @@ describe("values", () => {
   test("that are floats are read back as the same number", () => {
     fc.assert(
       fc.property(fc.double({ noNaN: true, noDefaultInfinity: true }), (x) => {
-        expect(Number(render("{{ x * 1.0 }}", { x }))).toBe(x === 0 ? 0 : x);
+        expect(Number(render("{{ x * 1.0 }}", { x })) === x).toBe(true);
       }),
     );
   });
