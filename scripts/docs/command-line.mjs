@@ -85,7 +85,7 @@ function flagTable(fields, skip) {
 function section(command) {
   const { name, summary, details, fields, argument, argumentOnly, examples } = command;
   const lines = [`## cllm ${name}`, "", `${summary}.`, ""];
-  if (details) lines.push(details.replace(/([^.])$/, "$1."), "");
+  if (details) lines.push(details.replace(/([^.])$/, "$1.").replaceAll("<", "&lt;"), "");
   if (examples.length > 0) lines.push("```sh", ...examples.map(([line, what]) => `${line}   # ${what}`), "```", "");
   if (argument)
     lines.push(`Argument: \`${argument}\`, ${cell(readField(fields[argument]).meta.description ?? "")}.`, "");
