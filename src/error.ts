@@ -27,6 +27,16 @@ export type ErrorCode =
   | "unavailable" // a model's worker ended, or the server is shutting down
   | "disposed"; // used after dispose()
 
+/**
+ * What went wrong, what to do about it, and a code for programs.
+ *
+ * @example
+ * try {
+ *   await load("./no-such-model");
+ * } catch (error) {
+ *   if (error instanceof CllmError && error.code === "not-found") console.error(error.message);
+ * }
+ */
 export class CllmError extends Error {
   readonly code: ErrorCode;
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {

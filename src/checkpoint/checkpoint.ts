@@ -50,7 +50,11 @@ export interface CheckpointFacts {
   readonly dtypes: readonly { readonly dtype: string; readonly tensors: number; readonly parameters: number }[];
 }
 
-/** What a checkpoint holds, from its headers alone. */
+/**
+ * What a checkpoint holds, from its headers alone.
+ *
+ * @example const { parameters, byteLength } = describeCheckpoint(await openCheckpoint("model.gguf"));
+ */
 export function describeCheckpoint({ name, format, path, own, weights }: Checkpoint): CheckpointFacts {
   const dtypes = new Map<string, { dtype: string; tensors: number; parameters: number }>();
   let parameters = 0;

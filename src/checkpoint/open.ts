@@ -49,6 +49,11 @@ export interface OpenOptions {
  *
  * Throws `CllmError`: `not-found`, `usage` (several GGUF files), `unsupported` (a family, type or feature), `bad-file`,
  * `bad-weights` (tensors and configuration disagree), and for hub ids `offline`, `network`, `disk`, `aborted`.
+ *
+ * @example
+ * const { config, weights, close } = await openCheckpoint("model.gguf");
+ * console.log(config.family, weights.names());
+ * await close();
  */
 export async function openCheckpoint(pathOrId: string, options: OpenOptions = {}): Promise<Checkpoint> {
   const checkpoint = await openNamed(pathOrId, options);

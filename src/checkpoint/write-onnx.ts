@@ -44,6 +44,11 @@ export interface WriteOnnxOptions {
 /**
  * Write a directory. Throws `usage` where it exists, `bad-weights` where tensors and configuration disagree,
  * `unsupported` for heads of odd sizes, `disk`, `aborted`.
+ *
+ * @example
+ * const { config, weights, tokenizer } = await openCheckpoint("model.gguf");
+ * const content = { config, weights, tokenizer: toHuggingFaceTokenizer(tokenizer, config) };
+ * await writeOnnx("./model-onnx", content, { precision: "int8" });
  */
 export async function writeOnnx(
   folder: string,

@@ -8,6 +8,11 @@ import type { DecodeOptions, Iteration } from "./types.ts";
 
 const NONE = new Int32Array(0);
 
+/**
+ * One token per pass: the plain way, which all others are measured by.
+ *
+ * @example for await (const { accepted } of ar(session, prompt, { maxNewTokens: 64 })) console.log(accepted);
+ */
 export async function* ar(
   session: Session,
   prompt: TokenIds,

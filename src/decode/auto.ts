@@ -25,7 +25,13 @@ export interface AutoOptions extends DecodeOptions {
   readonly draft?: DraftPolicy;
 }
 
-/** What `auto` learns about a model over any number of requests. */
+/**
+ * What `auto` learns about a model over any number of requests.
+ *
+ * @example
+ * const memory = new AutoMemory(); // for every request to one model
+ * for await (const { accepted } of auto(session, prompt, { maxNewTokens: 64, costs, memory })) console.log(accepted);
+ */
 export class AutoMemory {
   readonly free: FreeRecords = freeRecords();
   /** Jacobi's guesses in windows that cost next to nothing, and in wide ones. */
@@ -52,6 +58,11 @@ interface Plan {
   readonly window: Acceptance | null;
 }
 
+/**
+ * Chooses before each pass which guesses to run, if any, by what passes cost here and how often guesses were right.
+ *
+ * @example for await (const { accepted } of auto(session, prompt, { maxNewTokens: 64, costs: await model.passCosts() })) console.log(accepted);
+ */
 export async function* auto(
   session: Session,
   prompt: TokenIds,

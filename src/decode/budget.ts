@@ -20,6 +20,8 @@ export interface BudgetOptions {
 /**
  * New tokens for a prompt of `promptLength` tokens, at least 1. Throws before any work: `bad-input` for an empty prompt,
  * `usage` for a number below 1, `context-overflow` with how many tokens are too many.
+ *
+ * @example tokenBudget(prompt.length, "context", session.contextLength); // all that the context leaves
  */
 export function tokenBudget(
   promptLength: number,

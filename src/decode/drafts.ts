@@ -46,7 +46,11 @@ function rule(guess: (text: TokenIds, guesses: TokenIds, count: number) => Token
   return { guess: (text, guesses, { count }) => guess(text, guesses, count), [Symbol.asyncDispose]: async () => {} };
 }
 
-/** Tokens of the prompt, picked pseudo-randomly by seed and position, as CLLM does (arXiv:2403.00835, section 3.1). */
+/**
+ * Tokens of the prompt, picked pseudo-randomly by seed and position, as CLLM does (arXiv:2403.00835, section 3.1).
+ *
+ * @example for await (const { accepted } of jacobi(session, prompt, { maxNewTokens: 64, draft: fromPrompt(7) })) console.log(accepted);
+ */
 export function fromPrompt(seed = 0): DraftPolicy {
   return (prompt) =>
     rule((text, guesses, count) => {
@@ -55,21 +59,37 @@ export function fromPrompt(seed = 0): DraftPolicy {
     });
 }
 
-/** One token again and again, which a model was trained to see as a gap. */
+/**
+ * One token again and again, which a model was trained to see as a gap.
+ *
+ * @example for await (const { accepted } of jacobi(session, prompt, { maxNewTokens: 64, draft: constant(0) })) console.log(accepted);
+ */
 export function constant(token: number): DraftPolicy {
   return () => rule((_text, _guesses, count) => new Int32Array(count).fill(token));
 }
 
-/** What decoders draft unless they are told otherwise: the model's own draft token, or tokens of the prompt. */
+/**
+ * What decoders draft unless they are told otherwise: the model's own draft token, or tokens of the prompt.
+ *
+ * @example const draft = ownDraft(session); // what decoders take unless they are given another
+ */
 export function ownDraft({ draftToken }: Pick<Session, "draftToken">): DraftPolicy {
   return draftToken === undefined ? fromPrompt() : constant(draftToken);
 }
 
-/** The last token before the guesses, again and again. */
+/**
+ * The last token before the guesses, again and again.
+ *
+ * @example for await (const { accepted } of jacobi(session, prompt, { maxNewTokens: 64, draft: repeatLast })) console.log(accepted);
+ */
 export const repeatLast: DraftPolicy = () =>
   rule((text, guesses, count) => new Int32Array(count).fill(guesses.at(-1) ?? text.at(-1)!));
 
-/** What followed the latest earlier occurrence of the text's end; `otherwise` where there is none. */
+/**
+ * What followed the latest earlier occurrence of the text's end; `otherwise` where there is none.
+ *
+ * @example for await (const { accepted } of jacobi(session, prompt, { maxNewTokens: 64, draft: fromLookup(2) })) console.log(accepted);
+ */
 export function fromLookup(maxNgram = 3, otherwise: DraftPolicy = fromPrompt()): DraftPolicy {
   return async (prompt, signal) => {
     const index = new NgramIndex(maxNgram);
@@ -86,7 +106,13 @@ export function fromLookup(maxNgram = 3, otherwise: DraftPolicy = fromPrompt()):
   };
 }
 
-/** A completion that is already guessed, token i of it for the i-th new token; `otherwise` past its end. */
+/**
+ * A completion that is already guessed, token i of it for the i-th new token; `otherwise` past its end.
+ *
+ * @example
+ * const known = model.tokenizer.encode("what it said before");
+ * for await (const { accepted } of jacobi(session, prompt, { maxNewTokens: 64, draft: given(known) })) console.log(accepted);
+ */
 export function given(completion: TokenIds, otherwise: DraftPolicy = fromPrompt()): DraftPolicy {
   return async (prompt, signal) => {
     const fallback = await otherwise(prompt, signal);

@@ -20,6 +20,11 @@ export interface JacobiOptions extends DecodeOptions {
   readonly draft?: DraftPolicy;
 }
 
+/**
+ * The model's own guesses, refined in every pass.
+ *
+ * @example for await (const { accepted } of jacobi(session, prompt, { maxNewTokens: 64, blockSize: 8 })) console.log(accepted);
+ */
 export async function* jacobi(
   session: Session,
   prompt: TokenIds,

@@ -21,6 +21,11 @@ export interface LookaheadOptions extends DecodeOptions {
   readonly candidates?: number;
 }
 
+/**
+ * Guesses from n-grams that side branches of each pass collect.
+ *
+ * @example for await (const { accepted } of lookahead(session, prompt, { maxNewTokens: 64, window: 8 })) console.log(accepted);
+ */
 export async function* lookahead(
   session: Session,
   prompt: TokenIds,

@@ -29,6 +29,11 @@ export interface MultiblockOptions extends DecodeOptions {
 
 const NGRAM = 4; // tokens of a recycled n-gram, its key counted
 
+/**
+ * Several blocks at once, and rejected guesses again.
+ *
+ * @example for await (const { accepted } of multiblock(session, prompt, { maxNewTokens: 64, blockSize: 16 })) console.log(accepted);
+ */
 export async function* multiblock(
   session: Session,
   prompt: TokenIds,

@@ -6,6 +6,13 @@ import { CllmError } from "../error.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import type { Draft, DraftPolicy } from "./drafts.ts";
 
+/**
+ * A draft that a decoder of one's own uses.
+ *
+ * @example
+ * await using draft = await OpenDraft.open(fromLookup(), prompt, session, undefined);
+ * const guesses = await draft.extend(prompt, new Int32Array(0), 7); // up to 7 guesses for what follows the prompt
+ */
 export class OpenDraft implements AsyncDisposable {
   readonly #draft: Draft;
   readonly #vocabSize: number;

@@ -16,6 +16,11 @@ export interface PromptLookupOptions extends DecodeOptions {
   readonly maxNgram?: number;
 }
 
+/**
+ * Guesses are what followed the same words earlier in the text.
+ *
+ * @example for await (const { accepted } of promptLookup(session, prompt, { maxNewTokens: 64 })) console.log(accepted);
+ */
 export async function* promptLookup(
   session: Session,
   prompt: TokenIds,

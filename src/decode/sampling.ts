@@ -21,7 +21,13 @@ export interface SamplingOptions {
   readonly seed?: number;
 }
 
-/** Checks the options (`usage`) and wraps `session`, or returns it where they mean greedy. Disposing of either does. */
+/**
+ * Checks the options (`usage`) and wraps `session`, or returns it where they mean greedy. Disposing of either does.
+ *
+ * @example
+ * const seeded = sampled(session, { temperature: 0.8, seed: 7 });
+ * for await (const { accepted } of jacobi(seeded, prompt, { maxNewTokens: 64 })) console.log(accepted);
+ */
 export function sampled(session: Session, options: SamplingOptions): Session {
   const { temperature = 0, topK = 0, topP = 1, minP = 0, seed = 0 } = options;
   if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY))

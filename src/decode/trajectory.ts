@@ -29,7 +29,13 @@ export interface Trajectory {
   readonly forwards: number;
 }
 
-/** Decodes one block of `blockSize` tokens after the prompt. Its first token is the prefill's bonus token. */
+/**
+ * Decodes one block of `blockSize` tokens after the prompt. Its first token is the prefill's bonus token.
+ *
+ * @example
+ * const { points, settled } = await trajectory(session, prompt, { blockSize: 8 });
+ * points.forEach((point, i) => console.log(settled[i], model.tokenizer.decode(point)));
+ */
 export async function trajectory(
   session: Session,
   prompt: TokenIds,

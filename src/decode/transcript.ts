@@ -15,6 +15,15 @@ export interface Verified {
   readonly refined: TokenIds; // (m - k,)
 }
 
+/**
+ * The text that a decoder writes. Each pass is `verify` or `run`, and its end is `unfinished`.
+ *
+ * @example
+ * async function* twice(session: Session, prompt: TokenIds, options: DecodeOptions) {
+ *   const text = new Transcript(session, prompt, options);
+ *   while (text.unfinished()) yield (await text.verify(Int32Array.of(text.last))).iteration; // the last token again
+ * }
+ */
 export class Transcript {
   readonly #session: Session;
   readonly #buffer: Int32Array; // prompt, accepted, room for the rest of the budget

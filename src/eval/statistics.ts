@@ -14,7 +14,11 @@ export interface Interval {
 /** The 97.5th percentile of the normal distribution. */
 const Z = 1.959963984540054;
 
-/** The 95 % score interval of a share: within 0 and 1 also for none and all. From 0 to 1 if nothing was counted. */
+/**
+ * The 95 % score interval of a share: within 0 and 1 also for none and all. From 0 to 1 if nothing was counted.
+ *
+ * @example const { low, high } = wilsonInterval(36, 100); // of 36 right answers to 100 questions
+ */
 export function wilsonInterval(right: number, total: number): Interval {
   const isCount = Number.isInteger(right) && Number.isInteger(total) && right >= 0 && right <= total;
   if (!isCount)
@@ -33,6 +37,8 @@ export function wilsonInterval(right: number, total: number): Interval {
 /**
  * The two-sided probability that two contenders who are equally good differ at least so much: `onlyFirst` questions that
  * the first alone has right, and `onlySecond`. Questions that both have right or wrong say nothing.
+ *
+ * @example const p = mcNemarExact(3, 9); // three questions only the first model got right, nine only the second
  */
 export function mcNemarExact(onlyFirst: number, onlySecond: number): number {
   if (![onlyFirst, onlySecond].every((count) => Number.isInteger(count) && count >= 0)) {
@@ -60,7 +66,13 @@ export interface Estimate extends Interval {
   readonly estimate: number;
 }
 
-/** The 95 % interval of `figure`, a function of which of `count` questions were drawn, each any number of times. */
+/**
+ * The 95 % interval of `figure`, a function of which of `count` questions were drawn, each any number of times.
+ *
+ * @example
+ * const right = [1, 0, 1, 1];
+ * const { estimate, low, high } = bootstrap(4, (drawn) => drawn.reduce((sum, i) => sum + right[i]!, 0) / 4);
+ */
 export function bootstrap(
   count: number,
   figure: (drawn: Int32Array) => number,
@@ -83,7 +95,11 @@ export function bootstrap(
   return { estimate, low: figures[tail]!, high: figures[resamples - 1 - tail]! };
 }
 
-/** How much more the first has than the second on average, question by question. */
+/**
+ * How much more the first has than the second on average, question by question.
+ *
+ * @example const { estimate, low, high } = pairedDifference([1, 0, 1, 1], [0, 0, 1, 1]); // by question
+ */
 export function pairedDifference(
   first: ArrayLike<number>,
   second: ArrayLike<number>,
@@ -95,7 +111,11 @@ export function pairedDifference(
   return bootstrap(first.length, mean, options);
 }
 
-/** The sum of the first over that of the second, as of tokens over passes, or of seconds over seconds. */
+/**
+ * The sum of the first over that of the second, as of tokens over passes, or of seconds over seconds.
+ *
+ * @example const { estimate, low, high } = pairedRatio([120, 98, 143], [61, 52, 70]); // milliseconds by question
+ */
 export function pairedRatio(
   first: ArrayLike<number>,
   second: ArrayLike<number>,

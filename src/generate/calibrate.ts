@@ -68,6 +68,8 @@ const USUAL: PassCosts = new Map(CALIBRATED_SIZES.map((size) => [size, 10 * (1 +
 
 /**
  * Milliseconds of a pass by its number of tokens, on a session that nothing else runs beside. See `calibrate`.
+ *
+ * @example const costs = await measurePassCosts(model.session()); // milliseconds by tokens of a pass
  */
 export async function measurePassCosts(session: Session, options: CalibrateOptions = {}): Promise<PassCosts> {
   return (await calibrate(session, options)).costs;

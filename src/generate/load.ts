@@ -27,6 +27,10 @@ import type { LanguageModel, LoadOptions, PromptInput } from "./types.ts";
 /**
  * Loads a model from a Hugging Face directory, a GGUF file or a hub id such as `HuggingFaceTB/SmolLM2-135M-Instruct`.
  * The checkpoint's files are closed again before it returns. Throws `CllmError` with what is wrong and the next move.
+ *
+ * @example
+ * await using model = await load("HuggingFaceTB/SmolLM2-135M-Instruct");
+ * const { text } = await model.generate({ prompt: "One, two,", maxNewTokens: 16 });
  */
 export async function load(pathOrId: string, options: LoadOptions = {}): Promise<LanguageModel> {
   const settings = check(loadSchema, unitePrecision(options), { what: "load" });

@@ -31,7 +31,13 @@ export interface ScriptedSession extends Session {
   readonly passes: readonly { readonly trunk: number; readonly rows: number }[];
 }
 
-/** Opens an empty sequence on a scripted model. Breaking the protocol throws a plain `Error`. */
+/**
+ * Opens an empty sequence on a scripted model. Breaking the protocol throws a plain `Error`.
+ *
+ * @example
+ * await using session = scriptedSession(consistentModel(100));
+ * for await (const { accepted } of jacobi(session, Int32Array.of(1, 2, 3), { maxNewTokens: 16 })) console.log(accepted);
+ */
 export function scriptedSession(model: ScriptedModel): ScriptedSession {
   const { vocabSize, contextLength = 4096, sideError = 0, leadingDraft = false } = model;
   const context = new Int32Array(contextLength);
@@ -142,6 +148,8 @@ function argmax(values: Float32Array): number {
 /**
  * Text that repeats itself: with probability `predictability` a token depends on the one before it alone, and otherwise
  * on the whole context. At 1 the text soon loops, at 0 it is `chaoticModel`. Friendly to lookup, not to Jacobi.
+ *
+ * @example const session = scriptedSession(ngramModel(100, 0.8)); // the text often says what follows
  */
 export function ngramModel(vocabSize: number, predictability: number, seed = 0): ScriptedModel {
   const chaos = nextFromAll(vocabSize, seed);
@@ -155,6 +163,8 @@ export function ngramModel(vocabSize: number, predictability: number, seed = 0):
 /**
  * A model like a CLLM: with probability `consistency` a token depends on the prompt's first token and on its position
  * alone, so it is right even after wrong guesses; otherwise on the whole context. At 1 one pass makes any block right.
+ *
+ * @example const session = scriptedSession(consistentModel(100, 0.9)); // nine guesses of ten are right
  */
 export function consistentModel(vocabSize: number, consistency = 1, seed = 0): ScriptedModel {
   const chaos = nextFromAll(vocabSize, seed);
@@ -167,7 +177,11 @@ export function consistentModel(vocabSize: number, consistency = 1, seed = 0): S
   };
 }
 
-/** A model that accepts next to nothing: every token depends on the whole context. */
+/**
+ * A model that accepts next to nothing: every token depends on the whole context.
+ *
+ * @example const session = scriptedSession(chaoticModel(100)); // no guess is ever right
+ */
 export function chaoticModel(vocabSize: number, seed = 0): ScriptedModel {
   return { vocabSize, next: nextFromAll(vocabSize, seed) };
 }

@@ -74,6 +74,13 @@ const TOLD = Object.keys(ENDPOINTS).filter((path) => !path.startsWith("/playgrou
 
 type BodyReader = (body: unknown, onUnknown: OnUnknown) => Asked;
 
+/**
+ * The routes of a server as a Hono app, to mount or to listen with.
+ *
+ * @example
+ * const app = createApp({ models, apiKey: "secret" });
+ * const answer = await app.request("http://localhost/v1/models", { headers: { authorization: "Bearer secret" } });
+ */
 export function createApp(options: AppOptions): Hono {
   const { models, apiKey, localNamesOnly = true, corsOrigins = [], draining, closing, log } = options;
   const { maxBodyBytes = DEFAULT_BODY_BYTES, timeoutMs = DEFAULT_TIMEOUT_MS, clientOf = () => EVERYBODY } = options;

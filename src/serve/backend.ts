@@ -46,7 +46,11 @@ export interface Backend {
   dispose(): Promise<void>;
 }
 
-/** A model of this process, for the worker, and for tests. */
+/**
+ * A model of this process, for the worker, and for tests.
+ *
+ * @example const entry = { name: "mine", start: async () => inThisProcess(model) };
+ */
 export function inThisProcess(model: LanguageModel): Backend {
   const textOf = (id: number): TokenText => ({ id, text: model.tokenizer.tokenText(id) });
   const textsOf = (ids: TokenIds): TokenText[] => Array.from(ids, textOf);

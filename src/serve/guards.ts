@@ -7,7 +7,11 @@ import { CllmError } from "../error.ts";
 
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
-/** Whether an address to listen on can be reached from this machine only. */
+/**
+ * Whether an address to listen on can be reached from this machine only.
+ *
+ * @example isLoopback("127.0.0.1"); // true
+ */
 export function isLoopback(host: string): boolean {
   return LOOPBACK.has(host) || host === "::1" || (isIPv4(host) && host.startsWith("127."));
 }

@@ -72,6 +72,15 @@ interface KnownModel extends ModelEntry {
   loads: number;
 }
 
+/**
+ * Models by name, each started when it is first asked for.
+ *
+ * @example
+ * await using models = createModels([{ name: "mine", start: async () => inThisProcess(model) }], {
+ *   maxRunning: 4,
+ *   maxWaiting: 64,
+ * });
+ */
 export function createModels(entries: readonly ModelEntry[], options: ModelsOptions): Models {
   const { maxRunning, maxWaiting, memoryLimit = Number.POSITIVE_INFINITY, log = () => {} } = options;
   const models = new Map<string, KnownModel>();

@@ -19,7 +19,11 @@ export interface ServedModel {
   readonly adapter?: string;
 }
 
-/** Throws `usage` for names that are none or that do not say which model an adapter is for, `not-found` for paths. */
+/**
+ * Throws `usage` for names that are none or that do not say which model an adapter is for, `not-found` for paths.
+ *
+ * @example servedModels(["small=owner/name"], ["faq=./faq/best"]); // small, and small:faq
+ */
 export function servedModels(models: readonly string[], adapters: readonly string[]): readonly ServedModel[] {
   const bases = models.map((given): ServedModel => {
     const { name, value } = split(given);
@@ -49,6 +53,10 @@ export function servedModels(models: readonly string[], adapters: readonly strin
 /**
  * How they are started: each in a worker of its own. What a model is for is read here if the model is a local
  * directory; an adapter is for what its model is for. Throws `bad-file`.
+ *
+ * @example
+ * const entries = await modelEntries(servedModels(["model.gguf"], []), { precision: "int8" });
+ * await using models = createModels(entries, { maxRunning: 4, maxWaiting: 64 });
  */
 export async function modelEntries(
   served: readonly ServedModel[],

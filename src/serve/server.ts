@@ -40,7 +40,14 @@ const CLOSING_MS = 50;
 const LAST_WORDS_MS = 1_000; // for the error answers to requests that are given up
 const STALL_MS = 10; // how often the event loop is looked at
 
-/** Throws `usage` where the address cannot be listened on. */
+/**
+ * Throws `usage` where the address cannot be listened on.
+ *
+ * @example
+ * const server = await listen({ host: "127.0.0.1", port: 8000, models });
+ * console.log(server.url);
+ * await server.drain();
+ */
 export async function listen({ host, port, drainMs = DRAIN_MS, ...options }: ListenOptions): Promise<RunningServer> {
   const draining = new AbortController();
   const closing = new AbortController();

@@ -28,7 +28,13 @@ const KNOWN: Readonly<Record<TaskName, readonly string[]>> = {
   custom: ["path", "grader", "promptFormat", "maxNewTokens", "limit"],
 };
 
-/** Opens a task. Throws `not-found` for a name that is none, `usage` for an option that it does not know or lacks. */
+/**
+ * Opens a task. Throws `not-found` for a name that is none, `usage` for an option that it does not know or lacks.
+ *
+ * @example
+ * await using task = await openTask("gsm8k", { dataDir: "./data", limit: 10 });
+ * for (const example of task.examples) console.log(example.id, example.reference);
+ */
 export async function openTask(name: string, options: OpenTaskOptions): Promise<Task> {
   const known = Object.hasOwn(KNOWN, name) ? KNOWN[name as TaskName] : undefined;
   if (known === undefined) {

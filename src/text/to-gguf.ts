@@ -31,6 +31,10 @@ const NO_SCORE = -1e6;
 /**
  * A tokenizer source in GGUF's form, with a token for each of the model's `vocabSize` embeddings: ids without one get a
  * name that no text has. Throws `unsupported` for what GGUF has no words for, and as `createTokenizer` does.
+ *
+ * @example
+ * const { name, config, weights, tokenizer } = await openCheckpoint("./model");
+ * await writeGguf("model.gguf", { name, config, weights, tokenizer: toGgufTokenizer(tokenizer, config.vocabSize) });
  */
 export function toGgufTokenizer(source: TokenizerSource, vocabSize: number): GgufTokenizerSource {
   const converted = source.kind === "gguf" ? source : fromHuggingFace(source, vocabSize);

@@ -16,6 +16,10 @@ const SPACE = "\u2581";
 /**
  * A tokenizer source in Hugging Face's form; one that is already is given back as it is. Throws as `createTokenizer`
  * does for a vocabulary that is damaged or not the model's.
+ *
+ * @example
+ * const { config, weights, tokenizer } = await openCheckpoint("model.gguf");
+ * await writeHuggingFace("./model", { config, weights, tokenizer: toHuggingFaceTokenizer(tokenizer, config) });
  */
 export function toHuggingFaceTokenizer(
   source: TokenizerSource,

@@ -79,7 +79,11 @@ function withDraftToken(run: TrainRun): TrainRun {
   return { ...run, settings, config: trainedConfig(run.config, settings) };
 }
 
-/** Train, or go on. Yields what is logged. Throws `usage` if another run has the folder, or left its files there. */
+/**
+ * Train, or go on. Yields what is logged. Throws `usage` if another run has the folder, or left its files there.
+ *
+ * @example for await (const record of runTraining(training.run)) if (record.type === "step") console.log(record.loss);
+ */
 export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord, RunResult, void> {
   const run = withDraftToken(given);
   const { folder, config, settings, heldOut, threads, signal } = run;

@@ -164,7 +164,11 @@ export function trainedConfig(
 
 const schema = z.strictObject(trainFields);
 
-/** Checks options and fills in defaults. Throws `usage`. */
+/**
+ * Checks options and fills in defaults. Throws `usage`.
+ *
+ * @example const settings = trainSettings({ objective: "consistency", steps: 500, loraRank: 16 });
+ */
 export function trainSettings(
   options: { readonly [K in keyof TrainFields]?: TrainFields[K] | undefined },
 ): TrainSettings {

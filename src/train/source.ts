@@ -15,6 +15,10 @@ export interface ExampleSource {
 /**
  * A list, in another order each time, in which `together` examples that follow one another go on doing so; what is left
  * over at the list's end comes last. Throws a `RangeError` for an empty one.
+ *
+ * @example
+ * const source = shuffled(examples, 7); // each time round in another order
+ * source.example(0);
  */
 export function shuffled(examples: readonly Example[], seed: number, together = 1): ExampleSource {
   const size = examples.length;

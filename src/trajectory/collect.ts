@@ -35,6 +35,10 @@ export interface CollectOptions {
  * Collects prompts, in their order, on sessions of its own. What a prompt shares with one that was run before it, on the same
  * session or on another one, is not run again.
  * Throws `bad-input` and `context-overflow` for a prompt that does not fit, with its id.
+ *
+ * @example
+ * for await (const { dataId, completionIds } of collect(() => model.session(), prompts, { blockSize: 16 }))
+ *   console.log(dataId, completionIds.length);
  */
 export async function* collect(
   openSession: () => Session,

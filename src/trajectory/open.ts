@@ -25,7 +25,11 @@ export interface Trajectories {
   readonly info: CollectionInfo | null;
 }
 
-/** Throws as `readTrajectories` and `readOriginalJson` do, and `bad-input` for a file without completions. */
+/**
+ * Throws as `readTrajectories` and `readOriginalJson` do, and `bad-input` for a file without completions.
+ *
+ * @example const { completions, blockSize } = await openTrajectories("faq.parquet");
+ */
 export async function openTrajectories(
   path: string,
   { expect = {}, stopIds = new Set() }: OpenTrajectoriesOptions = {},

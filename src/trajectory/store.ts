@@ -51,6 +51,10 @@ const SCHEMA = [
 /**
  * Writes the file whole or not at all; the same arguments give the same bytes. The report is asked for when the last
  * completion has been taken.
+ *
+ * @example
+ * const { completions, info } = await openTrajectories("faq.parquet");
+ * await writeTrajectories("first.parquet", info!, completions.slice(0, 100), () => report);
  */
 export async function writeTrajectories(
   path: string,

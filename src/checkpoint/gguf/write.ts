@@ -52,6 +52,11 @@ export function checkGgufTarget(path: string, { overwrite = false }: Pick<WriteG
 /**
  * Write a file. Throws `usage` where it exists, `unsupported` for what GGUF or llama.cpp has no words for, `bad-weights`
  * for tensors that are missing, of another shape or do not fit the type, `disk`, `aborted`.
+ *
+ * @example
+ * const { name, config, weights, tokenizer } = await openCheckpoint("./model");
+ * const content = { name, config, weights, tokenizer: toGgufTokenizer(tokenizer, config.vocabSize) };
+ * await writeGguf("model.gguf", content, { dtype: "Q8_0" });
  */
 export async function writeGguf(
   path: string,

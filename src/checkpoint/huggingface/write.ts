@@ -52,6 +52,11 @@ const OWN: readonly string[] = [
 /**
  * Write a directory. Throws `usage` where it exists, `unsupported` where the configuration has no words there,
  * `bad-weights` for tensors that are missing, of another shape or do not fit the type, `disk`, `aborted`.
+ *
+ * @example
+ * const { config, weights, tokenizer } = await openCheckpoint("model.gguf");
+ * const content = { config, weights, tokenizer: toHuggingFaceTokenizer(tokenizer, config) };
+ * await writeHuggingFace("./model", content, { dtype: "BF16" });
  */
 export async function writeHuggingFace(
   folder: string,

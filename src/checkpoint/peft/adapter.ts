@@ -35,6 +35,8 @@ const PREFIX = "base_model.model.";
 /**
  * Read a PEFT directory, or by its name an adapter that comes with the package. Throws `not-found`, `bad-file` for a damaged
  * one, `bad-weights` for tensors that do not fit each other, and `unsupported` naming what is more than low-rank matrices.
+ *
+ * @example const { baseModel, modules } = await readAdapter("./my-adapter");
  */
 export async function readAdapter(pathOrName: string): Promise<Adapter> {
   await recoverFolder(pathOrName);
@@ -75,6 +77,10 @@ export interface AdapterContent {
 /**
  * An adapter from tensors in memory, named as in `model/lora.ts`: `model.layers.0.self_attn.q_proj.lora_A.weight` and
  * `...lora_B.weight`. Throws `bad-weights` for tensors that do not fit each other.
+ *
+ * @example
+ * const adapter = await adapterOf({ name: "mine", rank: 8, alpha: 16 }, tensors);
+ * await writeAdapter("./mine", adapter);
  */
 export async function adapterOf(
   { name, baseModel = null, rank, alpha, rankStabilized = false, draftTokenId, leadingDraft }: AdapterContent,
@@ -136,6 +142,10 @@ async function gather(
  * The weights with the adapter merged in as they are read. Throws `bad-weights` where the adapter is not for these
  * weights: modules that they do not have, or matrices of another shape; `unsupported` where it would part an embedding and
  * a head that are one matrix.
+ *
+ * @example
+ * const { weights } = await openCheckpoint("model.gguf");
+ * const merged = withAdapter(weights, await readAdapter("./my-adapter"));
  */
 export function withAdapter(weights: Weights, adapter: Adapter): Weights {
   const { name, baseModel, modules } = adapter;
@@ -224,7 +234,11 @@ export interface WriteAdapterOptions {
   readonly card?: string | undefined;
 }
 
-/** Write a PEFT directory; it appears whole or not at all. Throws `usage` where it exists, `bad-weights`, `disk`. */
+/**
+ * Write a PEFT directory; it appears whole or not at all. Throws `usage` where it exists, `bad-weights`, `disk`.
+ *
+ * @example await writeAdapter("./copy", await readAdapter("./my-adapter"), { dtype: "F16" });
+ */
 export async function writeAdapter(
   folder: string,
   adapter: Adapter,

@@ -40,7 +40,13 @@ export interface Judge {
 const MAX_REPLY_BYTES = 4 << 20;
 const MAX_WAIT_MS = 60_000;
 
-/** Throws `usage` for an invalid address or a limit that is not a number. Sends nothing. */
+/**
+ * Throws `usage` for an invalid address or a limit that is not a number. Sends nothing.
+ *
+ * @example
+ * const judge = createJudge({ baseUrl: "http://localhost:8000/v1", model: "judge" });
+ * const judgement = await judge.rate({ questions: ["1 + 1?"], answers: ["2"], references: [] });
+ */
 export function createJudge(options: JudgeOptions): Judge {
   const address = endpoint(options.baseUrl);
   const { retries = 3, timeoutMs = 120_000, retryDelayMs = 1_000, maxTokens = 2_048 } = options;
