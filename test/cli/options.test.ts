@@ -154,7 +154,13 @@ describe("an option without a use here", () => {
   test("a default is nobody's slip: no command complains of what it was not given", async () => {
     for (const { name, unused } of commands) {
       if (unused === undefined) continue;
-      const needed: Record<string, string[]> = { train, eval: ["gsm8k", "--out", "a"], generate: ["hi"], demo: [] };
+      const needed: Record<string, string[]> = {
+        train,
+        eval: ["gsm8k", "--out", "a"],
+        generate: ["hi"],
+        demo: [],
+        cache: [],
+      };
       expect(await tryOut([name, ...needed[name]!])).toMatchObject({ code: 0 });
     }
   });
