@@ -93,7 +93,7 @@ export {
   pairedRatio,
   wilsonInterval,
 } from "./eval/statistics.ts";
-export { type CalibrateOptions, measurePassCosts } from "./generate/calibrate.ts";
+export { type Activity, type CalibrateOptions, measurePassCosts } from "./generate/calibrate.ts";
 export type { Device, Dtype } from "./generate/dtype.ts";
 export { load } from "./generate/load.ts";
 export {
@@ -119,7 +119,7 @@ export {
 } from "./generate/types.ts";
 export type { Family, ModelConfig, RopeScaling } from "./model/config.ts";
 export type { NamedTensor } from "./model/memory-weights.ts";
-export { PRECISIONS, type Precision } from "./model/precision.ts";
+export { type HostPrecision, PRECISIONS, type Precision } from "./model/precision.ts";
 export type { Weights } from "./model/weights.ts";
 export {
   createJudge,

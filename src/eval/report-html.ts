@@ -103,7 +103,7 @@ function endedTable({ contenders, endedQuestions }: EvaluationSummary): readonly
   return [
     "<h2>Answers that end by themselves</h2>",
     table(["contender", "answers that the budget ended", "speed-up over the target", "tokens per forward"], lines),
-    `<p class="note">Many answers that never end go round in circles, which is quickly written. The last two columns are over the
+    `<p class="note">Many answers that never end loop, and loops are written fast. The last two columns are over the
 ${endedQuestions} questions that all contenders' answers end on by themselves.</p>`,
   ];
 }

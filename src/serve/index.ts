@@ -4,8 +4,18 @@
  */
 
 export { CllmError, type ErrorCode } from "../error.ts";
+export type { QueryError, QueryFailure } from "../tasks/sqlite.ts";
 export { type AppOptions, createApp } from "./app.ts";
-export { type Backend, inThisProcess, type RunEvent, type ServedRequest } from "./backend.ts";
+export {
+  type Backend,
+  inThisProcess,
+  type PassEvent,
+  type RunEvent,
+  type ServedGeneration,
+  type ServedRequest,
+  type TokenText,
+  type WatchedPass,
+} from "./backend.ts";
 export { isLoopback } from "./guards.ts";
 export {
   createModels,
@@ -16,7 +26,7 @@ export {
   type ModelsOptions,
   type StartModel,
 } from "./models.ts";
-export type { AskDatabase } from "./query.ts";
+export type { AnsweredRows, AskDatabase, QueryAnswer } from "./query.ts";
 export type { Client } from "./queue.ts";
 export { modelEntries, type ServedModel, servedModels } from "./served-models.ts";
 export { type ListenOptions, listen, type RunningServer } from "./server.ts";

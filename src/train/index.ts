@@ -10,7 +10,7 @@ export type { DropReason } from "../trajectory/clean.ts";
 export { type CollectOptions, collect } from "../trajectory/collect.ts";
 export type { ExpectedIdentity, ModelIdentity } from "../trajectory/identity.ts";
 export type { CollectionInfo, CollectionReport, CollectionSettings } from "../trajectory/info.ts";
-export type { TrajectoryReport } from "../trajectory/measure.ts";
+export type { Collocation, TrajectoryReport } from "../trajectory/measure.ts";
 export { type OpenTrajectoriesOptions, openTrajectories, type Trajectories } from "../trajectory/open.ts";
 export { writeTrajectories } from "../trajectory/store.ts";
 export type { CollectedCompletion, CollectionPrompt } from "../trajectory/types.ts";
