@@ -61,11 +61,22 @@ export async function loadModel(
   terminal: Terminal,
   { slots }: { readonly slots?: number } = {},
 ): Promise<LanguageModel> {
-  const { precision, threads, offline, revision, cacheDir, cache, cacheLimit } = settings;
+  const { precision, device, threads, offline, revision, cacheDir, cache, cacheLimit } = settings;
   const { adapter, template, templateOptions } = settings;
   const { load } = await import("../generate/load.ts"); // with ONNX Runtime, which help and info do without
   const cached = { cacheDir, cache, cacheLimit };
-  const options = { precision, threads, offline, revision, ...cached, adapter, template, templateOptions, slots };
+  const options = {
+    precision,
+    device,
+    threads,
+    offline,
+    revision,
+    ...cached,
+    adapter,
+    template,
+    templateOptions,
+    slots,
+  };
   const model = await load(chooseModel(settings.model), {
     ...options,
     onProgress: terminal.progress,

@@ -10,7 +10,8 @@ import { weightsIdentity } from "../checkpoint/weights-identity.ts";
 import { sampled } from "../decode/sampling.ts";
 import { defaultCacheFolder } from "../files/cache-folder.ts";
 import type { Weights } from "../model/weights.ts";
-import { createEngine, defaultThreads, type Engine } from "../runtime/engine.ts";
+import { defaultThreads, type Engine } from "../runtime/engine.ts";
+import { openEngine } from "../runtime/open-engine.ts";
 import type { PreparedOptions } from "../runtime/prepared.ts";
 import { preparedFolder } from "../runtime/prepared-cache.ts";
 import type { TokenIds } from "../runtime/session.ts";
@@ -18,7 +19,7 @@ import { type ChatTemplate, createChatTemplate } from "../text/chat.ts";
 import { createTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import { type Calibration, cachedPassCosts, calibrate } from "./calibrate.ts";
 import { check } from "./check.ts";
-import { unitePrecision } from "./dtype.ts";
+import { requirePrecision, unitePrecision } from "./dtype.ts";
 import { createLanguageModel } from "./language-model.ts";
 import { type LoadSettings, loadSchema } from "./options.ts";
 import { encodePrompt } from "./prompt.ts";
@@ -35,6 +36,7 @@ import type { LanguageModel, LoadOptions, PromptInput } from "./types.ts";
 export async function load(pathOrId: string, options: LoadOptions = {}): Promise<LanguageModel> {
   const settings = check(loadSchema, unitePrecision(options), { what: "load" });
   const { precision, onProgress, signal } = settings;
+  requirePrecision(settings);
   const checkpoint = await openCheckpoint(pathOrId, settings);
   try {
     const { name } = checkpoint;
@@ -43,8 +45,10 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
     const config = adapter === null ? checkpoint.config : adaptedConfig(checkpoint.config, adapter);
     const { tokenizer, template } = textOf(checkpoint, config.vocabSize, settings);
     const weights = adapter === null ? checkpoint.weights : withAdapter(checkpoint.weights, adapter);
-    const engine = await createEngine(config, weights, {
+    const engine = await openEngine(config, weights, {
       precision,
+      device: settings.device === "gpu" ? "webgpu" : settings.device,
+      onNote: warningOf(settings),
       ...(settings.threads !== undefined && { threads: settings.threads }),
       slots: settings.slots ?? 1,
       prepared: settings.cache ? await preparedOptions(checkpoint, weights, settings) : undefined,
@@ -115,19 +119,25 @@ function calibrated(
   });
 }
 
+/** Who is told of what is slower or other than asked for. */
+function warningOf({ onWarning }: LoadSettings): (line: string) => void {
+  return onWarning ?? ((line) => process.emitWarning(line, "CllmWarning"));
+}
+
 /** Where the prepared model is kept, and how threads read its weights. */
 async function preparedOptions(
   { name, path }: Checkpoint,
   weights: Weights,
-  { cacheDir, cacheLimit, adapter, onWarning = (line) => process.emitWarning(line, "CllmWarning") }: LoadSettings,
+  settings: LoadSettings,
 ): Promise<PreparedOptions> {
+  const { cacheDir, cacheLimit, adapter } = settings;
   return {
     folder: preparedFolder(cacheDir),
     identity: await weightsIdentity(path, weights),
     name: adapter === undefined ? name : `${name} with ${adapter}`,
     source: { path, adapter: adapter ?? null },
     limitBytes: cacheLimit * 1e9,
-    onNote: onWarning,
+    onNote: warningOf(settings),
   };
 }
 

@@ -3,7 +3,7 @@
  * these schemas, and the command makes its flags, its configuration file and its help from the same entries.
  */
 import * as z from "zod";
-import { PRECISIONS } from "../model/precision.ts";
+import { ALL_PRECISIONS } from "../model/precision.ts";
 import type { Fields } from "./check.ts";
 import { decoderSchema } from "./decoders.ts";
 import { deviceSchema, dtypeSchema } from "./dtype.ts";
@@ -132,9 +132,9 @@ export const loadFields: Fields<
   Omit<LoadSettings, "token" | "keep" | "slots" | "onProgress" | "onWarning" | "signal">
 > = {
   precision: z
-    .enum(PRECISIONS)
+    .enum(ALL_PRECISIONS)
     .default("int8")
-    .meta({ description: "arithmetic: fp32 exact, int8 fast and faithful, int4 for big models" }),
+    .meta({ description: "arithmetic: fp32 exact, int8 fast and faithful, int4 for big models, f16 on GPUs" }),
   dtype: dtypeSchema.optional(),
   device: deviceSchema.default("cpu"),
   threads: z

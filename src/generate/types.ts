@@ -29,11 +29,15 @@ export interface Progress {
 }
 
 export interface LoadOptions {
-  /** Arithmetic of the matrix products: `fp32` exact, `int8` fast and faithful (the default), `int4` for big models. */
+  /** Arithmetic of the matrix products: `fp32` exact, `int8` fast and faithful (the default), `int4` for big models, `f16` on a GPU. */
   readonly precision?: Precision | undefined;
-  /** Another name of `precision`, with transformers.js' values: `q8` is `int8`, `q4` is `int4`. One of the two is enough. */
+  /** Another name of `precision`, with transformers.js' values: `q8` is `int8`, `q4` is `int4`, `fp16` is `f16`. One of the two is enough. */
   readonly dtype?: Dtype | undefined;
-  /** Where the model runs. `auto` takes what there is, which is `cpu` in this version. Default: `cpu`. */
+  /**
+   * Where the model runs. `webgpu`, or `gpu`, is a GPU by ONNX Runtime's WebGPU: every decoder gives the tokens of `ar` there, which may
+   * differ from the processor's. It is tried on the model as it loads, and refused where it fails. `auto` takes a GPU that is exact and
+   * faster, else the processor, and says why. Default: `cpu`.
+   */
   readonly device?: Device | undefined;
   /** Threads of ONNX Runtime; default: the machine's cores, at most 8. */
   readonly threads?: number | undefined;

@@ -34,7 +34,6 @@ class OnnxSession implements Session {
   readonly draftToken: number | undefined;
   readonly leadingDraft: boolean;
   readonly #runner: PassRunner;
-  readonly #config: ModelConfig;
   readonly #rows: RowRules;
   readonly #cache: KvCache;
   #zeros = new Float32Array(0); // the bias of a chain
@@ -44,7 +43,6 @@ class OnnxSession implements Session {
 
   constructor(runner: PassRunner, config: ModelConfig, { rows, caches }: Place) {
     this.#runner = runner;
-    this.#config = config;
     this.vocabSize = config.vocabSize;
     this.contextLength = config.contextLength;
     this.draftToken = config.draftTokenId;
@@ -104,7 +102,7 @@ class OnnxSession implements Session {
     if (this.#disposed) throw disposed();
     if (this.#busy)
       throw new CllmError("bad-input", "a pass is running on this session: await it before copying to it");
-    if (!(donor instanceof OnnxSession) || donor.#config !== this.#config) {
+    if (!(donor instanceof OnnxSession) || donor.#runner !== this.#runner) {
       throw new CllmError("bad-input", "the sequence to copy from is another model's: run its tokens instead");
     }
     if (donor.#disposed) throw disposed();

@@ -13,8 +13,11 @@ export type Feeds = Record<string, Tensor>;
 export interface Program {
   /** Names of what a run can fetch. */
   readonly outputs: readonly string[];
-  /** Run once, fetching only `outputs`. Blocks this thread while it computes. Throws `engine`, `disposed`. */
-  run(feeds: Feeds, outputs: readonly string[]): Promise<Record<string, Tensor>>;
+  /**
+   * Run once, fetching only `outputs`; those of `into` are written into these tensors of a device, and not fetched. Blocks this thread
+   * while it computes. Throws `engine`, `disposed`.
+   */
+  run(feeds: Feeds, outputs: readonly string[], into?: Feeds): Promise<Record<string, Tensor>>;
   release(): Promise<void>;
 }
 
@@ -28,6 +31,12 @@ export function engineTime(): number {
 export interface CompileOptions {
   /** Threads of one pass. */
   readonly threads: number;
+  /** What runs the graph. Default: the processor. */
+  readonly provider?: "cpu" | "webgpu";
+  /** Entries of the session's configuration, beside ours. */
+  readonly entries?: Readonly<Record<string, string>>;
+  /** Outputs stay in the device's memory: they can be fed and disposed, and never read. */
+  readonly outputsOnDevice?: boolean;
 }
 
 /** The engine's version, on which the form of optimized files depends. */
@@ -74,10 +83,19 @@ function sessionOptions(threads: number): ort.InferenceSession.SessionOptions {
 }
 
 /** Compile `model`. Throws `engine` with ONNX Runtime's own message. */
-export async function compile(model: EncodedModel | ModelFile, { threads }: CompileOptions): Promise<Program> {
+export async function compile(
+  model: EncodedModel | ModelFile,
+  { threads, provider = "cpu", entries = {}, outputsOnDevice = false }: CompileOptions,
+): Promise<Program> {
   let session: ort.InferenceSession;
-  // Idle threads of one model must not take the cores from whatever else the process runs between passes.
-  const options = { ...sessionOptions(threads), extra: { session: { force_spinning_stop: "1" } } };
+  const options: ort.InferenceSession.SessionOptions = {
+    ...sessionOptions(threads),
+    executionProviders: [provider],
+    ...(provider !== "cpu" && { logSeverityLevel: 4 as const }), // what a device lacks is an error here, and no line on the terminal
+    ...(outputsOnDevice && { preferredOutputLocation: "gpu-buffer" }),
+    // Idle threads of one model must not take the cores from whatever else the process runs between passes.
+    extra: { session: { force_spinning_stop: "1", ...entries } },
+  };
   try {
     session =
       "path" in model
@@ -89,10 +107,16 @@ export async function compile(model: EncodedModel | ModelFile, { threads }: Comp
   let released = false;
   return {
     outputs: session.outputNames,
-    async run(feeds, outputs) {
+    async run(feeds, outputs, into) {
       const start = performance.now();
       try {
-        return await session.run(feeds, outputs);
+        if (into === undefined) return await session.run(feeds, outputs);
+        const wanted = Object.fromEntries(outputs.map((name) => [name, null]));
+        const results = await session.run(feeds, { ...wanted, ...into });
+        for (const [name, given] of Object.entries(into)) {
+          if (results[name] !== given) results[name]?.dispose(); // another handle of the same memory
+        }
+        return Object.fromEntries(outputs.map((name) => [name, results[name] as Tensor]));
       } catch (cause) {
         if (released) throw new CllmError("disposed", "this model was disposed: load it again", { cause });
         throw engineError("running the model failed", cause);
@@ -114,6 +138,11 @@ function engineError(what: string, cause: unknown): CllmError {
 
 export function float32Tensor(data: Float32Array, dimensions: readonly number[]): Tensor {
   return new ort.Tensor("float32", data, dimensions);
+}
+
+/** Half floats by their words. */
+export function float16Tensor(data: Uint16Array, dimensions: readonly number[]): Tensor {
+  return new ort.Tensor("float16", data, dimensions);
 }
 
 export function int32Tensor(data: Int32Array, dimensions: readonly number[]): Tensor {

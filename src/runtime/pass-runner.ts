@@ -5,9 +5,11 @@
  */
 import type { ModelConfig } from "../model/config.ts";
 import { slotName } from "../model/decode-graph.ts";
+import { toFloat16 } from "../model/float16.ts";
 import {
   boolTensor,
   type Feeds,
+  float16Tensor,
   float32Data,
   float32Tensor,
   int32Tensor,
@@ -89,6 +91,41 @@ export function single(program: Program): PassRunner {
         scales: scales === undefined ? null : float32Data(scales),
         rows: float32Data(rows!),
         ...{ count, first: 0 },
+      };
+    },
+  };
+}
+
+/** What hides a place in half floats, which have no more. */
+const HIDDEN_HALF = -60_000;
+
+/** Every pass by itself, on a graph of the resident form: the engine writes the cache. `half`: it computes in half floats. */
+export function resident(program: Program, half: boolean): PassRunner {
+  return {
+    async run({ ids, positions, bias, past, cache }, logits) {
+      const count = ids.length;
+      const total = past + count;
+      const added = half
+        ? float16Tensor(toFloat16(bias.map((value) => Math.max(value, HIDDEN_HALF))), [1, 1, count, total])
+        : float32Tensor(bias, [1, 1, count, total]);
+      const feeds: Feeds = {
+        ids: int64Tensor(ids, [1, count]),
+        positions: int64Tensor(positions, [1, count]),
+        bias: added,
+        last_place: int32Tensor(Int32Array.of(total - 1), [1]),
+        total: int32Tensor(Int32Array.of(total), [1]),
+      };
+      const into: Feeds = {};
+      for (const [i, tensor] of cache.entries()) {
+        feeds[`past_${i}`] = tensor;
+        into[`present_${i}`] = tensor;
+      }
+      const results = await program.run(feeds, logits ? ["next", "logits"] : ["next"], into);
+      const all = results["logits"];
+      return {
+        next: int64Data(results["next"]!),
+        logits: all === undefined ? null : float32Data(all),
+        ...{ scales: null, rows: null, count, first: 0 },
       };
     },
   };

@@ -115,12 +115,13 @@ export const serve: Command = defineCommand<ServeSettings>({
       throw new CllmError("usage", `--host ${host} can be reached from other machines, which needs a key; ${next}`);
     }
     const { cacheDir, cache, cacheLimit } = settings;
-    const { precision, threads, offline, revision, parallel: maxRunning, maxQueue: maxWaiting } = settings;
+    const { precision, device, threads, offline, revision, parallel: maxRunning, maxQueue: maxWaiting } = settings;
     const { template, templateOptions } = settings;
     const served = servedModels(settings.model.length > 0 ? settings.model : [ownModel(terminal)], settings.adapter);
     await using models = createModels(
       await modelEntries(served, {
         precision,
+        device,
         threads,
         offline,
         revision,
