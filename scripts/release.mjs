@@ -4,7 +4,8 @@
  *
  *     node scripts/release.mjs VERSION [--publish] [--skip-tests]
  *
- * `--publish` publishes with provenance, which works in continuous integration of a public repository only.
+ * `--publish` publishes with provenance, which works in continuous integration of a public repository only. It refuses where
+ * `git remote get-url origin` is not the address in package.json.
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -45,6 +46,21 @@ if (run("git", ["status", "--porcelain"], { quiet: true }).trim() !== "")
   fail("the checkout has changes; commit them first");
 if (run("git", ["tag", "--list", `v${version}`], { quiet: true }).trim() !== "")
   fail(`the tag v${version} exists already`);
+
+// The addresses in package.json were chosen before there was a public repository. npm's provenance would say that the package
+// comes from there, so nothing is published from anywhere else.
+const address = (url) =>
+  url
+    .trim()
+    .replace(/^git\+/, "")
+    .replace(/^git@([^:]+):/, "https://$1/")
+    .replace(/\.git$/, "");
+const { repository } = JSON.parse(read("package.json"));
+const origin = spawnSync("git", ["remote", "get-url", "origin"], { cwd: root, encoding: "utf8" }).stdout ?? "";
+if (values.publish && address(origin) !== address(repository.url)) {
+  const found = origin.trim() === "" ? "there is no remote origin" : `origin is ${origin.trim()}`;
+  fail(`package.json says ${repository.url}, but ${found}; correct repository, homepage and bugs, or clone from there`);
+}
 
 const changes = read("CHANGELOG.md");
 const [, notes = ""] = /\n## Unreleased\n([\s\S]*?)(?=\n## |$)/.exec(changes) ?? [];

@@ -30,6 +30,7 @@ const parts = [
   { heading: "form and lint (biome)", command: node("node_modules/@biomejs/biome/bin/biome", "ci", ".") },
   { heading: "types (tsc)", command: node("node_modules/typescript/bin/tsc", "-p", "tsconfig.json") },
   { heading: "layers: imports go downward only", command: node("scripts/layers.mjs") },
+  { heading: "generated parts of the documentation", command: node("scripts/docs/site.mjs", "--check") },
   {
     heading: "tests (vitest)",
     command: node(

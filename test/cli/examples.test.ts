@@ -1,9 +1,9 @@
 /**
- * What a newcomer types first: every example that the help and the README print is understood, and those that need nothing
+ * What a newcomer types first: every example that the help prints is understood, and those that need nothing
  * but the package run as they are printed, in an empty folder, from a package outside the checkout.
  */
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -123,29 +123,5 @@ describe.skipIf(process.platform === "win32")("the help's examples", () => {
   test("CLLM_MODEL names a model, before CLLM_MODELS", () => {
     expect(sh("CLLM_MODEL=nobody/nothing CLLM_MODELS=. cllm info").stderr).toMatch(/nobody\/nothing/);
     expect(sh(`CLLM_MODEL=${join(scratch, "node_modules/cllm/models/text-to-sql")} cllm info`).stderr).toBe("");
-  });
-});
-
-describe.skipIf(process.platform === "win32")("the README", () => {
-  const readme = readFileSync(join(root, "README.md"), "utf8");
-  const printed = [
-    ...[...readme.matchAll(/^(?:\$ )?((?:npx )?cllm .*)$/gm)].map(([, line]) => line!),
-    ...[...readme.matchAll(/`((?:npx |echo [^`]*)?\bcllm [a-z][^`]*)`/g)].map(([, line]) =>
-      line!.replaceAll("\\|", "|"),
-    ),
-  ];
-
-  test.each(printed.filter((line) => !/COMMAND/.test(line)))("%s is understood", async (line) => {
-    const [command] = wordsOf(line);
-    if (/^cllm \w+ --[\w-]+$/.test(line)) expect(await understood(line)).not.toMatch(/ has no /);
-    else if (wordsOf(line).length > 1) expect(await understood(line)).toBe(command);
-    else expect(commands.map(({ name }) => name)).toContain(command);
-  });
-
-  test("begins with commands that run in an empty folder", () => {
-    const [first, ...others] = printed.filter((line) => line.startsWith("npx cllm "));
-    expect(first).toBeDefined();
-    for (const line of [first!, ...others.slice(0, 1)]) expect({ line, ...sh(line) }).toMatchObject({ status: 0 });
-    expect(existsSync(join(empty, "node_modules"))).toBe(false);
   });
 });

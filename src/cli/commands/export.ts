@@ -79,7 +79,7 @@ export const exportModel: Command = defineCommand<ExportSettings>({
   examples: [
     ["cllm export --to text-to-sql.gguf --dtype f16", "the model that comes with cllm, for llama.cpp"],
     ["cllm export --model model.gguf --to model-hf", "a GGUF file as a Hugging Face directory"],
-    ["cllm export --model model-hf --to model.gguf --dtype q8_0", "the other way round, for llama.cpp"],
+    ["cllm export --model model-hf --to model-q8.gguf --dtype q8_0", "the other way round, for llama.cpp"],
     ["cllm export --model model-hf --adapter lora --to merged --dtype bf16", "with an adapter merged in"],
     ["cllm export --model model-hf --to model-onnx --format onnx", "a graph for ONNX Runtime"],
   ],
