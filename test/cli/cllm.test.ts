@@ -72,8 +72,15 @@ describe("wrong usage", () => {
     ],
     [["generate", "--template-option", "thinking", "hi"], /--template-option must be name=value, .* not thinking/],
     [["generate", "--template", "tools", "hi"], /template: the model has one chat template, which has no name/],
-    [["generate", "hi", "--dtype", "fp16"], /--dtype must be one of fp32, .* not "fp16": half floats .* give fp32/],
-    [["generate", "hi", "--device", "webgpu"], /--device must be one of cpu, auto, not "webgpu": .* give cpu/],
+    [
+      ["generate", "hi", "--dtype", "bf16"],
+      /--dtype must be one of fp32, .* not "bf16": .* give fp16 on a GPU, or int8/,
+    ],
+    [["generate", "hi", "--dtype", "fp16"], /precision f16 is not built for cpu; give int8 or fp32/],
+    [
+      ["generate", "hi", "--device", "cuda"],
+      /--device must be one of cpu, webgpu, gpu, auto, not "cuda": .* give webgpu/,
+    ],
     [["generate", "hi", "--dtype", "q8", "--precision", "fp32"], /--precision is fp32 and --dtype is q8/],
     [["generate"], /no prompt: standard input is empty; give one as an argument/],
     [["bench"], /--prompts is missing; give --prompts <file> \(JSON Lines file of prompts/],
@@ -185,8 +192,8 @@ describe("completion", () => {
     expect(complete("cllm", "ge")).toEqual(["generate"]);
     expect(complete("cllm", "generate", "--block")).toEqual(["--block-size"]);
     expect(complete("cllm", "generate", "--decoder", "")).toEqual([...DECODERS]);
-    expect(complete("cllm", "generate", "--dtype", "")).toEqual(["fp32", "q8", "int8", "q4", "int4"]);
-    expect(complete("cllm", "serve", "--device", "")).toEqual(["cpu", "auto"]);
+    expect(complete("cllm", "generate", "--dtype", "")).toEqual(["fp32", "fp16", "f16", "q8", "int8", "q4", "int4"]);
+    expect(complete("cllm", "serve", "--device", "")).toEqual(["cpu", "webgpu", "gpu", "auto"]);
     expect(complete("cllm", "completion", "z")).toEqual(["zsh"]);
     expect(complete("cllm", "bench", "--no-col")).toEqual(["--no-color"]);
   });
