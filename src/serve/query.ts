@@ -14,13 +14,13 @@ export interface Query {
   readonly timeoutMs: number;
 }
 
-export interface AnsweredRows {
+export interface QueryResult {
   readonly ok: true;
   readonly columns: readonly string[];
   readonly rows: readonly (readonly (string | number | null)[])[];
 }
 
-export type QueryAnswer = AnsweredRows | QueryError;
+export type QueryAnswer = QueryResult | QueryError;
 
 /** Runs one SELECT. Throws `busy` while others are running, `aborted` if the client is gone. */
 export type AskDatabase = (sql: string, signal: AbortSignal) => Promise<QueryAnswer>;
