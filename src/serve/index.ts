@@ -26,7 +26,7 @@ export {
   type ModelsOptions,
   type StartModel,
 } from "./models.ts";
-export type { AskDatabase, QueryAnswer, QueryResult } from "./query.ts";
+export type { AskDatabase, QueryAnswer, QueryTable } from "./query.ts";
 export type { Client } from "./queue.ts";
 export { modelEntries, type ServedModel, servedModels } from "./served-models.ts";
 export { type ListenOptions, listen, type RunningServer } from "./server.ts";

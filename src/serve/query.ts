@@ -14,13 +14,13 @@ export interface Query {
   readonly timeoutMs: number;
 }
 
-export interface QueryResult {
+export interface QueryTable {
   readonly ok: true;
   readonly columns: readonly string[];
   readonly rows: readonly (readonly (string | number | null)[])[];
 }
 
-export type QueryAnswer = QueryResult | QueryError;
+export type QueryAnswer = QueryTable | QueryError;
 
 /** Runs one SELECT. Throws `busy` while others are running, `aborted` if the client is gone. */
 export type AskDatabase = (sql: string, signal: AbortSignal) => Promise<QueryAnswer>;
