@@ -17,7 +17,13 @@ export default defineConfig({
   base: process.env["CLLM_DOCS_BASE"] ?? "/",
   cleanUrls: true,
   lastUpdated: false,
-  markdown: { config: linkToSource },
+  markdown: {
+    theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" },
+    config: (md) => {
+      linkToSource(md);
+      plainEmptyHeaders(md);
+    },
+  },
   themeConfig: {
     search: { provider: "local" },
     outline: [2, 3],
@@ -92,7 +98,6 @@ export default defineConfig({
       },
       {
         text: "Log",
-        collapsed: true,
         items: [
           { text: "int8", link: "/log/int8" },
           { text: "The text-to-SQL model", link: "/log/text-to-sql" },
@@ -113,6 +118,17 @@ function linkToSource(md: MarkdownRenderer): void {
       const path = resolve(dirname((env as { path: string }).path), decodeURI(href).replace(/#.*$/, ""));
       if (!relative(docs, path).startsWith("..")) continue;
       token.attrSet("href", `${source === "" ? "https://www.npmjs.com/package/cllm?file=" : `${source}/blob/main/`}${relative(root, path)}`);
+    }
+  });
+}
+
+/** A table's empty corner is no header. */
+function plainEmptyHeaders(md: MarkdownRenderer): void {
+  md.core.ruler.push("plain-empty-headers", ({ tokens }) => {
+    for (const [i, token] of tokens.entries()) {
+      if (token.type !== "th_open" || tokens[i + 1]?.content.trim() !== "") continue;
+      token.tag = "td";
+      tokens[i + 2]!.tag = "td";
     }
   });
 }
