@@ -22,6 +22,8 @@ const NOT_RUN: readonly [line: RegExp, why: string][] = [
 ];
 
 const all = pages().filter(({ path }) => !path.startsWith("docs/log/"));
+const RUNNABLE = ["sh", "ts", "json", "jsonl"];
+const runnableOf = ({ blocks }: Page): readonly Block[] => blocks.filter(({ language }) => RUNNABLE.includes(language));
 const blockName = ({ at, language }: Block): string => `${at} (${language})`;
 
 /** Lines of a block as a shell would take them: a quote that is open goes on in the next line. */
@@ -76,7 +78,7 @@ describe.skipIf(process.platform === "win32")("as printed", () => {
     expect(stdout).toBe("");
   });
 
-  describe.each(all.filter(({ blocks }) => blocks.length > 0).map((page) => [page.path, page] as const))(
+  describe.each(all.filter((page) => runnableOf(page).length > 0).map((page) => [page.path, page] as const))(
     "%s",
     (path, page) => {
       let folder: string;
@@ -89,8 +91,7 @@ describe.skipIf(process.platform === "win32")("as printed", () => {
       }, TIME);
       afterAll(endServers, TIME);
 
-      const runnable = page.blocks.filter(({ language }) => ["sh", "ts", "json", "jsonl"].includes(language));
-      test.each(runnable.map((block) => [blockName(block), block] as const))(
+      test.each(runnableOf(page).map((block) => [blockName(block), block] as const))(
         "%s",
         { timeout: TIME },
         async (_, block) => {
