@@ -3,7 +3,7 @@
  * place that knows their keys and defaults. Unknown keys are normal there and ignored; known ones that ask for something
  * that is not built are `unsupported`. Reads no files.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { CllmError } from "../../error.ts";
 import type { Family, ModelConfig, RopeScaling } from "../../model/config.ts";
 import { FAMILIES } from "../../model/config.ts";
