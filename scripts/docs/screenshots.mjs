@@ -23,7 +23,7 @@ try {
   while (!(await page.goto("http://127.0.0.1:18765/").catch(() => null))) await page.waitForTimeout(200);
   await page.getByText("For each band, show the name and the number of concerts.").click();
   await page.getByRole("button", { name: "Run" }).click();
-  await page.waitForTimeout(6000);
+  await page.waitForTimeout(16_000);
   await page.screenshot({ path: join(root, "docs/pictures/playground.png") });
 
   const records = readFileSync(join(model, "held-out.jsonl"), "utf8").split("\n").slice(0, 12);
