@@ -117,7 +117,7 @@ export {
   type Stats,
   type StopReason,
 } from "./generate/types.ts";
-export type { Family, ModelConfig, RopeScaling } from "./model/config.ts";
+export type { ModelConfig, RopeScaling } from "./model/config.ts";
 export type { NamedTensor } from "./model/memory-weights.ts";
 export { type HostPrecision, PRECISIONS, type Precision } from "./model/precision.ts";
 export type { Weights } from "./model/weights.ts";

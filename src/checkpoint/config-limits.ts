@@ -4,7 +4,7 @@
  */
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
-import { FAMILIES } from "../model/config.ts";
+import { FAMILY_NAMES } from "../model/families/index.ts";
 
 type LimitedSize = "vocabSize" | "hiddenSize" | "intermediateSize" | "layers" | "heads" | "headSize" | "contextLength";
 
@@ -61,6 +61,6 @@ function ropeScales({ ropeScaling }: ModelConfig): readonly number[] {
 
 /** The error for a family without a graph. */
 export function unsupportedFamily(family: string, path: string): CllmError {
-  const message = `${path}: the model family ${family.slice(0, 80)} is not supported; ${FAMILIES.join(", ")} are`;
+  const message = `${path}: the model family ${family.slice(0, 80)} is not supported; ${FAMILY_NAMES.join(", ")} are`;
   return new CllmError("unsupported", `${message} (SmolLM2 and Llama 2 and 3 are llama); choose a model of these`);
 }

@@ -3,10 +3,6 @@
  * vocabulary (`config.json`, GGUF metadata) has been read and checked. Knows no file format and no weights.
  */
 
-/** The families with a graph: all are Llama with small differences, which the other fields spell out. */
-export type Family = "llama" | "mistral" | "qwen2" | "qwen3";
-export const FAMILIES: readonly Family[] = ["llama", "mistral", "qwen2", "qwen3"];
-
 /** How rotary frequencies are stretched to contexts longer than those of pre-training. */
 export type RopeScaling =
   | { readonly type: "linear"; readonly factor: number }
@@ -25,7 +21,8 @@ export type RopeScaling =
     };
 
 export interface ModelConfig {
-  readonly family: Family;
+  /** One of `families/`: all are Llama with differences, which the other fields spell out. */
+  readonly family: string;
   readonly vocabSize: number; // V
   readonly hiddenSize: number; // D
   readonly layers: number;

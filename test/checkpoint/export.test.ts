@@ -12,7 +12,8 @@ import { writeSafetensors } from "../../src/checkpoint/huggingface/write-safeten
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { namedScaling, ropeDivisors } from "../../src/checkpoint/rope-divisors.ts";
 import type { TokenizerSource } from "../../src/checkpoint/tokenizer-source.ts";
-import { FAMILIES, type ModelConfig } from "../../src/model/config.ts";
+import type { ModelConfig } from "../../src/model/config.ts";
+import { FAMILY_NAMES } from "../../src/model/families/index.ts";
 import { ropeFrequencies } from "../../src/model/rope.ts";
 import { expectedTensors } from "../../src/model/tensors.ts";
 import type { Weights } from "../../src/model/weights.ts";
@@ -36,7 +37,7 @@ const { source: tokenizer, vocabSize } = tinyTokenizerSource();
 const ids = { bosTokenId: vocabSize - 3, eosTokenIds: [vocabSize - 1] };
 /** Every family, with embeddings that have no token at the end. */
 const models: fc.Arbitrary<ModelConfig> = fc
-  .tuple(fc.constantFrom(...FAMILIES).chain(configs), fc.constantFrom(0, 5), fc.boolean())
+  .tuple(fc.constantFrom(...FAMILY_NAMES).chain(configs), fc.constantFrom(0, 5), fc.boolean())
   .map(([config, more, several]) => {
     const eosTokenIds = several ? [vocabSize - 1, vocabSize - 3] : [vocabSize - 1];
     const drafts = more > 0 ? { draftTokenId: vocabSize - 2, ...(several && { leadingDraft: true }) } : {};

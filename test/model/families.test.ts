@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
-import { FAMILIES, type ModelConfig } from "../../src/model/config.ts";
+import type { ModelConfig } from "../../src/model/config.ts";
+import { FAMILY_NAMES } from "../../src/model/families/index.ts";
 import { layeredWeights } from "../../src/model/layered-weights.ts";
 import type { Precision } from "../../src/model/precision.ts";
 import type { Weights } from "../../src/model/weights.ts";
@@ -43,10 +44,9 @@ function rmsDifference(actual: ArrayLike<number>, expected: ArrayLike<number>): 
   return Math.sqrt(difference / total);
 }
 
-const cases = (family: (typeof FAMILIES)[number]) =>
-  fc.tuple(configs(family), fc.nat(), fc.integer({ min: 1, max: 40 }));
+const cases = (family: string) => fc.tuple(configs(family), fc.nat(), fc.integer({ min: 1, max: 40 }));
 
-describe.each(FAMILIES)("%s", (family) => {
+describe.each(FAMILY_NAMES)("%s", (family) => {
   test("in fp32 has the logits of the plain twin", async () => {
     await fc.assert(
       fc.asyncProperty(cases(family), async ([config, seed, count]) => {

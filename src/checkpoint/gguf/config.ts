@@ -3,7 +3,9 @@
  * keys. `tokenizer.ts` reads the tokenizer's. Reads no file.
  */
 import { CllmError } from "../../error.ts";
-import type { Family, ModelConfig, RopeScaling } from "../../model/config.ts";
+import type { ModelConfig, RopeScaling } from "../../model/config.ts";
+import type { Family, GgufFields } from "../../model/families/family.ts";
+import { familyOfArchitecture } from "../../model/families/index.ts";
 import { checkModelConfig, LIMITS, unsupportedFamily } from "../config-limits.ts";
 import { type Fields, fieldsOf, type Metadata } from "./fields.ts";
 import type { GgufTokenizer } from "./tokenizer.ts";
@@ -20,22 +22,19 @@ export interface GgufFacts {
   readonly ropeDivisors: readonly number[] | null;
 }
 
-/** GGUF's architectures that have a graph; Mistral's files call theirs llama. */
-const ARCHITECTURES: readonly Family[] = ["llama", "qwen2", "qwen3"];
-
-/** The family of a file. Throws `unsupported` for others. */
-export function readArchitecture(metadata: Metadata, path: string): Family {
+/** The family of a file. Throws `unsupported` for architectures that have no graph. */
+export function readFamily(metadata: Metadata, path: string): Family {
   const field = fieldsOf(metadata, path);
   const architecture = field.text("general.architecture");
   if (architecture === null) throw field.bad("general.architecture", "is missing");
-  const family = ARCHITECTURES.find((name) => name === architecture);
+  const family = familyOfArchitecture(architecture);
   if (!family) throw unsupportedFamily(architecture, path);
   return family;
 }
 
 /** Head size and head counts, which also say how query and key rows are stored. */
 export function readHeads(metadata: Metadata, path: string): { heads: number; kvHeads: number; headSize: number } {
-  const family = readArchitecture(metadata, path);
+  const family = readFamily(metadata, path).gguf.architecture;
   const field = fieldsOf(metadata, path);
   const heads = required(field, `${family}.attention.head_count`, LIMITS.heads);
   const kvHeads = field.perLayer(`${family}.attention.head_count_kv`) ?? heads;
@@ -74,7 +73,8 @@ export function readGgufConfig(
   warn: (message: string) => void = () => {},
 ): ModelConfig {
   const { path, vocabSize } = facts;
-  const family = readArchitecture(metadata, path);
+  const definition = readFamily(metadata, path);
+  const family = definition.gguf.architecture;
   const field = fieldsOf(metadata, path, warn);
   const experts = field.number(`${family}.expert_count`) ?? 0;
   if (experts > 0) {
@@ -88,33 +88,37 @@ export function readGgufConfig(
   const contextLength = required(field, `${family}.context_length`, LIMITS.contextLength);
   const window = field.number(`${family}.attention.sliding_window`) ?? 0;
   const draft = field.number("cllm.draft_token_id");
-  return checkModelConfig(
-    {
-      family,
-      vocabSize,
-      hiddenSize: required(field, `${family}.embedding_length`, LIMITS.hiddenSize),
-      layers: required(field, `${family}.block_count`, LIMITS.layers),
-      ...readHeads(metadata, path),
-      intermediateSize: required(field, `${family}.feed_forward_length`, LIMITS.intermediateSize),
-      contextLength,
-      normEpsilon: field.number(`${family}.attention.layer_norm_rms_epsilon`) ?? 1e-5,
-      ropeTheta: field.number(`${family}.rope.freq_base`) ?? 10_000,
-      ropeScaling: readScaling(field, family, facts),
-      slidingWindow: window === 0 || window >= contextLength ? null : window,
-      tiedHead: facts.tiedHead,
-      attentionBias: facts.attentionBias,
-      outputBias: facts.outputBias,
-      queryKeyNorm: family === "qwen3",
-      bosTokenId: source.bosTokenId,
-      eosTokenIds: endTokenIds,
-      ...(draft !== null && { draftTokenId: draft }),
-      ...(metadata.get("cllm.leading_draft") === true && { leadingDraft: true }),
-    },
-    path,
-  );
+  const common: ModelConfig = {
+    family: definition.name,
+    vocabSize,
+    hiddenSize: required(field, `${family}.embedding_length`, LIMITS.hiddenSize),
+    layers: required(field, `${family}.block_count`, LIMITS.layers),
+    ...readHeads(metadata, path),
+    intermediateSize: required(field, `${family}.feed_forward_length`, LIMITS.intermediateSize),
+    contextLength,
+    normEpsilon: field.number(`${family}.attention.layer_norm_rms_epsilon`) ?? 1e-5,
+    ropeTheta: field.number(`${family}.rope.freq_base`) ?? 10_000,
+    ropeScaling: readScaling(field, family, facts),
+    slidingWindow: window === 0 || window >= contextLength ? null : window,
+    tiedHead: facts.tiedHead,
+    attentionBias: facts.attentionBias,
+    outputBias: facts.outputBias,
+    queryKeyNorm: false,
+    bosTokenId: source.bosTokenId,
+    eosTokenIds: endTokenIds,
+    ...(draft !== null && { draftTokenId: draft }),
+    ...(metadata.get("cllm.leading_draft") === true && { leadingDraft: true }),
+  };
+  const own: GgufFields = {
+    number: (key) => field.number(`${family}.${key}`),
+    text: (key) => field.text(`${family}.${key}`),
+    bad: (problem) => new CllmError("bad-file", `${path}: ${problem}; fetch or convert it again`),
+    unsupported: (problem, next) => new CllmError("unsupported", `${path}: ${problem}; ${next}`),
+  };
+  return checkModelConfig({ ...common, ...definition.gguf.read(own, common) }, path);
 }
 
-function readScaling(field: Fields, family: Family, { path, ropeDivisors }: GgufFacts): RopeScaling | null {
+function readScaling(field: Fields, family: string, { path, ropeDivisors }: GgufFacts): RopeScaling | null {
   if (ropeDivisors) return { type: "divisors", divisors: ropeDivisors };
   const old = field.number(`${family}.rope.scale_linear`); // before scaling had types
   const type = field.text(`${family}.rope.scaling.type`) ?? (old === null ? "none" : "linear");

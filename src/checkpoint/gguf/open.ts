@@ -6,14 +6,14 @@ import { basename } from "node:path";
 import { CllmError } from "../../error.ts";
 import type { BinaryFile } from "../../files/binary-file.ts";
 import { openBinaryFile } from "../../files/binary-file.ts";
-import type { Family } from "../../model/config.ts";
+import type { Family } from "../../model/families/family.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { selectTensors } from "../expected-tensors.ts";
 import { NO_FACTS } from "../own-facts.ts";
 import { partsOf, withoutPart } from "../select-files.ts";
 import type { StoredTensor } from "../stored-weights.ts";
 import { storedWeights } from "../stored-weights.ts";
-import { readArchitecture, readGgufConfig, readHeads } from "./config.ts";
+import { readFamily, readGgufConfig, readHeads } from "./config.ts";
 import type { GgufHeader } from "./header.ts";
 import { readGgufHeader } from "./header.ts";
 import { readGgufTokenizer } from "./tokenizer.ts";
@@ -47,7 +47,7 @@ async function assemble(
 ): Promise<Checkpoint> {
   const { metadata } = headers[0]!;
   checkParts(path, headers);
-  const family = readArchitecture(metadata, path);
+  const family = readFamily(metadata, path);
   const { headSize } = readHeads(metadata, path);
   const tensors = headers.flatMap((header) => header.tensors);
   const ropeFreqs = tensors.find((tensor) => tensor.name === "rope_freqs.weight");
@@ -113,39 +113,26 @@ async function readDivisors(tensor: StoredTensor): Promise<number[]> {
   return [...divisors];
 }
 
-/** GGUF's names of tensors outside the layers, and of those within `blk.N.`, as Hugging Face's. */
+/** GGUF's names of tensors outside the layers, as Hugging Face's. */
 const OUTER: ReadonlyMap<string, string> = new Map([
   ["token_embd", "model.embed_tokens"],
   ["output_norm", "model.norm"],
   ["output", "lm_head"],
 ]);
-const INNER: ReadonlyMap<string, string> = new Map([
-  ["attn_norm", "input_layernorm"],
-  ["attn_q", "self_attn.q_proj"],
-  ["attn_k", "self_attn.k_proj"],
-  ["attn_v", "self_attn.v_proj"],
-  ["attn_q_norm", "self_attn.q_norm"],
-  ["attn_k_norm", "self_attn.k_norm"],
-  ["attn_output", "self_attn.o_proj"],
-  ["ffn_norm", "post_attention_layernorm"],
-  ["ffn_gate", "mlp.gate_proj"],
-  ["ffn_up", "mlp.up_proj"],
-  ["ffn_down", "mlp.down_proj"],
-]);
-
 /** Buffers of old files, which follow from the configuration. */
 const ROTATIONS = /^blk\.\d{1,4}\.attn_rot_embd\.weight$/;
 
-/** A tensor under Hugging Face's name. Only files of the llama architecture interleave query and key rows. */
-function translate(tensor: StoredTensor, family: Family, headSize: number, path: string): StoredTensor {
+/** A tensor under Hugging Face's name. */
+function translate(tensor: StoredTensor, { name: family, gguf }: Family, headSize: number, path: string): StoredTensor {
   const match = /^(?:blk\.(\d{1,4})\.)?([a-z_]+)\.(weight|bias)$/.exec(tensor.name);
   const [, layer, part, kind] = match ?? [];
-  const name = part === undefined ? undefined : (layer === undefined ? OUTER : INNER).get(part);
+  const inner = (): string | undefined => Object.entries(gguf.tensors).find(([, stored]) => stored === part)?.[0];
+  const name = layer === undefined ? OUTER.get(part ?? "") : inner();
   if (name === undefined) {
     const message = `${path} holds the tensor ${tensor.name}, which a ${family} model does not have`;
     throw new CllmError("unsupported", `${message}; its architecture differs from ${family}: use another model`);
   }
   const full = layer === undefined ? `${name}.${kind}` : `model.layers.${Number(layer)}.${name}.${kind}`;
-  const interleaved = family === "llama" && (part === "attn_q" || part === "attn_k");
+  const interleaved = gguf.interleaved && (part === "attn_q" || part === "attn_k");
   return interleaved ? { ...tensor, name: full, interleavedHeadSize: headSize } : { ...tensor, name: full };
 }

@@ -8,6 +8,8 @@ import type { FileHandle } from "node:fs/promises";
 import { CllmError } from "../../error.ts";
 import { checkAborted, writeWhole } from "../../files/write-whole.ts";
 import type { ModelConfig } from "../../model/config.ts";
+import type { Family } from "../../model/families/family.ts";
+import { familyOf } from "../../model/families/index.ts";
 import { ENCODERS, type Encoder, type FloatType } from "../encoders.ts";
 import { modelTensors } from "../huggingface/write.ts";
 import { ropeDivisors } from "../rope-divisors.ts";
@@ -105,6 +107,7 @@ interface PlannedTensor {
 }
 
 function* plannedTensors(config: ModelConfig, source: TensorSource, dtype: GgufType): Generator<PlannedTensor> {
+  const { gguf } = familyOf(config);
   const scaled = config.ropeScaling !== null && config.ropeScaling.type !== "linear";
   if (scaled) {
     const divisors = Float32Array.from(ropeDivisors(config));
@@ -115,13 +118,13 @@ function* plannedTensors(config: ModelConfig, source: TensorSource, dtype: GgufT
   }
   for (const name of source.names()) {
     const shape = source.shape(name);
-    const interleaved = config.family !== "qwen2" && config.family !== "qwen3" && /\.[qk]_proj\./.test(name);
+    const interleaved = gguf.interleaved && /\.[qk]_proj\./.test(name);
     const read = interleaved
       ? async function* () {
           yield interleave(await source.read(name), config.headSize, elementsOf(shape.slice(1)));
         }
       : () => chunksOf(source, name);
-    yield { name: ggufName(name), shape, encoder: encoderFor(shape, dtype), read };
+    yield { name: ggufName(name, gguf.tensors), shape, encoder: encoderFor(shape, dtype), read };
   }
 }
 
@@ -150,30 +153,17 @@ const OUTER: Readonly<Record<string, string>> = {
   "model.norm": "output_norm",
   lm_head: "output",
 };
-const INNER: Readonly<Record<string, string>> = {
-  input_layernorm: "attn_norm",
-  "self_attn.q_proj": "attn_q",
-  "self_attn.k_proj": "attn_k",
-  "self_attn.v_proj": "attn_v",
-  "self_attn.q_norm": "attn_q_norm",
-  "self_attn.k_norm": "attn_k_norm",
-  "self_attn.o_proj": "attn_output",
-  post_attention_layernorm: "ffn_norm",
-  "mlp.gate_proj": "ffn_gate",
-  "mlp.up_proj": "ffn_up",
-  "mlp.down_proj": "ffn_down",
-};
-
-function ggufName(name: string): string {
+function ggufName(name: string, inner: Readonly<Record<string, string>>): string {
   const [, layer, part = "", kind] = /^(?:model\.layers\.(\d+)\.)?(.+)\.(weight|bias)$/.exec(name)!;
-  return layer === undefined ? `${OUTER[part]}.${kind}` : `blk.${layer}.${INNER[part]}.${kind}`;
+  return layer === undefined ? `${OUTER[part]}.${kind}` : `blk.${layer}.${inner[part]}.${kind}`;
 }
 
-type Metadata = [key: string, value: MetadataValue][];
+type Metadata = (readonly [key: string, value: MetadataValue])[];
 
 function modelMetadata({ name, config }: GgufContent, dtype: GgufType): Metadata {
-  const architecture = config.family === "mistral" ? "llama" : config.family;
-  checkSayable(config, architecture);
+  const { gguf } = familyOf(config);
+  const { architecture } = gguf;
+  checkSayable(config, gguf);
   const at = (key: string): string => `${architecture}.${key}`;
   const scaling: Metadata =
     config.ropeScaling?.type === "linear"
@@ -202,6 +192,7 @@ function modelMetadata({ name, config }: GgufContent, dtype: GgufType): Metadata
     [at("rope.dimension_count"), { u32: config.headSize }],
     [at("rope.freq_base"), { f32: config.ropeTheta }],
     ...scaling,
+    ...gguf.write(config).map(([key, value]) => [at(key), value] as const),
     ...(config.slidingWindow === null
       ? []
       : ([[at("attention.sliding_window"), { u32: config.slidingWindow }]] satisfies Metadata)),
@@ -213,19 +204,11 @@ function modelMetadata({ name, config }: GgufContent, dtype: GgufType): Metadata
 }
 
 /** Throws `unsupported` for what llama.cpp's graph of the architecture does not have, and would leave out or refuse. */
-function checkSayable(config: ModelConfig, architecture: string): void {
-  const { ropeScaling, attentionBias, slidingWindow, heads, headSize, hiddenSize } = config;
-  const refuse = (what: string): CllmError => {
-    const message = `llama.cpp's ${architecture} has no ${what}, so a GGUF file would be another model`;
-    return new CllmError("unsupported", `${message}; write a Hugging Face directory instead`);
-  };
-  const divided = ropeScaling !== null && ropeScaling.type !== "linear";
-  if (divided && architecture !== "llama") throw refuse(`rotary scaling of type ${ropeScaling.type}`);
-  if (attentionBias && architecture === "qwen3") throw refuse("biases in attention");
-  if (heads * headSize !== hiddenSize && architecture === "qwen2") {
-    throw refuse(`${heads} heads of ${headSize} over a hidden size of ${hiddenSize}`);
-  }
-  if (slidingWindow !== null) throw refuse(`sliding window (this model's is of ${slidingWindow} tokens)`);
+function checkSayable(config: ModelConfig, { architecture, missing }: Family["gguf"]): void {
+  const what = missing(config);
+  if (what === null) return;
+  const message = `llama.cpp's ${architecture} has no ${what}, so a GGUF file would be another model`;
+  throw new CllmError("unsupported", `${message}; write a Hugging Face directory instead`);
 }
 
 function tokenizerMetadata({ config, tokenizer }: GgufContent): Metadata {

@@ -1,12 +1,13 @@
 /**
  * `config.json` and `generation_config.json` of Hugging Face, of transformers 4 and 5, into a `ModelConfig`: the one
- * place that knows their keys and defaults. Unknown keys are normal there and ignored; known ones that ask for something
+ * place that knows the keys that families share. Unknown keys are normal there and ignored; known ones that ask for something
  * that is not built are `unsupported`. Reads no files.
  */
 import { z } from "zod";
 import { CllmError } from "../../error.ts";
-import type { Family, ModelConfig, RopeScaling } from "../../model/config.ts";
-import { FAMILIES } from "../../model/config.ts";
+import type { ModelConfig, RopeScaling } from "../../model/config.ts";
+import type { Complaints, Family } from "../../model/families/family.ts";
+import { FAMILIES } from "../../model/families/index.ts";
 import { checkModelConfig, LIMITS, unsupportedFamily } from "../config-limits.ts";
 
 const count = (max: number): z.ZodNumber => z.number().int().min(1).max(max);
@@ -40,7 +41,6 @@ const configSchema = z.looseObject({
   original_max_position_embeddings: count(LIMITS.contextLength).nullish(),
   partial_rotary_factor: positive.nullish(),
   tie_word_embeddings: z.boolean().nullish(),
-  attention_bias: z.boolean().nullish(),
   mlp_bias: z.boolean().nullish(),
   quantization_config: z.looseObject({ quant_method: z.string().nullish() }).nullish(),
   bos_token_id: tokenId.nullish(),
@@ -49,17 +49,6 @@ const configSchema = z.looseObject({
   cllm_leading_draft: z.boolean().nullish(),
 });
 type Config = z.infer<typeof configSchema>;
-
-/** Read for the families that have windows. */
-const windowSchema = z.looseObject({
-  use_sliding_window: z.boolean().nullish(),
-  layer_types: z.array(z.string()).nullish(),
-});
-/** Read where some layer has a window. */
-const windowSizeSchema = z.looseObject({
-  sliding_window: count(Number.MAX_SAFE_INTEGER).nullish(),
-  max_window_layers: z.number().int().nonnegative().nullish(),
-});
 
 const generationSchema = z.looseObject({
   bos_token_id: tokenId.nullish(),
@@ -81,14 +70,6 @@ export interface HuggingFaceConfigSource {
   readonly warn?: (message: string) => void;
 }
 
-/** What each family's class has where `config.json` does not say: heads for keys and values, and the context. */
-const DEFAULTS: Readonly<Record<Family, { readonly kvHeads: number | null; readonly contextLength: number }>> = {
-  llama: { kvHeads: null, contextLength: 2048 },
-  mistral: { kvHeads: 8, contextLength: 131_072 },
-  qwen2: { kvHeads: 32, contextLength: 32_768 },
-  qwen3: { kvHeads: 32, contextLength: 32_768 },
-};
-
 /** Read a configuration. Throws `bad-file` for wrong values and `unsupported` for what is not built. */
 export function readHuggingFaceConfig({
   config,
@@ -101,11 +82,12 @@ export function readHuggingFaceConfig({
   const file = `${path}/config.json`;
   const family = readFamily(config, file);
   const raw = parse(configSchema, config, file);
-  rejectUnbuilt(raw, family, file);
+  const complaints = complaintsOf(file);
+  rejectUnbuilt(raw, family, complaints);
 
+  const { defaults } = family.huggingFace;
   const heads = raw.num_attention_heads;
-  const headSize = raw.head_dim ?? (family === "qwen3" ? 128 : raw.hidden_size / heads); // as in each family's class
-  const defaults = DEFAULTS[family];
+  const headSize = raw.head_dim ?? defaults.headSize ?? raw.hidden_size / heads;
   const kvHeads = raw.num_key_value_heads ?? (raw.num_key_value_heads === null ? heads : (defaults.kvHeads ?? heads));
   const contextLength = raw.max_position_embeddings ?? defaults.contextLength;
   const rope = readRope(raw, file);
@@ -128,34 +110,37 @@ export function readHuggingFaceConfig({
     ...inVocabulary("bos_token_id", raw.bos_token_id),
     ...inVocabulary("bos_token_id", fromGeneration.bos_token_id, generationFile),
   ];
-  const attentionBias = family === "qwen2" || (family !== "mistral" && raw.attention_bias === true);
-  return checkModelConfig(
-    {
-      family,
-      vocabSize: raw.vocab_size,
-      hiddenSize: raw.hidden_size,
-      layers: raw.num_hidden_layers,
-      heads,
-      kvHeads,
-      headSize,
-      intermediateSize: raw.intermediate_size,
-      contextLength,
-      normEpsilon: raw.rms_norm_eps ?? 1e-6,
-      ropeTheta: rope.theta,
-      ropeScaling: rope.scaling,
-      slidingWindow: readSlidingWindow(raw, family, contextLength, file),
-      tiedHead: raw.tie_word_embeddings ?? !hasHead,
-      attentionBias,
-      outputBias: attentionBias && family !== "qwen2",
-      queryKeyNorm: family === "qwen3",
-      bosTokenId,
-      eosTokenIds: [...new Set(ends)],
-      ...(typeof raw.cllm_draft_token_id === "number" && { draftTokenId: raw.cllm_draft_token_id }),
-      ...(raw.cllm_leading_draft && { leadingDraft: true }),
-    },
-    file,
-  );
+  const common: ModelConfig = {
+    family: family.name,
+    vocabSize: raw.vocab_size,
+    hiddenSize: raw.hidden_size,
+    layers: raw.num_hidden_layers,
+    heads,
+    kvHeads,
+    headSize,
+    intermediateSize: raw.intermediate_size,
+    contextLength,
+    normEpsilon: raw.rms_norm_eps ?? 1e-6,
+    ropeTheta: rope.theta,
+    ropeScaling: rope.scaling,
+    slidingWindow: null,
+    tiedHead: raw.tie_word_embeddings ?? !hasHead,
+    attentionBias: false,
+    outputBias: false,
+    queryKeyNorm: false,
+    bosTokenId,
+    eosTokenIds: [...new Set(ends)],
+    ...(typeof raw.cllm_draft_token_id === "number" && { draftTokenId: raw.cllm_draft_token_id }),
+    ...(raw.cllm_leading_draft && { leadingDraft: true }),
+  };
+  const fields = { ...complaints, parse: <T extends z.ZodType>(schema: T) => parse(schema, raw, file) };
+  return checkModelConfig({ ...common, ...family.huggingFace.read(fields, common) }, file);
 }
+
+const complaintsOf = (file: string): Complaints => ({
+  bad: (problem) => new CllmError("bad-file", `${file}: ${problem}; fetch it again`),
+  unsupported: (problem, next) => new CllmError("unsupported", `${file}: ${problem}; ${next}`),
+});
 
 /** The family first: a file of another one should not fail on a key that it spells differently. */
 function readFamily(config: unknown, file: string): Family {
@@ -165,14 +150,12 @@ function readFamily(config: unknown, file: string): Family {
   if (named === undefined) {
     throw new CllmError("bad-file", `${file}: model_type is missing, and so is architectures; fetch it again`);
   }
-  const family = FAMILIES.find((name) => name === named);
+  const family = FAMILIES.find(({ name }) => name === named);
   if (!family) throw unsupportedFamily(named, file);
   return family;
 }
 
-function rejectUnbuilt(raw: Config, family: Family, file: string): void {
-  const unsupported = (what: string, next: string): CllmError =>
-    new CllmError("unsupported", `${file}: ${what}; ${next}`);
+function rejectUnbuilt(raw: Config, { name: family }: Family, { unsupported }: Complaints): void {
   const other = raw.architectures?.find((name) => !name.endsWith("ForCausalLM"));
   if (other !== undefined) {
     throw unsupported(`architecture ${other} is no causal language model`, "use the model's ...ForCausalLM version");
@@ -225,41 +208,6 @@ function readRope(raw: Config, file: string): { theta: number; scaling: RopeScal
   }
   const message = `${file}: rope scaling of type ${type} is not supported; default, dynamic, linear and llama3 are`;
   throw new CllmError("unsupported", `${message}; remove it to use the model within its original context`);
-}
-
-/** The window of every layer, or null for none. Layers that differ are `unsupported`. */
-function readSlidingWindow(raw: Config, family: Family, contextLength: number, file: string): number | null {
-  if (family === "llama") return null;
-  const layers = raw.num_hidden_layers;
-  const { layer_types: types, use_sliding_window: uses } = parse(windowSchema, raw, file);
-  if (!types && family !== "mistral" && uses !== true) return null;
-  let sliding: number; // layers with a window
-  if (types) {
-    const other = types.find((type) => type !== "full_attention" && type !== "sliding_attention");
-    if (other !== undefined) {
-      const message = `${file}: layer_types names ${other}; full_attention and sliding_attention are supported`;
-      throw new CllmError("unsupported", `${message}; use a usual ${family} model`);
-    }
-    if (types.length !== layers) {
-      const message = `${file}: layer_types has ${types.length} entries for ${layers} layers`;
-      throw new CllmError("bad-file", `${message}; fetch it again`);
-    }
-    sliding = types.filter((type) => type === "sliding_attention").length;
-    if (sliding === 0) return null;
-  } else if (family === "mistral") {
-    sliding = layers;
-  } else {
-    sliding = Math.max(0, layers - (parse(windowSizeSchema, raw, file).max_window_layers ?? 28));
-  }
-  const { sliding_window: given } = parse(windowSizeSchema, raw, file);
-  const window = given === undefined ? 4096 : given; // null says none, absence the default
-  if (sliding === 0 || window === null || window >= contextLength) return null;
-  if (sliding === layers) return window;
-  const message = `${file}: ${sliding} of ${layers} layers have a sliding window; all or none are supported`;
-  throw new CllmError(
-    "unsupported",
-    `${message}; set use_sliding_window to false to see up to ${window} tokens exactly`,
-  );
 }
 
 /** Settings that bitsandbytes leaves in the configuration of weights that are no longer quantized. */

@@ -3,7 +3,8 @@
  * transformers 4, which 5 and other readers take too. Writes no files.
  */
 import { CllmError } from "../../error.ts";
-import type { Family, ModelConfig } from "../../model/config.ts";
+import type { ModelConfig } from "../../model/config.ts";
+import { familyOf } from "../../model/families/index.ts";
 import type { FloatType } from "../encoders.ts";
 import { namedScaling } from "../rope-divisors.ts";
 import { readHuggingFaceConfig } from "./config.ts";
@@ -17,20 +18,15 @@ export interface HuggingFaceConfig {
   readonly generation: Record<string, unknown>;
 }
 
-const ARCHITECTURES: Readonly<Record<Family, string>> = {
-  llama: "LlamaForCausalLM",
-  mistral: "MistralForCausalLM",
-  qwen2: "Qwen2ForCausalLM",
-  qwen3: "Qwen3ForCausalLM",
-};
 const TORCH_TYPES: Readonly<Record<FloatType, string>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };
 
 /** Throws `unsupported` naming what Hugging Face's class of the family cannot be told. */
 export function toHuggingFaceConfig(given: ModelConfig, dtype: FloatType): HuggingFaceConfig {
   const config = inTheirWords(given);
+  const { architecture, write } = familyOf(config).huggingFace;
   const ids = { bos_token_id: config.bosTokenId, eos_token_id: endIds(config.eosTokenIds) };
   const json = {
-    architectures: [ARCHITECTURES[config.family]],
+    architectures: [architecture],
     model_type: config.family,
     vocab_size: config.vocabSize,
     hidden_size: config.hiddenSize,
@@ -44,10 +40,8 @@ export function toHuggingFaceConfig(given: ModelConfig, dtype: FloatType): Huggi
     rms_norm_eps: config.normEpsilon,
     rope_theta: config.ropeTheta,
     rope_scaling: ropeScaling(config),
-    ...slidingWindow(config),
     tie_word_embeddings: config.tiedHead,
-    ...((config.family === "llama" || config.family === "qwen3") && { attention_bias: config.attentionBias }),
-    ...(config.family === "llama" && { mlp_bias: false }),
+    ...write(config),
     attention_dropout: 0,
     initializer_range: 0.02,
     use_cache: true,
@@ -91,14 +85,6 @@ function ropeScaling({ ropeScaling: scaling }: ModelConfig): Record<string, unkn
     high_freq_factor: scaling.highFrequencyFactor,
     original_max_position_embeddings: scaling.originalContextLength,
   };
-}
-
-/** Some readers take absence for a window of 4096, so `null` is written where there is no window. */
-function slidingWindow({ family, slidingWindow: window }: ModelConfig): Record<string, unknown> {
-  if (family === "llama") return {};
-  if (family === "mistral") return { sliding_window: window };
-  if (window === null) return { use_sliding_window: false, sliding_window: null };
-  return { use_sliding_window: true, sliding_window: window, max_window_layers: 0 };
 }
 
 /** Reads the written configuration back and compares it. If it differs, the family's class cannot express it. */

@@ -1,0 +1,104 @@
+/**
+ * What a family's file says: how files describe its models, what they call its tensors, and by which differences from Llama its
+ * layers are made. A difference is a field of `ModelConfig`: graphs look at those fields and never at a family's name.
+ * Knows no file; readers hand in the values that were asked for.
+ */
+import * as z from "zod";
+import type { CllmError } from "../../error.ts";
+import type { ModelConfig } from "../config.ts";
+
+/** The errors of a file, which name it: `bad-file` for what is wrong, `unsupported` for what is not built. */
+export interface Complaints {
+  bad(problem: string): CllmError;
+  unsupported(problem: string, next: string): CllmError;
+}
+
+/** `config.json`, of which each family reads the keys that are its own. */
+export interface HuggingFaceFields extends Complaints {
+  /** Those keys, checked. Throws `bad-file` naming the first wrong one. */
+  parse<T extends z.ZodType>(schema: T): z.infer<T>;
+}
+
+/** Metadata of a GGUF file, by keys without the architecture's name. What is not there is null. */
+export interface GgufFields extends Complaints {
+  number(key: string): number | null;
+  text(key: string): string | null;
+}
+
+/** A value of GGUF's metadata with its type. */
+export type GgufValue =
+  | { readonly u32: number }
+  | { readonly f32: number }
+  | { readonly bool: boolean }
+  | { readonly string: string };
+export type GgufMetadata = readonly (readonly [key: string, value: GgufValue])[];
+
+/** What a family's class has where `config.json` does not say. */
+export interface HuggingFaceDefaults {
+  /** Null: as many as heads. */
+  readonly kvHeads: number | null;
+  readonly contextLength: number;
+  /** Null: the hidden size divided by the heads. */
+  readonly headSize: number | null;
+}
+
+export interface Family {
+  /** As `config.json` has it under `model_type`. */
+  readonly name: string;
+  readonly huggingFace: {
+    /** The class, under `architectures`. */
+    readonly architecture: string;
+    readonly defaults: HuggingFaceDefaults;
+    /** Keys of `config.json` that only this family and those which list them too understand. */
+    readonly keys: readonly string[];
+    /** How this configuration differs from Llama's, `common`. */
+    read(fields: HuggingFaceFields, common: ModelConfig): Partial<ModelConfig>;
+    /** The family's own keys. What does not come back when it is read is refused. */
+    write(config: ModelConfig): Record<string, unknown>;
+  };
+  readonly gguf: {
+    /** Under `general.architecture`. */
+    readonly architecture: string;
+    /** Whether rows of queries and keys are stored as rotation of neighbouring channels wants them. */
+    readonly interleaved: boolean;
+    /** What files call the tensors of a layer, by Hugging Face's names. */
+    readonly tensors: Readonly<Record<string, string>>;
+    /** How this file differs from Llama's, `common`. */
+    read(fields: GgufFields, common: ModelConfig): Partial<ModelConfig>;
+    /** The family's own metadata, by keys without the architecture's name. */
+    write(config: ModelConfig): GgufMetadata;
+    /** What llama.cpp's graph of the architecture does not have and this model needs; null for nothing. */
+    missing(config: ModelConfig): string | null;
+  };
+}
+
+/** What most families call the tensors of a layer in GGUF files, by Hugging Face's names. */
+export const GGUF_TENSORS: Readonly<Record<string, string>> = {
+  input_layernorm: "attn_norm",
+  "self_attn.q_proj": "attn_q",
+  "self_attn.k_proj": "attn_k",
+  "self_attn.v_proj": "attn_v",
+  "self_attn.q_norm": "attn_q_norm",
+  "self_attn.k_norm": "attn_k_norm",
+  "self_attn.o_proj": "attn_output",
+  post_attention_layernorm: "ffn_norm",
+  "mlp.gate_proj": "ffn_gate",
+  "mlp.up_proj": "ffn_up",
+  "mlp.down_proj": "ffn_down",
+};
+
+/** `attention_bias`, by which all four projections have biases, or none. */
+export const ATTENTION_BIAS_KEYS: readonly string[] = ["attention_bias"];
+
+export function readAttentionBias(fields: HuggingFaceFields): Pick<ModelConfig, "attentionBias" | "outputBias"> {
+  const bias = fields.parse(z.looseObject({ attention_bias: z.boolean().nullish() })).attention_bias === true;
+  return { attentionBias: bias, outputBias: bias };
+}
+
+export function writeAttentionBias({ attentionBias }: ModelConfig): Record<string, unknown> {
+  return { attention_bias: attentionBias };
+}
+
+/** Rotary scaling that llama.cpp applies in the graphs of all families; the others' is a tensor that only some read. */
+export const hasDivisors = ({ ropeScaling }: ModelConfig): boolean =>
+  ropeScaling !== null && ropeScaling.type !== "linear";

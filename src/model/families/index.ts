@@ -1,0 +1,25 @@
+/** The families that have a graph: the one list that a new one is added to. */
+import type { Family } from "./family.ts";
+import { llama } from "./llama.ts";
+import { mistral } from "./mistral.ts";
+import { qwen2 } from "./qwen2.ts";
+import { qwen3 } from "./qwen3.ts";
+
+export const FAMILIES: readonly Family[] = [llama, mistral, qwen2, qwen3];
+
+/** What `config.json` calls them. */
+export const FAMILY_NAMES: readonly string[] = FAMILIES.map(({ name }) => name);
+
+const byName = new Map(FAMILIES.map((family) => [family.name, family]));
+
+/** The family of a configuration. */
+export function familyOf({ family }: { readonly family: string }): Family {
+  const found = byName.get(family);
+  if (found === undefined) throw new RangeError(`no family is called ${family}`);
+  return found;
+}
+
+/** The family that reads GGUF files of an architecture: the first of those that share it. */
+export function familyOfArchitecture(architecture: string): Family | undefined {
+  return FAMILIES.find(({ gguf }) => gguf.architecture === architecture);
+}
