@@ -47,6 +47,7 @@ export default defineConfig({
           { text: "Sampling and stopping", link: "/guide/sampling" },
           { text: "Train a CLLM", link: "/guide/train" },
           { text: "Adapters", link: "/guide/adapters" },
+          { text: "On a cluster", link: "/guide/cluster" },
           { text: "Evaluate", link: "/guide/evaluate" },
           { text: "Embedding: Hono, AI SDK", link: "/guide/embedding" },
         ],

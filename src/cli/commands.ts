@@ -9,6 +9,7 @@ import { evaluate } from "./commands/eval.ts";
 import { exportModel } from "./commands/export.ts";
 import { generate } from "./commands/generate.ts";
 import { info } from "./commands/info.ts";
+import { merge } from "./commands/merge.ts";
 import { serve } from "./commands/serve.ts";
 import { trainModel } from "./commands/train.ts";
 import { trajectory } from "./commands/trajectory.ts";
@@ -20,6 +21,7 @@ const library: readonly Command[] = [
   info,
   trajectory,
   collect,
+  merge,
   trainModel,
   exportModel,
   serve,

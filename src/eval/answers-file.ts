@@ -1,15 +1,24 @@
 /**
- * The file of an evaluation: JSON Lines, first its settings, then one record for each thing done. Whatever ends the
- * process, the whole lines are the work done; a torn last line is cut off. Other settings than those in the file are
- * refused with what differs. Knows nothing of how the work is done.
+ * The files of an evaluation: JSON Lines, first its settings, then one record for each thing done; and beside it the passes of
+ * each answer, written before the answer. Whatever ends the process, the whole lines are the work done; a torn last line is
+ * cut off. Other settings than those in the file are refused with what differs. Knows nothing of how the work is done.
  */
+import type { FileHandle } from "node:fs/promises";
 import { CllmError } from "../error.ts";
 import { openBinaryFile } from "../files/binary-file.ts";
 import { writeError } from "../files/file-error.ts";
 import { parseJson } from "../files/json.ts";
 import { shorten } from "../files/near-miss.ts";
 import { openAppended, wholeLines } from "../files/whole-lines.ts";
-import { decodeRecord, type EvaluationRecord, encodeRecord } from "./records.ts";
+import {
+  type Answer,
+  type AnswerPasses,
+  decodePasses,
+  decodeRecord,
+  type EvaluationRecord,
+  encodePasses,
+  encodeRecord,
+} from "./records.ts";
 
 type Value = string | number | boolean | null | undefined | readonly Value[] | { readonly [key: string]: Value };
 /** All that decides what an answer is and how fast it came. */
@@ -21,27 +30,68 @@ export interface AnswersFile extends AsyncDisposable {
   append(record: EvaluationRecord): Promise<void>;
 }
 
-const START = '{"evaluation":1,"settings":';
+/** How the first line begins. */
+export const START = '{"evaluation":1,"settings":';
 
-/** Opens the file, or begins it. Throws `usage` for one of other settings, `bad-file` for one that is no such file. */
-export async function openAnswersFile(path: string, settings: StoredSettings): Promise<AnswersFile> {
+/** The first line, without its end. */
+export const headerOf = (settings: StoredSettings): string => `${START}${JSON.stringify(settings)}}`;
+
+/**
+ * Opens the file and the one of its passes, or begins them. Throws `usage` for one of other settings, `bad-file` for one that
+ * is no such file.
+ */
+export async function openAnswersFile(
+  path: string,
+  passesPath: string,
+  settings: StoredSettings,
+): Promise<AnswersFile> {
   const handle = await openAppended(path);
+  let passes: FileHandle | null = null;
   try {
-    const { records, end } = await readWhole(path, settings);
+    passes = await openAppended(passesPath);
+    const beside = await readPasses(passesPath);
+    const { records, end } = await readWhole(path, settings, beside.passes);
     await guarded(path, () => handle.truncate(end));
+    await guarded(passesPath, () => passes!.truncate(beside.end));
     const written = (line: string): Promise<void> => guarded(path, () => handle.appendFile(`${line}\n`));
-    if (end === 0) await written(`${START}${JSON.stringify(settings)}}`);
+    if (end === 0) await written(headerOf(settings));
     return {
       records,
-      append: (record) => written(encodeRecord(record)),
+      async append(record) {
+        if (record.kind === "answer") {
+          await guarded(passesPath, () => passes!.appendFile(`${encodePasses(record)}\n`));
+        }
+        await written(encodeRecord(record));
+      },
       async [Symbol.asyncDispose]() {
         await handle.close();
+        await passes?.close();
       },
     };
   } catch (error) {
     await handle.close();
+    await passes?.close();
     throw error;
   }
+}
+
+/** By contender and question; of two, which a kill between both files leaves, the later one. */
+type Passes = ReadonlyMap<string, AnswerPasses>;
+const passesKey = ({ contender, question }: Pick<Answer, "contender" | "question">): string =>
+  JSON.stringify([contender, question]);
+
+/** The passes of all whole lines, and where the last of those ends. */
+export async function readPasses(path: string): Promise<{ readonly passes: Passes; readonly end: number }> {
+  const passes = new Map<string, AnswerPasses>();
+  let end = 0;
+  let number = 0;
+  for await (const line of wholeLines(path)) {
+    const where = `${path}:${++number}`;
+    end = line.end;
+    const read = decodePasses(parsed(line.text, where), where);
+    passes.set(passesKey(read), read);
+  }
+  return { passes, end };
 }
 
 async function guarded<T>(path: string, write: () => Promise<T>): Promise<T> {
@@ -56,6 +106,7 @@ async function guarded<T>(path: string, write: () => Promise<T>): Promise<T> {
 async function readWhole(
   path: string,
   settings: StoredSettings,
+  passes: Passes,
 ): Promise<{ readonly records: readonly EvaluationRecord[]; readonly end: number }> {
   const records = new Map<string, EvaluationRecord>();
   let end = 0;
@@ -68,7 +119,7 @@ async function readWhole(
       requireSame(path, parsed(line.text, where) as { readonly settings: StoredSettings }, settings);
       continue;
     }
-    const record = decodeRecord(parsed(line.text, where), where);
+    const record = decodeRecord(parsed(line.text, where), where, (answer) => passes.get(passesKey(answer)));
     const key = keyOf(record);
     if (!records.has(key)) records.set(key, record);
   }

@@ -1,8 +1,10 @@
 /**
- * What an evaluation stores: answers and trajectories, one JSON object a line. snake_case on disk, camelCase inside; this
- * file is the only place that knows both. Knows no file.
+ * What an evaluation stores: answers and trajectories, one JSON object a line, and beside them the passes that an answer took and
+ * their times. Answers are the same whenever and wherever they are made; passes are not. snake_case on disk, camelCase inside;
+ * this file is the only place that knows both. Knows no file.
  */
 import * as z from "zod";
+import { CllmError } from "../error.ts";
 import { check } from "../generate/check.ts";
 import type { FinishReason, StopReason } from "../generate/types.ts";
 import { VERDICTS, type VerdictName } from "../tasks/task.ts";
@@ -56,10 +58,22 @@ const turnSchema = z.strictObject({
   finish_reason: z.enum(["stop", "stop-string", "length"]), // older records tell two kinds of stops apart
   stop_reason: z.union([z.string(), idSchema]).nullable().default(null),
   prompt_tokens: z.int().min(1),
-  prefill_ms: msSchema,
-  decode_ms: msSchema,
-  accepted: z.array(z.int().min(1)),
+  /** These three only in older files; newer ones have them beside. */
+  prefill_ms: msSchema.optional(),
+  decode_ms: msSchema.optional(),
+  accepted: z.array(z.int().min(1)).optional(),
 });
+
+const passesSchema = z.strictObject({
+  contender: z.string(),
+  question: z.string(),
+  turns: z.array(z.strictObject({ prefill_ms: msSchema, decode_ms: msSchema, accepted: z.array(z.int().min(1)) })),
+});
+
+/** How an answer came to be: by turn, the passes and their times. */
+export type AnswerPasses = Pick<Answer, "contender" | "question"> & {
+  readonly turns: readonly Pick<AnsweredTurn, "prefillMs" | "decodeMs" | "accepted">[];
+};
 
 const answerSchema = z.strictObject({
   type: z.literal("answer"),
@@ -82,7 +96,7 @@ const traceSchema = z.strictObject({
 
 const recordSchema = z.discriminatedUnion("type", [answerSchema, traceSchema]);
 
-/** One line, without its end. */
+/** One line, without its end, and without passes. */
 export function encodeRecord(record: EvaluationRecord): string {
   if (record.kind === "trajectory") {
     const { kind: type, model, question, blockSize: block_size, completion, blocks } = record;
@@ -95,33 +109,65 @@ export function encodeRecord(record: EvaluationRecord): string {
     finish_reason: turn.finishReason,
     stop_reason: turn.stopReason,
     prompt_tokens: turn.promptTokens,
-    prefill_ms: rounded(turn.prefillMs),
-    decode_ms: rounded(turn.decodeMs),
-    accepted: turn.accepted,
   }));
   return JSON.stringify({ type, contender, question, verdict, detail, measures, turns });
 }
 
-/** Throws `bad-file`; `what` names file and line. */
-export function decodeRecord(value: unknown, what: string): EvaluationRecord {
+/** One line about an answer's passes. */
+export function encodePasses({ contender, question, turns: answered }: Answer): string {
+  const turns = answered.map(({ prefillMs, decodeMs, accepted }) => ({
+    prefill_ms: rounded(prefillMs),
+    decode_ms: rounded(decodeMs),
+    accepted,
+  }));
+  return JSON.stringify({ contender, question, turns });
+}
+
+/** Throws `bad-file`. */
+export function decodePasses(value: unknown, what: string): AnswerPasses {
+  const { contender, question, turns } = check(passesSchema, value, { what, code: "bad-file" });
+  const camel = turns.map(({ prefill_ms, decode_ms, accepted }) => ({
+    prefillMs: prefill_ms,
+    decodeMs: decode_ms,
+    accepted,
+  }));
+  return { contender, question, turns: camel };
+}
+
+/** Throws `bad-file`; `what` names file and line, `passesOf` looks up what is told beside. */
+export function decodeRecord(
+  value: unknown,
+  what: string,
+  passesOf: (answer: Pick<Answer, "contender" | "question">) => AnswerPasses | undefined = () => undefined,
+): EvaluationRecord {
   const record = check(recordSchema, value, { what, code: "bad-file", nameOf: (key) => `${what}: ${key}` });
   if (record.type === "trajectory") {
     const { type: kind, model, question, block_size: blockSize, completion, blocks } = record;
     return { kind, model, question, blockSize, completion, blocks };
   }
   const { type: kind, contender, question, verdict, detail, measures } = record;
-  const turns = record.turns.map(
-    (turn): AnsweredTurn => ({
+  const beside = passesOf({ contender, question })?.turns;
+  const turns = record.turns.map((turn, i): AnsweredTurn => {
+    const { prefill_ms: prefillMs, decode_ms: decodeMs, accepted } = turn;
+    const inside =
+      prefillMs === undefined || decodeMs === undefined || accepted === undefined
+        ? undefined
+        : { prefillMs, decodeMs, accepted };
+    const passes = inside ?? beside?.[i];
+    if (passes === undefined) {
+      throw new CllmError("bad-file", `${what}: nothing beside it tells its passes; restore both files, or begin anew`);
+    }
+    return {
       text: turn.text,
       tokens: turn.tokens,
       finishReason: turn.finish_reason === "length" ? "length" : "stop",
       stopReason: turn.stop_reason,
       promptTokens: turn.prompt_tokens,
-      prefillMs: turn.prefill_ms,
-      decodeMs: turn.decode_ms,
-      accepted: withinText(turn.accepted, turn.tokens.length),
-    }),
-  );
+      prefillMs: passes.prefillMs,
+      decodeMs: passes.decodeMs,
+      accepted: withinText(passes.accepted, turn.tokens.length),
+    };
+  });
   return { kind, contender, question, turns, verdict, detail, measures };
 }
 

@@ -4,10 +4,13 @@
  * there: interrupted at any moment and run again with the same settings, it goes on. Knows no statistics and no terminal.
  */
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { CllmError } from "../error.ts";
-import { acquireLock } from "../files/lock.ts";
+import { acquireLock, type Lock } from "../files/lock.ts";
 import { shorten } from "../files/near-miss.ts";
+import { type Shard, shardPath, shardRange } from "../files/shards.ts";
 import type { Task, TaskExample, Verdict } from "../tasks/task.ts";
 import { collectOne } from "../trajectory/collect.ts";
 import { answerTurns, type EvaluatedModel, gradeTurns } from "./answer.ts";
@@ -39,6 +42,8 @@ export interface EvaluationOptions {
   readonly traced?: number | undefined;
   /** Tokens of a traced block. Default: 16. */
   readonly tracedBlockSize?: number | undefined;
+  /** Answer only this part of the questions, into files of its own. Default: all. */
+  readonly shard?: Shard | undefined;
   readonly signal?: AbortSignal | undefined;
   /** See `LockOptions`. */
   readonly onWait?: ((line: string) => void) | undefined;
@@ -68,14 +73,32 @@ export interface Evaluation {
 
 /** Where answers stand, within an evaluation's folder. */
 export const ANSWERS = "answers.jsonl";
+/** And how they came to be: passes and times. */
+export const PASSES = "passes.jsonl";
 
 /** Answers what is not answered yet. Yields after each piece of work, and returns all answers. */
 export async function* runEvaluation(options: EvaluationOptions): AsyncGenerator<EvaluationProgress, Evaluation, void> {
-  const { folder, task, contenders } = options;
+  const { folder, shard, signal, onWait } = options;
+  const [path, passesPath, locked] = [ANSWERS, PASSES, "evaluation"].map((name) => {
+    const whole = join(folder, name);
+    return shard === undefined ? whole : shardPath(whole, shard);
+  }) as [string, string, string];
+  await using lock = await acquireLock(locked, { signal, onWait });
+  const working = shard === undefined || existsSync(path) ? path : `${path}.journal`; // a shard has its name once it is whole
+  const evaluation = yield* evaluate(options, [working, passesPath], lock);
+  lock.check();
+  if (working !== path) await rename(working, path);
+  return evaluation;
+}
+
+async function* evaluate(
+  options: EvaluationOptions,
+  [path, passesPath]: readonly [string, string],
+  lock: Lock,
+): AsyncGenerator<EvaluationProgress, Evaluation, void> {
+  const { task, contenders, shard } = options;
   const settings = settingsOf(options);
-  const { signal, onWait } = options;
-  await using lock = await acquireLock(join(folder, "evaluation"), { signal, onWait });
-  await using opened = await openAnswersFile(join(folder, ANSWERS), settings);
+  await using opened = await openAnswersFile(path, passesPath, settings);
   const append = (record: EvaluationRecord): Promise<void> => {
     lock.check();
     return opened.append(record);
@@ -83,19 +106,21 @@ export async function* runEvaluation(options: EvaluationOptions): AsyncGenerator
   const file = { records: opened.records, append };
   const answers = new Map(contenders.map(({ name }) => [name, new Map<string, Answer>()]));
   const traces: Trace[] = [];
-  const ids = new Set(task.examples.map(({ id }) => id));
+  const [begin, end] = shard === undefined ? [0, task.examples.length] : shardRange(task.examples.length, shard);
+  const ids = new Set(task.examples.slice(begin, end).map(({ id }) => id));
   const models = new Set(contenders.map(({ model }) => model));
   for (const record of file.records) {
     const isOurs = record.kind === "answer" ? answers.has(record.contender) : models.has(record.model);
     if (!isOurs || !ids.has(record.question)) {
-      const message = `${join(folder, ANSWERS)} has an answer to ${shorten(record.question)} that is not of this run`;
+      const message = `${path} has an answer to ${shorten(record.question)} that is not of this run`;
       throw new CllmError("bad-file", `${message}: restore the file, or begin anew in another folder`);
     }
     if (record.kind === "answer") answers.get(record.contender)!.set(record.question, record);
     else traces.push(record);
   }
-  yield* answerAll(options, file, answers);
-  yield* traceAll(options, file, answers, traces);
+  const part = { ...options, range: [begin, end] as const };
+  yield* answerAll(part, file, answers);
+  yield* traceAll(part, file, answers, traces);
   return { task: task.name, settings, contenders, questions: [...ids], answers, traces };
 }
 
@@ -106,6 +131,8 @@ function settingsOf({
   contenders,
   conditions,
   jacobiForm = "window",
+  shard,
+  traced = 0,
 }: EvaluationOptions): StoredSettings {
   return {
     task: { name: task.name, ...task.settings },
@@ -116,7 +143,13 @@ function settingsOf({
     jacobiForm,
     prompts: "run by every contender", // and not taken from the cache
     ...conditions,
+    ...(shard !== undefined && { shard: { index: shard.index, count: shard.count, traced } }),
   };
+}
+
+/** The questions of a run: from the first number up to the second. */
+interface Ranged extends EvaluationOptions {
+  readonly range: readonly [begin: number, end: number];
 }
 
 /** Of everything in a question that an answer or its verdict depends on. */
@@ -132,12 +165,12 @@ function fingerprint(examples: readonly TaskExample[]): string {
 type Answers = ReadonlyMap<string, Map<string, Answer>>;
 
 async function* answerAll(
-  { task, subjects, contenders, jacobiForm, signal }: EvaluationOptions,
+  { task, subjects, contenders, jacobiForm, signal, range: [begin, end] }: Ranged,
   file: Pick<AnswersFile, "append">,
   answers: Answers,
 ): AsyncGenerator<EvaluationProgress, void, void> {
   const resumed = sum([...answers.values()].map(({ size }) => size));
-  const total = contenders.length * task.examples.length - resumed;
+  const total = contenders.length * (end - begin) - resumed;
   if (total === 0) return;
   const modelOf = new Map(subjects.map(({ name, model }) => [name, model]));
   const ask = (contender: Contender, example: TaskExample): Promise<readonly AnsweredTurn[]> =>
@@ -151,6 +184,7 @@ async function* answerAll(
   }
   let done = 0;
   for (const [index, example] of task.examples.entries()) {
+    if (index < begin || index >= end) continue;
     const { id: question } = example;
     const verdicts = new Map<string, Verdict>(); // the same answer has the same verdict, whichever contender gave it
     for (const own of answers.values()) {
@@ -174,7 +208,7 @@ async function* answerAll(
 
 /** Each model's trajectories on the first questions, over as many tokens as its answer has. */
 async function* traceAll(
-  { task, subjects, contenders, traced = 0, tracedBlockSize: blockSize = 16, signal }: EvaluationOptions,
+  { task, subjects, contenders, traced = 0, tracedBlockSize: blockSize = 16, signal, range: [begin, end] }: Ranged,
   file: Pick<AnswersFile, "append">,
   answers: Answers,
   traces: Trace[],
@@ -182,7 +216,7 @@ async function* traceAll(
   const there = new Set(traces.map(keyOf));
   const missing = subjects.flatMap((subject) => {
     const { name } = baselineOf(contenders, contenders.find(({ model }) => model === subject.name)!);
-    return task.examples.slice(0, traced).flatMap((example) => {
+    return task.examples.slice(begin, Math.min(end, traced)).flatMap((example) => {
       const first = answers.get(name)!.get(example.id)!.turns[0];
       const begun = { kind: "trajectory", model: subject.name, question: example.id, blockSize } as const;
       if (first === undefined || there.has(keyOf({ ...begun, completion: [], blocks: [] }))) return [];

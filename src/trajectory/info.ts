@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { CllmError } from "../error.ts";
+import { type Shard, shardText } from "../files/shards.ts";
 import { check } from "../generate/check.ts";
 import { DROP_REASONS, type DropReason } from "./clean.ts";
 import type { ModelIdentity } from "./identity.ts";
@@ -30,9 +31,19 @@ export interface CollectionSettings {
   readonly maxSequenceTokens: number | null;
 }
 
+export type TrajectoryFormat = "parquet" | "cllm-json";
+
+/** A part of a collection, and what the whole will be written as. */
+export interface CollectionShard extends Shard {
+  readonly format: TrajectoryFormat;
+}
+
 export interface CollectionInfo {
   readonly model: ModelIdentity;
+  /** Of the whole, also in a shard. */
   readonly settings: CollectionSettings;
+  /** Only of a shard. Its points are as Jacobi decoding visited them: the whole is augmented. */
+  readonly shard?: CollectionShard;
 }
 
 export interface CollectionReport {
@@ -97,17 +108,28 @@ const reportSchema = z.strictObject({
   measures: measuresSchema,
 });
 
-const infoSchema = z.strictObject({ version: z.literal(1), model: modelSchema, settings: settingsSchema });
+const shardSchema = z.strictObject({
+  index: z.int().min(1),
+  count: z.int().min(1),
+  format: z.enum(["parquet", "cllm-json"]),
+});
+
+const infoSchema = z.strictObject({
+  version: z.literal(1),
+  model: modelSchema,
+  settings: settingsSchema,
+  shard: shardSchema.optional(),
+});
 
 /** As JSON, for the metadata of a file and the first line of a journal. */
-export function encodeInfo({ model, settings }: CollectionInfo): string {
-  return JSON.stringify({ version: 1, model: toSnake(model), settings: toSnake(settings) });
+export function encodeInfo({ model, settings, shard }: CollectionInfo): string {
+  return JSON.stringify({ version: 1, model: toSnake(model), settings: toSnake(settings), shard });
 }
 
 /** Throws `bad-file`; `what` names the file. */
 export function decodeInfo(json: string, what: string): CollectionInfo {
-  const { model, settings } = check(infoSchema, parse(json, what), { what, code: "bad-file" });
-  return toCamel({ model, settings }) as CollectionInfo;
+  const { model, settings, shard } = check(infoSchema, parse(json, what), { what, code: "bad-file" });
+  return toCamel({ model, settings, ...(shard !== undefined && { shard }) }) as CollectionInfo;
 }
 
 export function encodeReport(report: CollectionReport): string {
@@ -127,13 +149,18 @@ export function noneDropped(): Record<DropReason, number> {
 
 /** The settings that differ, for people: `blockSize is 16 there and 8 here`. */
 export function differences(there: CollectionInfo, here: CollectionInfo): string[] {
-  return (Object.keys(here.settings) as (keyof CollectionSettings)[])
+  const [part, own] = [there, here].map(({ shard }) => (shard === undefined ? "the whole" : shardText(shard)));
+  const formats = [there, here].map(({ shard }) => shard?.format ?? "none");
+  const parts = part === own ? [] : [`it is ${part} there and ${own} here`];
+  if (part === own && formats[0] !== formats[1]) parts.push(`format is ${formats[0]} there and ${formats[1]} here`);
+  const settings = (Object.keys(here.settings) as (keyof CollectionSettings)[])
     .filter((key) => JSON.stringify(there.settings[key]) !== JSON.stringify(here.settings[key]))
     .map((key) =>
       key === "prompts"
         ? "the prompts are others"
         : `${key} is ${JSON.stringify(there.settings[key])} there and ${JSON.stringify(here.settings[key])} here`,
     );
+  return [...parts, ...settings];
 }
 
 function parse(json: string, what: string): unknown {

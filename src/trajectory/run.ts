@@ -7,26 +7,27 @@ import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { CllmError } from "../error.ts";
 import { acquireLock, type Lock } from "../files/lock.ts";
+import { shardRange } from "../files/shards.ts";
 import type { Session } from "../runtime/session.ts";
-import { augment } from "./augment.ts";
 import { type CleanOptions, createCleaner, type DropReason } from "./clean.ts";
 import { type CollectOptions, collect, completionBudget } from "./collect.ts";
 import { requireIdentity } from "./identity.ts";
-import { type CollectionInfo, type CollectionReport, differences, noneDropped } from "./info.ts";
+import { type CollectionInfo, type CollectionReport, differences, type TrajectoryFormat } from "./info.ts";
 import { type Journal, openJournal } from "./journal.ts";
-import { TrajectoryMeasure } from "./measure.ts";
 import { writeOriginalJson } from "./original-json.ts";
 import { readTrajectoryInfo, writeTrajectories } from "./store.ts";
+import { createTally, type Tally } from "./tally.ts";
 import type { CollectedCompletion, CollectionPrompt } from "./types.ts";
-
-export type TrajectoryFormat = "parquet" | "cllm-json";
 
 /** A prompt, or the record of a data set that gives none. */
 export type Candidate = CollectionPrompt | { readonly dataId: string; readonly unusable: true };
 
 export interface RunOptions {
+  /** Of a shard its own file, as `shardPath` names it. */
   readonly output: string;
+  /** Shards are Parquet, whatever the whole will be. */
   readonly format: TrajectoryFormat;
+  /** Where it names a shard, only that part of the prompts is collected. */
   readonly info: CollectionInfo;
   /** See `CollectOptions`. The file is the same. */
   readonly parallel?: number | undefined;
@@ -88,15 +89,18 @@ export function checkPrompts(
 export async function* runCollection(
   openSession: () => Session,
   candidates: readonly Candidate[],
-  { output, format, info, signal, onWait, parallel }: RunOptions,
+  { output, format: wanted, info, signal, onWait, parallel }: RunOptions,
 ): AsyncGenerator<RunProgress, CollectionReport, void> {
   if (candidates.length === 0)
     throw new CllmError("bad-input", "there are no prompts to collect for: give at least one");
+  const { shard } = info;
+  const own = shard === undefined ? candidates : candidates.slice(...shardRange(candidates.length, shard));
+  const format = shard === undefined ? wanted : "parquet";
   await using lock = await acquireLock(output, { signal, onWait });
   const finished = await finishedReport(output, format, info);
   if (finished !== null) return finished;
   await using journal = await openJournal(output, info);
-  yield* collectInto(journal, openSession, candidates, info, { signal, parallel, lock });
+  yield* collectInto(journal, openSession, own, info, { signal, parallel, lock });
   lock.check();
   const tally = createTally(info);
   const completions = kept(journal, tally);
@@ -177,43 +181,6 @@ async function* collectInto(
     yield { done: journal.length, total, resumed, tokens };
   }
   if (journal.length > resumed) yield { done: journal.length, total, resumed, tokens }; // the last ones may not have been run
-}
-
-interface Tally {
-  drop(reason: DropReason): void;
-  /** Counts the completion and returns it as it is stored. */
-  keep(completion: CollectedCompletion): CollectedCompletion;
-  readonly report: () => CollectionReport;
-}
-
-function createTally({ settings }: CollectionInfo): Tally {
-  const dropped = noneDropped();
-  const measure = new TrajectoryMeasure();
-  const stopIds = new Set(settings.stopIds);
-  let count = 0;
-  let withoutEnd = 0;
-  let augmentedPoints = 0;
-  let augmentedTokens = 0;
-  return {
-    drop(reason) {
-      dropped[reason]++;
-    },
-    keep(completion) {
-      count++;
-      measure.add(completion);
-      if (!stopIds.has(completion.completionIds.at(-1)!)) withoutEnd++;
-      if (!settings.augment) return completion;
-      const augmented = augment(completion, settings.seed);
-      augmentedPoints += augmented.points;
-      augmentedTokens += augmented.tokens;
-      return augmented.completion;
-    },
-    report: () => {
-      const prompts = Object.values(dropped).reduce((sum, each) => sum + each, count);
-      const measures = measure.report();
-      return { prompts, kept: count, dropped, withoutEnd, augmentedPoints, augmentedTokens, measures };
-    },
-  };
 }
 
 async function* kept(journal: Journal, tally: Tally): AsyncGenerator<CollectedCompletion, void, void> {

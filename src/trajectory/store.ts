@@ -8,6 +8,7 @@ import { ByteWriter, ParquetWriter } from "hyparquet-writer";
 import { parquetBuffer } from "../data/parquet-buffer.ts";
 import { CllmError } from "../error.ts";
 import { type BinaryFile, openBinaryFile } from "../files/binary-file.ts";
+import { shardText } from "../files/shards.ts";
 import { writeWhole } from "../files/write-whole.ts";
 import { type ExpectedIdentity, requireIdentity } from "./identity.ts";
 import {
@@ -109,24 +110,30 @@ export async function readTrajectoryInfo(
 
 /**
  * Reads a trajectory file. Throws `bad-input` where it is not of the expected model or tokenizer, `bad-file` where it is
- * damaged, contradicts itself or is no trajectory file.
+ * damaged, contradicts itself or is no trajectory file. A shard is only read where `shards` says so: it is a part, and not augmented.
  */
 export async function readTrajectories(
   path: string,
-  { expect = {} }: { readonly expect?: ExpectedIdentity } = {},
+  { expect = {}, shards = false }: { readonly expect?: ExpectedIdentity; readonly shards?: boolean } = {},
 ): Promise<TrajectoryFile> {
   const file = await openBinaryFile(path);
   try {
-    return await readAll(file, expect);
+    return await readAll(file, expect, shards);
   } finally {
     await file.close();
   }
 }
 
-async function readAll(opened: BinaryFile, expect: ExpectedIdentity): Promise<TrajectoryFile> {
+async function readAll(opened: BinaryFile, expect: ExpectedIdentity, shards: boolean): Promise<TrajectoryFile> {
   const { path } = opened;
   const { file, metadata, info } = await open(opened);
   requireIdentity(path, info.model, expect);
+  if (info.shard !== undefined && !shards) {
+    throw new CllmError(
+      "bad-input",
+      `${path} is ${shardText(info.shard)}: join all of them with cllm merge, and use the whole`,
+    );
+  }
   const completions: CollectedCompletion[] = [];
   let rowStart = 0;
   for (const { num_rows } of metadata.row_groups) {

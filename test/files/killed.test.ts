@@ -94,7 +94,13 @@ const COMMANDS: Readonly<Record<string, Written>> = {
   },
   eval: {
     args: ["eval", "custom", "--data", join(scratch, "questions.jsonl"), ...few, "--out", at("evaluation")],
-    makes: ["evaluation", "evaluation/answers.jsonl", "evaluation/report.html", "evaluation/report.json"],
+    makes: [
+      "evaluation",
+      "evaluation/answers.jsonl",
+      "evaluation/passes.jsonl",
+      "evaluation/report.html",
+      "evaluation/report.json",
+    ],
   },
   trajectory: { args: ["trajectory", "the", "--quiet", "--svg", at("t.svg")], makes: ["t.svg"] },
   calibration: { args: [join(import.meta.dirname, "tiny-calibration.mjs"), at("cache"), dist], makes: ["cache"] },

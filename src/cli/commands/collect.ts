@@ -7,28 +7,24 @@ import * as z from "zod";
 import { openCheckpoint } from "../../checkpoint/open.ts";
 import { readAdapter, withAdapter } from "../../checkpoint/peft/adapter.ts";
 import { acquireLock } from "../../files/lock.ts";
+import { shardPath, shardText } from "../../files/shards.ts";
 import type { LanguageModel } from "../../generate/types.ts";
 import { toCandidates } from "../../trajectory/candidates.ts";
 import { readDataset, unknownRolesText } from "../../trajectory/dataset.ts";
 import { identify, type ModelIdentity } from "../../trajectory/identity.ts";
-import type { CollectionInfo, CollectionReport } from "../../trajectory/info.ts";
+import type { CollectionInfo, CollectionReport, TrajectoryFormat } from "../../trajectory/info.ts";
 import { KNOWN_DATASETS } from "../../trajectory/known-datasets.ts";
-import {
-  checkPrompts,
-  fingerprintPrompts,
-  type RunProgress,
-  runCollection,
-  type TrajectoryFormat,
-} from "../../trajectory/run.ts";
+import { checkPrompts, fingerprintPrompts, type RunProgress, runCollection } from "../../trajectory/run.ts";
 import { collectionText } from "../collection-text.ts";
 import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
 import { type DataSettings, dataField, dataFields, datasetOptions } from "../data-fields.ts";
 import { formatDuration } from "../format.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
 import { chooseModel, GENERAL_MODEL, loadModel } from "../model.ts";
+import { type ShardSettings, shardFields, shardOf } from "../shard.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface CollectSettings extends DataSettings, ModelSettings {
+interface CollectSettings extends DataSettings, ModelSettings, ShardSettings {
   readonly data: string;
   readonly out: string;
   readonly format: TrajectoryFormat;
@@ -57,6 +53,7 @@ export const collect: Command = defineCommand<CollectSettings>({
   fields: {
     ...modelFields,
     ...dataFields,
+    ...shardFields,
     data: dataField,
     out: z
       .string()
@@ -104,17 +101,24 @@ export const collect: Command = defineCommand<CollectSettings>({
       "one's own data, as plain text",
     ],
     [
+      `cllm collect --model ${GENERAL_MODEL} --data gsm8k --out gsm8k.parquet --shard 3/8`,
+      "the third of eight parts; an array job's index is found by itself",
+    ],
+    [
       "cllm collect --model model.gguf --data sharegpt.json --format cllm-json --out sharegpt-16.json",
       "for the original CLLM trainer",
     ],
   ],
   async run(settings, terminal) {
     const begin = performance.now();
+    const { out: whole, format } = settings;
+    const shard = shardOf(settings, process.env, terminal.note);
+    const output = shard === undefined ? whole : shardPath(whole, shard, ".parquet");
     const dataset = await readDataset(settings.data, datasetOptions(settings));
     const leftOut = unknownRolesText(dataset, "--strict-data");
     if (leftOut !== null) terminal.note(leftOut);
     const { signal, note: onWait } = terminal;
-    await (await acquireLock(settings.out, { signal, onWait })).release(); // another run, or a folder that cannot be written to
+    await (await acquireLock(output, { signal, onWait })).release(); // another run, or a folder that cannot be written to
     await using model = await loadModel({ ...settings, template: settings.chatTemplate }, terminal, {
       slots: settings.parallel,
     });
@@ -132,9 +136,9 @@ export const collect: Command = defineCommand<CollectSettings>({
         maxPromptTokens: settings.maxPromptTokens ?? null,
         maxSequenceTokens: settings.maxSequenceTokens ?? null,
       },
+      ...(shard !== undefined && { shard: { ...shard, format } }),
     };
     checkPrompts(candidates, info, model.config);
-    const { out: output, format } = settings;
     const run = runCollection(() => model.session(), candidates, {
       ...{ output, format, info, parallel: settings.parallel, signal, onWait },
     });
@@ -142,7 +146,8 @@ export const collect: Command = defineCommand<CollectSettings>({
     const seconds = (performance.now() - begin) / 1000;
     if (!terminal.json) terminal.write(collectionText(report, info, output, model.tokenizer, terminal.colors));
     else terminal.write(`${JSON.stringify(asJson(report, info, output, seconds))}\n`);
-    if (report.kept === 0) terminal.note("nothing was kept: there is nothing to learn from; see why above");
+    if (shard !== undefined) terminal.note(`this is ${shardText(shard)}; when all are there: cllm merge ${whole}`);
+    else if (report.kept === 0) terminal.note("nothing was kept: there is nothing to learn from; see why above");
   },
 });
 

@@ -13,6 +13,7 @@ import { publishedResults } from "../../eval/published.ts";
 import { reportHtml } from "../../eval/report-html.ts";
 import { ANSWERS, type Evaluation, type EvaluationProgress, runEvaluation, type Subject } from "../../eval/run.ts";
 import { summarizeEvaluation, type TokenText } from "../../eval/summary.ts";
+import { type Shard, shardPath, shardText } from "../../files/shards.ts";
 import { writeWhole } from "../../files/write-whole.ts";
 import { unknownName } from "../../generate/check.ts";
 import { decodingFields } from "../../generate/options.ts";
@@ -32,9 +33,10 @@ import { evaluationText } from "../eval-text.ts";
 import { formatDuration } from "../format.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
 import { chooseModel, GENERAL_MODEL, loadModel } from "../model.ts";
+import { type ShardSettings, shardFields, shardOf } from "../shard.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface EvalSettings extends Omit<ModelSettings, "model" | "adapter"> {
+interface EvalSettings extends Omit<ModelSettings, "model" | "adapter">, ShardSettings {
   readonly task: string;
   readonly model: readonly string[];
   readonly adapter: readonly string[];
@@ -81,6 +83,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
     "which HumanEval's own harness accepts.",
   fields: {
     ...modelFields,
+    ...shardFields,
     task: z
       .string()
       .min(1)
@@ -177,6 +180,10 @@ export const evaluate: Command = defineCommand<EvalSettings>({
       "cllm eval gsm8k -m model.gguf --decoders jacobi --block-sizes 8,16,32,64 --out runs/sizes",
       "speed against block size",
     ],
+    [
+      `cllm eval gsm8k -m ${GENERAL_MODEL} --out runs/gsm8k --shard 3/8`,
+      "the third of eight parts; an array job's index is found by itself",
+    ],
     ["cllm eval custom -m model.gguf --data questions.jsonl --grader exact --out runs/own", "one's own questions"],
   ],
   unused: ({ decoders, trajectories: traced }) => ({
@@ -184,6 +191,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
     ...(traced === 0 && !decoders.some(takesBlockSize) && { blockSizes: "no decoder among them takes one" }),
   }),
   async run(settings, terminal) {
+    const shard = shardOf(settings, process.env, terminal.note);
     const given = settings.model.length > 0 ? settings.model : [defaultModel()];
     const entrants = entrantsOf(servedModels(given, settings.adapter), settings);
     const names = entrants.map(({ name }) => name);
@@ -204,9 +212,10 @@ export const evaluate: Command = defineCommand<EvalSettings>({
       const { out: folder, jacobiForm, trajectories: traced } = settings;
       const { signal } = terminal;
       const tracedBlockSize = settings.blockSizes.includes(16) ? 16 : settings.blockSizes[0];
-      const how = { jacobiForm, traced, tracedBlockSize, signal, onWait: terminal.note };
+      const how = { jacobiForm, traced, tracedBlockSize, shard, signal, onWait: terminal.note };
       const run = runEvaluation({ folder, task, subjects, contenders, conditions, ...how });
-      const evaluation = await follow(run, folder, terminal);
+      const evaluation = await follow(run, answersPath(folder, shard), terminal);
+      if (shard !== undefined) return reportShard(evaluation, folder, shard, terminal);
       const textOf: TokenText = (name, id) => models.get(name)!.tokenizer.tokenText(id);
       await report(evaluation, folder, textOf, terminal);
     } finally {
@@ -301,10 +310,9 @@ const FIRST_NOTE = 8; // answers after which the time left can be told
 /** Shows how far it is and how long it will take, and says how to go on where it was stopped. */
 async function follow(
   run: AsyncGenerator<EvaluationProgress, Evaluation, void>,
-  folder: string,
+  path: string,
   terminal: Terminal,
 ): Promise<Evaluation> {
-  const path = join(folder, ANSWERS);
   let begin = performance.now();
   let noted: number | null = null;
   let progress: EvaluationProgress | null = null;
@@ -348,6 +356,20 @@ function keptAnswers(progress: EvaluationProgress | null, path: string): string 
   return progress === null || progress.resumed === 0
     ? "no question was asked yet"
     : `${progress.resumed} answers are in ${path}`;
+}
+
+/** Where answers stand, and those of a shard while it is not whole. */
+function answersPath(folder: string, shard: Shard | undefined): string {
+  const whole = join(folder, ANSWERS);
+  return shard === undefined ? whole : `${shardPath(whole, shard)}.journal`;
+}
+
+/** A shard has answers and no report: scores and speeds are of the whole. */
+function reportShard({ questions }: Evaluation, folder: string, shard: Shard, terminal: Terminal): void {
+  const output = shardPath(join(folder, ANSWERS), shard);
+  if (terminal.json) terminal.write(`${JSON.stringify({ output, shard, questions: questions.length })}\n`);
+  else terminal.write(`${shardText(shard)}: ${questions.length} questions\nwrote ${output}\n`);
+  terminal.note(`when all are there: cllm merge ${folder}, then this command with --shard none for the report`);
 }
 
 const [JSON_FILE, HTML] = ["report.json", "report.html"];
