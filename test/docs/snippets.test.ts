@@ -18,6 +18,7 @@ const NOT_RUN: readonly [line: RegExp, why: string][] = [
   [/^npm i /, "needs a registry; the names are checked"],
   [/^cllm demo --train$/, "trains for five minutes; test/recipes runs the same recipe at a tiny scale"],
   [/--adapter \S*spider\b/, "needs the real SmolLM2-135M; test/checkpoint/shipped-adapters.test.ts reads the adapter"],
+  [/^cllm merge /, "needs all shards; docs/guide/cluster.md makes some and joins them"],
   [/^cllm eval spider /, "needs Spider's databases; test/tasks/spider.test.ts has some of its own"],
 ];
 
