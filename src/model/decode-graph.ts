@@ -18,12 +18,16 @@
  * In the resident form the cache is the device's: instead of rows there are present_{2l}, present_{2l+1}, the whole cache again,
  * for which a run gives the tensors of past_{2l}, past_{2l+1}: only the new rows are written then, behind the P cached tokens. All rows go on
  * to the vocabulary, H = S, and there is neither head_from nor new_from, new_to. Bias and cache are of the products' type.
+ *
+ * In the plain form attention is written in plain products, see `plain-attention.ts`. The bias is (1, 1, S, C), over all places of the
+ * cache, and hides whatever a row must not see; there is neither last_place nor total.
  */
 import { CllmError } from "../error.ts";
 import type { EncodedModel, Value } from "../graph/graph.ts";
 import type { ModelConfig } from "./config.ts";
 import { constantParts } from "./constant-parts.ts";
 import type { LayeredWeights, LayerWeights } from "./layered-weights.ts";
+import { plainAttention } from "./plain-attention.ts";
 import type { ProductPlan } from "./product-plan.ts";
 import type { Products } from "./products.ts";
 import { ropeTables } from "./rope.ts";
@@ -43,8 +47,8 @@ interface Slot {
   /** Of a name that the slots have in common, this one's. */
   readonly nameOf: (name: string) => string;
   readonly bias: Value;
-  readonly lastPlace: Value;
-  readonly total: Value;
+  /** The last place and the number of places that are used; null where the bias alone says what is seen. */
+  readonly used: { readonly last: Value; readonly total: Value } | null;
   /** Which places of the cache are new; null where the cache is a device's. */
   readonly added: { readonly from: Value; readonly to: Value } | null;
   /** Which of the pass's rows are its own; null where all are. */
@@ -74,16 +78,18 @@ export async function decodeGraph(
   }
   const { graph, dtype } = products;
   const resident = form === "resident";
+  const plain = form === "plain";
   const ids = graph.input("ids", "int64", [1, "S"]);
   const positions = graph.input("positions", "int64", [1, "S"]);
   const slots = Array.from({ length: count }, (_, index): Slot => {
     const nameOf = (name: string): string => (count === 1 ? name : slotName(name, index));
-    const [rows, places] = count === 1 ? ["S", "total"] : [nameOf("S"), nameOf("places")];
+    const [rows, seen] = count === 1 ? ["S", "total"] : [nameOf("S"), nameOf("places")];
+    const bias = graph.input(nameOf("bias"), dtype, [1, 1, rows, plain ? nameOf("C") : seen]);
     const one = (name: string, dtype: "int32" | "int64"): Value => graph.input(nameOf(name), dtype, [1]);
     return {
       nameOf,
-      bias: graph.input(nameOf("bias"), dtype, [1, 1, rows, places]),
-      ...{ lastPlace: one("last_place", "int32"), total: one("total", "int32") },
+      bias: plain ? graph.op("Tile", [bias, graph.integers(1, 1, heads / kvHeads, 1)]) : bias,
+      used: plain ? null : { last: one("last_place", "int32"), total: one("total", "int32") },
       added: resident ? null : { from: one("new_from", "int64"), to: one("new_to", "int64") },
       own:
         count === 1
@@ -129,17 +135,28 @@ export async function decodeGraph(
 
   /** Attention of one sequence to its cache and its own rows: what it gives, and the keys and values of these rows. */
   const attend = (inputs: readonly (Value | null)[], slot: Slot, index: number): readonly Value[] => {
-    const { bias, lastPlace, total, added, own, nameOf } = slot;
+    const { bias, used, added, own, nameOf } = slot;
     const past = [0, 1].map((i) =>
       graph.input(nameOf(`past_${2 * index + i}`), dtype, [1, kvHeads, nameOf("C"), headSize]),
     );
     const ofOwn = (value: Value | null): Value | null =>
       value === null || own === null ? value : graph.op("Slice", [value, own.from, own.to, graph.integers(1)]);
     const run = (): readonly Value[] => {
+      if (used === null) {
+        const rows = inputs.filter((value) => value !== null).map(ofOwn) as [Value] | [Value, Value, Value];
+        const rotation = { positions: ofOwn(positions) as Value, cos, sin };
+        return plainAttention(graph, config, {
+          rows,
+          ...rotation,
+          bias,
+          past,
+          added: added as NonNullable<Slot["added"]>,
+        });
+      }
       // Not every device's attention reads positions, so the resident form has rotated before.
       const rest = resident
-        ? [lastPlace, total, null, null, null, bias]
-        : [lastPlace, total, cos, sin, ofOwn(positions), bias];
+        ? [used.last, used.total, null, null, null, bias]
+        : [used.last, used.total, cos, sin, ofOwn(positions), bias];
       const [out, ...caches] = graph.ops("GroupQueryAttention", [...inputs.map(ofOwn), ...past, ...rest], 3, {
         ...{ num_heads: heads, kv_num_heads: kvHeads, do_rotary: Number(!resident), local_window_size: window },
       }) as [Value, Value, Value];

@@ -9,11 +9,11 @@ import { residentProducts } from "./resident-products.ts";
 
 /**
  * `host`: the cache is in the process's memory, and a pass gives its new rows. `resident`: it is on the device, where passes write it in
- * place.
+ * place. `plain` is as `host`, with attention in plain products.
  */
 export type ProductPlan =
   | {
-      readonly form: "host";
+      readonly form: "host" | "plain";
       readonly precision: HostPrecision;
       /** See `ProductOptions`. */
       readonly saturates: boolean;

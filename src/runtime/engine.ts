@@ -82,7 +82,8 @@ export async function createEngine(
       for (const [i, count] of counts.entries()) {
         const model = await modelOf(count);
         onProgress?.("compile", "graph", i, counts.length);
-        programs.push(await device.compile(model, { threads }));
+        const most = device.mostThreads?.(config) ?? threads;
+        programs.push(await device.compile(model, { threads: Math.min(threads, most) }));
         onProgress?.("compile", "graph", i + 1, counts.length);
       }
       return programs;

@@ -57,8 +57,11 @@ function outputsFor(program: Program, logits: boolean): string[] {
   return ["logits", ...(program.outputs.includes("logit_scale") ? ["logit_scale"] : []), "next", "rows"];
 }
 
-/** The feeds of one sequence, by the names that `nameOf` gives them. */
-function sequenceFeeds({ ids, bias, past, cache }: Pass, nameOf: (name: string) => string): Feeds {
+/** The feeds of one sequence in a graph of one form, by the names that `nameOf` gives them. */
+export type SequenceFeeds = (pass: Pass, nameOf: (name: string) => string) => Feeds;
+
+/** The feeds of one sequence in the host form, by the names that `nameOf` gives them. */
+function fusedFeeds({ ids, bias, past, cache }: Pass, nameOf: (name: string) => string): Feeds {
   const rows = ids.length;
   const total = past + rows;
   const feeds: Feeds = {
@@ -73,7 +76,7 @@ function sequenceFeeds({ ids, bias, past, cache }: Pass, nameOf: (name: string) 
 }
 
 /** Every pass by itself, on a graph of one slot. */
-export function single(program: Program): PassRunner {
+export function single(program: Program, sequenceFeeds: SequenceFeeds = fusedFeeds): PassRunner {
   return {
     async run(pass, logits) {
       const count = pass.ids.length;
@@ -146,7 +149,13 @@ const ROWS = 256;
  * Runs passes that are asked for in the same round of the event loop together, up to `slots` of them, first come first
  * served, on a graph of that many slots. A single pass runs on `alone`, which spends nothing on empty slots.
  */
-export function together(program: Program, config: ModelConfig, slots: number, alone: PassRunner): PassRunner {
+export function together(
+  program: Program,
+  config: ModelConfig,
+  slots: number,
+  alone: PassRunner,
+  sequenceFeeds: SequenceFeeds = fusedFeeds,
+): PassRunner {
   const waiting: Waiting[] = [];
   const { vocabSize, kvHeads, headSize } = config;
   const empty = float32Tensor(new Float32Array(kvHeads * headSize), [1, kvHeads, 1, headSize]);

@@ -79,7 +79,7 @@ export async function makePart(
   share: Share,
   onUnit: (unit: WeightUnit) => void = () => {},
 ): Promise<Part> {
-  const file = new PartFile(join(folder, `constants-${share.index}.bin`), plan.products.form === "host");
+  const file = new PartFile(join(folder, `constants-${share.index}.bin`), plan.products.form !== "resident");
   try {
     const units = unitsOf(plan.config, share);
     let seen = 0; // nodes of the units before

@@ -11,13 +11,22 @@ import { FAMILY_NAMES } from "../../src/model/families/index.ts";
 import { layeredWeights } from "../../src/model/layered-weights.ts";
 import type { Precision } from "../../src/model/precision.ts";
 import type { Weights } from "../../src/model/weights.ts";
+import { cpu } from "../../src/runtime/devices/cpu.ts";
+import type { Device } from "../../src/runtime/devices/device.ts";
+import { web } from "../../src/runtime/devices/web.ts";
 import { createEngine } from "../../src/runtime/engine.ts";
 import { tinyTokenizerSource } from "../generate/tiny-checkpoint.ts";
 import { BASE, configs, randomIds, randomWeights } from "./random-model.ts";
 import { referenceLogits } from "./reference-transformer.ts";
 
-async function engineLogits(config: ModelConfig, weights: Weights, ids: Int32Array, precision: Precision) {
-  await using engine = await createEngine(config, weights, { precision, threads: 1 });
+async function engineLogits(
+  config: ModelConfig,
+  weights: Weights,
+  ids: Int32Array,
+  precision: Precision,
+  device: Device = cpu,
+) {
+  await using engine = await createEngine(config, weights, { precision, threads: 1, device });
   await using session = engine.session();
   return await session.logits(ids);
 }
@@ -47,13 +56,14 @@ function rmsDifference(actual: ArrayLike<number>, expected: ArrayLike<number>): 
 const cases = (family: string) => fc.tuple(configs(family), fc.nat(), fc.integer({ min: 1, max: 40 }));
 
 describe.each(FAMILY_NAMES)("%s", (family) => {
-  test("in fp32 has the logits of the plain twin", async () => {
+  test.each([cpu, web])("in fp32 on $name has the logits of the plain twin", async (device) => {
     await fc.assert(
       fc.asyncProperty(cases(family), async ([config, seed, count]) => {
         const weights = randomWeights(config, { seed });
         const ids = randomIds(count, config.vocabSize, seed);
         const expected = (await referenceLogits(config, weights, ids)).flat();
-        expect(largestDifference(await engineLogits(config, weights, ids, "fp32"), expected)).toBeLessThan(1e-4);
+        const actual = await engineLogits(config, weights, ids, "fp32", device);
+        expect(largestDifference(actual, expected)).toBeLessThan(1e-4);
       }),
       { numRuns: 8 },
     );

@@ -8,6 +8,8 @@ import type { ModelConfig } from "../../src/model/config.ts";
 import { PRECISIONS, type Precision } from "../../src/model/precision.ts";
 import type { Weights } from "../../src/model/weights.ts";
 import { cpu } from "../../src/runtime/devices/cpu.ts";
+import type { Device } from "../../src/runtime/devices/device.ts";
+import { web } from "../../src/runtime/devices/web.ts";
 import { createEngine, type Engine } from "../../src/runtime/engine.ts";
 import { openSession } from "../../src/runtime/onnx-session.ts";
 import { single } from "../../src/runtime/pass-runner.ts";
@@ -22,8 +24,13 @@ const MODELS: Readonly<Record<string, ModelConfig>> = {
   qwen3: { ...BASE, family: "qwen3", contextLength: 700, queryKeyNorm: true, kvHeads: 1, hiddenSize: 64 },
 };
 /** What keeps its bits: every precision, and int8 as it is in models whose matrices are large. */
-const KINDS: readonly { kind: string; precision: Precision; wholeWeights?: number }[] = [
+const KINDS: readonly { kind: string; precision: Precision; wholeWeights?: number; device?: Device }[] = [
   ...PRECISIONS.map((precision) => ({ kind: precision, precision })),
+  ...PRECISIONS.map((precision) => ({
+    kind: `${precision} with plain attention`,
+    precision,
+    device: web,
+  })),
   { kind: "int8 as in large models", precision: "int8", wholeWeights: 0 },
 ];
 const settings = Object.keys(MODELS).flatMap((model) =>
@@ -195,9 +202,14 @@ describe.each(settings)("$model in $kind with $threads threads", ({ model, kind:
   });
 });
 
-describe.each(PRECISIONS)("in %s", (precision) => {
+const ways = [
+  ...PRECISIONS.map((precision) => ({ precision, device: cpu })),
+  { precision: "fp32" as const, device: web },
+];
+
+describe.each(ways)("in $precision on $device.name", ({ precision, device }) => {
   const engineOf = (config: ModelConfig): Promise<Engine> =>
-    createEngine(config, randomWeights(config), { precision, threads: 2 });
+    createEngine(config, randomWeights(config), { precision, threads: 2, device });
 
   test("side rows have the logits of their own path alone, but for rounding", async () => {
     const config = MODELS["llama"]!;
@@ -273,7 +285,7 @@ describe.each(PRECISIONS)("in %s", (precision) => {
             )
           : await weights.read(name, from, to),
     };
-    await using engine = await createEngine(config, alike, { precision, threads: 1 });
+    await using engine = await createEngine(config, alike, { precision, threads: 1, device });
     await using session = engine.session();
     const ids = randomIds(90, config.vocabSize, 10);
     const next = await session.forward(ids);

@@ -3,6 +3,8 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { PRECISIONS } from "../../src/model/precision.ts";
+import { cpu } from "../../src/runtime/devices/cpu.ts";
+import { web } from "../../src/runtime/devices/web.ts";
 import { createEngine, type Engine } from "../../src/runtime/engine.ts";
 import type { Session, TokenIds } from "../../src/runtime/session.ts";
 import { BASE, randomIds, randomWeights } from "../model/random-model.ts";
@@ -12,7 +14,10 @@ const MODELS: Readonly<Record<string, ModelConfig>> = {
   mistral: { ...BASE, family: "mistral", contextLength: 700, slidingWindow: 20, tiedHead: false, kvHeads: 4 },
   qwen3: { ...BASE, family: "qwen3", contextLength: 700, queryKeyNorm: true, kvHeads: 1, hiddenSize: 64 },
 };
-const settings = Object.keys(MODELS).flatMap((model) => PRECISIONS.map((precision) => ({ model, precision })));
+const settings = Object.keys(MODELS).flatMap((model) => [
+  ...PRECISIONS.map((precision) => ({ model, precision, device: cpu })),
+  { model, precision: "fp32" as const, device: web },
+]);
 const SLOTS = 3;
 
 /** What one sequence asks for: passes of so many tokens, each with its logits, its next tokens or only the last ones. */
@@ -45,14 +50,14 @@ async function ask(session: Session, { seed, passes }: Sequence): Promise<unknow
   return said;
 }
 
-describe.each(settings)("$model in $precision", ({ model, precision }) => {
+describe.each(settings)("$model in $precision on $device.name", ({ model, precision, device }) => {
   const config = MODELS[model]!;
   let alone: Engine;
   let several: Engine;
   beforeAll(async () => {
     const weights = randomWeights(config);
-    alone = await createEngine(config, weights, { precision, threads: 2 });
-    several = await createEngine(config, weights, { precision, threads: 2, slots: SLOTS });
+    alone = await createEngine(config, weights, { precision, threads: 2, device });
+    several = await createEngine(config, weights, { precision, threads: 2, slots: SLOTS, device });
   });
   afterAll(async () => {
     await alone.dispose();

@@ -10,7 +10,7 @@ import type { KvCache, KvShape } from "../kv-cache.ts";
 import type { ModelFile, Program } from "../ort.ts";
 import type { PassRunner } from "../pass-runner.ts";
 
-export type DeviceName = "cpu" | "webgpu";
+export type DeviceName = "cpu" | "webgpu" | "wasm";
 
 /** How rows are put into passes, so that each keeps its bits whatever the others are. */
 export interface RowRules {
@@ -35,6 +35,8 @@ export interface Device {
   readonly rows: RowRules;
   /** Whether passes of several sequences can be one run. */
   readonly shares: boolean;
+  /** Threads that a pass of this model may have; more are not used. Default: any number. */
+  mostThreads?(config: ModelConfig): number;
   /**
    * The graph's form and products for a precision, which may depend on what this machine can do. Throws `unsupported` for one that
    * the device lacks. `wholeWeights`: see `ProductOptions`.
