@@ -14,7 +14,7 @@ import { quantile } from "../src/eval/statistics.ts";
 import { hash } from "../src/hash.ts";
 import type { LoraSettings } from "../src/model/lora.ts";
 import { LORA_TARGETS } from "../src/model/lora.ts";
-import { defaultThreads } from "../src/runtime/engine.ts";
+import { defaultThreads } from "../src/runtime/host.ts";
 import { type Pack, segment } from "../src/train/pack.ts";
 import { fullParameters, loraParameters } from "../src/train/parameters.ts";
 import { Trainer } from "../src/train/trainer.ts";

@@ -1,5 +1,6 @@
 /** A mean of two adapters' weights, for a CLLM between its target and itself. Trains nothing. */
-import { readAdapter, writeAdapter } from "../src/checkpoint/peft/adapter.ts";
+import { writeAdapter } from "../src/checkpoint/peft/adapter.ts";
+import { readAdapter } from "../src/checkpoint/peft/read-adapter.ts";
 import type { Adapter, LoraModule } from "../src/checkpoint/peft/types.ts";
 
 /**

@@ -28,6 +28,7 @@ const ROOMS = [
   "eval",
   "recipes",
   "serve",
+  "web",
   "index",
   "cli",
 ];

@@ -59,7 +59,15 @@ function sourceStamp() {
     if (stat.isDirectory()) for (const name of readdirSync(path).sort()) visit(join(path, name));
     else hash.update(`${relative(root, path)}\0${readFileSync(path)}\0`);
   };
-  for (const name of ["src", "tsconfig.json", "tsconfig.build.json", "package-lock.json"]) visit(join(root, name));
+  for (const name of [
+    "src",
+    "scripts/web",
+    "tsconfig.json",
+    "tsconfig.build.json",
+    "tsconfig.web.json",
+    "package-lock.json",
+  ])
+    visit(join(root, name));
   return hash.digest("hex");
 }
 
@@ -73,6 +81,14 @@ export function build() {
   try {
     const tsc = join(root, "node_modules/typescript/bin/tsc");
     run("building (tsc)", process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", fresh]);
+    run("declaring what browsers have (tsc)", process.execPath, [
+      ...[tsc, "-p", "tsconfig.web.json", "--noEmit", "false", "--emitDeclarationOnly"],
+      ...["--rootDir", "src", "--outDir", fresh],
+    ]);
+    run("bundling for browsers (rolldown)", process.execPath, [
+      join(root, "scripts/web/build.mjs"),
+      join(fresh, "web"),
+    ]);
     chmodSync(join(fresh, "cli/main.js"), 0o755);
     writeFileSync(join(fresh, ".stamp"), stamp);
     rmSync(dist, { recursive: true, force: true });

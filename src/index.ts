@@ -22,11 +22,11 @@ export type { OwnFacts } from "./checkpoint/own-facts.ts";
 export {
   type AdapterContent,
   adapterOf,
-  readAdapter,
   type WriteAdapterOptions,
   withAdapter,
   writeAdapter,
 } from "./checkpoint/peft/adapter.ts";
+export { readAdapter } from "./checkpoint/peft/read-adapter.ts";
 export type { Adapter, LoraModule } from "./checkpoint/peft/types.ts";
 export type { OnWrite, TensorSource } from "./checkpoint/tensor-source.ts";
 export type {

@@ -4,9 +4,10 @@
  */
 import type { Stats } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { CllmError } from "../error.ts";
 import { openBinaryFile } from "../files/binary-file.ts";
+import { diskFolder } from "../files/disk-folder.ts";
 import { readError } from "../files/file-error.ts";
 import { recoverFolder } from "../files/scratch.ts";
 import type { Checkpoint } from "./checkpoint.ts";
@@ -101,7 +102,7 @@ async function openDirectory(path: string): Promise<Checkpoint> {
     throw readError(error, path);
   });
   const { gguf } = selectFiles(names, path);
-  return gguf === null ? openHuggingFace(path) : openGguf(join(path, gguf));
+  return gguf === null ? openHuggingFace(diskFolder(path), basename(resolve(path))) : openGguf(join(path, gguf));
 }
 
 async function openFile(path: string): Promise<Checkpoint> {
@@ -140,6 +141,6 @@ async function openFromHub(id: HubId, options: OpenOptions): Promise<Checkpoint>
     onProgress: options.onProgress ?? null,
     signal: options.signal ?? null,
   });
-  if (!isGgufName(path)) return openHuggingFace(path, id.repo);
+  if (!isGgufName(path)) return openHuggingFace(diskFolder(path), id.repo);
   return openGguf(path, withoutPart(hubName(id)));
 }

@@ -2,11 +2,9 @@
  * `cllm.json` beside a checkpoint's configuration: what only this project knows about a model, and other readers pass over.
  * Knows no format of weights.
  */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import * as z from "zod";
 import { CllmError } from "../error.ts";
-import { readJsonObject } from "../files/json.ts";
+import { type Folder, fileIn, optionalJsonIn } from "../files/folder.ts";
 
 export const OWN_FACTS = "cllm.json";
 const MAX_BYTES = 64 << 10;
@@ -27,15 +25,18 @@ const schema = z.strictObject({ demonstration: z.enum(["text-to-sql"]).nullable(
  * The facts in a checkpoint's directory; those of a model like any other where there is no such file, and for a path that is no
  * directory. Throws `bad-file` for a file that says what is not known.
  *
- * @example await readOwnFacts("models/text-to-sql") // { demonstration: "text-to-sql" }
+ * @example await readOwnFacts(diskFolder("models/text-to-sql")) // { demonstration: "text-to-sql" }
  */
-export async function readOwnFacts(folder: string): Promise<OwnFacts> {
-  const path = join(folder, OWN_FACTS);
-  if (!existsSync(path)) return NO_FACTS;
-  const facts = schema.safeParse(await readJsonObject(path, MAX_BYTES));
+export async function readOwnFacts(folder: Folder): Promise<OwnFacts> {
+  const json = await optionalJsonIn(folder, OWN_FACTS, MAX_BYTES);
+  if (json === null) return NO_FACTS;
+  const facts = schema.safeParse(json);
   if (facts.success) return facts.data;
   const what = facts.error.issues[0]!.message;
-  throw new CllmError("bad-file", `${path} is not as this version of cllm writes it: ${what}; fetch it again`);
+  throw new CllmError(
+    "bad-file",
+    `${fileIn(folder, OWN_FACTS)} is not as this version of cllm writes it: ${what}; fetch it again`,
+  );
 }
 
 /** The content of the file. */

@@ -2,7 +2,6 @@
  * JSON from untrusted files: bounded in size and depth before it is parsed, and, where the format says that names are
  * unique, checked to be. Knows no schema.
  */
-import { randomUUID } from "node:crypto";
 import { CllmError, type ErrorCode } from "../error.ts";
 import { readText } from "./text.ts";
 
@@ -49,16 +48,21 @@ export function parseJson(
 
 /** Read and parse a JSON file of at most `maxBytes` that holds an object, with the numbers that Python writes. */
 export async function readJsonObject(path: string, maxBytes: number): Promise<Record<string, unknown>> {
-  const value = parseJson(await readText(path, maxBytes), path, { pythonNumbers: true });
+  return jsonObject(await readText(path, maxBytes), path);
+}
+
+/** The object that a JSON text holds, with the numbers that Python writes. `what` names it in errors. */
+export function jsonObject(text: string, what: string): Record<string, unknown> {
+  const value = parseJson(text, what, { pythonNumbers: true });
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new CllmError("bad-file", `${path} holds no JSON object; fetch it again`);
+    throw new CllmError("bad-file", `${what} holds no JSON object; fetch it again`);
   }
   return value as Record<string, unknown>;
 }
 
 /** JSON has no word for these numbers: infinities are written as ones too large, and NaN as a random text. */
 function parsePython(text: string): unknown {
-  const notANumber = randomUUID();
+  const notANumber = crypto.getRandomValues(new Uint32Array(4)).join("-");
   let written = "";
   let done = 0;
   for (let i = 0; i < text.length; i++) {

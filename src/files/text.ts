@@ -2,9 +2,9 @@
  * Text that people or other programs wrote, as strings: UTF-8 with or without a byte-order mark, and UTF-16 with one, as
  * Windows writes it. What is no text is an error with its place, never replacement characters. Knows no format.
  */
-import { isUtf8 } from "node:buffer";
 import { CllmError } from "../error.ts";
 import { openBinaryFile, readBytes, readPieces } from "./binary-file.ts";
+import { joinBytes } from "./bytes.ts";
 
 export type Encoding = "utf-8" | "utf-16le" | "utf-16be";
 
@@ -102,7 +102,7 @@ function createDecoder(what: string): Decoder {
   let decode: ((bytes: Uint8Array, isLast: boolean) => { readonly text: string; readonly used: number }) | null = null;
   let at = 0; // of the first byte held
   const step = (bytes: Uint8Array, isLast: boolean): string => {
-    let all = held.length === 0 ? bytes : Buffer.concat([held, bytes]);
+    let all = held.length === 0 ? bytes : joinBytes([held, bytes]);
     if (decode === null) {
       if (all.length < MARK_BYTES && !isLast) {
         held = all.slice();
@@ -130,10 +130,22 @@ type Place = (offset: number) => number;
 function fromUtf8(bytes: Uint8Array, isLast: boolean, what: string, place: Place) {
   const used = isLast ? bytes.length : bytes.length - unfinished(bytes);
   const whole = bytes.subarray(0, used);
-  if (!isUtf8(whole)) throw noText(what, `byte ${place(firstWrong(whole))} is not UTF-8`);
+  const text = utf8(whole);
+  if (text === null) throw noText(what, `byte ${place(firstWrong(whole))} is not UTF-8`);
   const zero = whole.indexOf(0);
   if (zero >= 0) throw noText(what, `byte ${place(zero)} is zero, as in UTF-16 without a byte-order mark`);
-  return { text: Buffer.from(whole.buffer, whole.byteOffset, used).toString("utf8"), used };
+  return { text, used };
+}
+
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Null where it is none. */
+function utf8(bytes: Uint8Array): string | null {
+  try {
+    return strict.decode(bytes);
+  } catch {
+    return null;
+  }
 }
 
 function fromUtf16(bytes: Uint8Array, isLast: boolean, encoding: Encoding, what: string, place: Place) {
@@ -172,7 +184,7 @@ function firstWrong(bytes: Uint8Array): number {
   while (bad - good > 1) {
     const middle = (good + bad) >> 1;
     const part = bytes.subarray(0, middle);
-    if (isUtf8(part.subarray(0, middle - unfinished(part)))) good = middle;
+    if (utf8(part.subarray(0, middle - unfinished(part))) !== null) good = middle;
     else bad = middle;
   }
   return good - unfinished(bytes.subarray(0, good));

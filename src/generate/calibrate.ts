@@ -1,18 +1,8 @@
 /**
- * What a pass of m tokens costs here, for `auto`: measured in a second or two on a small model, then kept in the cache
- * folder under everything that it depends on. A cache that is damaged or cannot be written is no error; it is measured
- * again. Knows a `Session` and nothing of what is inside.
+ * What a pass of m tokens costs here, for `auto`: measured in a second or two on a small model. Knows a `Session` and nothing of
+ * what is inside, nor where costs are kept.
  */
-import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { stat } from "node:fs/promises";
-import { cpus, platform } from "node:os";
-import { join } from "node:path";
-import * as z from "zod";
 import { CllmError } from "../error.ts";
-import { readJsonObject } from "../files/json.ts";
-import { removeLeftovers } from "../files/scratch.ts";
-import { writeWhole } from "../files/write-whole.ts";
 import { hash } from "../hash.ts";
 import type { Session } from "../runtime/session.ts";
 import type { PassCosts } from "./types.ts";
@@ -29,9 +19,8 @@ const ENOUGH_ROUNDS = 5;
 const BUDGET_MS = 2000;
 const LONGEST_MS = 4000; // big models: one round must do
 const LONG_PASS_MS = 200; // and caches hold nothing of them anyway
-const MAX_FILE_BYTES = 1 << 20;
-const METHOD = "alone"; // how it is measured: results of another method are not used
-const MAX_AGE_MS = 7 * 24 * 3600 * 1000; // machines change: other programs, drivers, power settings
+/** How it is measured: results of another method are not used. */
+export const METHOD = "alone";
 
 /** Passes of all sequences of an engine. */
 export interface Activity {
@@ -151,45 +140,6 @@ const geometricMean = (values: readonly number[]): number =>
 
 /** The middle one, or the lower of the two. */
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[(values.length - 1) >> 1]!;
-
-const packageFile = new URL("../../package.json", import.meta.url);
-const { version } = JSON.parse(readFileSync(packageFile, "utf8")) as { readonly version: string };
-
-/** The file's content: what it is for, and the costs as pairs. */
-const fileSchema = z.strictObject({
-  key: z.string(),
-  costs: z.array(z.tuple([z.int().min(1), z.number().positive()])).min(1),
-});
-
-/**
- * The costs under `key` in the folder, or else what `measure` gives, kept for the next time where it is good. The key names everything that
- * the costs depend on; processor, runtime and this package's version are added to it here. Older than a week, they are
- * measured again.
- */
-export async function cachedPassCosts(
-  folder: string,
-  key: readonly (string | number)[],
-  measure: () => Promise<Calibration>,
-): Promise<Calibration> {
-  const machine = [cpus().length, cpus()[0]?.model, platform(), process.versions.node];
-  const whole = JSON.stringify([...key, CALIBRATED_SIZES, METHOD, version, ...machine]);
-  const name = createHash("sha256").update(whole).digest("hex").slice(0, 24);
-  const file = join(folder, "calibration", `${name}.json`);
-  await removeLeftovers(join(folder, "calibration"));
-  try {
-    const known = fileSchema.parse(await readJsonObject(file, MAX_FILE_BYTES));
-    const { mtimeMs } = await stat(file);
-    if (known.key === whole && Date.now() - mtimeMs < MAX_AGE_MS)
-      return { costs: new Map(known.costs), verdict: "good" };
-  } catch {
-    // None yet, or damaged.
-  }
-  const measured = await measure();
-  if (measured.verdict !== "good") return measured;
-  const content = JSON.stringify({ key: whole, costs: [...measured.costs] });
-  await writeWhole(file, (handle) => handle.writeFile(content)).catch(() => {});
-  return measured;
-}
 
 /**
  * Measures at most once: callers that ask meanwhile wait, and measure themselves if the first one failed. A noisy

@@ -2,26 +2,24 @@
  * From a path or a hub id to a language model: opens the checkpoint, makes its tokenizer, compiles its weights and ties
  * them together. Knows no file format and no graph.
  */
-import { createHash } from "node:crypto";
 import { describeCheckpoint } from "../checkpoint/checkpoint.ts";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/open.ts";
-import { adaptedConfig, readAdapter, withAdapter } from "../checkpoint/peft/adapter.ts";
-import { weightsIdentity } from "../checkpoint/weights-identity.ts";
+import { adaptedConfig, withAdapter } from "../checkpoint/peft/adapter.ts";
+import { readAdapter } from "../checkpoint/peft/read-adapter.ts";
 import { sampled } from "../decode/sampling.ts";
-import { defaultCacheFolder } from "../files/cache-folder.ts";
-import type { Weights } from "../model/weights.ts";
-import { defaultThreads, type Engine } from "../runtime/engine.ts";
+import type { Engine } from "../runtime/engine.ts";
+import { defaultThreads, warn } from "../runtime/host.ts";
 import { openEngine } from "../runtime/open-engine.ts";
-import type { PreparedOptions } from "../runtime/prepared.ts";
-import { preparedFolder } from "../runtime/prepared-cache.ts";
 import type { TokenIds } from "../runtime/session.ts";
 import { type ChatTemplate, createChatTemplate } from "../text/chat.ts";
 import { createTokenizer, type Tokenizer } from "../text/tokenizer.ts";
-import { type Calibration, cachedPassCosts, calibrate } from "./calibrate.ts";
+import { type Calibration, calibrate } from "./calibrate.ts";
 import { check } from "./check.ts";
+import { cachedPassCosts } from "./cost-store.ts";
 import { requirePrecision, unitePrecision } from "./dtype.ts";
 import { createLanguageModel } from "./language-model.ts";
 import { type LoadSettings, loadSchema } from "./options.ts";
+import { preparedOptions } from "./prepared-options.ts";
 import { encodePrompt } from "./prompt.ts";
 import type { LanguageModel, LoadOptions, PromptInput } from "./types.ts";
 
@@ -48,7 +46,7 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
     const engine = await openEngine(config, weights, {
       precision,
       device: settings.device === "gpu" ? "webgpu" : settings.device,
-      onNote: warningOf(settings),
+      onNote: settings.onWarning ?? warn,
       ...(settings.threads !== undefined && { threads: settings.threads }),
       slots: settings.slots ?? 1,
       prepared: settings.cache ? await preparedOptions(checkpoint, weights, settings) : undefined,
@@ -111,7 +109,7 @@ function calibrated(
   signal: AbortSignal | undefined,
 ): Promise<Calibration> {
   const key = [identity, engine.device, precision, threads ?? defaultThreads(), sampling ? "sampled" : "greedy"];
-  return cachedPassCosts(cacheDir ?? defaultCacheFolder(), key, async () => {
+  return cachedPassCosts(cacheDir, key, async () => {
     await using session = sampled(engine.session(), { temperature: sampling ? 1 : 0 });
     const onPass = (done: number, total: number): void =>
       onProgress?.({ stage: "calibrate", what: "cost of a pass", done, total, unit: "passes" });
@@ -119,31 +117,8 @@ function calibrated(
   });
 }
 
-/** Who is told of what is slower or other than asked for. */
-function warningOf({ onWarning }: LoadSettings): (line: string) => void {
-  return onWarning ?? ((line) => process.emitWarning(line, "CllmWarning"));
-}
-
-/** Where the prepared model is kept, and how threads read its weights. */
-async function preparedOptions(
-  { name, path }: Checkpoint,
-  weights: Weights,
-  settings: LoadSettings,
-): Promise<PreparedOptions> {
-  const { cacheDir, cacheLimit, adapter } = settings;
-  return {
-    folder: preparedFolder(cacheDir),
-    identity: await weightsIdentity(path, weights),
-    name: adapter === undefined ? name : `${name} with ${adapter}`,
-    source: { path, adapter: adapter ?? null },
-    limitBytes: cacheLimit * 1e9,
-    onNote: warningOf(settings),
-  };
-}
-
 /** Names a model by what its speed depends on: configuration and stored types, not the weights' values. */
 function fingerprint(checkpoint: Checkpoint): string {
   const { parameters, dtypes } = describeCheckpoint(checkpoint);
-  const content = JSON.stringify([checkpoint.config, parameters, dtypes]);
-  return createHash("sha256").update(content).digest("hex");
+  return JSON.stringify([checkpoint.config, parameters, dtypes]);
 }

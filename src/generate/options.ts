@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { ALL_PRECISIONS } from "../model/precision.ts";
+import { DEFAULT_PRECISION } from "../runtime/host.ts";
 import type { Fields } from "./check.ts";
 import { decoderSchema } from "./decoders.ts";
 import { deviceSchema, dtypeSchema } from "./dtype.ts";
@@ -133,7 +134,7 @@ export const loadFields: Fields<
 > = {
   precision: z
     .enum(ALL_PRECISIONS)
-    .default("int8")
+    .default(DEFAULT_PRECISION)
     .meta({ description: "arithmetic: fp32 exact, int8 fast and faithful, int4 for big models, f16 on GPUs" }),
   dtype: dtypeSchema.optional(),
   device: deviceSchema.default("cpu"),

@@ -98,7 +98,7 @@ function entriesOf(tensor: Uint8Array): ExternalEntries {
 
 function entryOf(entry: Uint8Array): [key: string, value: string] {
   const texts = new Map<number, string>();
-  for (const { field, content } of fieldsOf(entry)) texts.set(field, new TextDecoder().decode(content));
+  for (const { field, content } of fieldsOf(entry)) texts.set(field, new TextDecoder().decode(content ?? undefined));
   return [texts.get(KEY) ?? "", texts.get(VALUE) ?? ""];
 }
 

@@ -1,19 +1,19 @@
 /**
  * A model compiled for ONNX Runtime: weights once, any number of sequences over them.
  */
-import { availableParallelism } from "node:os";
 import { CllmError } from "../error.ts";
 import type { EncodedModel } from "../graph/graph.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import { WHOLE_WEIGHTS } from "../model/products.ts";
 import type { Weights } from "../model/weights.ts";
-import { cpu } from "./devices/cpu.ts";
+import { buildGraph, type GraphPlan } from "./build-graph.ts";
+import { DEFAULT_DEVICE } from "./devices/default.ts";
 import type { Device, DeviceName } from "./devices/device.ts";
+import { defaultThreads } from "./host.ts";
 import { openSession } from "./onnx-session.ts";
 import type { ModelFile, Program } from "./ort.ts";
 import type { PassRunner } from "./pass-runner.ts";
-import { buildGraph, type GraphPlan } from "./prepare.ts";
 import { type PreparedOptions, withPrepared } from "./prepared.ts";
 import type { Session } from "./session.ts";
 
@@ -50,11 +50,6 @@ export interface Engine extends AsyncDisposable {
   dispose(): Promise<void>;
 }
 
-/** Threads of one pass where none are asked for. */
-export function defaultThreads(): number {
-  return Math.min(availableParallelism(), 8);
-}
-
 /**
  * Reads the weights, layer by layer, builds the decode graph in `precision` and compiles it. The weights can be closed
  * afterwards. Throws `bad-weights` where the tensors do not fit the configuration, `engine`, `aborted`.
@@ -70,7 +65,7 @@ export async function createEngine(
     slots = 1,
     wholeWeights = WHOLE_WEIGHTS,
     prepared,
-    device = cpu,
+    device = DEFAULT_DEVICE,
   }: EngineOptions,
 ): Promise<Engine> {
   const products = await device.plan(precision, { wholeWeights });

@@ -6,6 +6,7 @@
 import type { ModelConfig } from "../model/config.ts";
 import { slotName } from "../model/decode-graph.ts";
 import { toFloat16 } from "../model/float16.ts";
+import { nextRound } from "./next-round.ts";
 import {
   boolTensor,
   type Feeds,
@@ -190,7 +191,7 @@ export function together(
     } catch (error) {
       for (const { reject } of passes) reject(error);
     }
-    if (waiting.length > 0) setImmediate(flush);
+    if (waiting.length > 0) nextRound(flush);
     else busy = false;
   }
 
@@ -251,7 +252,7 @@ export function together(
         waiting.push({ pass, logits, resolve, reject });
         if (busy) return;
         busy = true;
-        setImmediate(flush);
+        nextRound(flush);
       });
     },
   };

@@ -4,9 +4,11 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { openCheckpoint } from "../checkpoint/open.ts";
-import { readAdapter, withAdapter } from "../checkpoint/peft/adapter.ts";
+import { withAdapter } from "../checkpoint/peft/adapter.ts";
+import { readAdapter } from "../checkpoint/peft/read-adapter.ts";
 import { CllmError, type ErrorCode } from "../error.ts";
-import { type GraphPlan, makePart, type Part, type Share } from "./prepare.ts";
+import type { GraphPlan } from "./build-graph.ts";
+import { makePart, type Part, type Share } from "./prepare.ts";
 
 /** Where a model's weights come from, in words that a thread can be told. */
 export interface WeightSource {

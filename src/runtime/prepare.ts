@@ -6,22 +6,13 @@
 import { closeSync, openSync, readSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { type ConstantStore, type DType, Graph, type GraphNode, type Value } from "../graph/graph.ts";
+import type { ConstantStore, DType, Graph, GraphNode, Value } from "../graph/graph.ts";
 import { alignedOffset, type ExternalEntries, externalConstants } from "../graph/one-file.ts";
 import type { ModelConfig } from "../model/config.ts";
-import { decodeGraph } from "../model/decode-graph.ts";
-import { layeredWeights, type WeightUnit } from "../model/layered-weights.ts";
-import { type ProductPlan, productsOf } from "../model/product-plan.ts";
+import type { WeightUnit } from "../model/layered-weights.ts";
 import type { Weights } from "../model/weights.ts";
+import { buildGraph, type GraphPlan } from "./build-graph.ts";
 import { savePrepacked } from "./ort.ts";
-
-/** Everything but the weights that determines a decode graph. */
-export interface GraphPlan {
-  readonly config: ModelConfig;
-  /** The name of the device that it is for: others may order constants otherwise. */
-  readonly device: string;
-  readonly products: ProductPlan;
-}
 
 /** What one thread makes of a model: a share of `of`, counted from 0. */
 export interface Share {
@@ -35,28 +26,6 @@ export interface Part {
   readonly graph: Uint8Array;
   /** Where the external constants of this part lie, by their index in the graph. */
   readonly places: readonly (readonly [index: number, entries: ExternalEntries])[];
-}
-
-/** The graph of so many slots in memory, constants wherever `store` puts them. */
-export async function buildGraph(
-  { config, products: plan }: GraphPlan,
-  weights: Weights,
-  { store, slots = 1, begin, onLayer }: BuildOptions = {},
-): Promise<{ readonly graph: Graph; readonly encoded: ReturnType<Graph["encode"]> }> {
-  const graph = new Graph(store);
-  const products = productsOf(plan, graph, config.tiedHead);
-  const layers = layeredWeights(config, weights, begin ? (unit) => begin(unit, graph) : undefined);
-  const encoded = await decodeGraph(config, layers, products, { slots, form: plan.form, ...(onLayer && { onLayer }) });
-  return { graph, encoded };
-}
-
-export interface BuildOptions {
-  readonly store?: ConstantStore;
-  readonly slots?: number;
-  /** Told of each unit of weights before it is read; says whether its numbers are wanted. */
-  readonly begin?: (unit: WeightUnit, graph: Graph) => boolean | Promise<boolean>;
-  /** Called before each layer is built, with layers done so far. */
-  readonly onLayer?: (done: number) => void;
 }
 
 /** A graph with constants that nobody reads: its nodes are those of the same model with any other weights. */

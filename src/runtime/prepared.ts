@@ -15,8 +15,9 @@ import { recoverFolder } from "../files/scratch.ts";
 import { writeWholeFolder } from "../files/write-whole.ts";
 import { externalConstants, relocated } from "../graph/one-file.ts";
 import type { Weights } from "../model/weights.ts";
+import type { GraphPlan } from "./build-graph.ts";
 import { ENGINE_VERSION } from "./ort.ts";
-import { type GraphPlan, hollowGraph, makePart, type Part } from "./prepare.ts";
+import { hollowGraph, makePart, type Part } from "./prepare.ts";
 import type { FromPreparing, PrepareTask, WeightSource } from "./prepare-worker.ts";
 import { evict, FORMAT, INFO, isSound, seal } from "./prepared-cache.ts";
 

@@ -8,6 +8,7 @@ import { hubName, parseHubId } from "../checkpoint/hub/id.ts";
 import { readOwnFacts } from "../checkpoint/own-facts.ts";
 import { adapterFolder, adapterHint, PROJECT_ADAPTERS } from "../checkpoint/peft/shipped.ts";
 import { CllmError } from "../error.ts";
+import { diskFolder } from "../files/disk-folder.ts";
 import { type HostOptions, startModel } from "./model-host.ts";
 import type { ModelEntry } from "./models.ts";
 import type { LoadSettings } from "./wire.ts";
@@ -63,7 +64,7 @@ export async function modelEntries(
   options: LoadSettings = {},
   workerFile?: HostOptions["workerFile"],
 ): Promise<readonly ModelEntry[]> {
-  const facts = await Promise.all(served.map(({ model }) => readOwnFacts(model)));
+  const facts = await Promise.all(served.map(({ model }) => readOwnFacts(diskFolder(model))));
   return served.map(({ name, model, adapter }, i) => ({
     name,
     demonstration: facts[i]!.demonstration,

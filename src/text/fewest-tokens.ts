@@ -2,6 +2,7 @@
  * How few tokens a text can become, from its length alone: a token stands for no more bytes than it has. Encodes nothing.
  * Where a tokenizer may drop or join more of a text than that, nothing follows.
  */
+import { utf8Length } from "../files/bytes.ts";
 import { bytesOfByteLevelToken } from "./byte-alphabet.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
@@ -11,7 +12,7 @@ function longestToken({ tokens, verbatim, writing }: Vocabulary): number {
   for (const [id, token = ""] of tokens.entries()) {
     if (token.length * 3 <= longest) continue; // no UTF-16 unit has more bytes
     const bytes = writing === "byte-level" && !verbatim.has(id) ? bytesOfByteLevelToken(token) : null;
-    longest = Math.max(longest, bytes?.length ?? Buffer.byteLength(token));
+    longest = Math.max(longest, bytes?.length ?? utf8Length(token));
   }
   return longest;
 }
@@ -24,6 +25,6 @@ export function fewestTokens(vocabulary: Vocabulary): (text: string) => number {
     if (factor === null) return 0;
     longest ??= longestToken(vocabulary);
     const kept = dropsSpace ? text.replaceAll(/\s+/g, "") : text;
-    return Math.ceil(Buffer.byteLength(kept) / (longest * factor));
+    return Math.ceil(utf8Length(kept) / (longest * factor));
   };
 }

@@ -5,6 +5,7 @@
  */
 import type { TokenizerSource } from "../checkpoint/tokenizer-source.ts";
 import { CllmError } from "../error.ts";
+import { joinBytes } from "../files/bytes.ts";
 import { bytesOfByteLevelToken } from "./byte-alphabet.ts";
 import { fewestTokens } from "./fewest-tokens.ts";
 import { ggufVocabulary } from "./gguf-vocabulary.ts";
@@ -100,7 +101,7 @@ function tokenizerOver(vocabulary: Vocabulary, vocabSize: number): Tokenizer {
       const bytes = tokenBytes(ids[i]!);
       if (!(skipSpecialTokens && specialIds.has(ids[i]!))) pieces.push(bytes);
     }
-    const text = textOfBytes(Buffer.concat(pieces));
+    const text = textOfBytes(joinBytes(pieces));
     return dropsLeadingSpace && !continuation && text.startsWith(" ") ? text.slice(1) : text;
   }
 

@@ -4,7 +4,8 @@
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { type OpenOptions, openCheckpoint } from "../checkpoint/open.ts";
-import { adaptedConfig, readAdapter, withAdapter } from "../checkpoint/peft/adapter.ts";
+import { adaptedConfig, withAdapter } from "../checkpoint/peft/adapter.ts";
+import { readAdapter } from "../checkpoint/peft/read-adapter.ts";
 import { toHuggingFaceTokenizer } from "../text/to-huggingface.ts";
 import { exampleLengths, splitExamples } from "./examples.ts";
 import { type NameOf, readExamples, type TrainingSource } from "./read-examples.ts";

@@ -5,7 +5,7 @@
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { predictionGraph, type TrainingGraphOptions, trainingGraph } from "../model/training-graph.ts";
-import { defaultThreads } from "../runtime/engine.ts";
+import { defaultThreads } from "../runtime/host.ts";
 import {
   compile,
   type Feeds,

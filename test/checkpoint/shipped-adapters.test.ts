@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { readAdapter } from "../../src/checkpoint/peft/adapter.ts";
+import { readAdapter } from "../../src/checkpoint/peft/read-adapter.ts";
 import { adapterFolder, adapterHint, PROJECT_ADAPTERS, shippedAdapters } from "../../src/checkpoint/peft/shipped.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cllm-adapters-"));

@@ -8,7 +8,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
-import { adapterOf, readAdapter, writeAdapter } from "../../src/checkpoint/peft/adapter.ts";
+import { adapterOf, writeAdapter } from "../../src/checkpoint/peft/adapter.ts";
+import { readAdapter } from "../../src/checkpoint/peft/read-adapter.ts";
 import { recoverFolder } from "../../src/files/scratch.ts";
 import { loraTensors } from "../../src/model/lora.ts";
 import { type HubServer, REPO, startHub } from "../checkpoint/hub-server.ts";

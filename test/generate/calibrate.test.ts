@@ -8,11 +8,11 @@ import {
   type Activity,
   CALIBRATED_SIZES,
   type Calibration,
-  cachedPassCosts,
   calibrate,
   measuredOnce,
   measurePassCosts,
 } from "../../src/generate/calibrate.ts";
+import { cachedPassCosts } from "../../src/generate/cost-store.ts";
 import type { PassCosts } from "../../src/generate/types.ts";
 import { hash } from "../../src/hash.ts";
 import { chaoticModel, scriptedSession } from "../../src/runtime/scripted.ts";

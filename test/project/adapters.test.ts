@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { readAdapter } from "../../src/checkpoint/peft/adapter.ts";
+import { readAdapter } from "../../src/checkpoint/peft/read-adapter.ts";
 import { shippedAdapters } from "../../src/checkpoint/peft/shipped.ts";
 import { servedModels } from "../../src/serve/served-models.ts";
 

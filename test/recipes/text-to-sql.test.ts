@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readOwnFacts } from "../../src/checkpoint/own-facts.ts";
+import { diskFolder } from "../../src/files/disk-folder.ts";
 import { load } from "../../src/generate/load.ts";
 import { makeTextToSql, type RecipeRecord, SMALL, type TextToSqlScale } from "../../src/recipes/text-to-sql.ts";
 import { textToSqlExample } from "../../src/tasks/text-to-sql/example.ts";
@@ -39,7 +40,7 @@ test("goes through its stages, and the model that comes out answers", async () =
   expect(noisy).toHaveLength(3);
   await using model = await load(join(whole, "cllm"), { precision: "fp32", threads: 1 });
   expect(model.config.draftTokenId).toBe(0);
-  expect(await readOwnFacts(join(whole, "cllm"))).toEqual({ demonstration: "text-to-sql" });
+  expect(await readOwnFacts(diskFolder(join(whole, "cllm")))).toEqual({ demonstration: "text-to-sql" });
   const { prompt, question, database } = textToSqlExample(0, "held-out");
   const system = { role: "system", content: schemaText(database.tables) } as const;
   const asked = model.promptIds({ messages: [system, { role: "user", content: question }] });

@@ -7,13 +7,13 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { PRECISIONS, type Precision } from "../../src/model/precision.ts";
 import type { Weights } from "../../src/model/weights.ts";
+import { buildGraph } from "../../src/runtime/build-graph.ts";
 import { cpu } from "../../src/runtime/devices/cpu.ts";
 import type { Device } from "../../src/runtime/devices/device.ts";
 import { web } from "../../src/runtime/devices/web.ts";
 import { createEngine, type Engine } from "../../src/runtime/engine.ts";
 import { openSession } from "../../src/runtime/onnx-session.ts";
 import { single } from "../../src/runtime/pass-runner.ts";
-import { buildGraph } from "../../src/runtime/prepare.ts";
 import type { Session, TokenIds } from "../../src/runtime/session.ts";
 import { BASE, gaussian, randomIds, randomWeights } from "../model/random-model.ts";
 
@@ -241,6 +241,7 @@ describe.each(ways)("in $precision on $device.name", ({ precision, device }) => 
 
   const long = {
     ...MODELS,
+    "llama with heads of 64": { ...BASE, contextLength: 700, headSize: 64, heads: 4, kvHeads: 2 },
     "llama with wide heads": { ...BASE, contextLength: 700, headSize: 128, heads: 2, kvHeads: 1 },
   };
   test.each(Object.entries(long))("%s goes on past 256 tokens, where cache and passes are cut", async (_, config) => {

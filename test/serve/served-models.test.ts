@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { readOwnFacts } from "../../src/checkpoint/own-facts.ts";
+import { diskFolder } from "../../src/files/disk-folder.ts";
 import { modelEntries, servedModels } from "../../src/serve/served-models.ts";
 
 const here = mkdtempSync(join(tmpdir(), "cllm-names-"));
@@ -65,5 +66,5 @@ test("what a model is for stands in its folder, whatever it is called; adapters 
 
 test("the model that ships is the demonstration", async () => {
   const shipped = new URL("../../models/text-to-sql", import.meta.url).pathname;
-  expect(await readOwnFacts(shipped)).toEqual({ demonstration: "text-to-sql" });
+  expect(await readOwnFacts(diskFolder(shipped))).toEqual({ demonstration: "text-to-sql" });
 });

@@ -8,6 +8,7 @@ import { mkdir, readdir, rename, symlink, unlink } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { getHFHubCachePath, modelInfo, pathsInfo } from "@huggingface/hub";
 import { CllmError } from "../../error.ts";
+import { diskFolder } from "../../files/disk-folder.ts";
 import { writeError } from "../../files/file-error.ts";
 import { readText } from "../../files/text.ts";
 import { writeWhole } from "../../files/write-whole.ts";
@@ -103,7 +104,7 @@ async function findCached(id: HubId, options: HubOptions): Promise<string | Cllm
 
 async function shardsOf(selection: Selection, snapshot: string): Promise<string[]> {
   if (!selection.files.includes(WEIGHTS_INDEX)) return [];
-  return [...new Set((await readShardMap(join(snapshot, WEIGHTS_INDEX))).values())];
+  return [...new Set((await readShardMap(diskFolder(snapshot))).values())];
 }
 
 /** Look the revision up, fetch what is missing of it, and only then point the revision's name at it. */

@@ -3,7 +3,7 @@
  * place that knows the keys that families share. Unknown keys are normal there and ignored; known ones that ask for something
  * that is not built are `unsupported`. Reads no files.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { CllmError } from "../../error.ts";
 import type { ModelConfig, RopeScaling } from "../../model/config.ts";
 import type { Complaints, Family } from "../../model/families/family.ts";

@@ -2,16 +2,11 @@
  * A Hugging Face directory as a checkpoint: `config.json`, safetensors whole or sharded, `tokenizer.json` and the chat
  * template in its several places. Knows which files there are; the files beside it read their contents.
  */
-import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { CllmError } from "../../error.ts";
 import type { BinaryFile } from "../../files/binary-file.ts";
-import { openBinaryFile } from "../../files/binary-file.ts";
-import { readJsonObject } from "../../files/json.ts";
+import { type Folder, fileIn, jsonIn, optionalJsonIn, textIn } from "../../files/folder.ts";
 import { shorten } from "../../files/near-miss.ts";
-import { readText } from "../../files/text.ts";
 import { expectedTensors } from "../../model/tensors.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { selectTensors } from "../expected-tensors.ts";
@@ -41,10 +36,11 @@ const MAX_TOKENIZER_BYTES = 128 * 2 ** 20;
 const MAX_SHARDS = 1000;
 const MAX_TEMPLATES = 64;
 
-/** Open a directory with `config.json`. Errors as those of `openCheckpoint`. */
-export async function openHuggingFace(path: string, name?: string): Promise<Checkpoint> {
-  const config = await readJsonObject(join(path, CONFIG), MAX_CONFIG_BYTES);
-  const generation = await readOptionalJson(join(path, GENERATION_CONFIG), MAX_CONFIG_BYTES);
+/** Open a folder with `config.json`; `name` is for people. Errors as those of `openCheckpoint`. */
+export async function openHuggingFace(folder: Folder, name: string): Promise<Checkpoint> {
+  const { path } = folder;
+  const config = await jsonIn(folder, CONFIG, MAX_CONFIG_BYTES);
+  const generation = await optionalJsonIn(folder, GENERATION_CONFIG, MAX_CONFIG_BYTES);
   const files: BinaryFile[] = [];
   const close = async (): Promise<void> => {
     for (const file of files) await file.close();
@@ -52,21 +48,21 @@ export async function openHuggingFace(path: string, name?: string): Promise<Chec
   const warnings: string[] = [];
   const warn = (message: string): void => void warnings.push(message);
   try {
-    const { tensors: stored, missing } = await readTensors(path, files);
+    const { tensors: stored, missing } = await readTensors(folder, files);
     const tensors = causalNames(stored, config["tie_word_embeddings"] === true);
     const hasHead = tensors.some((tensor) => tensor.name === "lm_head.weight");
-    const { tokenizer, endIds: tokenizerEnds } = await readTokenizer(path);
+    const { tokenizer, endIds: tokenizerEnds } = await readTokenizer(folder);
     const modelConfig = readHuggingFaceConfig({ config, generation, hasHead, tokenizerEnds, path, warn });
     for (const [name] of expectedTensors(modelConfig)) if (missing.has(name)) throw missing.get(name);
     const weights = storedWeights(selectTensors(modelConfig, tensors, path), close);
     return {
-      name: name ?? basename(resolve(path)),
+      name,
       format: "safetensors",
       path,
       config: modelConfig,
       weights,
       tokenizer,
-      own: await readOwnFacts(path),
+      own: await readOwnFacts(folder),
       warnings,
       sampling: readSampling(generation),
       close,
@@ -87,16 +83,16 @@ interface Tensors {
 }
 
 /** All tensors of the one file or of the shards that the index names. Files opened are added to `files`. */
-async function readTensors(path: string, files: BinaryFile[]): Promise<Tensors> {
+async function readTensors(folder: Folder, files: BinaryFile[]): Promise<Tensors> {
   const open = async (name: string): Promise<StoredTensor[]> => {
-    const file = await openBinaryFile(join(path, name));
+    const file = await folder.open(name);
     files.push(file);
     return readSafetensorsHeader(file);
   };
-  if (!existsSync(join(path, WEIGHTS_INDEX)) || existsSync(join(path, WEIGHTS))) {
+  if ((await folder.has(WEIGHTS)) || !(await folder.has(WEIGHTS_INDEX))) {
     return { tensors: await open(WEIGHTS), missing: new Map() };
   }
-  const map = await readShardMap(join(path, WEIGHTS_INDEX));
+  const map = await readShardMap(folder);
   const tensors: StoredTensor[] = [];
   for (const shard of new Set(map.values())) {
     for (const tensor of await open(shard)) if (map.get(tensor.name) === shard) tensors.push(tensor);
@@ -105,7 +101,7 @@ async function readTensors(path: string, files: BinaryFile[]): Promise<Tensors> 
   const missing = new Map<string, CllmError>();
   for (const [name, shard] of map) {
     if (found.has(name)) continue;
-    const message = `${join(path, shard)} lacks the tensor ${shorten(name)} that ${WEIGHTS_INDEX} places there`;
+    const message = `${fileIn(folder, shard)} lacks the tensor ${shorten(name)} that ${WEIGHTS_INDEX} places there`;
     missing.set(name, new CllmError("bad-file", `${message}; fetch the shards again`));
   }
   return { tensors, missing };
@@ -114,9 +110,10 @@ async function readTensors(path: string, files: BinaryFile[]): Promise<Tensors> 
 /** Shards name plain files beside the index, so that an index cannot reach out of its directory. */
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string().regex(/^[\w.-]+\.safetensors$/)) });
 
-/** Tensor names and the shard that holds each, of an index file. */
-export async function readShardMap(path: string): Promise<ReadonlyMap<string, string>> {
-  const result = indexSchema.safeParse(await readJsonObject(path, MAX_CONFIG_BYTES * 4));
+/** Tensor names and the shard that holds each, of the index file of a folder. */
+export async function readShardMap(folder: Folder): Promise<ReadonlyMap<string, string>> {
+  const path = fileIn(folder, WEIGHTS_INDEX);
+  const result = indexSchema.safeParse(await jsonIn(folder, WEIGHTS_INDEX, MAX_CONFIG_BYTES * 4));
   if (!result.success) {
     const issue = result.error.issues[0]!;
     const message = `${path}: ${shorten(issue.path.join("."))}: ${issue.message}`;
@@ -151,23 +148,23 @@ interface ReadTokenizer {
   readonly endIds: number[];
 }
 
-async function readTokenizer(path: string): Promise<ReadTokenizer> {
-  if (!existsSync(join(path, TOKENIZER))) {
-    const message = `${path} has no ${TOKENIZER}; other tokenizer files are not read`;
+async function readTokenizer(folder: Folder): Promise<ReadTokenizer> {
+  if (!(await folder.has(TOKENIZER))) {
+    const message = `${folder.path} has no ${TOKENIZER}; other tokenizer files are not read`;
     throw new CllmError(
       "not-found",
       `${message}; save it with AutoTokenizer.from_pretrained(...).save_pretrained(...)`,
     );
   }
-  const tokenizerJson = await readJsonObject(join(path, TOKENIZER), MAX_TOKENIZER_BYTES);
-  const tokenizerConfig = (await readOptionalJson(join(path, TOKENIZER_CONFIG), MAX_TOKENIZER_BYTES)) ?? {};
-  const specialTokens = await readOptionalJson(join(path, SPECIAL_TOKENS), MAX_CONFIG_BYTES);
+  const tokenizerJson = await jsonIn(folder, TOKENIZER, MAX_TOKENIZER_BYTES);
+  const tokenizerConfig = (await optionalJsonIn(folder, TOKENIZER_CONFIG, MAX_TOKENIZER_BYTES)) ?? {};
+  const specialTokens = await optionalJsonIn(folder, SPECIAL_TOKENS, MAX_CONFIG_BYTES);
   return {
     tokenizer: {
       kind: "huggingface",
       tokenizerJson,
       tokenizerConfig: withSpecialTokens(tokenizerConfig, specialTokens),
-      ...(await readTemplates(path, tokenizerConfig)),
+      ...(await readTemplates(folder, tokenizerConfig)),
     },
     endIds: tokenizerEndIds(tokenizerJson, [tokenizerConfig, specialTokens]),
   };
@@ -179,17 +176,17 @@ const namedTemplates = z.array(z.looseObject({ name: z.string(), template: z.str
  * The template: `chat_template.jinja`, else `chat_template.json`, else that of `tokenizer_config.json`. Several have names:
  * in a list of the JSON files, or as `additional_chat_templates/NAME.jinja` beside the first.
  */
-async function readTemplates(path: string, tokenizerConfig: Record<string, unknown>): Promise<Templates> {
-  const more = await additionalTemplates(path);
-  if (existsSync(join(path, TEMPLATE))) return templates(await readText(join(path, TEMPLATE), MAX_CONFIG_BYTES), more);
-  const json = await readOptionalJson(join(path, TEMPLATE_JSON), MAX_CONFIG_BYTES);
+async function readTemplates(folder: Folder, tokenizerConfig: Record<string, unknown>): Promise<Templates> {
+  const more = await additionalTemplates(folder);
+  if (await folder.has(TEMPLATE)) return templates(await textIn(folder, TEMPLATE, MAX_CONFIG_BYTES), more);
+  const json = await optionalJsonIn(folder, TEMPLATE_JSON, MAX_CONFIG_BYTES);
   const [source, template] =
     json === null ? [TOKENIZER_CONFIG, tokenizerConfig["chat_template"]] : [TEMPLATE_JSON, json["chat_template"]];
   if (template === undefined || template === null) return templates(null, more);
   if (typeof template === "string") return templates(template, more);
   const named = namedTemplates.safeParse(template);
   if (!named.success) {
-    const message = `${join(path, source)}: chat_template is neither a string nor a list of names and templates`;
+    const message = `${fileIn(folder, source)}: chat_template is neither a string nor a list of names and templates`;
     throw new CllmError("bad-file", `${message}; fetch it again`);
   }
   return templates(null, { ...Object.fromEntries(named.data.map((entry) => [entry.name, entry.template])), ...more });
@@ -206,16 +203,11 @@ function templates(unnamed: string | null, named: Readonly<Record<string, string
   return { chatTemplate, namedTemplates: unnamed === null ? named : { default: unnamed, ...named } };
 }
 
-async function additionalTemplates(path: string): Promise<Record<string, string>> {
-  const folder = join(path, ADDITIONAL_TEMPLATES);
-  if (!existsSync(folder)) return {};
-  const names = (await readdir(folder)).filter((name) => name.endsWith(".jinja")).sort();
-  const read = names
-    .slice(0, MAX_TEMPLATES)
-    .map(async (name) => [name.slice(0, -".jinja".length), await readText(join(folder, name), MAX_CONFIG_BYTES)]);
-  return Object.fromEntries(await Promise.all(read)) as Record<string, string>;
-}
-
-async function readOptionalJson(path: string, maxBytes: number): Promise<Record<string, unknown> | null> {
-  return existsSync(path) ? readJsonObject(path, maxBytes) : null;
+async function additionalTemplates(folder: Folder): Promise<Record<string, string>> {
+  const names = (await folder.list(ADDITIONAL_TEMPLATES)).filter((name) => name.endsWith(".jinja"));
+  const read = names.slice(0, MAX_TEMPLATES).map(async (name) => {
+    const text = await textIn(folder, `${ADDITIONAL_TEMPLATES}/${name}`, MAX_CONFIG_BYTES);
+    return [name.slice(0, -".jinja".length), text] as const;
+  });
+  return Object.fromEntries(await Promise.all(read));
 }

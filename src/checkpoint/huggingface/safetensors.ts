@@ -3,7 +3,7 @@
  * (huggingface.co/docs/safetensors). Reads and strictly checks the header. Tensors are read elsewhere, where asked for, and
  * written by `write-safetensors.ts`. Knows no model.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { CllmError } from "../../error.ts";
 import type { BinaryFile } from "../../files/binary-file.ts";
 import { parseJson } from "../../files/json.ts";
@@ -47,7 +47,7 @@ export async function readSafetensorsHeader(file: BinaryFile): Promise<StoredTen
   const limit = Math.min(MAX_HEADER_BYTES, file.size - 8);
   if (declared > BigInt(limit)) throw bad(`its header claims ${declared} bytes; at most ${limit} are possible`);
   const headerBytes = Number(declared);
-  const text = Buffer.from(await file.read(8, headerBytes)).toString("utf8");
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(await file.read(8, headerBytes));
   if (!text.startsWith("{")) throw bad("its header is not a JSON object");
   const header = parseJson(text, `the header of ${file.path}`, { uniqueKeys: true }) as Record<string, unknown>;
 

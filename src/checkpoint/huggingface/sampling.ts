@@ -2,7 +2,7 @@
  * The sampling that `generation_config.json` asks for. Knows its keys, and the defaults that transformers has for those that
  * are absent. Reads no files.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { ModelSampling } from "../checkpoint.ts";
 
 const DEFAULTS = { temperature: 1, top_k: 50, top_p: 1, min_p: 0 }; // of transformers, where it samples at all

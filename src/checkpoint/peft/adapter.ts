@@ -3,13 +3,10 @@
  * merged into a model's weights as those are read. W becomes W + scale · B A, with scale = alpha / rank, or
  * alpha / √rank (rsLoRA, arXiv:2312.03732). Everything else that PEFT can do is refused by name. Knows no graph.
  */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { CllmError } from "../../error.ts";
-import { openBinaryFile } from "../../files/binary-file.ts";
-import { readJsonObject } from "../../files/json.ts";
+import { type Folder, fileIn, jsonIn, optionalJsonIn } from "../../files/folder.ts";
 import { shorten } from "../../files/near-miss.ts";
-import { recoverFolder } from "../../files/scratch.ts";
 import { checkFolderFree, writeText, writeWholeFolder } from "../../files/write-whole.ts";
 import type { ModelConfig } from "../../model/config.ts";
 import { addLowRank } from "../../model/lora.ts";
@@ -23,7 +20,6 @@ import { ADAPTER_CONFIG } from "../select-files.ts";
 import { storedWeights } from "../stored-weights.ts";
 import { sourceOf, type TensorSource } from "../tensor-source.ts";
 import { adapterConfigJson, draftConfigJson, readAdapterConfig, readDraftConfig } from "./config.ts";
-import { adapterFolder, adapterHint } from "./shipped.ts";
 import type { Adapter, AdapterConfig, LoraModule } from "./types.ts";
 
 const ADAPTER_WEIGHTS = "adapter_model.safetensors";
@@ -33,32 +29,22 @@ const MAX_CONFIG_BYTES = 4 * 2 ** 20;
 const PREFIX = "base_model.model.";
 
 /**
- * Read a PEFT directory, or by its name an adapter that comes with the package. Throws `not-found`, `bad-file` for a damaged
- * one, `bad-weights` for tensors that do not fit each other, and `unsupported` naming what is more than low-rank matrices.
- *
- * @example const { baseModel, modules } = await readAdapter("./my-adapter");
+ * Read the adapter in a folder. Throws `not-found`, `bad-file` for a damaged one, `bad-weights` for tensors that do not fit each
+ * other, and `unsupported` naming what is more than low-rank matrices.
  */
-export async function readAdapter(pathOrName: string): Promise<Adapter> {
-  await recoverFolder(pathOrName);
-  const folder = adapterFolder(pathOrName);
-  if (!existsSync(join(folder, ADAPTER_CONFIG))) {
-    throw new CllmError(
-      "not-found",
-      `${folder} is no adapter: it has no ${ADAPTER_CONFIG}; ${adapterHint(pathOrName)}`,
-    );
-  }
-  const path = join(folder, ADAPTER_CONFIG);
-  const config = readAdapterConfig(await readJsonObject(path, MAX_CONFIG_BYTES), path);
-  const file = await openBinaryFile(join(folder, ADAPTER_WEIGHTS));
+export async function readAdapterIn(folder: Folder): Promise<Adapter> {
+  const { path } = folder;
+  const json = await jsonIn(folder, ADAPTER_CONFIG, MAX_CONFIG_BYTES);
+  const config = readAdapterConfig(json, fileIn(folder, ADAPTER_CONFIG));
+  const file = await folder.open(ADAPTER_WEIGHTS);
   try {
     const weights = storedWeights(await readSafetensorsHeader(file), async () => {});
-    const adapter = await gather(folder, config, weights, (name) => {
+    const adapter = await gather(path, config, weights, (name) => {
       if (name.startsWith(PREFIX)) return name.slice(PREFIX.length);
-      throw new CllmError("unsupported", `${folder}: the tensor ${shorten(name)} is not one of PEFT's ${PREFIX}...`);
+      throw new CllmError("unsupported", `${path}: the tensor ${shorten(name)} is not one of PEFT's ${PREFIX}...`);
     });
-    const own = join(folder, OWN_CONFIG);
-    if (!existsSync(own)) return adapter;
-    return { ...adapter, ...readDraftConfig(await readJsonObject(own, MAX_CONFIG_BYTES), own) };
+    const own = await optionalJsonIn(folder, OWN_CONFIG, MAX_CONFIG_BYTES);
+    return own === null ? adapter : { ...adapter, ...readDraftConfig(own, fileIn(folder, OWN_CONFIG)) };
   } finally {
     await file.close();
   }

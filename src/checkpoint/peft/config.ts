@@ -3,7 +3,7 @@
  * are allowed as long as they ask for nothing. What asks for more than low-rank matrices is refused by name. Reads no
  * files.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { CllmError } from "../../error.ts";
 import { shorten } from "../../files/near-miss.ts";
 import type { Adapter, AdapterConfig } from "./types.ts";

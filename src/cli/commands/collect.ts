@@ -5,7 +5,8 @@
  */
 import * as z from "zod";
 import { openCheckpoint } from "../../checkpoint/open.ts";
-import { readAdapter, withAdapter } from "../../checkpoint/peft/adapter.ts";
+import { withAdapter } from "../../checkpoint/peft/adapter.ts";
+import { readAdapter } from "../../checkpoint/peft/read-adapter.ts";
 import { acquireLock } from "../../files/lock.ts";
 import { shardPath, shardText } from "../../files/shards.ts";
 import type { LanguageModel } from "../../generate/types.ts";
@@ -122,7 +123,7 @@ export const collect: Command = defineCommand<CollectSettings>({
     await using model = await loadModel({ ...settings, template: settings.chatTemplate }, terminal, {
       slots: settings.parallel,
     });
-    const { defaultThreads } = await import("../../runtime/engine.ts"); // with ONNX Runtime, which the help does without
+    const { defaultThreads } = await import("../../runtime/host.ts");
     const chat = model.hasChatTemplate && !settings.raw;
     const candidates = toCandidates(model, dataset.examples, { chat });
     const info: CollectionInfo = {

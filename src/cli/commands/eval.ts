@@ -6,7 +6,8 @@ import { readdirSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import * as z from "zod";
 import { openCheckpoint } from "../../checkpoint/open.ts";
-import { readAdapter, withAdapter } from "../../checkpoint/peft/adapter.ts";
+import { withAdapter } from "../../checkpoint/peft/adapter.ts";
+import { readAdapter } from "../../checkpoint/peft/read-adapter.ts";
 import { CllmError } from "../../error.ts";
 import { contendersOf, takesBlockSize } from "../../eval/contenders.ts";
 import { publishedResults } from "../../eval/published.ts";
@@ -207,7 +208,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
         models.set(entrant.name, model);
         subjects.push({ name: entrant.name, model, identity: await identityOf(own, model, terminal) });
       }
-      const { defaultThreads } = await import("../../runtime/engine.ts"); // with ONNX Runtime, which the help does without
+      const { defaultThreads } = await import("../../runtime/host.ts");
       const conditions = { machine: machineName(), threads: settings.threads ?? defaultThreads() };
       const { out: folder, jacobiForm, trajectories: traced } = settings;
       const { signal } = terminal;

@@ -8,13 +8,8 @@ import { checkGgufTarget, writeGguf } from "../../checkpoint/gguf/write.ts";
 import { modelCard } from "../../checkpoint/huggingface/model-card.ts";
 import { checkHuggingFaceTarget, writeHuggingFace } from "../../checkpoint/huggingface/write.ts";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
-import {
-  adaptedConfig,
-  checkAdapterTarget,
-  readAdapter,
-  withAdapter,
-  writeAdapter,
-} from "../../checkpoint/peft/adapter.ts";
+import { adaptedConfig, checkAdapterTarget, withAdapter, writeAdapter } from "../../checkpoint/peft/adapter.ts";
+import { readAdapter } from "../../checkpoint/peft/read-adapter.ts";
 import type { Adapter } from "../../checkpoint/peft/types.ts";
 import { checkOnnxTarget, writeOnnx } from "../../checkpoint/write-onnx.ts";
 import { CllmError } from "../../error.ts";

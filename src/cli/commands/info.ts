@@ -4,7 +4,8 @@
 
 import { type CheckpointFacts, describeCheckpoint } from "../../checkpoint/checkpoint.ts";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
-import { readAdapter, withAdapter } from "../../checkpoint/peft/adapter.ts";
+import { withAdapter } from "../../checkpoint/peft/adapter.ts";
+import { readAdapter } from "../../checkpoint/peft/read-adapter.ts";
 import type { Adapter } from "../../checkpoint/peft/types.ts";
 import type { ModelConfig } from "../../model/config.ts";
 import { cacheBytes, weightBytes } from "../../model/memory.ts";

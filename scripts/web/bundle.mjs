@@ -1,0 +1,85 @@
+/**
+ * Bundles for browsers: `X.web.ts` stands in for `X.ts` wherever there is one, modules that nothing is used of are left out, and what
+ * is left must not import anything of Node. `bundle` makes them and says what came out; `buildWeb` fills `dist/web/`.
+ */
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { rolldown } from "rolldown";
+
+export const root = fileURLToPath(new URL("../..", import.meta.url));
+const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+
+const twins = {
+  name: "twins",
+  resolveId(source, importer) {
+    if (/^node:|^onnxruntime-node$/.test(source)) return { id: source, external: true, moduleSideEffects: false };
+    if (!source.startsWith(".") || importer === undefined || !source.endsWith(".ts")) return null;
+    const path = resolve(dirname(importer), source);
+    const twin = path.replace(/(?<!\.web)\.ts$/, ".web.ts");
+    return existsSync(twin) && twin !== importer ? { id: twin } : null;
+  },
+};
+
+/**
+ * Bundles `input`, an object of names and files. With `external`, these packages stay imports; without, they are bundled.
+ * Returns the chunks: file name, code, imports, and which modules they are made of.
+ */
+export async function bundle(input, { external = [], conditionNames } = {}) {
+  const build = await rolldown({
+    input,
+    platform: "browser",
+    external,
+    plugins: [twins],
+    treeshake: { moduleSideEffects: (id) => !id.includes("/src/") || /model-worker|site/.test(id) },
+    transform: { define: { CLLM_VERSION: JSON.stringify(version) } },
+    ...(conditionNames && { resolve: { conditionNames } }),
+    onLog(level, log, handler) {
+      if (level === "warn") throw new Error(`rolldown: ${log.message}`);
+      handler(level, log);
+    },
+  });
+  try {
+    const { output } = await build.generate({
+      format: "esm",
+      minify: true,
+      entryFileNames: "[name].js",
+      chunkFileNames: "[name]-[hash].js",
+    });
+    return output.filter(({ type }) => type === "chunk");
+  } finally {
+    await build.close();
+  }
+}
+
+/** What `dist/web/` has: the library, the page's side of the worker, and the worker. */
+export const ENTRIES = {
+  index: join(root, "src/web/index.ts"),
+  worker: join(root, "src/web/worker.web.ts"),
+  "model-worker": join(root, "src/web/model-worker.web.ts"),
+};
+
+/** The chunks of `dist/web/`. Throws where one imports something of Node. */
+export async function webChunks() {
+  const chunks = await bundle(ENTRIES, { external: [/^onnxruntime-web/] });
+  const foreign = foreignModules(chunks);
+  if (foreign.length > 0) throw new Error(`the bundle imports ${foreign.join(", ")}, which browsers do not have`);
+  return chunks;
+}
+
+/** What chunks import that browsers do not have. By their code: the bundler also lists what it left out. */
+export function foreignModules(chunks) {
+  const names = chunks.flatMap(({ code }) => [...code.matchAll(/["'`](node:[\w/]+|onnxruntime-node)["'`]/g)]);
+  return [...new Set(names.map(([, name]) => name))];
+}
+
+/** Writes `dist/web/`. */
+export async function buildWeb(folder) {
+  mkdirSync(folder, { recursive: true });
+  rmSync(join(folder, "index.js.map"), { force: true }); // of the file that the bundle replaces
+  for (const { fileName, code } of await webChunks()) writeFileSync(join(folder, fileName), code);
+}
+
+/** Bytes of some chunks, gzipped one by one. */
+export const gzipped = (chunks) => chunks.reduce((sum, { code }) => sum + gzipSync(code, { level: 9 }).length, 0);

@@ -1,0 +1,16 @@
+/** What the machine that runs models is like, in Node. Its twin for browsers is `host.web.ts`. */
+import { availableParallelism } from "node:os";
+import type { HostPrecision } from "../model/precision.ts";
+
+/** The precision that a model has where none is asked for. */
+export const DEFAULT_PRECISION: HostPrecision = "int8";
+
+/** Threads of one pass where none are asked for. */
+export function defaultThreads(): number {
+  return Math.min(availableParallelism(), 8);
+}
+
+/** Says what was passed over or is slower than asked for, where nobody takes it. */
+export function warn(line: string): void {
+  process.emitWarning(line, "CllmWarning");
+}

@@ -1,0 +1,100 @@
+/**
+ * The one file that knows `onnxruntime-web`: compile an encoded graph, run it, release it, in WebAssembly. The twin of `ort.ts`.
+ */
+import * as ort from "onnxruntime-web/wasm";
+import { CllmError } from "../error.ts";
+import type { EncodedModel } from "../graph/graph.ts";
+import type { CompileOptions, Feeds, ModelFile, Program } from "./ort.ts";
+
+export type { CompileOptions, Feeds, ModelFile, Program } from "./ort.ts";
+export type Tensor = ort.Tensor;
+
+let spentMs = 0;
+
+/** Milliseconds that this page has spent in runs of the engine so far. */
+export function engineTime(): number {
+  return spentMs;
+}
+
+export const ENGINE_VERSION: string = ort.env.versions.web ?? ort.env.versions.common;
+
+/**
+ * Where the engine's files are: the address of a folder with `ort-wasm-simd-threaded.wasm` and `ort-wasm-simd-threaded.mjs` of
+ * this version of onnxruntime-web. To be called before the first model is loaded. Default: beside the engine's own script.
+ */
+export function engineFilesAt(address: string): void {
+  ort.env.wasm.wasmPaths = `${new URL(address, self.location.href).href.replace(/\/+$/, "")}/`;
+}
+
+/** The engine runs one thing at a time. */
+let last: Promise<unknown> = Promise.resolve();
+
+function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  const result = last.then(work);
+  last = result.catch(() => {});
+  return result;
+}
+
+/** Compile `model`. Throws `engine` with ONNX Runtime's own message. */
+export async function compile(model: EncodedModel | ModelFile, { threads }: CompileOptions): Promise<Program> {
+  if ("path" in model) throw new CllmError("engine", `${model.path} is a file, and browsers keep models in memory`);
+  ort.env.wasm.numThreads = threads; // the first model's number is that of all: the engine starts once
+  const session = await inTurn(() =>
+    ort.InferenceSession.create(model.bytes, {
+      executionProviders: ["wasm"],
+      enableMemPattern: false,
+      logSeverityLevel: 3,
+      externalData: [...model.externalData],
+    }),
+  ).catch((cause: unknown) => {
+    throw engineError("compiling the model failed", cause);
+  });
+  let released = false;
+  return {
+    outputs: session.outputNames,
+    run: (feeds, outputs) =>
+      inTurn(async () => {
+        if (released) throw new CllmError("disposed", "this model was disposed: load it again");
+        const start = performance.now();
+        try {
+          return (await session.run(feeds as ort.InferenceSession.FeedsType, outputs)) as Awaited<
+            ReturnType<Program["run"]>
+          >;
+        } catch (cause) {
+          throw engineError("running the model failed", cause);
+        } finally {
+          spentMs += performance.now() - start;
+        }
+      }),
+    release: () =>
+      inTurn(async () => {
+        released = true;
+        await session.release();
+      }),
+  };
+}
+
+function engineError(what: string, cause: unknown): CllmError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new CllmError("engine", `${what}: ${reason}`, { cause });
+}
+
+const tensor = (type: ort.Tensor.Type, data: ort.Tensor.DataType, dimensions: readonly number[]): Feeds[string] =>
+  new ort.Tensor(type, data, dimensions) as Feeds[string];
+
+export const float32Tensor = (data: Float32Array, dimensions: readonly number[]): Feeds[string] =>
+  tensor("float32", data, dimensions);
+
+export const int32Tensor = (data: Int32Array, dimensions: readonly number[]): Feeds[string] =>
+  tensor("int32", data, dimensions);
+
+/** A bool scalar. */
+export const boolTensor = (value: boolean): Feeds[string] => tensor("bool", Uint8Array.of(Number(value)), []);
+
+/** int64, which the binding takes as bigints. */
+export const int64Tensor = (values: ArrayLike<number>, dimensions: readonly number[]): Feeds[string] =>
+  tensor("int64", BigInt64Array.from(values, BigInt), dimensions);
+
+export const float32Data = (values: Feeds[string]): Float32Array => values.data as Float32Array;
+
+export const int64Data = (values: Feeds[string]): Int32Array => Int32Array.from(values.data as BigInt64Array, Number);
