@@ -43,6 +43,7 @@ export default defineConfig({
           { text: "Command line", link: "/guide/command-line" },
           { text: "Library", link: "/guide/library" },
           { text: "Server", link: "/guide/server" },
+          { text: "In the browser", link: "/guide/browser" },
           { text: "Models", link: "/guide/models" },
           { text: "Sampling and stopping", link: "/guide/sampling" },
           { text: "Train a CLLM", link: "/guide/train" },

@@ -53,6 +53,9 @@ export async function bundle(input, { external = [], conditionNames } = {}) {
   }
 }
 
+/** Options that bundle the engine's script, which finds its WebAssembly where `engineFilesAt` says. */
+export const WITH_ENGINE = { conditionNames: ["onnxruntime-web-use-extern-wasm", "import", "browser", "default"] };
+
 /** What `dist/web/` has: the library, the page's side of the worker, and the worker. */
 export const ENTRIES = {
   index: join(root, "src/web/index.ts"),

@@ -10,8 +10,9 @@ export function webAddress(
   base: string,
   revision?: string | undefined,
 ): { readonly address: string; readonly name: string } {
-  const relative = /^(\.{0,2}\/|blob:|https?:)/i.test(text);
-  const id = text.startsWith("/") || text.startsWith(".") ? null : parseHubId(text, HUB);
+  const isAddress = /^(\.{0,2}\/|https?:)/i.test(text);
+  const isHubs = !isAddress || /^https?:\/\/(?:www\.)?(?:huggingface\.co|hf\.co)\//i.test(text);
+  const id = isHubs ? parseHubId(text, HUB) : null;
   if (id !== null) {
     if (id.file !== null || id.tag !== null) {
       throw new CllmError(
@@ -22,7 +23,7 @@ export function webAddress(
     const at = encodeURIComponent(id.revision ?? revision ?? "main");
     return { address: `${HUB}/${id.repo}/resolve/${at}`, name: id.repo };
   }
-  if (!relative) {
+  if (!isAddress) {
     const next = "give an address such as /models/mine or https://example.org/mine, or a hub id";
     throw new CllmError("not-found", `${text || "the empty name"} is neither an address nor a hub id; ${next}`);
   }

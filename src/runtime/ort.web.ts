@@ -85,6 +85,10 @@ const tensor = (type: ort.Tensor.Type, data: ort.Tensor.DataType, dimensions: re
 export const float32Tensor = (data: Float32Array, dimensions: readonly number[]): Feeds[string] =>
   tensor("float32", data, dimensions);
 
+/** Half floats by their bits. */
+export const float16Tensor = (data: Uint16Array, dimensions: readonly number[]): Feeds[string] =>
+  tensor("float16", data, dimensions);
+
 export const int32Tensor = (data: Int32Array, dimensions: readonly number[]): Feeds[string] =>
   tensor("int32", data, dimensions);
 

@@ -11,10 +11,11 @@ interface PackageJson {
   readonly name: string;
   readonly dependencies?: Named;
   readonly devDependencies?: Named;
+  readonly peerDependencies?: Named;
 }
 const packageJson = (folder: string): PackageJson =>
   JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8"));
-const { name, dependencies = {}, devDependencies } = packageJson(".");
+const { name, dependencies = {}, devDependencies, peerDependencies } = packageJson(".");
 const own = { ...dependencies, ...devDependencies, [name]: "" };
 const peers = packageJson("bench/peers");
 
@@ -38,7 +39,7 @@ function filesBelow(folder: string): string[] {
 }
 
 test.each([
-  ["src", dependencies],
+  ["src", { ...dependencies, ...peerDependencies }],
   ["bench", { ...own, ...peers.dependencies, ...peers.devDependencies }],
   ...["scripts", "recipes", "test", "examples", "web"].map((folder) => [folder, own] as const),
 ] as const)("what %s/ imports is named", (folder, named) => {

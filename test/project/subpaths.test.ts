@@ -51,18 +51,21 @@ test("cllm/decode has no module of Node in it, and decodes where there is nothin
 });
 
 test("the check would see a module of Node", async () => {
-  await expect(bundled("src/serve/queue.ts").then(() => bundled("src/generate/calibrate.ts"))).rejects.toThrow();
+  await expect(bundled("src/serve/queue.ts").then(() => bundled("src/generate/cost-store.ts"))).rejects.toThrow();
 });
 
 test("every subpath of the package has its file in the source", () => {
   const { exports } = JSON.parse(readFileSync(new URL("package.json", root), "utf8")) as {
-    exports: Record<string, string | { types: string; default: string }>;
+    exports: Record<string, string | { types: string; default: string; browser?: { types: string; default: string } }>;
   };
-  for (const target of Object.values(exports)) {
-    if (typeof target === "string") continue;
-    const source = target.default.replace("./dist/", "src/").replace(/\.js$/, ".ts");
+  const targets = Object.values(exports).flatMap((target) =>
+    typeof target === "string" ? [] : [target, ...(target.browser ? [target.browser] : [])],
+  );
+  for (const target of targets) {
+    const source = target.types.replace("./dist/", "src/").replace(/\.d\.ts$/, ".ts");
     expect(readFileSync(new URL(source, root), "utf8")).toMatch(/^export /m);
-    expect(target.types).toBe(target.default.replace(/\.js$/, ".d.ts"));
+    expect(target.default).toBe(target.types.replace(/(\.web)?\.d\.ts$/, ".js")); // X.web.ts is what browsers have of X
+    expect(readFileSync(new URL(target.default, root), "utf8")).toMatch(/\bexport\b/);
   }
-  expect(Object.keys(exports)).toEqual([".", "./decode", "./serve", "./train", "./package.json"]);
+  expect(Object.keys(exports)).toEqual([".", "./decode", "./serve", "./train", "./worker", "./package.json"]);
 });
