@@ -32,7 +32,7 @@ export async function bundle(input, { external = [], conditionNames } = {}) {
     platform: "browser",
     external,
     plugins: [twins],
-    treeshake: { moduleSideEffects: (id) => !id.includes("/src/") || /model-worker|site/.test(id) },
+    treeshake: { moduleSideEffects: (id) => !id.includes("/src/") || /model-worker|demo/.test(id) },
     transform: { define: { CLLM_VERSION: JSON.stringify(version) } },
     ...(conditionNames && { resolve: { conditionNames } }),
     onLog(level, log, handler) {

@@ -20,6 +20,8 @@ export interface HttpOptions {
 
 const CACHE = "cllm-checkpoints";
 const PIECE_BYTES = 4 << 20;
+/** The tag of a file that is not there. */
+const MISSING = "missing";
 
 /** What is known of a file. All pieces but the last one of a complete file have `PIECE_BYTES`. */
 interface Facts {
@@ -36,14 +38,21 @@ export async function openAddress(address: string, options: HttpOptions): Promis
   const known = await store.facts(address);
   if (options.offline === true) {
     if (known?.size != null) return pieceFile(address, known.size, store);
-    throw new CllmError(
-      "offline",
-      `${address} is not kept, and the network must not be used; load it once with the network`,
-    );
+    if (known?.tag === MISSING) return null;
+    const next = "load it once with the network";
+    throw new CllmError("offline", `${address} is not kept, and the network must not be used; ${next}`);
   }
   if (known?.size != null && (await isCurrent(address, known, options))) return pieceFile(address, known.size, store);
-  const facts = await download(address, known?.size == null ? known : null, store, options);
-  return facts === null ? null : pieceFile(address, facts.size as number, store);
+  try {
+    const begun = known?.size == null && known?.tag !== MISSING ? known : null;
+    const facts = await download(address, begun, store, options);
+    if (facts !== null) return pieceFile(address, facts.size as number, store);
+    await store.putFacts(address, { tag: MISSING, pieces: 0, size: null });
+    return null;
+  } catch (error) {
+    if (known?.tag === MISSING && error instanceof CllmError && error.code === "network") return null; // as it was
+    throw error;
+  }
 }
 
 /** Forgets all files that are kept. */
