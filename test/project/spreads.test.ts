@@ -26,6 +26,7 @@ const BOUNDED: Readonly<Record<string, string>> = {
   "src/serve/app.ts": "models",
   "src/tasks/task.ts": "stop strings of a task",
   "src/tasks/text-to-sql/blanks.ts": "values of a drawn column",
+  "src/web/demo.web.ts": "racers",
   "web/main.js": "racers",
   "web/race.js": "racers",
 };

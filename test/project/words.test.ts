@@ -26,7 +26,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   row: [
     ...["src/graph/", "src/model/", "src/runtime/", "src/decode/", "src/generate/", "src/train/", "src/checkpoint/"],
     ...["src/tasks/sqlite.ts", "src/tasks/sql-", "src/tasks/spider/", "src/tasks/text-to-sql/", "src/serve/query"],
-    ...["src/serve/playground.ts", "src/recipes/", "src/cli/demo/", "src/trajectory/identity.ts"],
+    ...["src/serve/playground.ts", "src/recipes/", "src/cli/demo/", "src/trajectory/identity.ts", "src/web/demo"],
   ],
 };
 
