@@ -100,6 +100,7 @@ describe.skipIf(process.platform === "win32")("as printed", () => {
           if (block.language === "json") JSON.parse(block.code);
           if (block.language === "jsonl") for (const line of block.code.split("\n")) JSON.parse(line);
           if (what === "file") writeFileSync(join(folder, name!), `${block.code}\n`);
+          if (what === "browser") return; // test/web has browsers; the types are checked
           if (block.language === "ts") {
             const file = programFile(place, block).replace(/ts$/, "js");
             if (what === "server") {
@@ -133,7 +134,12 @@ test("what is to be installed is cllm, or what the tests have installed", () => 
   const known = ["cllm", ...Object.keys({ ...devDependencies, ...dependencies })];
   const lines = all.flatMap(({ blocks }) => blocks.flatMap(({ code }) => code.match(/^npm i .*$/gm) ?? []));
   expect(lines.length).toBeGreaterThan(0);
-  for (const line of lines) expect(known).toEqual(expect.arrayContaining(line.split(" ").slice(2)));
+  for (const line of lines) {
+    const wanted = line.split(" ").slice(2);
+    expect(known).toEqual(expect.arrayContaining(wanted.map((each) => each.replace(/@[\d.]+$/, ""))));
+    for (const [name, version] of wanted.map((each) => each.split(/@(?=\d)/)))
+      if (version !== undefined) expect(devDependencies[name!]).toBe(version);
+  }
 });
 
 /** The words of the `cllm` in a line, as a shell would split it. */
