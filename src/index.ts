@@ -116,6 +116,7 @@ export {
   type Sampling,
   type Stats,
   type StopReason,
+  type ToolChoice,
 } from "./generate/types.ts";
 export type { ModelConfig, RopeScaling } from "./model/config.ts";
 export type { NamedTensor } from "./model/memory-weights.ts";
@@ -133,3 +134,4 @@ export type { PromptFormat, Task, TaskExample, Verdict, VerdictName } from "./ta
 export { toGgufTokenizer } from "./text/to-gguf.ts";
 export { toHuggingFaceTokenizer } from "./text/to-huggingface.ts";
 export type { DecodeOptions as TextOptions, EncodeOptions, Tokenizer } from "./text/tokenizer.ts";
+export type { AnswerPart, BrokenCall, BrokenReason, JsonObject, Tool, ToolCall } from "./text/tools/types.ts";

@@ -66,6 +66,8 @@ function render(which) {
     const special = {
       messages: "list of messages",
       prompt: "text or list of texts",
+      tools: "list of functions",
+      documents: "list of objects",
       decoder: "name, or object with `name`",
     };
     const line = (row) => {

@@ -13,6 +13,7 @@ import type { Precision } from "../model/precision.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import type { ChatTemplate } from "../text/chat.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import { answerForm } from "./answer-form.ts";
 import { type Calibration, measuredOnce } from "./calibrate.ts";
 import { check } from "./check.ts";
 import { chooseDecoder } from "./decoders.ts";
@@ -76,7 +77,8 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     const decoder = chooseDecoder(request);
     const { seed, ...chosen } = chooseSampling(request, sampling);
     const own = new Set(request.ignoreEos ? [] : config.eosTokenIds);
-    const writer = createWriter(request, tokenizer, { own, asked: new Set(request.stopIds) });
+    const form = answerForm(request, prompt, tokenizer, template);
+    const writer = createWriter(request, tokenizer, { own, asked: new Set(request.stopIds) }, form);
     throwIfAborted(signal);
     const costs =
       decoder.name === "auto" ? await (chosen.temperature === 0 ? greedyCosts : sampledCosts)(signal) : null;
@@ -110,7 +112,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
       await passes.return();
     }
     const { rest, ...written } = writer.end();
-    if (rest !== "") yield { text: rest, tokens: new Int32Array(0) };
+    if (rest.text !== "" || rest.parts !== undefined) yield rest;
     return { ...written, seed, stats: clock.stats(prompt.length, cachedTokens, written.tokens.length) };
   }
 

@@ -5,6 +5,7 @@
 import * as z from "zod";
 import { ALL_PRECISIONS } from "../model/precision.ts";
 import { DEFAULT_PRECISION } from "../runtime/host.ts";
+import type { Tool } from "../text/tools/types.ts";
 import type { Fields } from "./check.ts";
 import { decoderSchema } from "./decoders.ts";
 import { deviceSchema, dtypeSchema } from "./dtype.ts";
@@ -32,7 +33,7 @@ type Open = "promptIds" | "blockSize" | "maxNewTokens" | "signal";
 /** What a command can say of decoding: a decoder by its name. */
 export type DecodingSettings = Omit<
   Request,
-  keyof Sampling | keyof PromptInput | "promptIds" | "cachePrompt" | "signal" | "decoder"
+  keyof Sampling | keyof PromptInput | "promptIds" | "parallelToolCalls" | "cachePrompt" | "signal" | "decoder"
 > & {
   readonly decoder: DecoderName;
 };
@@ -42,9 +43,42 @@ export type LoadSettings = Checked<
   | ("token" | "keep" | "slots" | "onProgress" | "onWarning" | "signal")
 >;
 
+const toolCallSchema = z.strictObject({
+  id: z.string().min(1).max(256),
+  name: z.string().min(1),
+  arguments: z.record(z.string(), z.unknown()),
+  argumentsText: z.string().optional(),
+});
+
+/** Their order is checked with the prompt, see `conversation.ts`. */
 export const messagesSchema: z.ZodType<readonly Message[]> = z
-  .array(z.strictObject({ role: z.enum(["system", "user", "assistant"]), content: z.string() }))
+  .array(
+    z.strictObject({
+      role: z.enum(["system", "user", "assistant", "tool"]),
+      content: z.string(),
+      toolCalls: z.array(toolCallSchema).optional(),
+      toolCallId: z.string().min(1).max(256).optional(),
+      reasoning: z.string().optional(),
+    }),
+  )
   .min(1);
+
+const MAX_TOOLS = 128;
+const TOOL_NAME = /^[\w.-]{1,128}$/;
+
+export const toolsSchema: z.ZodType<readonly Tool[]> = z
+  .array(
+    z.strictObject({
+      name: z.string().regex(TOOL_NAME, "up to 128 letters, digits and the signs _ - ."),
+      description: z.string().optional(),
+      parameters: z.record(z.string(), z.unknown()).optional(),
+    }),
+  )
+  .max(MAX_TOOLS)
+  .refine(
+    (tools) => new Set(tools.map(({ name }) => name)).size === tools.length,
+    "a list without two tools of one name",
+  );
 
 /** Variables of a chat template; what their values may be is checked where they enter it. */
 const templateOptionsSchema: z.ZodType<Readonly<Record<string, unknown>>> = z.record(z.string(), z.unknown());
@@ -118,10 +152,13 @@ const requestFields: Fields<Request> = {
   templateOptions: templateOptionsSchema.optional(),
   continueFinalMessage: z.boolean().optional(),
   addGenerationPrompt: z.boolean().optional(),
+  tools: toolsSchema.optional(),
+  toolChoice: z.enum(["auto", "none"]).optional(),
   promptIds: z.instanceof(Int32Array).optional(),
   ...decodingFields,
   decoder: decoderSchema.default("auto"),
   ...samplingFields,
+  parallelToolCalls: z.boolean().default(true),
   cachePrompt: z.boolean().default(true),
   signal: z.instanceof(AbortSignal).optional(),
 };

@@ -13,6 +13,7 @@ import type { ModelConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import type { AnswerPart, BrokenCall, Tool, ToolCall } from "../text/tools/types.ts";
 import type { Device, Dtype } from "./dtype.ts";
 
 export type DecoderName = "auto" | "ar" | "jacobi" | "lookahead" | "prompt-lookup" | "multiblock";
@@ -82,9 +83,20 @@ export interface LoadOptions {
 }
 
 export interface Message {
-  readonly role: "system" | "user" | "assistant";
+  /** `tool`: the result of a call that the assistant's message before it has. */
+  readonly role: "system" | "user" | "assistant" | "tool";
+  /** May be empty where the assistant only calls tools. */
   readonly content: string;
+  /** The assistant's calls. Each needs a `tool` message behind this one. */
+  readonly toolCalls?: readonly ToolCall[] | undefined;
+  /** Which call a `tool` message answers. */
+  readonly toolCallId?: string | undefined;
+  /** What the assistant thought, for templates that want it back. */
+  readonly reasoning?: string | undefined;
 }
+
+/** `auto`: the model may call tools. `none`: it is not told of them. */
+export type ToolChoice = "auto" | "none";
 
 export interface Sampling {
   /** Randomness of the choice. 0 is greedy, the default. */
@@ -111,6 +123,10 @@ export interface PromptInput {
   readonly messages?: readonly Message[] | undefined;
   /** Variables of the chat template, such as `{ enable_thinking: false }`: JSON values by name. Default: none. */
   readonly templateOptions?: Readonly<Record<string, unknown>> | undefined;
+  /** Functions that the model may call, for `messages`. What it calls is in `Generation.toolCalls`; running it is yours. Default: none. */
+  readonly tools?: readonly Tool[] | undefined;
+  /** Default: `auto`. */
+  readonly toolChoice?: ToolChoice | undefined;
   /**
    * Whether the text goes on with the last message instead of a new turn. Default: whether that message is the
    * assistant's, unless `addGenerationPrompt` is given.
@@ -158,6 +174,8 @@ export interface GenerateOptions extends PromptInput, Sampling {
   readonly stopIds?: readonly number[] | undefined;
   /** Write on past the model's end-of-sequence ids. Default: false. */
   readonly ignoreEos?: boolean | undefined;
+  /** Whether an answer may have several calls; without it the answer ends with the first. Default: true. */
+  readonly parallelToolCalls?: boolean | undefined;
   /**
    * Whether the cache may begin with what the prompt has in common with earlier requests. Default: true; without it the whole
    * prompt runs, so that timings of the same prompt compare.
@@ -166,8 +184,8 @@ export interface GenerateOptions extends PromptInput, Sampling {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** `stop`: a stop string, a stop id or the end of sequence; `length`: the budget. */
-export type FinishReason = "stop" | "length";
+/** `stop`: a stop string, a stop id or the end of sequence; `tool-calls`: the same, with calls to answer; `length`: the budget. */
+export type FinishReason = "stop" | "tool-calls" | "length";
 
 /** What ended a text: the stop string, the one of `stopIds`, or null for the model's end of sequence and for `length`. */
 export type StopReason = string | number | null;
@@ -194,7 +212,14 @@ export interface Stats {
 }
 
 export interface Generation {
+  /** The answer, without reasoning and calls. */
   readonly text: string;
+  /** What the model thought first, where its chat template marks that; else null. */
+  readonly reasoning: string | null;
+  /** Calls of `tools`, in order. */
+  readonly toolCalls: readonly ToolCall[];
+  /** What began as a call and is text, and why. */
+  readonly brokenCalls: readonly BrokenCall[];
   readonly tokens: TokenIds;
   readonly finishReason: FinishReason;
   readonly stopReason: StopReason;
@@ -210,6 +235,8 @@ export interface Generation {
 export interface Chunk {
   readonly text: string;
   readonly tokens: TokenIds;
+  /** Reasoning, text and calls in the order of the answer, where it has more than text. */
+  readonly parts?: readonly AnswerPart[];
   /** The pass that wrote it, for people who watch; absent from a last chunk without tokens. */
   readonly pass?: Pass;
 }

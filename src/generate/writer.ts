@@ -1,11 +1,14 @@
 /**
- * Accepted tokens to the text of a reply: special tokens left out, cut before a stop string, never half a character.
- * Knows no session and no decoder.
+ * Accepted tokens to a reply: special tokens left out, cut before a stop string, never half a character, split into reasoning, text
+ * and calls. Knows no session and no decoder.
  */
 import type { TokenIds } from "../runtime/session.ts";
+import { createAnswerReader } from "../text/answer.ts";
 import { createStopMatcher } from "../text/stop.ts";
 import { createDetokenizer } from "../text/stream.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import type { AnswerPart, BrokenCall, ToolCall } from "../text/tools/types.ts";
+import type { AnswerForm } from "./answer-form.ts";
 import type { Request } from "./options.ts";
 import type { Chunk, FinishReason, StopReason } from "./types.ts";
 
@@ -14,12 +17,15 @@ export interface Writer {
   write(accepted: TokenIds): Chunk;
   /** A stop ended the text. */
   finished(): boolean;
-  /** The whole reply, and what of its text is in no chunk yet. */
-  end(): Written & { readonly rest: string };
+  /** The whole reply, and what of it is in no chunk yet. */
+  end(): Written & { readonly rest: Chunk };
 }
 
 export interface Written {
   readonly text: string;
+  readonly reasoning: string | null;
+  readonly toolCalls: readonly ToolCall[];
+  readonly brokenCalls: readonly BrokenCall[];
   readonly tokens: TokenIds;
   readonly finishReason: FinishReason;
   readonly stopReason: StopReason;
@@ -31,24 +37,52 @@ export interface StopIds {
   readonly asked: ReadonlySet<number>;
 }
 
+/** What an answer is made of where nothing is said of it. */
+const TEXT_ONLY: AnswerForm = { reasoning: null, calls: null, marks: new Set(), firstCallEnds: false };
+
 /**
  * Tokens to text, up to a stop. Tokens are taken one by one, so that where the text ends does not depend on how many a
- * pass accepted: the token that completes a stop string, or the stop id, is the last one.
+ * pass accepted: the token that completes a stop string, or the stop id, or the only call, is the last one.
  */
 export function createWriter(
   { prompt, stop }: Pick<Request, "prompt" | "stop">,
   tokenizer: Tokenizer,
   { own, asked }: StopIds,
+  form: AnswerForm = TEXT_ONLY,
 ): Writer {
-  const detokenizer = createDetokenizer(tokenizer, { skipSpecialTokens: true, continuation: prompt !== undefined });
+  const options = { skipSpecialTokens: true, continuation: prompt !== undefined, keep: form.marks };
+  const detokenizer = createDetokenizer(tokenizer, options);
   const matcher = createStopMatcher(stop);
+  const reader = createAnswerReader(form);
   const tokens: number[] = [];
+  const toolCalls: ToolCall[] = [];
+  const brokenCalls: BrokenCall[] = [];
   let text = "";
+  let reasoning: string | null = null;
   let ended: { readonly by: StopReason } | null = null;
+
+  /** Adds pieces to the reply; the text of them. */
+  function take(parts: readonly AnswerPart[]): string {
+    let added = "";
+    for (const part of parts) {
+      if (part.type === "text") added += part.text;
+      else if (part.type === "reasoning") reasoning = (reasoning ?? "") + part.text;
+      else if (part.type === "called") toolCalls.push(part.call);
+      else if (part.type === "broken") brokenCalls.push(part.broken);
+    }
+    text += added;
+    return added;
+  }
+  function chunk(parts: readonly AnswerPart[], ids: readonly number[]): Chunk {
+    const shown = take(parts);
+    const plain = parts.every(({ type }) => type === "text");
+    return { text: shown, tokens: Int32Array.from(ids), ...(!plain && { parts }) };
+  }
+
   return {
     write(accepted) {
-      const before = text.length;
       const first = tokens.length;
+      const parts: AnswerPart[] = [];
       for (const id of accepted) {
         tokens.push(id);
         if (own.has(id) || asked.has(id)) {
@@ -56,24 +90,39 @@ export function createWriter(
           break;
         }
         const match = matcher.push(detokenizer.push([id]));
-        text += match.text;
-        if (match.stop !== null) {
+        const read = reader.push(match.text);
+        parts.push(...read);
+        if (match.stop !== null || (form.firstCallEnds && read.some(({ type }) => type === "called"))) {
           ended = { by: match.stop };
           break;
         }
       }
-      return { text: text.slice(before), tokens: Int32Array.from(tokens.slice(first)) };
+      return chunk(united(parts), tokens.slice(first));
     },
     finished: () => ended !== null,
     end() {
-      let rest = "";
+      const parts: AnswerPart[] = [];
       if (typeof ended?.by !== "string") {
         const match = matcher.push(detokenizer.end());
-        rest = match.text + (match.stop === null ? matcher.end() : "");
+        parts.push(...reader.push(match.text + (match.stop === null ? matcher.end() : "")));
         if (match.stop !== null) ended = { by: match.stop };
       }
-      const finishReason = ended === null ? "length" : "stop";
-      return { text: text + rest, tokens: Int32Array.from(tokens), finishReason, stopReason: ended?.by ?? null, rest };
+      const rest = chunk(united([...parts, ...reader.end()]), []);
+      const finishReason = ended === null ? "length" : toolCalls.length > 0 ? "tool-calls" : "stop";
+      const split = { text, reasoning, toolCalls, brokenCalls };
+      return { ...split, tokens: Int32Array.from(tokens), finishReason, stopReason: ended?.by ?? null, rest };
     },
   };
+}
+
+/** Pieces of the same kind as one. */
+function united(parts: readonly AnswerPart[]): AnswerPart[] {
+  const all: AnswerPart[] = [];
+  for (const part of parts) {
+    const last = all.at(-1);
+    if (last !== undefined && "text" in last && "text" in part && last.type === part.type)
+      all[all.length - 1] = { ...last, text: last.text + part.text };
+    else all.push(part);
+  }
+  return all;
 }

@@ -9,6 +9,7 @@
 import { randomUUID } from "node:crypto";
 import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import type { Stats } from "../generate/types.ts";
+import type { AnswerPart, ToolCall } from "../text/tools/types.ts";
 import type { PassEvent, ServedGeneration } from "./backend.ts";
 import type { Asked } from "./bodies.ts";
 
@@ -39,17 +40,17 @@ export function answerShapes(endpoint: Endpoint, { model, seed, perPrompt, inclu
     ...(includeUsage && { usage: null }),
     ...more,
   });
-  const choice = (index: number, text: string | null, end: object = { finish_reason: null }): object =>
+  const choice = (index: number, event: PassEvent | null, end: object = { finish_reason: null }): object =>
     chat
-      ? { index, delta: text === null ? {} : { content: text }, logprobs: null, ...end }
-      : { index, text: text ?? "", logprobs: null, ...end };
+      ? { index, delta: event === null ? {} : deltaOf(event), logprobs: null, ...end }
+      : { index, text: event?.text ?? "", logprobs: null, ...end };
 
   return {
     whole: (generations) => ({
       ...head(chat ? "chat.completion" : "text_completion"),
-      choices: generations.map(({ text, ...end }, index) => ({
+      choices: generations.map(({ text, reasoning, toolCalls, ...end }, index) => ({
         index,
-        ...(chat ? { message: { role: "assistant", content: text, refusal: null } } : { text }),
+        ...(chat ? { message: messageOf({ text, reasoning, toolCalls }) } : { text }),
         logprobs: null,
         ...endOf(end),
       })),
@@ -61,18 +62,65 @@ export function answerShapes(endpoint: Endpoint, { model, seed, perPrompt, inclu
       const delta = { role: "assistant", content: "" };
       return chunk([{ index, delta, logprobs: null, finish_reason: null }], seeded);
     },
-    event: (index, { text, pass }) => {
-      if (pass === undefined) return text === "" ? null : chunk([choice(index, text)]);
-      return chunk([choice(index, text)], { cllm: pass });
+    event: (index, event) => {
+      const { text, parts, pass } = event;
+      if (pass === undefined) return text === "" && parts === undefined ? null : chunk([choice(index, event)]);
+      return chunk([choice(index, event)], { cllm: pass });
     },
     closing: (index, generation) => chunk([choice(index, null, endOf(generation))]),
     usage: (generations) => chunk([], { usage: usageOf(generations, perPrompt) }),
   };
 }
 
+/** A whole answer; its content is null where it only calls tools. */
+function messageOf({ text, reasoning, toolCalls }: Pick<ServedGeneration, "text" | "reasoning" | "toolCalls">): object {
+  const calls = toolCalls.map(({ id, name, arguments: values, argumentsText }: ToolCall) => ({
+    id,
+    type: "function",
+    function: { name, arguments: argumentsText ?? JSON.stringify(values) },
+  }));
+  return {
+    role: "assistant",
+    content: text === "" && calls.length > 0 ? null : text,
+    refusal: null,
+    ...(reasoning !== null && { reasoning_content: reasoning }),
+    ...(calls.length > 0 && { tool_calls: calls }),
+  };
+}
+
+/** What a pass added to an answer. */
+function deltaOf({ text, parts = [] }: PassEvent): object {
+  const reasoning = parts.map((part) => (part.type === "reasoning" ? part.text : "")).join("");
+  const calls = callDeltas(parts);
+  return {
+    ...((text !== "" || (reasoning === "" && calls.length === 0)) && { content: text }),
+    ...(reasoning !== "" && { reasoning_content: reasoning }),
+    ...(calls.length > 0 && { tool_calls: calls }),
+  };
+}
+
+/** The calls that a pass began or went on with: one entry each. */
+function callDeltas(parts: readonly AnswerPart[]): object[] {
+  const deltas = new Map<number, { head: object; name: object; text: string }>();
+  for (const part of parts) {
+    if (part.type === "begun") {
+      const { id, name, index } = part;
+      deltas.set(index, { head: { id, type: "function" }, name: { name }, text: "" });
+    } else if (part.type === "arguments") {
+      const known = deltas.get(part.index) ?? { head: {}, name: {}, text: "" };
+      deltas.set(part.index, { ...known, text: known.text + part.text });
+    }
+  }
+  return Array.from(deltas, ([index, { head, name, text }]) => ({
+    index,
+    ...head,
+    function: { ...name, arguments: text },
+  }));
+}
+
 /** Why a text ended, in OpenAI's words and, as vLLM has it, by what. */
 const endOf = ({ finishReason, stopReason }: Pick<ServedGeneration, "finishReason" | "stopReason">): object => ({
-  finish_reason: finishReason,
+  finish_reason: finishReason === "tool-calls" ? "tool_calls" : finishReason,
   stop_reason: stopReason,
 });
 

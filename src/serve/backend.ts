@@ -4,6 +4,7 @@
  */
 import type { GenerateOptions, Generation, LanguageModel, Pass } from "../generate/types.ts";
 import type { TokenIds } from "../runtime/session.ts";
+import type { AnswerPart } from "../text/tools/types.ts";
 
 /** A request of the library, and whether its passes are shown. */
 export interface ServedRequest extends Omit<GenerateOptions, "signal"> {
@@ -26,10 +27,15 @@ export interface WatchedPass extends Omit<Pass, "guesses"> {
 /** What one pass wrote; `text` may be empty while a character or a stop string is incomplete. */
 export interface PassEvent {
   readonly text: string;
+  /** As a chunk of the library has them. */
+  readonly parts?: readonly AnswerPart[];
   readonly pass?: WatchedPass;
 }
 
-export type ServedGeneration = Pick<Generation, "text" | "finishReason" | "stopReason" | "stats">;
+export type ServedGeneration = Pick<
+  Generation,
+  "text" | "reasoning" | "toolCalls" | "finishReason" | "stopReason" | "stats"
+>;
 
 /** What happens to a request: a pass, or its end, which comes last. */
 export interface RunEvent {
@@ -57,12 +63,14 @@ export function inThisProcess(model: LanguageModel): Backend {
   return {
     async *run({ passes = false, ...request }, signal) {
       const chunks = model.stream({ ...request, signal });
-      for await (const { text, tokens, pass } of chunks) {
-        if (!passes || pass === undefined) yield { event: { text } };
-        else yield { event: { text, pass: { ...pass, accepted: textsOf(tokens), guesses: textsOf(pass.guesses) } } };
+      for await (const { text, parts, tokens, pass } of chunks) {
+        const written = { text, ...(parts !== undefined && { parts }) };
+        if (!passes || pass === undefined) yield { event: written };
+        else
+          yield { event: { ...written, pass: { ...pass, accepted: textsOf(tokens), guesses: textsOf(pass.guesses) } } };
       }
-      const { text, finishReason, stopReason, stats } = await chunks.result;
-      yield { generation: { text, finishReason, stopReason, stats } };
+      const { text, reasoning, toolCalls, finishReason, stopReason, stats } = await chunks.result;
+      yield { generation: { text, reasoning, toolCalls, finishReason, stopReason, stats } };
     },
     dispose: () => model.dispose(),
   };

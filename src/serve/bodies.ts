@@ -3,12 +3,16 @@
  * model and no HTTP.
  */
 import { randomInt } from "node:crypto";
-import type * as z from "zod";
+import * as z from "zod";
 import { CllmError } from "../error.ts";
 import { check, unknownName } from "../generate/check.ts";
+import { conversationFault } from "../generate/conversation.ts";
+import { toolsSchema } from "../generate/options.ts";
 import type { Message } from "../generate/types.ts";
+import type { Tool, ToolCall } from "../text/tools/types.ts";
 import type { ServedRequest } from "./backend.ts";
 import {
+  type ChatBody,
   chatSchema,
   completionSchema,
   MAX_CHOICES,
@@ -16,6 +20,7 @@ import {
   type SharedBody,
   type UnknownField,
   unknownFields,
+  type WireCall,
 } from "./fields.ts";
 import { RequestError } from "./http-error.ts";
 
@@ -45,17 +50,70 @@ export function readChatBody(body: unknown, onUnknown: OnUnknown): Asked {
     const both = `${max_tokens} and ${max_completion_tokens}`;
     throw refusal("max_tokens", `max_tokens and max_completion_tokens are both given, ${both}; give one`);
   }
-  const messages = chat.messages.map(({ role, content }): Message => {
-    const text = typeof content === "string" ? content : (content ?? []).map((part) => part.text).join("");
-    return { role: role === "developer" ? "system" : role, content: text };
-  });
+  const messages = readMessages(chat.messages);
+  const { documents, chat_template_kwargs: variables } = chat;
+  const templateOptions = documents == null ? (variables ?? undefined) : { documents, ...variables };
   const input: ServedRequest = {
     messages,
-    templateOptions: chat.chat_template_kwargs ?? undefined,
+    templateOptions,
+    tools: readTools(chat.tools ?? []),
+    toolChoice: chat.tool_choice ?? undefined,
+    parallelToolCalls: chat.parallel_tool_calls ?? undefined,
     continueFinalMessage: chat.continue_final_message ?? undefined,
     addGenerationPrompt: chat.add_generation_prompt ?? undefined,
   };
   return asked(chat, max_completion_tokens ?? max_tokens, [input]);
+}
+
+function readMessages(messages: ChatBody["messages"]): Message[] {
+  const read = messages.map(({ role, content, tool_calls, tool_call_id, ...thought }, i): Message => {
+    const text = typeof content === "string" ? content : (content ?? []).map((part) => part.text).join("");
+    const calls = (tool_calls ?? []).map((call, k) => readCall(call, `messages.${i}.tool_calls.${k}`));
+    const reasoning = thought.reasoning_content ?? thought.reasoning;
+    if (role === "assistant" && content === undefined && calls.length === 0)
+      throw refusal(`messages.${i}.content`, `messages[${i}] has neither content nor tool_calls; give one`);
+    return {
+      role: role === "developer" ? "system" : role,
+      content: text,
+      ...(calls.length > 0 && { toolCalls: calls }),
+      ...(tool_call_id !== undefined && { toolCallId: tool_call_id }),
+      ...(reasoning != null && { reasoning }),
+    };
+  });
+  const fault = conversationFault(read);
+  if (fault === null) return read;
+  const wire: Readonly<Record<string, string>> = { toolCalls: "tool_calls", toolCallId: "tool_call_id" };
+  throw refusal(["messages", ...fault.path.map((part) => wire[part] ?? part)].join("."), fault.message);
+}
+
+function readCall({ id, function: { name, arguments: written } }: WireCall, place: string): ToolCall {
+  const param = `${place}.function.arguments`;
+  let values: unknown;
+  try {
+    values = written.trim() === "" ? {} : JSON.parse(written);
+  } catch {
+    throw refusal(param, `${param}: the arguments of ${name} are not JSON; send them as the model wrote them`);
+  }
+  if (typeof values !== "object" || values === null || Array.isArray(values))
+    throw refusal(param, `${param}: the arguments of ${name} must be a JSON object, as text`);
+  return { id, name, arguments: values as ToolCall["arguments"] };
+}
+
+function readTools(tools: NonNullable<ChatBody["tools"]>): readonly Tool[] | undefined {
+  if (tools.length === 0) return undefined;
+  const read = tools.map(({ function: { name, description, parameters } }) => ({
+    name,
+    ...(description != null && { description }),
+    ...(parameters != null && { parameters }),
+  }));
+  try {
+    return check(z.object({ tools: toolsSchema }), { tools: read }, { what: "the request" }).tools;
+  } catch (error) {
+    const bad = toolsSchema.safeParse(read).error?.issues[0]?.path ?? [];
+    const [index, ...field] = bad.map(String);
+    const param = index === undefined ? "tools" : `tools.${index}.function.${field.join(".")}`;
+    throw refusal(param, (error as Error).message);
+  }
 }
 
 /** Tools that are not to be called ask for nothing. */

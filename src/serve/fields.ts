@@ -42,13 +42,36 @@ export interface SharedBody {
 
 export interface ChatBody extends SharedBody {
   readonly messages: readonly {
-    readonly role: "system" | "developer" | "user" | "assistant";
-    readonly content: string | readonly { readonly text: string }[] | null;
+    readonly role: "system" | "developer" | "user" | "assistant" | "tool";
+    readonly content?: Maybe<string | readonly { readonly text: string }[]>;
+    readonly tool_calls?: Maybe<readonly WireCall[]>;
+    readonly tool_call_id?: string;
+    readonly reasoning_content?: Maybe<string>;
+    readonly reasoning?: Maybe<string>;
   }[];
+  readonly tools?: Maybe<readonly WireTool[]>;
+  readonly tool_choice?: Maybe<"auto" | "none">;
+  readonly parallel_tool_calls?: Maybe<boolean>;
+  readonly documents?: Maybe<readonly object[]>;
   readonly max_completion_tokens?: Maybe<number>;
   readonly chat_template_kwargs?: Maybe<Readonly<Record<string, unknown>>>;
   readonly continue_final_message?: Maybe<boolean>;
   readonly add_generation_prompt?: Maybe<boolean>;
+}
+
+/** A tool as OpenAI has it. */
+export interface WireTool {
+  readonly function: {
+    readonly name: string;
+    readonly description?: Maybe<string>;
+    readonly parameters?: Maybe<Readonly<Record<string, unknown>>>;
+  };
+}
+
+/** A call as OpenAI has it: the arguments are JSON text. */
+export interface WireCall {
+  readonly id: string;
+  readonly function: { readonly name: string; readonly arguments: string };
 }
 
 export interface CompletionBody extends SharedBody {
@@ -71,7 +94,7 @@ function taken<S extends z.ZodType>(schema: S, description: string): z.ZodOption
   return schema.nullish().meta({ description });
 }
 
-const tools = "the models here write text and call nothing";
+const functions = "give tools and tool_choice, which replaced it";
 const logprobs = "log probabilities are not given";
 const penalty = "penalties are not built";
 const sampler = "samplers are temperature, top_p, top_k and min_p";
@@ -155,17 +178,41 @@ const content = z.union([z.string(), z.array(textPart).min(1)], "a text, or a li
 /** What answers carry comes back as messages. */
 const messageFields = {
   refusal: neutral("the models here do not refuse"),
-  tool_calls: neutral(tools),
-  function_call: neutral(tools),
+  function_call: neutral(functions),
   audio: neutral("answers are text"),
 };
+const toolCall = z.object({
+  id: z.string().min(1).max(256),
+  type: z.enum(["function"]).optional(),
+  index: z.int().optional(),
+  function: z.object({ name: z.string().min(1), arguments: z.string() }),
+});
 const message = z.discriminatedUnion(
   "role",
   [
-    z.object({ role: z.literal("assistant"), content: content.nullable(), ...messageFields }),
-    z.object({ role: z.enum(["system", "developer", "user"]), content, ...messageFields }),
+    z.object({
+      role: z.literal("assistant"),
+      content: content.nullish(),
+      tool_calls: z.array(toolCall).nullish(),
+      reasoning_content: z.string().nullish(),
+      reasoning: z.string().nullish(),
+      ...messageFields,
+    }),
+    z.object({
+      role: z.literal("tool"),
+      content,
+      name: z.string().nullish(),
+      tool_call_id: z.string().min(1),
+      ...messageFields,
+    }),
+    z.object({
+      role: z.enum(["system", "developer", "user"]),
+      content,
+      tool_calls: z.array(z.never(), "left out: only the assistant calls").nullish(),
+      ...messageFields,
+    }),
   ],
-  "one of system, developer, user, assistant",
+  "one of system, developer, user, assistant, tool",
 );
 
 const MAX_DEPTH = 16;
@@ -179,26 +226,36 @@ function isAtMost(value: unknown, depth: number): boolean {
   return depth > 0 && Object.values(value).every((each) => isAtMost(each, depth - 1));
 }
 
+const MAX_TOOLS = 128;
+const tool = z.object({
+  type: z.enum(["function"]),
+  function: z.object({
+    name: z.string(), // what it may be is the library's to say
+    description: z.string().nullish(),
+    parameters: variables.nullish(),
+    strict: z.boolean().nullish(),
+  }),
+});
+
 export const chatSchema: z.ZodType<ChatBody> = z.object({
   ...sharedFields,
-  messages: z
-    .array(message)
-    .min(1)
-    .meta({ description: "roles system, developer, user and assistant; contents are texts, or lists of text parts" }),
+  messages: z.array(message).min(1).meta({
+    description: "roles system, developer, user, assistant and tool; contents are texts, or lists of text parts",
+  }),
   max_completion_tokens: taken(tokens, "another name of `max_tokens`"),
   chat_template_kwargs: taken(variables, "variables of the chat template"),
   continue_final_message: taken(z.boolean(), "go on with the last message; default: where it is the assistant's"),
   add_generation_prompt: taken(z.boolean(), "open the assistant's turn after the messages"),
   logprobs: neutral(logprobs, false),
   top_logprobs: neutral(logprobs, 0),
-  tools: neutral(tools),
-  tool_choice: neutral(tools, "none", "auto"),
-  parallel_tool_calls: neutral(tools, false, true),
-  functions: neutral(tools),
-  function_call: neutral(tools, "none", "auto"),
+  tools: taken(z.array(tool).max(MAX_TOOLS), "functions that the model may call"),
+  tool_choice: taken(z.enum(["auto", "none"]), "whether the model may call tools; default: `auto`"),
+  parallel_tool_calls: taken(z.boolean(), "false ends the answer with its first call"),
+  documents: taken(z.array(z.record(z.string(), z.unknown())).max(MAX_TOOLS), "for chat templates that know documents"),
+  functions: neutral(functions),
+  function_call: neutral(functions, "none", "auto"),
   modalities: neutral("answers are text", ["text"]),
   audio: neutral("answers are text"),
-  documents: neutral("put them into the messages"),
   prediction: neutral("drafts come from the decoder"),
   reasoning_effort: neutral("give the template's variables in chat_template_kwargs", "none"),
   verbosity: neutral("ask for it in the messages", "medium"),

@@ -63,6 +63,8 @@ const FIELDS: Readonly<Record<string, string>> = {
   stopIds: "stop_token_ids",
   ignoreEos: "ignore_eos",
   templateOptions: "chat_template_kwargs",
+  toolChoice: "tool_choice",
+  parallelToolCalls: "parallel_tool_calls",
   continueFinalMessage: "continue_final_message",
   addGenerationPrompt: "add_generation_prompt",
 };

@@ -52,12 +52,12 @@ async function loadModel(): Promise<FromWorker> {
 
 /** What of a request its prompt is made of. */
 function inputOf(request: ServedRequest): PromptInput {
-  const { prompt, messages, templateOptions, continueFinalMessage, addGenerationPrompt } = request;
-  return { prompt, messages, templateOptions, continueFinalMessage, addGenerationPrompt };
+  const { prompt, messages, templateOptions, tools, toolChoice, continueFinalMessage, addGenerationPrompt } = request;
+  return { prompt, messages, templateOptions, tools, toolChoice, continueFinalMessage, addGenerationPrompt };
 }
 
-const lengthOf = ({ prompt = "", messages = [] }: ServedRequest): number =>
-  messages.reduce((sum, { content }) => sum + content.length, prompt.length);
+const lengthOf = ({ prompt = "", messages = [], tools = [] }: ServedRequest): number =>
+  messages.reduce((sum, { content }) => sum + content.length, prompt.length) + JSON.stringify(tools).length;
 
 async function run(id: number, request: ServedRequest): Promise<void> {
   const cancel = new AbortController();

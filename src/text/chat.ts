@@ -51,6 +51,8 @@ export interface ChatTemplateOptions {
 export interface ChatTemplate {
   /** The Jinja source, or null where the checkpoint has none or none that is the default. */
   readonly source: string | null;
+  /** The Jinja source where tools are given: that of the template named `tool_use`, where no name was chosen. */
+  readonly toolSource: string | null;
   /** Whether the checkpoint has any, if only by names of which one has to be chosen. */
   readonly exists: boolean;
   /**
@@ -87,21 +89,25 @@ const strftimeNow = (format: string): string => strftime(new Date(), format);
 export function createChatTemplate(source: TokenizerSource, options: ChatTemplateOptions = {}): ChatTemplate {
   const { name, templateOptions: own = {}, limits = {} } = options;
   const chatTemplate = chooseTemplate(source, name);
+  const withTools = (name === undefined ? source.namedTemplates?.["tool_use"] : undefined) ?? chatTemplate;
   const tokens = specialTokens(source);
   checkOptions(own, "usage");
-  let template: ParsedTemplate | undefined;
+  const parsed = new Map<string, ParsedTemplate>();
 
   return {
     source: chatTemplate,
+    toolSource: withTools,
     exists: chatTemplate !== null || Object.keys(source.namedTemplates ?? {}).length > 0,
     render(messages, { continueFinalMessage, addGenerationPrompt, templateOptions = {}, tools = null } = {}) {
-      if (chatTemplate === null) throw noTemplate(source);
+      const chosen = tools === null ? chatTemplate : withTools;
+      if (chosen === null) throw noTemplate(source);
       checkMessages(messages);
       checkOptions(templateOptions, "bad-input");
       const open = opening(messages, continueFinalMessage, addGenerationPrompt);
       const turns = messages.map(withReasoning);
       try {
-        template ??= parseTemplate(chatTemplate, limits);
+        const template = parsed.get(chosen) ?? parseTemplate(chosen, limits);
+        parsed.set(chosen, template);
         const variables = {
           ...{ ...tokens, documents: null, tools, ...own, ...templateOptions },
           messages: open.continued ? [...turns.slice(0, -1), marked(turns.at(-1)!)] : turns,

@@ -12,10 +12,17 @@ export interface Detokenizer {
   end(): string;
 }
 
-/** A detokenizer for one text. The options are those of `decode`. */
+const NONE: ReadonlySet<number> = new Set();
+
+/** `keep`: special tokens that are text all the same, by their ids. Default: none. */
+export interface DetokenizerOptions extends DecodeOptions {
+  readonly keep?: ReadonlySet<number>;
+}
+
+/** A detokenizer for one text. The other options are those of `decode`. */
 export function createDetokenizer(
   tokenizer: Tokenizer,
-  { skipSpecialTokens = false, continuation = false }: DecodeOptions = {},
+  { skipSpecialTokens = false, continuation = false, keep = NONE }: DetokenizerOptions = {},
 ): Detokenizer {
   const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
   const dropsSpace = tokenizer.dropsLeadingSpace && !continuation;
@@ -32,7 +39,8 @@ export function createDetokenizer(
       let text = "";
       for (let i = 0; i < ids.length; i++) {
         const bytes = tokenizer.tokenBytes(ids[i]!);
-        if (!(skipSpecialTokens && tokenizer.specialIds.has(ids[i]!))) text += utf8.decode(bytes, { stream: true });
+        const skipped = skipSpecialTokens && tokenizer.specialIds.has(ids[i]!) && !keep.has(ids[i]!);
+        if (!skipped) text += utf8.decode(bytes, { stream: true });
       }
       return withoutFirstSpace(text);
     },

@@ -28,11 +28,22 @@ export interface ScriptedOptions {
   readonly keep?: number;
   /** The model as a function. Default: an n-gram model of `predictability` and `seed`. */
   readonly next?: (context: TokenIds) => number;
+  /** A chat template of one's own, in place of the tiny checkpoint's. */
+  readonly template?: string;
+  /** What the model writes after `<|im_start|>assistant` and a line break, to messages with so many turns. */
+  readonly answers?: (turns: number) => string;
   /** Puts something between the model and its sessions. */
   readonly wrap?: (session: Session) => Session;
 }
 
 export const FLAT_COSTS: PassCosts = new Map([2, 4, 8, 16, 32].map((size) => [size, 10 + size / 10]));
+
+/** Writes tools and calls as Qwen's template does, in short. */
+export const HERMES_TEMPLATE: string =
+  "{% if tools %}<|im_start|>system\n<tools>{% for tool in tools %}{{ tool | tojson }}{% endfor %}</tools> <tool_call><|im_end|>\n{% endif %}" +
+  "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}" +
+  "{% for call in m.tool_calls or [] %}<tool_call>{{ call.function | tojson }}</tool_call>{% endfor %}<|im_end|>\n{% endfor %}" +
+  "{% if add_generation_prompt %}<|im_start|>assistant\n{% if enable_thinking %}<think>\n{% endif %}{% endif %}{# </think> #}";
 
 /** Text of the tiny checkpoint, with and without a chat template; made once, because it is the slow part. */
 const texts = [false, true].map((chat) => {
@@ -47,12 +58,17 @@ export function scriptedLanguageModel(options: ScriptedOptions = {}): Scripted {
     seed = 0,
     chat = true,
     leadingDraft = false,
-    next,
+    answers,
+    next = answers && answering(answers),
     keep,
     sampling = null,
     wrap = (session: Session) => session,
   } = options;
-  const { tokenizer, template, vocabSize, eosTokenId } = texts[Number(chat)]!;
+  const { tokenizer, vocabSize, eosTokenId, ...own } = texts[Number(chat)]!;
+  const template =
+    options.template === undefined
+      ? own.template
+      : createChatTemplate({ ...tinyTokenizerSource({ chat }).source, chatTemplate: options.template });
   const text = next === undefined ? ngramModel(vocabSize, predictability, seed) : { vocabSize, next };
   const model: ScriptedModel = { ...text, contextLength, leadingDraft };
   const config: ModelConfig = {
@@ -85,4 +101,20 @@ export function scriptedLanguageModel(options: ScriptedOptions = {}): Scripted {
     dispose: async () => {},
   });
   return { ...languageModel, opened, alive: () => opened.length - disposed.size };
+}
+
+/** The next token of a model that writes these answers, behind the last turn that the prompt opens. */
+function answering(answers: (turns: number) => string): (context: TokenIds) => number {
+  const { tokenizer, eosTokenId } = texts[1]!;
+  const opening = tokenizer.encode("<|im_start|>assistant\n", { addSpecialTokens: false });
+  const [start] = opening;
+  const written = new Map<number, TokenIds>();
+  return (context) => {
+    let at = context.length - opening.length;
+    while (at >= 0 && !opening.every((id, i) => context[at + i] === id)) at--;
+    const turns = context.subarray(0, Math.max(0, at)).filter((id) => id === start).length;
+    const ids = written.get(turns) ?? tokenizer.encode(answers(turns), { addSpecialTokens: false });
+    written.set(turns, ids);
+    return ids[context.length - at - opening.length] ?? eosTokenId;
+  };
 }

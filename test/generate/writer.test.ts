@@ -21,7 +21,7 @@ function reply(input: PromptInput): string {
     own: new Set(),
     asked: new Set(),
   });
-  return writer.write(Int32Array.of(3, 4, 5)).text + writer.end().rest;
+  return writer.write(Int32Array.of(3, 4, 5)).text + writer.end().rest.text;
 }
 
 describe("the space before the first word", () => {

@@ -13,7 +13,7 @@ import { scriptedLanguageModel } from "../generate/scripted-language-model.ts";
 
 const model = scriptedLanguageModel();
 const apiKey = "sesame";
-const messages: Message[] = [
+const messages: { role: "system" | "user"; content: string }[] = [
   { role: "system", content: "Be brief." },
   { role: "user", content: "What is a prime number?" },
 ];
@@ -117,13 +117,7 @@ describe("openai", () => {
   });
 
   test.each<[what: string, body: object, status: number, code: string, param: string | null]>([
-    [
-      "a field that is not supported",
-      { tools: [{ type: "function", function: { name: "f" } }] },
-      400,
-      "invalid_request",
-      "tools",
-    ],
+    ["a field that is not supported", { functions: [{ name: "f" }] }, 400, "invalid_request", "functions"],
     ["a model that is none", { model: "gpt-4" }, 404, "model_not_found", null],
     [
       "a prompt that is too long",

@@ -9,6 +9,13 @@ const chat = { model: "scripted", messages: [{ role: "user", content: "hi" }], m
 const completion = { model: "scripted", prompt: "hi", max_tokens: 2 };
 afterAll(() => expect(reported).toEqual([]));
 
+const call = (id: string, written: string = "{}"): object => ({
+  ...{ id, type: "function" },
+  function: { name: "f", arguments: written },
+});
+const calling = (...tool_calls: object[]): object => ({ role: "assistant", content: null, tool_calls });
+const result = (tool_call_id: string): object => ({ role: "tool", content: "1", tool_call_id });
+
 const isError = {
   error: { message: expect.any(String), type: expect.any(String), code: expect.any(String) },
 };
@@ -22,7 +29,10 @@ async function refused(path: string, body: unknown, more: RequestInit = {}): Pro
 
 describe("a field", () => {
   test.each<[path: string, field: string, value: unknown, message: RegExp]>([
-    [CHAT, "tools", [{ type: "function" }], /tools must be left out: .*call nothing/],
+    [CHAT, "tools", [{ type: "function" }], /tools\[0\]\.function is missing/],
+    [CHAT, "tools", [{ type: "function", function: {} }], /tools\[0\]\.function\.name is missing/],
+    [CHAT, "tools", [{ type: "function", function: { name: "a b" } }], /tools\[0\]\.name must be up to 128 letters/],
+    [CHAT, "functions", [{ name: "f" }], /functions must be left out: give tools/],
     [
       CHAT,
       "response_format",
@@ -43,7 +53,7 @@ describe("a field", () => {
     [CHAT, "block_size", 1000, /block_size must be at most 256/],
     [CHAT, "repetition_penalty", 1.1, /repetition_penalty must be left out: penalties are not built/],
     [CHAT, "guided_json", { type: "object" }, /guided_json must be left out/],
-    [CHAT, "tool_choice", "required", /tool_choice must be left out/],
+    [CHAT, "tool_choice", "some", /tool_choice must be one of auto, none/],
     [CHAT, "reasoning_effort", "high", /reasoning_effort must be left out: .*chat_template_kwargs/],
     [CHAT, "chat_template_kwargs", [], /chat_template_kwargs must be/],
     [CHAT, "frequency_penalty", 0.5, /frequency_penalty must be left out/],
@@ -60,18 +70,58 @@ describe("a field", () => {
 
   test("of a list is named by its place", async () => {
     expect(await refused(CHAT, { ...chat, stop: ["a", ""] })).toMatchObject({ status: 400, param: "stop.1" });
-    const called = { role: "assistant", content: null, tool_calls: [{ id: "1", type: "function" }] };
-    const messages = [...chat.messages, called];
-    expect(await refused(CHAT, { ...chat, messages })).toMatchObject({ status: 400, param: "messages.1.tool_calls" });
-    const tool = [...chat.messages, { role: "tool", content: "x", tool_call_id: "1" }];
-    expect(await refused(CHAT, { ...chat, messages: tool })).toMatchObject({
+    const strange = [...chat.messages, { role: "function", content: "x", name: "f" }];
+    expect(await refused(CHAT, { ...chat, messages: strange })).toMatchObject({
       ...{ status: 400, param: "messages.1.role" },
-      message: /messages\[1\].role must be one of system, developer, user, assistant/,
+      message: expect.stringMatching(/messages\[1\].role must be one of system, developer, user, assistant, tool/),
     });
     const nothing = [{ role: "user", content: null }];
     expect(await refused(CHAT, { ...chat, messages: nothing })).toMatchObject({ param: "messages.0.content" });
     const image = [{ role: "user", content: [{ type: "image_url", image_url: { url: "x" } }] }];
     expect(await refused(CHAT, { ...chat, messages: image })).toMatchObject({ param: "messages.0.content" });
+  });
+
+  test.each<[what: string, messages: object[], param: string, message: RegExp]>([
+    [
+      "a call without a function",
+      [calling({ id: "1", type: "function" })],
+      "messages.1.tool_calls.0.function",
+      /missing/,
+    ],
+    [
+      "a call whose arguments are no JSON",
+      [calling(call("1", "{a}"))],
+      "messages.1.tool_calls.0.function.arguments",
+      /not JSON/,
+    ],
+    [
+      "a call whose arguments are a list",
+      [calling(call("1", "[]"))],
+      "messages.1.tool_calls.0.function.arguments",
+      /object/,
+    ],
+    [
+      "a call that is not answered",
+      [calling(call("1"))],
+      "messages.1.tool_calls",
+      /calls f \(1\) and no tool message answers/,
+    ],
+    ["a result of no call", [result("1")], "messages.1.tool_call_id", /answers the call 1, which/],
+    [
+      "a result that is late",
+      [calling(call("1")), ...chat.messages, result("1")],
+      "messages.1.tool_calls",
+      /no tool message/,
+    ],
+    [
+      "nothing said and nothing called",
+      [{ role: "assistant" }],
+      "messages.1.content",
+      /neither content nor tool_calls/,
+    ],
+  ])("of messages that has %s", async (_, more, param, message) => {
+    const error = await refused(CHAT, { ...chat, messages: [...chat.messages, ...more] });
+    expect(error).toMatchObject({ status: 400, param, message: expect.stringMatching(message) });
   });
 
   test("that contradicts another", async () => {
