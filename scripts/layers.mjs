@@ -29,6 +29,7 @@ const ROOMS = [
   "recipes",
   "serve",
   "web",
+  "ai-sdk",
   "index",
   "cli",
 ];

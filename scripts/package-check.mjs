@@ -147,6 +147,11 @@ try {
   step("and runs", () => {
     expect(run(process.execPath, ["main.js"], { cwd: project }) === "works\n", "the program printed something else");
   });
+  step("the provider for the AI SDK can be made where the AI SDK's types are absent", () => {
+    const program = 'import { createCllm } from "cllm/ai-sdk"; console.log(createCllm()("none").specificationVersion)';
+    const printed = run(process.execPath, ["--input-type=module", "-e", program], { cwd: project });
+    expect(printed === "v4\n", `cllm/ai-sdk printed ${printed}`);
+  });
   step("the command runs", () => {
     const cllm = join(project, "node_modules/.bin", process.platform === "win32" ? "cllm.cmd" : "cllm");
     expect(run(cllm, ["--version"], { cwd: project }).trim() === version, "cllm --version printed another version");

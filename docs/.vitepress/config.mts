@@ -42,6 +42,8 @@ export default defineConfig({
           { text: "Choosing a decoder", link: "/guide/decoders" },
           { text: "Command line", link: "/guide/command-line" },
           { text: "Library", link: "/guide/library" },
+          { text: "Chat", link: "/guide/chat" },
+          { text: "Tools", link: "/guide/tools" },
           { text: "Server", link: "/guide/server" },
           { text: "In the browser", link: "/guide/browser" },
           { text: "Models", link: "/guide/models" },
@@ -50,7 +52,8 @@ export default defineConfig({
           { text: "Adapters", link: "/guide/adapters" },
           { text: "On a cluster", link: "/guide/cluster" },
           { text: "Evaluate", link: "/guide/evaluate" },
-          { text: "Embedding: Hono, AI SDK", link: "/guide/embedding" },
+          { text: "AI SDK", link: "/guide/ai-sdk" },
+          { text: "Embedding: Hono, clients", link: "/guide/embedding" },
         ],
       },
       {

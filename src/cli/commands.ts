@@ -2,6 +2,7 @@
 import type { Command } from "./command.ts";
 import { bench } from "./commands/bench.ts";
 import { cache } from "./commands/cache.ts";
+import { chat } from "./commands/chat.ts";
 import { collect } from "./commands/collect.ts";
 import { defineCompletion } from "./commands/completion.ts";
 import { demo } from "./commands/demo.ts";
@@ -16,6 +17,7 @@ import { trajectory } from "./commands/trajectory.ts";
 
 const library: readonly Command[] = [
   generate,
+  chat,
   bench,
   evaluate,
   info,

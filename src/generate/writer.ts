@@ -91,7 +91,7 @@ export function createWriter(
         }
         const match = matcher.push(detokenizer.push([id]));
         const read = reader.push(match.text);
-        parts.push(...read);
+        for (const part of read) parts.push(part);
         if (match.stop !== null || (form.firstCallEnds && read.some(({ type }) => type === "called"))) {
           ended = { by: match.stop };
           break;
@@ -104,7 +104,7 @@ export function createWriter(
       const parts: AnswerPart[] = [];
       if (typeof ended?.by !== "string") {
         const match = matcher.push(detokenizer.end());
-        parts.push(...reader.push(match.text + (match.stop === null ? matcher.end() : "")));
+        for (const part of reader.push(match.text + (match.stop === null ? matcher.end() : ""))) parts.push(part);
         if (match.stop !== null) ended = { by: match.stop };
       }
       const rest = chunk(united([...parts, ...reader.end()]), []);

@@ -6,6 +6,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { expect, test } from "vitest";
+import * as aiSdk from "../../src/ai-sdk/index.ts";
 import * as decode from "../../src/decode/index.ts";
 import * as main from "../../src/index.ts";
 import * as serve from "../../src/serve/index.ts";
@@ -14,6 +15,7 @@ import { root } from "./pages.ts";
 
 const ENTRIES = {
   "src/index.ts": main,
+  "src/ai-sdk/index.ts": aiSdk,
   "src/decode/index.ts": decode,
   "src/train/index.ts": train,
   "src/serve/index.ts": serve,

@@ -35,6 +35,7 @@ const SMALL: Readonly<Record<string, object>> = {
   bench: { maxNewTokens: 4, limit: 2, threads: 1 },
   eval: { maxNewTokens: 4, sample: 2, threads: 1 },
   generate: { maxNewTokens: 16, threads: 1 },
+  chat: { maxNewTokens: 16, threads: 1 },
 };
 
 /** Models and adapters that a page takes for granted: those that no command before it on the page makes. */

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { main as aiSdk } from "../../examples/ai-sdk.ts";
+import { main as aiSdk, inThisProcess as inOneProcess } from "../../examples/ai-sdk.ts";
 import { main as chat } from "../../examples/chat.ts";
 import { main as draft } from "../../examples/draft.ts";
 import { main as exported } from "../../examples/export.ts";
@@ -67,6 +67,16 @@ test("the AI SDK's example has one answer, whole and streamed", async () => {
   } finally {
     await server.drain();
   }
+});
+
+test("the AI SDK's example in one process writes what the library writes", async () => {
+  const folder = writeTinyCheckpoint(join(scratch, "ai-sdk"));
+  await using model = await load(folder);
+  const { text } = await model.generate({
+    messages: [{ role: "user", content: "Name three prime numbers." }],
+    maxNewTokens: 24,
+  });
+  expect(await inOneProcess(folder)).toBe(text);
 });
 
 test("the example with a model of one's own decodes the same in fewer passes", async () => {

@@ -15,7 +15,7 @@ interface PackageJson {
 }
 const packageJson = (folder: string): PackageJson =>
   JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8"));
-const { name, dependencies = {}, devDependencies, peerDependencies } = packageJson(".");
+const { name, dependencies = {}, devDependencies, peerDependencies = {} } = packageJson(".");
 const own = { ...dependencies, ...devDependencies, [name]: "" };
 const peers = packageJson("bench/peers");
 
@@ -54,4 +54,16 @@ test.each([
 test("what is named is imported", () => {
   const imported = new Set(filesBelow("src").flatMap((path) => packagesOf(join(root, path))));
   expect(Object.keys(dependencies).filter((each) => !imported.has(each))).toEqual([]);
+});
+
+test("of what may be absent only types are imported", () => {
+  const optional = Object.keys(peerDependencies);
+  const imports = filesBelow("src").flatMap((path) => {
+    const code = readFileSync(join(root, path), "utf8");
+    return [...code.matchAll(/(?:^|\n)(import|export)( type)?\b[^;]*?from "([^"]+)"/g)]
+      .filter(([, , , from]) => optional.includes(from!))
+      .map(([, , type]) => type !== undefined);
+  });
+  expect(imports.length).toBeGreaterThan(0);
+  expect(imports).not.toContain(false);
 });

@@ -71,7 +71,7 @@ test("a budget that ends inside a call gives no call: its text is the content", 
 
 test("templates get tools, documents and their variables", async () => {
   const template =
-    "{{ tools | length }} {{ documents[0].title }} {{ enable_thinking }} {# <tool_call> #}<|im_start|>assistant\n";
+    "{{ tools | length }} {{ documents[0].title }} {{ enable_thinking }} {# <tool_call> #}<|im_start|>assistant{{ '\\n' }}";
   const echo = serving({ model: { template, answers: () => "ok", contextLength: 2048 } });
   const more = { documents: [{ title: "T", text: "x" }], chat_template_kwargs: { enable_thinking: false } };
   const { usage } = await ask(echo.app, CHAT, { ...chat, ...more });
