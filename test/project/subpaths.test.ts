@@ -67,5 +67,13 @@ test("every subpath of the package has its file in the source", () => {
     expect(target.default).toBe(target.types.replace(/(\.web)?\.d\.ts$/, ".js")); // X.web.ts is what browsers have of X
     expect(readFileSync(new URL(target.default, root), "utf8")).toMatch(/\bexport\b/);
   }
-  expect(Object.keys(exports)).toEqual([".", "./ai-sdk", "./decode", "./serve", "./train", "./worker", "./package.json"]);
+  expect(Object.keys(exports)).toEqual([
+    ".",
+    "./ai-sdk",
+    "./decode",
+    "./serve",
+    "./train",
+    "./worker",
+    "./package.json",
+  ]);
 });
