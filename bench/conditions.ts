@@ -99,8 +99,8 @@ export function mixedPrompts(count: number): PromptInput[] {
 export const median = (values: readonly number[]): number => quantile(values, 0.5);
 
 /** Prints the closing JSON line: the figures with the conditions that they were measured under. */
-export function report(benchmark: string, settings: object, figures: object): void {
+export function report(benchmark: string, settings: object, figures: object, model: string = givenModel()): void {
   const date = new Date().toISOString().slice(0, 10);
-  const conditions = { benchmark, model: modelPath().split("/").at(-1), machine: machineName(), date };
+  const conditions = { benchmark, model: model.split("/").at(-1), machine: machineName(), date };
   console.log(JSON.stringify({ ...conditions, commit: commitOfCheckout(), settings, ...figures }));
 }

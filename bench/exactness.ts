@@ -1,12 +1,19 @@
 /**
- * Whether every decoder writes what autoregressive decoding writes: prompts of three data sets, each precision, greedy and
- * sampled. Prints each difference as it is found. Long: `--limit`, `--seeds` and `--max-new-tokens` cut it down.
+ * Whether every decoder writes what autoregressive decoding writes on the same device: prompts of three data sets, or the held-out
+ * questions of the model that ships, each precision, greedy and sampled. Prints each difference as it is found. Long: `--limit`,
+ * `--seeds` and `--max-new-tokens` cut it down, and `--from` goes on where an earlier part ended.
  */
-import { DECODERS, load, type Precision } from "../src/index.ts";
+import { join } from "node:path";
+import { SHIPPED_MODEL } from "../src/cli/model.ts";
+import { DECODERS, type Device, load, type Precision } from "../src/index.ts";
+import { readHeldOut } from "../src/tasks/text-to-sql/held-out.ts";
 import { flags, mixedPrompts, modelPath, report } from "./conditions.ts";
 
 const settings = flags({
+  prompts: "mixed",
+  device: "cpu",
   precisions: "int8,fp32,int4",
+  from: 0,
   limit: 200,
   "max-new-tokens": 64,
   temperature: 0.8,
@@ -26,13 +33,22 @@ const runs = [
   })),
 ];
 
+const heldOut = settings.prompts === "held-out";
+if (!heldOut && settings.prompts !== "mixed") throw new Error(`--prompts ${settings.prompts} is neither mixed nor held-out`);
+const path = heldOut ? SHIPPED_MODEL : modelPath();
+const questions = heldOut ? await readHeldOut(join(path, "held-out.jsonl")) : [];
+/** The first prompts of the source. */
+const firstPrompts = (count: number) =>
+  heldOut ? questions.slice(0, count).map(({ prompt }) => ({ prompt })) : mixedPrompts(count);
+
 const figures: { precision: string; run: string; prompts: number; tokens: number; differing: number }[] = [];
 for (const precision of settings.precisions.split(",") as Precision[]) {
-  await using model = await load(modelPath(), { precision, threads: settings.threads });
+  await using model = await load(path, { precision, device: settings.device as Device, threads: settings.threads });
   const totals = runs.map((run) => ({ ...run, prompts: 0, tokens: 0, differing: 0 }));
   // Prompt by prompt, so that its KV cache serves all runs.
-  const prompts = mixedPrompts(Math.max(...runs.map(({ limit }) => limit)));
+  const prompts = firstPrompts(Math.max(...runs.map(({ limit }) => limit)));
   for (const [index, input] of prompts.entries()) {
+    if (index < settings.from) continue;
     for (const total of totals.filter(({ limit }) => index < limit)) {
       const shared = {
         ...input,
@@ -62,5 +78,5 @@ for (const precision of settings.precisions.split(",") as Precision[]) {
     figures.push({ precision, run: name, prompts: asked, tokens, differing });
   }
 }
-report("exactness", settings, { decoders: others, runs: figures });
+report("exactness", settings, { decoders: others, runs: figures }, path);
 process.exitCode = figures.some(({ differing }) => differing > 0) ? 1 : 0;
