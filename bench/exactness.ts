@@ -34,7 +34,8 @@ const runs = [
 ];
 
 const heldOut = settings.prompts === "held-out";
-if (!heldOut && settings.prompts !== "mixed") throw new Error(`--prompts ${settings.prompts} is neither mixed nor held-out`);
+if (!heldOut && settings.prompts !== "mixed")
+  throw new Error(`--prompts ${settings.prompts} is neither mixed nor held-out`);
 const path = heldOut ? SHIPPED_MODEL : modelPath();
 const questions = heldOut ? await readHeldOut(join(path, "held-out.jsonl")) : [];
 /** The first prompts of the source. */

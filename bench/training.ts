@@ -53,7 +53,7 @@ async function timed(trainer: Trainer, times: Times | null): Promise<void> {
   const start = performance.now();
   const gradients = await trainer.gradients([pack]);
   const between = performance.now();
-  trainer.step(gradients, { step: ++taken, ...how });
+  await trainer.step(gradients, { step: ++taken, ...how });
   if (times === null) return;
   times.gradients.push(between - start);
   times.optimizer.push(performance.now() - between);
@@ -108,7 +108,7 @@ async function againstGoldens(trainer: Trainer): Promise<number | null> {
       if (grad_norms[name] !== undefined) compare(Math.sqrt(gradients.squares[i] as number), grad_norms[name]);
     }
     const as = { step: index + 1, learningRate: 1e-4, weightDecay: 0.01, clipNorm: 0, decayAll: true };
-    compare(trainer.step(gradients, as), grad_norm);
+    compare(await trainer.step(gradients, as), grad_norm);
   }
   return worst;
 }

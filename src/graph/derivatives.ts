@@ -23,11 +23,12 @@ interface Simple {
   readonly y: Value;
   readonly g: Value;
   readonly attributes: GraphNode["attributes"];
+  readonly back: GraphNode["back"];
 }
 
 function simple(rule: (node: Simple) => readonly ((() => Value) | undefined)[]): Derivative {
-  return (graph, { inputs, outputs, attributes }, arriving) =>
-    rule({ graph, inputs: inputs as Value[], y: outputs[0] as Value, g: arriving[0] as Value, attributes });
+  return (graph, { inputs, outputs, attributes, back }, arriving) =>
+    rule({ graph, inputs: inputs as Value[], y: outputs[0] as Value, g: arriving[0] as Value, attributes, back });
 }
 
 const number = (attributes: GraphNode["attributes"], name: string, otherwise = 0): number => {
@@ -75,6 +76,19 @@ const lastSum = (graph: Graph, x: Value): Value => graph.op("ReduceSum", [x, gra
 
 /** The outputs of these do not depend on the numbers that they read, or only in jumps. */
 export const FLAT: ReadonlySet<string> = new Set(["Shape", "ArgMax"]);
+
+/**
+ * Of `Gather` by indices that are known before a run, for devices that add to one place in any order, so that sums would differ from run
+ * to run. What has one index is added up by a product with `same` (U, N), 1 where a row has the index of `distinct` (U, 1), else 0.
+ * `same` null: no index comes twice.
+ */
+export const gatherOnce = (distinct: Value, same: Value | null): Derivative =>
+  simple(({ graph, inputs: [data], g }) => [
+    () => {
+      const sums = same === null ? g : graph.op("MatMul", [same, g]);
+      return graph.op("ScatterND", [zerosLike(graph, data as Value), distinct, sums]);
+    },
+  ]);
 
 export const DERIVATIVES: Readonly<Record<string, Derivative>> = {
   Identity: simple(({ g }) => [() => g]),
@@ -132,7 +146,9 @@ export const DERIVATIVES: Readonly<Record<string, Derivative>> = {
       ),
   ]),
 
-  Reshape: simple(({ graph, inputs: [x], g }) => [() => graph.op("Reshape", [g, shapeOf(graph, x as Value)])]),
+  Reshape: simple(({ graph, inputs: [x], g, back }) => [
+    () => graph.op("Reshape", [g, back === undefined ? shapeOf(graph, x as Value) : graph.integers(...back)]),
+  ]),
   Transpose: simple(({ graph, g, attributes }) => {
     const permutation = attributes["perm"] as readonly number[];
     return [() => graph.op("Transpose", [g], { perm: permutation.map((_, i) => permutation.indexOf(i)) })];

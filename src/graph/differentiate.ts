@@ -5,12 +5,14 @@
  * Evaluating Derivatives (2008), section 3.2.
  */
 import { CllmError } from "../error.ts";
-import { DERIVATIVES, FLAT } from "./derivatives.ts";
+import { DERIVATIVES, type Derivative, FLAT } from "./derivatives.ts";
 import type { Graph, GraphNode, Value } from "./graph.ts";
 
 export interface GradientOptions {
   /** Values to be taken as given, whatever they are computed from: their inputs get nothing through them. */
   readonly constants?: readonly Value[];
+  /** The rule of a node, where it is not that of its operator. */
+  readonly ruleOf?: (node: GraphNode) => Derivative | undefined;
 }
 
 /**
@@ -21,7 +23,7 @@ export function gradients(
   graph: Graph,
   scalar: Value,
   of: readonly Value[],
-  { constants = [] }: GradientOptions = {},
+  { constants = [], ruleOf }: GradientOptions = {},
 ): Value[] {
   const nodes = [...graph.nodes];
   const active = dependents(nodes, of, constants);
@@ -40,7 +42,7 @@ export function gradients(
   for (const node of nodes.reverse()) {
     const arriving = node.outputs.map(gradientOf);
     if (arriving.every((gradient) => gradient === null)) continue;
-    const rule = DERIVATIVES[node.type];
+    const rule = ruleOf?.(node) ?? DERIVATIVES[node.type];
     if (rule === undefined) {
       throw new CllmError("unsupported", `${node.type} has no derivative: add its rule to graph/derivatives.ts`);
     }

@@ -44,6 +44,8 @@ export interface GraphNode {
   readonly inputs: readonly (Value | null)[];
   readonly outputs: readonly Value[];
   readonly attributes: Readonly<Record<string, Attribute>>;
+  /** Of a `Reshape`: the shape that leads back, where it is known beforehand; -1 for the size that varies. */
+  readonly back?: readonly number[];
 }
 
 export interface EncodedModel {
@@ -161,6 +163,13 @@ export class Graph {
     return this.ops(type, inputs, 1, attributes)[0] as Value;
   }
 
+  /** A `Reshape`, of which is known what leads back: its derivative need not ask for the shape. See `GraphNode.back`. */
+  reshape(x: Value, to: readonly number[], back: readonly number[]): Value {
+    const value = { name: `v${this.#names++}` };
+    this.#nodes.push({ type: "Reshape", inputs: [x, this.integers(...to)], outputs: [value], attributes: {}, back });
+    return value;
+  }
+
   /** A node of `outputs` outputs. */
   ops(
     type: string,
@@ -171,6 +180,17 @@ export class Graph {
     const values = Array.from({ length: outputs }, () => ({ name: `v${this.#names++}` }));
     this.#nodes.push({ type, inputs, outputs: values, attributes });
     return values;
+  }
+
+  /** Puts what `rule` gives in the place of a node; null keeps it. The nodes that it makes along the way come before. */
+  rewrite(rule: (node: GraphNode) => Value | null): void {
+    const before = this.#nodes;
+    this.#nodes = [];
+    for (const node of before) {
+      const made = rule(node);
+      if (made === null) this.#nodes.push(node);
+      else this.#nodes.push({ type: "Identity", inputs: [made], outputs: node.outputs, attributes: {} });
+    }
   }
 
   /**

@@ -8,13 +8,17 @@
  *   rows (R) int64: the places among N whose logits are needed
  *   every tensor of the model by its name, float32 (and those of the adapter)
  *   for training also targets (R, 1) int64 and weights (R, 1) float32: loss = sum of weights · cross entropy;
+ *   of the resident form also row_places (R, 1) and distinct_ids (U, 1) int64, each id once, and the same as numbers:
+ *   id_numbers (1, N) and distinct_numbers (U, 1) float32
  *   with a divergence, teachers (R) int64 and divergence_weights (R, 1): += sum of weights · KL(row of the teacher ‖ row)
  * Outputs:
  *   of prediction: next (R) int64
  *   of training: loss () · cross_entropies (R) · gradient:NAME for each trained tensor · squares (P), their squared norms
  */
+import { compose } from "../graph/compose.ts";
+import { type Derivative, gatherOnce } from "../graph/derivatives.ts";
 import { gradients } from "../graph/differentiate.ts";
-import { type EncodedModel, Graph, type Value } from "../graph/graph.ts";
+import { DTYPES, type EncodedModel, Graph, type GraphNode, type Value } from "../graph/graph.ts";
 import type { ModelConfig } from "./config.ts";
 import { isLoraTarget, type LoraSettings, loraNames, loraTensors } from "./lora.ts";
 import { ropeTables } from "./rope.ts";
@@ -30,6 +34,8 @@ export interface TrainingGraphOptions {
   readonly lora?: LoraSettings | null;
   /** Build the term of the forward KL divergence. */
   readonly divergence?: boolean;
+  /** `resident`: for devices with operators and memory of their own. Default: `host`, for the processor. */
+  readonly form?: "host" | "resident";
   /** The share of the target that is spread over the whole vocabulary (Szegedy et al., arXiv:1512.00567, section 7). */
   readonly labelSmoothing?: number;
 }
@@ -86,14 +92,14 @@ async function forwardGraph(config: ModelConfig, { batch, sequenceLength = 0, lo
     const q = split(product(x, of("q_proj")), heads, tensors.get(of("q_norm")), true);
     const k = split(product(x, of("k_proj")), kvHeads, tensors.get(of("k_norm")), true);
     const v = split(product(x, of("v_proj")), kvHeads, undefined, false);
-    const grouped = graph.op("Reshape", [q, graph.integers(batch, kvHeads, -1, headSize)]);
+    const grouped = graph.reshape(q, [batch, kvHeads, -1, headSize], [batch, heads, -1, headSize]);
     const alpha = { float: 1 / Math.sqrt(headSize) };
     const scores = graph.op("FusedMatMul", [grouped, k], { transA: 0, transB: 1, alpha });
     const shares = graph.op("Softmax", [graph.op("Add", [scores, shared])], { axis: -1 });
     const mixed = graph.op("FusedMatMul", [shares, v], { transA: 0, transB: 0, alpha: { float: 1 } });
     const apart = graph.op("Reshape", [mixed, graph.integers(batch, heads, -1, headSize)]);
     const together = graph.op("Transpose", [apart], { perm: [0, 2, 1, 3] });
-    return product(graph.op("Reshape", [together, graph.integers(-1, heads * headSize)]), of("o_proj"));
+    return product(graph.reshape(together, [-1, heads * headSize], [batch, -1, heads, headSize]), of("o_proj"));
   };
 
   const embedding = tensor("model.embed_tokens.weight");
@@ -119,20 +125,36 @@ async function forwardGraph(config: ModelConfig, { batch, sequenceLength = 0, lo
   );
   const head = tiedHead ? embedding : tensor("lm_head.weight");
   const logits = graph.op("Gemm", [graph.op("Gather", [stream, rows]), head], { transB: 1 }); // (R, V)
-  return { graph, tensor, logits };
+  return { graph, tensor, logits, ids, rows };
+}
+
+/** What the device's rules for `Gather` need: see `gatherOnce`. */
+function residentRules(graph: Graph, ids: Value, rows: Value): (node: GraphNode) => Derivative | undefined {
+  const rowPlaces = graph.input("row_places", "int64", ["R", 1]);
+  const distinct = graph.input("distinct_ids", "int64", ["U", 1]);
+  const numbers = graph.input("id_numbers", "float32", [1, "N"]);
+  const distinctNumbers = graph.input("distinct_numbers", "float32", ["U", 1]);
+  const same = graph.op("Cast", [graph.op("Equal", [distinctNumbers, numbers])], { to: DTYPES.float32 });
+  const byIndices = new Map([
+    [ids.name, gatherOnce(distinct, same)],
+    [rows.name, gatherOnce(rowPlaces, null)],
+  ]);
+  return ({ type, inputs }) => (type === "Gather" ? byIndices.get(inputs[1]?.name ?? "") : undefined);
 }
 
 /** The graph that says what comes after each wanted row. */
 export async function predictionGraph(config: ModelConfig, options: TrainingGraphOptions): Promise<EncodedModel> {
   const { graph, logits } = await forwardGraph(config, options);
   graph.output(graph.op("ArgMax", [logits], { axis: -1, keepdims: 0 }), "next", "int64", ["R"]);
+  if (options.form === "resident") compose(graph);
   return graph.encode();
 }
 
 /** The graph of the loss and its gradients. */
 export async function trainingGraph(config: ModelConfig, options: TrainingGraphOptions): Promise<EncodedModel> {
   const { lora = null, divergence = false, labelSmoothing = 0 } = options;
-  const { graph, tensor, logits } = await forwardGraph(config, options);
+  const { graph, tensor, logits, ids, rows } = await forwardGraph(config, options);
+  const resident = options.form === "resident";
   const targets = graph.input("targets", "int64", ["R", 1]);
   const weights = graph.input("weights", "float32", ["R", 1]);
   const logs = graph.op("LogSoftmax", [logits], { axis: -1 }); // (R, V)
@@ -161,7 +183,7 @@ export async function trainingGraph(config: ModelConfig, options: TrainingGraphO
     graph,
     loss,
     trained.map(([name]) => tensor(name)),
-    { constants },
+    { constants, ...(resident && { ruleOf: residentRules(graph, ids, rows) }) },
   );
   graph.output(loss, "loss", "float32", []);
   graph.output(graph.op("Reshape", [entropies, graph.integers(-1)]), "cross_entropies", "float32", ["R"]);
@@ -173,5 +195,6 @@ export async function trainingGraph(config: ModelConfig, options: TrainingGraphO
     squares.push(graph.op("Unsqueeze", [square, graph.integers(0)]));
   }
   graph.output(graph.op("Concat", squares, { axis: 0 }), "squares", "float32", [trained.length]);
+  if (resident) compose(graph);
   return graph.encode();
 }

@@ -1,19 +1,23 @@
 /**
- * From a device's name to an engine on it: opens the device, sees whether it decodes exactly, and where any will do, whether it is
- * worth taking. Knows which devices there are, and nothing of their inside.
+ * An engine on the device that is asked for: sees whether it decodes exactly, and where any device will do, whether it is worth taking.
+ * Knows nothing of a device's inside.
  */
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { Weights } from "../model/weights.ts";
 import { cpu } from "./devices/cpu.ts";
 import type { Device } from "./devices/device.ts";
-import { openWebgpu } from "./devices/webgpu.ts";
 import { createEngine, type Engine, type EngineOptions } from "./engine.ts";
+import { onDevice, type WantedDevice } from "./open-device.ts";
 import { prove } from "./probe.ts";
 
+export interface OpenedEngine extends Engine {
+  /** Why `auto` took the processor; null where it did not, or was not asked. */
+  readonly deviceWhy: string | null;
+}
+
 export interface OpenEngineOptions extends Omit<EngineOptions, "device"> {
-  /** `auto` takes the GPU where there is one that decodes exactly and is faster, else the processor. */
-  readonly device: "cpu" | "webgpu" | "auto";
+  readonly device: WantedDevice;
   /** Told why `auto` takes the processor, and what a device lacks. */
   readonly onNote?: ((line: string) => void) | undefined;
 }
@@ -28,28 +32,27 @@ export async function openEngine(
   config: ModelConfig,
   weights: Weights,
   { device: wanted, onNote, ...options }: OpenEngineOptions,
-): Promise<Engine> {
-  if (wanted === "cpu") return createEngine(config, weights, options);
-  try {
-    const device = await openWebgpu();
-    if (wanted === "auto" && options.precision !== "f16") await requireFaster(device, config, weights, options);
-    const engine = await createEngine(config, weights, { ...options, device });
-    try {
-      await prove(engine, device);
-    } catch (error) {
-      await engine.dispose();
-      throw error;
-    }
-    if ((options.slots ?? 1) > 1 && !device.shares) {
-      onNote?.("on a GPU, passes of several sequences do not share a run; they run one after the other");
-    }
-    return engine;
-  } catch (error) {
-    const device = error instanceof CllmError && (error.code === "unsupported" || error.code === "engine");
-    if (wanted === "webgpu" || !device) throw error;
-    onNote?.(`device auto takes cpu: ${error.message}`);
-    return createEngine(config, weights, options);
-  }
+): Promise<OpenedEngine> {
+  const { made, why } = await onDevice(
+    wanted,
+    async (device) => {
+      if (device === cpu) return createEngine(config, weights, options);
+      if (wanted === "auto" && options.precision !== "f16") await requireFaster(device, config, weights, options);
+      const engine = await createEngine(config, weights, { ...options, device });
+      try {
+        await prove(engine, device);
+      } catch (error) {
+        await engine.dispose();
+        throw error;
+      }
+      if ((options.slots ?? 1) > 1 && !device.shares) {
+        onNote?.("on a GPU, passes of several sequences do not share a run; they run one after the other");
+      }
+      return engine;
+    },
+    onNote,
+  );
+  return { ...made, deviceWhy: why };
 }
 
 /** Layers that tell how fast a device is. */

@@ -140,6 +140,12 @@ export function float32Tensor(data: Float32Array, dimensions: readonly number[])
   return new ort.Tensor("float32", data, dimensions);
 }
 
+/** The same numbers of a device under another shape: a handle of its own to the same memory. */
+export function reshaped(tensor: Tensor, dimensions: readonly number[]): Tensor {
+  const { gpuBuffer } = tensor;
+  return ort.Tensor.fromGpuBuffer(gpuBuffer, { dataType: "float32", dims: dimensions });
+}
+
 /** Half floats by their words. */
 export function float16Tensor(data: Uint16Array, dimensions: readonly number[]): Tensor {
   return new ort.Tensor("float16", data, dimensions);

@@ -74,9 +74,9 @@ function sameBits(a: Float32Array, b: Float32Array): boolean {
 /** Of the largest logit: float32, and half floats. */
 const TOLERANCES = { float32: 1e-3, float16: 0.05 } as const;
 
-/** A tiny model with heads as the real one's has the processor's logits, its branches included. */
-async function proveNumbers({ config: real, precision }: Engine, device: Device): Promise<void> {
-  const config: ModelConfig = {
+/** A tiny model with heads as the real one's. */
+export function tinyOf(real: ModelConfig): ModelConfig {
+  return {
     ...real,
     ...{
       vocabSize: 97,
@@ -89,6 +89,11 @@ async function proveNumbers({ config: real, precision }: Engine, device: Device)
     kvHeads: Math.min(real.kvHeads, 2),
     tiedHead: false,
   };
+}
+
+/** A tiny model with heads as the real one's has the processor's logits, its branches included. */
+async function proveNumbers({ config: real, precision }: Engine, device: Device): Promise<void> {
+  const config = tinyOf(real);
   const weights = exactWeights(config, precision);
   const plan = await device.plan(precision, { wholeWeights: 0 });
   const half = plan.form === "resident" && plan.half;

@@ -8,6 +8,7 @@ import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { memoryWeights, type NamedTensor } from "../model/memory-weights.ts";
+import type { Device } from "../runtime/devices/device.ts";
 import { createEngine } from "../runtime/engine.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import type { Example } from "./objectives.ts";
@@ -35,6 +36,8 @@ export interface EvaluateOptions {
   readonly maxNewTokens?: number;
   readonly stopIds: ReadonlySet<number>;
   readonly threads?: number;
+  /** Default: the processor. */
+  readonly device?: Device;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -49,12 +52,13 @@ export async function evaluate(
   config: ModelConfig,
   tensors: Iterable<NamedTensor>,
   examples: readonly HeldOut[],
-  { blockSize, maxNewTokens = 256, stopIds, threads, signal }: EvaluateOptions,
+  { blockSize, maxNewTokens = 256, stopIds, threads, device, signal }: EvaluateOptions,
 ): Promise<Evaluation> {
   const precision = "fp32";
   await using engine = await createEngine(config, memoryWeights(tensors), {
     precision,
     ...(threads === undefined ? {} : { threads }),
+    ...(device === undefined ? {} : { device }),
   });
   await using session = engine.session();
   let [right, cutOff] = [0, 0];

@@ -6,6 +6,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { type OpenOptions, openCheckpoint } from "../checkpoint/open.ts";
 import { adaptedConfig, withAdapter } from "../checkpoint/peft/adapter.ts";
 import { readAdapter } from "../checkpoint/peft/read-adapter.ts";
+import type { Device } from "../generate/dtype.ts";
 import { toHuggingFaceTokenizer } from "../text/to-huggingface.ts";
 import { exampleLengths, splitExamples } from "./examples.ts";
 import { type NameOf, readExamples, type TrainingSource } from "./read-examples.ts";
@@ -30,6 +31,11 @@ export interface TrainingOptions {
   /** Examples set aside to measure on, at most half of them. Default: 32. */
   readonly heldOut?: number | undefined;
   readonly threads?: number | undefined;
+  /**
+   * Where the model trains: `webgpu`, or `gpu`, keeps weights, gradients and moments on a GPU. `auto` takes a GPU that trains as the
+   * processor and is faster. A run goes on with the device that it began with. Default: `cpu`.
+   */
+  readonly device?: Device | undefined;
   /** How the model is found. */
   readonly open?: OpenOptions;
   readonly signal?: AbortSignal | undefined;
@@ -82,6 +88,7 @@ export async function prepareTraining(options: TrainingOptions): Promise<Prepare
       },
       baseModel: checkpoint.name,
       threads: options.threads,
+      device: options.device === "gpu" ? "webgpu" : options.device,
       signal: options.signal,
     };
     const notes = [

@@ -17,6 +17,8 @@ import type { ModelConfig } from "../model/config.ts";
 import { mergedTensors } from "../model/lora.ts";
 import { memoryWeights, type NamedTensor } from "../model/memory-weights.ts";
 import type { Weights } from "../model/weights.ts";
+import type { DeviceName } from "../runtime/devices/device.ts";
+import type { WantedDevice } from "../runtime/open-device.ts";
 import { savedState } from "./checkpoints.ts";
 import { type Choice, chooseWeights, type Measured } from "./choice.ts";
 import { curvesSvg } from "./curves.ts";
@@ -26,7 +28,7 @@ import { fullParameters, loraParameters, type Parameters, randomParameters } fro
 import { type TrainSettings, trainedConfig } from "./settings.ts";
 import type { ExampleSource } from "./source.ts";
 import { type TrainRecord, train } from "./train.ts";
-import { Trainer } from "./trainer.ts";
+import { openTrainer } from "./training-device.ts";
 
 export interface TrainRun {
   /** Made if need be. */
@@ -46,7 +48,11 @@ export interface TrainRun {
   /** For adapters: the model that they are for. */
   readonly baseModel: string;
   readonly threads?: number | undefined;
+  /** Where the model trains and is measured. Default: `cpu`. */
+  readonly device?: WantedDevice | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Told why `auto` takes the processor. */
+  readonly onNote?: ((line: string) => void) | undefined;
   /** See `LockOptions`. */
   readonly onWait?: ((line: string) => void) | undefined;
 }
@@ -94,13 +100,19 @@ export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord,
   }
   await mkdir(folder, { recursive: true });
   await using lock = await acquireLock(join(folder, "run"), { signal, onWait: run.onWait });
-  await keepSettings(run);
+  // The device is a part of the run: another one rounds differently, so `auto` stays with the one that was taken.
+  const wanted = run.device === "auto" ? ((await deviceBefore(folder)) ?? "auto") : (run.device ?? "cpu");
+  if (wanted !== "auto") await keepSettings(run, wanted);
   const parameters = await startingParameters(run);
-  await using trainer = await Trainer.create(config, parameters, {
-    ...settings,
-    divergence: settings.loss === "kl",
-    ...(threads === undefined ? {} : { threads }),
-  });
+  const opened = await openTrainer(
+    wanted,
+    config,
+    parameters,
+    { ...settings, divergence: settings.loss === "kl", ...(threads === undefined ? {} : { threads }) },
+    run.onNote,
+  );
+  await using trainer = opened.trainer;
+  if (wanted === "auto") await keepSettings(run, opened.device.name);
   const log = await openLog(join(folder, LOG), await savedState(folder));
   const stopIds = new Set(config.eosTokenIds);
   const { blockSize } = settings;
@@ -110,6 +122,7 @@ export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord,
       stopIds,
       maxNewTokens: MAX_NEW_TOKENS,
       ...(threads === undefined ? {} : { threads }),
+      device: opened.device,
       signal,
     });
   const records = train(trainer, run.source, settings, {
@@ -143,19 +156,39 @@ export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord,
   }
 }
 
-/** Writes the settings at first, and compares them later. */
-async function keepSettings({ folder, settings, identity }: TrainRun): Promise<void> {
+/** The settings of the run that a folder holds; null for none yet. */
+async function settingsBefore(folder: string): Promise<Record<string, unknown> | null> {
   const path = join(folder, SETTINGS);
-  const now = JSON.parse(JSON.stringify({ ...identity, ...settings })) as Record<string, unknown>;
-  if (!existsSync(path)) {
+  if (!existsSync(path)) return null;
+  return readJsonObject(path, MAX_SETTINGS_BYTES).catch((cause: unknown) => {
+    throw new CllmError("bad-file", `${path} is damaged: begin anew in another folder`, { cause });
+  });
+}
+
+/** The device of the run that a folder holds; null for no run yet. */
+async function deviceBefore(folder: string): Promise<DeviceName | null> {
+  const before = await settingsBefore(folder);
+  if (before === null) return null;
+  return before["device"] === "webgpu" ? "webgpu" : "cpu";
+}
+
+/** Writes the settings at first, and compares them later. The processor is not named, as in runs from before there was another. */
+async function keepSettings({ folder, settings, identity }: TrainRun, device: DeviceName): Promise<void> {
+  const path = join(folder, SETTINGS);
+  const all = { ...identity, ...settings, ...(device !== "cpu" && { device }) };
+  const now = JSON.parse(JSON.stringify(all)) as Record<string, unknown>;
+  const before = await settingsBefore(folder);
+  if (before === null) {
     await writeWhole(path, async (handle) => {
       await handle.appendFile(`${JSON.stringify(now, null, 2)}\n`);
     });
     return;
   }
-  const before = await readJsonObject(path, MAX_SETTINGS_BYTES).catch((cause: unknown) => {
-    throw new CllmError("bad-file", `${path} is damaged: begin anew in another folder`, { cause });
-  });
+  if (before["device"] !== now["device"]) {
+    const [was, is] = [before["device"] ?? "cpu", device];
+    const message = `${folder} holds a run on device ${String(was)}, and ${is} rounds differently`;
+    throw new CllmError("usage", `${message}; give device ${String(was)} to go on, or another folder`);
+  }
   const keys = [...new Set([...Object.keys(before), ...Object.keys(now)])];
   const differing = keys.filter((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key]));
   if (differing.length === 0) return;

@@ -70,10 +70,12 @@ export async function* train(
   const { parameters } = trainer;
   const checkpoints = folder === null ? null : checkpointFolder(folder);
   const resumed = checkpoints === null ? null : await loadCheckpoint(checkpoints, parameters);
+  if (resumed !== null) await trainer.bring();
   let state = resumed ?? BEGINNING;
   let saved = state.step;
   const save = async (): Promise<void> => {
     if (checkpoints === null || saved === state.step) return;
+    await trainer.fetch();
     await saveCheckpoint(checkpoints, parameters, state);
     saved = state.step;
   };
@@ -82,6 +84,7 @@ export async function* train(
     if (evaluate !== undefined && isDue(state, settings)) {
       await save();
       const start = performance.now();
+      await trainer.fetch();
       const evaluation = await evaluate(state.step);
       checkCollapse(evaluation, state, settings);
       const measured = measuredOf(evaluation, state.step);
@@ -97,7 +100,10 @@ export async function* train(
       };
       if (checkpoints !== null) await updateCheckpoint(checkpoints, state);
     }
-    if (state.step >= settings.steps) return state;
+    if (state.step >= settings.steps) {
+      await trainer.fetch();
+      return state;
+    }
     let record: Awaited<ReturnType<typeof trainStep>>;
     try {
       checkAborted(signal, state.step);
@@ -183,7 +189,7 @@ async function trainStep(
       mean[0] = (mean[0] as number) + weight * (crossEntropies[row] as number);
       mean[1] = (mean[1] as number) + weight;
     }
-    sum = sum === null ? gradients : trainer.add(sum, gradients);
+    sum = sum === null ? gradients : await trainer.add(sum, gradients);
   }
   const { loss } = sum as Gradients;
   if (!Number.isFinite(loss)) {
@@ -191,7 +197,7 @@ async function trainStep(
   }
   const learningRate = learningRateAt(step + 1, { ...settings, totalSteps: settings.steps });
   const { weightDecay, clipNorm } = settings;
-  const gradientNorm = trainer.step(sum as Gradients, { step: step + 1, learningRate, weightDecay, clipNorm });
+  const gradientNorm = await trainer.step(sum as Gradients, { step: step + 1, learningRate, weightDecay, clipNorm });
   const mean = ([total, weight]: readonly number[]): number | null =>
     weight === 0 ? null : (total as number) / (weight as number);
   return {

@@ -3,24 +3,30 @@
  * nor when to stop, and keeps nothing on disk.
  */
 import { CllmError } from "../error.ts";
+import type { EncodedModel } from "../graph/graph.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { predictionGraph, type TrainingGraphOptions, trainingGraph } from "../model/training-graph.ts";
+import { cpu } from "../runtime/devices/cpu.ts";
+import type { Device } from "../runtime/devices/device.ts";
 import { defaultThreads } from "../runtime/host.ts";
 import {
-  compile,
   type Feeds,
   float32Data,
   float32Tensor,
   int64Data,
   int64Tensor,
   type Program,
+  type Tensor,
 } from "../runtime/ort.ts";
-import { adamWStep } from "./adamw.ts";
+import { hostNumbers, type Numbers } from "./numbers.ts";
 import { type Layout, layOut, type Pack, type Term } from "./pack.ts";
 import type { Parameters } from "./parameters.ts";
+import { residentNumbers } from "./resident-numbers.ts";
 
-export interface TrainerOptions extends TrainingGraphOptions {
+export interface TrainerOptions extends Omit<TrainingGraphOptions, "form"> {
   readonly threads?: number;
+  /** Where it runs, and where the numbers are. Default: the processor. */
+  readonly device?: Device;
 }
 
 export interface StepSettings {
@@ -39,8 +45,8 @@ export interface Gradients {
   /** Cross entropies of the rows that carry loss, in the layout's order. */
   readonly crossEntropies: Float32Array;
   readonly layout: Layout;
-  /** By trained tensor. Fresh arrays. */
-  readonly byTensor: readonly Float32Array[];
+  /** By trained tensor, where the device has them: `Trainer.read` gives the numbers. */
+  readonly held: readonly Tensor[];
   /** By trained tensor: the sum of squares. */
   readonly squares: Float32Array;
 }
@@ -52,13 +58,15 @@ export class Trainer implements AsyncDisposable {
   readonly #training: Program;
   readonly #prediction: Program;
   readonly #divergence: boolean;
-  readonly #weights: Feeds;
+  readonly #numbers: Numbers;
+  /** Whether ids that come twice have to be told: see `gatherOnce`. */
+  readonly #distinct: boolean;
 
   private constructor(
     config: ModelConfig,
     parameters: Parameters,
-    { batch, divergence = false }: TrainerOptions,
-    programs: { training: Program; prediction: Program },
+    { batch, divergence = false, device = cpu }: TrainerOptions,
+    { numbers, ...programs }: { training: Program; prediction: Program; numbers: Numbers },
   ) {
     this.config = config;
     this.parameters = parameters;
@@ -66,18 +74,28 @@ export class Trainer implements AsyncDisposable {
     this.#divergence = divergence;
     this.#training = programs.training;
     this.#prediction = programs.prediction;
-    const all = [...parameters.trained, ...parameters.frozen];
-    this.#weights = Object.fromEntries(all.map(({ name, shape, data }) => [name, float32Tensor(data, shape)]));
+    this.#numbers = numbers;
+    this.#distinct = device.memory !== null;
   }
 
+  /** Throws `engine`, and `unsupported` for a model that the device cannot train. */
   static async create(config: ModelConfig, parameters: Parameters, options: TrainerOptions): Promise<Trainer> {
-    const { threads = defaultThreads() } = options;
-    const training = await compile(await trainingGraph(config, options), { threads });
+    const { threads = defaultThreads(), device = cpu } = options;
+    const form = device.memory === null ? "host" : "resident";
+    const made: (() => Promise<void>)[] = [];
+    const compiled = async (graph: EncodedModel): Promise<Program> => {
+      const program = await device.compile(graph, { threads });
+      made.push(() => program.release());
+      return program;
+    };
     try {
-      const prediction = await compile(await predictionGraph(config, options), { threads });
-      return new Trainer(config, parameters, options, { training, prediction });
+      const training = await compiled(await trainingGraph(config, { ...options, form }));
+      const prediction = await compiled(await predictionGraph(config, { ...options, form }));
+      const numbers =
+        device.memory === null ? hostNumbers(parameters) : await residentNumbers(parameters, device, device.memory);
+      return new Trainer(config, parameters, options, { training, prediction, numbers });
     } catch (error) {
-      await training.release(); // no other code can
+      for (const release of made) await release(); // no other code can
       throw error;
     }
   }
@@ -96,8 +114,6 @@ export class Trainer implements AsyncDisposable {
   /** Loss and gradients of some packs, one for each sequence of the batch. No weight is changed. See `layOut` for factors. */
   async gradients(packs: readonly Pack[], factors?: Record<Term, number>): Promise<Gradients> {
     const layout = this.layOut(packs, factors);
-    const { trained } = this.parameters;
-    const outputs = ["loss", "cross_entropies", "squares", ...trained.map(({ name }) => `gradient:${name}`)];
     const rows = layout.rows.length;
     const feeds: Feeds = {
       ...this.#feeds(layout),
@@ -108,45 +124,56 @@ export class Trainer implements AsyncDisposable {
       feeds["teachers"] = int64Tensor(layout.teachers, [rows]);
       feeds["divergence_weights"] = float32Tensor(layout.divergenceWeights, [rows, 1]);
     }
-    const results = await this.#training.run(feeds, outputs);
+    if (this.#distinct) Object.assign(feeds, distinctFeeds(layout));
+    const outputs = ["loss", "cross_entropies", "squares"];
+    const { gradients, results } = await this.#numbers.compute(this.#training, feeds, outputs);
     return {
       loss: float32Data(results["loss"]!)[0] as number,
       crossEntropies: float32Data(results["cross_entropies"]!),
       layout,
-      byTensor: trained.map(({ name }) => float32Data(results[`gradient:${name}`]!)),
+      held: gradients,
       squares: float32Data(results["squares"]!),
     };
   }
 
-  /** The sum of two passes' gradients, into the first one's arrays. */
-  add(sum: Gradients, { loss, byTensor }: Gradients): Gradients {
-    for (const [index, gradient] of byTensor.entries()) {
-      const total = sum.byTensor[index] as Float32Array;
-      for (let i = 0; i < total.length; i++) total[i] = (total[i] as number) + (gradient[i] as number);
-    }
-    const squares = Float32Array.from(sum.byTensor, (total) => total.reduce((all, g) => all + g * g, 0));
-    return { ...sum, loss: sum.loss + loss, squares };
+  /** The sum of two passes' gradients. Neither may be used afterwards. */
+  async add(sum: Gradients, { loss, held }: Gradients): Promise<Gradients> {
+    const { gradients, squares } = await this.#numbers.add(sum.held, held);
+    return { ...sum, loss: sum.loss + loss, held: gradients, squares };
+  }
+
+  /** The numbers of gradients, by trained tensor. */
+  read({ held }: Gradients): Promise<readonly Float32Array[]> {
+    return this.#numbers.read(held);
   }
 
   /**
-   * One step of AdamW. Returns the norm of the gradients before clipping. Throws `diverged` where it is not finite, before
-   * anything is changed.
+   * One step of AdamW, which uses the gradients up. Returns their norm before clipping. Throws `diverged` where it is not finite,
+   * before anything is changed.
    */
-  step({ byTensor, squares }: Gradients, settings: StepSettings): number {
+  async step({ held, squares }: Gradients, settings: StepSettings): Promise<number> {
     const { step, learningRate, weightDecay, clipNorm, decayAll = false } = settings;
     const norm = Math.sqrt(squares.reduce((sum, square) => sum + square, 0));
     if (!Number.isFinite(norm)) {
       throw new CllmError("diverged", `the gradients of step ${step} are not finite: lower the learning rate`);
     }
     const scale = clipNorm > 0 && norm > clipNorm ? clipNorm / norm : 1;
-    for (const [i, { data, shape, first, second }] of this.parameters.trained.entries()) {
-      const decays = decayAll || shape.length > 1;
-      adamWStep(data, byTensor[i] as Float32Array, first, second, {
-        ...{ step, learningRate, scale },
-        weightDecay: decays ? weightDecay : 0,
-      });
-    }
+    const { trained } = this.parameters;
+    await this.#numbers.update(held, (index) => {
+      const decays = decayAll || (trained[index]?.shape.length ?? 0) > 1;
+      return { ...{ step, learningRate, scale }, weightDecay: decays ? weightDecay : 0 };
+    });
     return norm;
+  }
+
+  /** Brings the arrays of `parameters` up to what was trained. A device with memory of its own leaves them behind. */
+  fetch(): Promise<void> {
+    return this.#numbers.fetch();
+  }
+
+  /** Goes on from what the arrays of `parameters` have, after somebody else has written them. */
+  bring(): Promise<void> {
+    return this.#numbers.bring();
   }
 
   #feeds(layout: Layout): Feeds {
@@ -155,7 +182,7 @@ export class Trainer implements AsyncDisposable {
       throw new RangeError(`${positions.length / length} packs for a batch of ${this.batch}`);
     }
     return {
-      ...this.#weights,
+      ...this.#numbers.feeds(),
       ids: int64Tensor(ids, [ids.length]),
       positions: int64Tensor(positions, [this.batch, length]),
       bias: float32Tensor(bias, [this.batch, 1, length, length]),
@@ -166,9 +193,21 @@ export class Trainer implements AsyncDisposable {
   async dispose(): Promise<void> {
     await this.#training.release();
     await this.#prediction.release();
+    await this.#numbers.release();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
+}
+
+/** Each id once, and the rows: what the resident form of the graph adds gradients up by. */
+function distinctFeeds({ ids, rows }: Layout): Feeds {
+  const distinct = Int32Array.from(new Set(ids));
+  return {
+    row_places: int64Tensor(rows, [rows.length, 1]),
+    distinct_ids: int64Tensor(distinct, [distinct.length, 1]),
+    distinct_numbers: float32Tensor(Float32Array.from(distinct), [distinct.length, 1]),
+    id_numbers: float32Tensor(Float32Array.from(ids), [1, ids.length]),
+  };
 }

@@ -3,8 +3,6 @@
  * that is cut, copied and grown, and the laws of all decoders. Where no driver is, only what needs none runs.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
@@ -13,28 +11,15 @@ import { ar } from "../../src/decode/ar.ts";
 import type { Decoder } from "../../src/decode/types.ts";
 import { CllmError } from "../../src/error.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
-import type { Device } from "../../src/runtime/devices/device.ts";
 import { gpuError, openWebgpu } from "../../src/runtime/devices/webgpu.ts";
 import { createEngine, type Engine } from "../../src/runtime/engine.ts";
 import { prove, proveCuts } from "../../src/runtime/probe.ts";
 import type { Session, TokenIds } from "../../src/runtime/session.ts";
 import { contenders } from "../decode/arbitrary.ts";
 import { BASE, randomIds, randomWeights } from "../model/random-model.ts";
+import { gpu, scratch } from "./gpu.ts";
 
-const SWIFTSHADER = "/usr/lib/chromium/libvk_swiftshader.so";
-const scratch = mkdtempSync(join(tmpdir(), "cllm-webgpu-"));
-if (process.env["VK_ICD_FILENAMES"] === undefined && existsSync(SWIFTSHADER)) {
-  const driver = join(scratch, "driver.json"); // has to be chosen before the first session
-  const icd = { library_path: SWIFTSHADER, api_version: "1.0.5" };
-  writeFileSync(driver, JSON.stringify({ file_format_version: "1.0.0", ICD: icd }));
-  process.env["VK_ICD_FILENAMES"] = driver;
-}
-process.env["XDG_RUNTIME_DIR"] ??= scratch;
-const device: Device | null = await openWebgpu().catch((error: unknown) => {
-  console.warn(`skipped: decoding on a GPU (${String(error)})`);
-  return null;
-});
-afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+const device = await gpu("decoding on a GPU");
 
 const CONFIG: ModelConfig = { ...BASE, family: "qwen3", queryKeyNorm: true, contextLength: 400 };
 const WIDTH = CONFIG.vocabSize;

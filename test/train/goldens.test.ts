@@ -49,7 +49,7 @@ test.skipIf(absent.length > 0)(
         if (expected !== undefined) expect(off(Math.sqrt(gradients.squares[index]!), expected)).toBeLessThan(tolerance);
       }
       const settings = { step: step + 1, learningRate: 1e-4, weightDecay: 0.01, clipNorm: 0, decayAll: true };
-      expect(off(trainer.step(gradients, settings), grad_norm)).toBeLessThan(tolerance);
+      expect(off(await trainer.step(gradients, settings), grad_norm)).toBeLessThan(tolerance);
     }
   },
   120_000,

@@ -333,7 +333,7 @@ describe("the training graph", () => {
         await using trainer = await Trainer.create(model, parameters, { batch: 1, threads: 1, labelSmoothing: 0.1 });
         const ids = randomIds(12, model.vocabSize, seed);
         const pack = { segments: [segment(ids, { targets: ids.map((id) => (id * 3 + 1) % model.vocabSize) })] };
-        const { byTensor } = await trainer.gradients([pack]);
+        const byTensor = await trainer.read(await trainer.gradients([pack]));
         for (const [i, { data }] of parameters.trained.entries()) {
           // Along the gradient's own direction, the loss changes by its norm.
           const gradient = byTensor[i]!;

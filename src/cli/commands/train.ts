@@ -40,7 +40,7 @@ type Settings = OwnSettings &
   DataSettings &
   TrainFields &
   CheckpointSettings &
-  Pick<ModelSettings, "threads" | "templateOptions">;
+  Pick<ModelSettings, "threads" | "device" | "templateOptions">;
 
 const ownFields: Fields<OwnSettings> = {
   out: z.string().min(1).meta({ description: "folder of the run; made if need be", placeholder: "folder", short: "o" }),
@@ -77,7 +77,7 @@ export const trainModel: Command = defineCommand<Settings>({
     ...dataFields,
     ...trainFields,
     ...checkpointFields,
-    ...{ threads: modelFields.threads, templateOptions: modelFields.templateOptions },
+    ...{ device: modelFields.device, threads: modelFields.threads, templateOptions: modelFields.templateOptions },
   },
   groups: {
     Run: ["out", "heldOut", "fromScratch", "fromAdapter"],
@@ -113,18 +113,18 @@ export const trainModel: Command = defineCommand<Settings>({
   },
   unused: unusedByTraining,
   async run(settings, terminal) {
-    const { out: folder, offline, revision, cacheDir, fromScratch, fromAdapter, heldOut, threads } = settings;
+    const { out: folder, offline, revision, cacheDir, fromScratch, fromAdapter, heldOut, threads, device } = settings;
     const { signal, progress: onProgress, note: onWarning } = terminal;
     const fields = Object.keys(trainFields).map((key) => [key, settings[key as keyof TrainFields]]);
     const source = sourceOf(settings);
     await using training = await prepareTraining({
       ...{ model: chooseModel(settings.model), folder, source, settings: Object.fromEntries(fields) },
-      ...{ fromScratch, fromAdapter, heldOut, threads, signal, nameOf: flagName },
+      ...{ fromScratch, fromAdapter, heldOut, threads, device, signal, nameOf: flagName },
       open: { offline, revision, cacheDir, onProgress, onWarning, signal },
     });
     terminal.endProgress();
     for (const note of training.notes) terminal.note(note);
-    const run = { ...training.run, onWait: terminal.note };
+    const run = { ...training.run, onWait: terminal.note, onNote: terminal.note };
     report(await follow(run, terminal), run, terminal);
   },
 });

@@ -35,6 +35,7 @@ export const cpu: Device = {
   },
   compile,
   caches: async (shape) => hostCaches(shape),
+  memory: null,
   runner([one, several], { config, slots }) {
     const alone = single(one as Program);
     return several === undefined ? alone : together(several, config, slots, alone);

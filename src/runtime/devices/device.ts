@@ -9,6 +9,7 @@ import type { ProductPlan } from "../../model/product-plan.ts";
 import type { KvCache, KvShape } from "../kv-cache.ts";
 import type { ModelFile, Program } from "../ort.ts";
 import type { PassRunner } from "../pass-runner.ts";
+import type { DeviceMemory } from "../resident-memory.ts";
 
 export type DeviceName = "cpu" | "webgpu" | "wasm";
 
@@ -45,6 +46,8 @@ export interface Device {
   /** Throws `engine` with what the engine says. */
   compile(model: EncodedModel | ModelFile, options: { readonly threads: number }): Promise<Program>;
   caches(shape: KvShape, plan: ProductPlan): Promise<Caches>;
+  /** Opens memory of the device's own, where training keeps its numbers; null where they are in the process's. */
+  readonly memory: (() => Promise<DeviceMemory>) | null;
   /** Runs passes on `programs`: the graph of one slot, and where `shares` allows it that of `slots` slots. */
   runner(
     programs: readonly Program[],

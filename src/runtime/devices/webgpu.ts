@@ -11,6 +11,7 @@ import type { ProductPlan } from "../../model/product-plan.ts";
 import { type CompileOptions, compile, float32Tensor, type Program } from "../ort.ts";
 import { resident } from "../pass-runner.ts";
 import { openResidentCaches } from "../resident-cache.ts";
+import { openResidentMemory } from "../resident-memory.ts";
 import type { Device } from "./device.ts";
 
 /** Rows of every pass. */
@@ -51,6 +52,11 @@ export async function openWebgpu({ width = WIDTH }: { readonly width?: number } 
         beyond: width, // rows that only pad a pass may stand behind the context's end
         compile: (model) => compile(model, { ...ON_GPU, outputsOnDevice: true }).then(watched),
       }),
+    memory: () =>
+      openResidentMemory({
+        compile: (model, { outputsOnDevice }) =>
+          explained(compile(model, { ...ON_GPU, outputsOnDevice })).then(watched),
+      }),
     runner: ([program], { plan }) => resident(program as Program, plan.form === "resident" && plan.half),
   };
 }
@@ -88,6 +94,9 @@ export function gpuError(error: unknown): unknown {
     )
   ) {
     return as("unsupported", `ONNX Runtime has no WebGPU on ${process.platform} ${process.arch}: take device cpu`);
+  }
+  if (/assigned to the default CPU EP/i.test(message)) {
+    return as("unsupported", "this model has an operator that ONNX Runtime does not have on a GPU: take device cpu");
   }
   if (/out of memory|outofmemory|out_of_memory|allocat|exceeds the max/i.test(message)) {
     return as(

@@ -1,0 +1,37 @@
+/**
+ * From a device's name to the device, and for `auto` to the processor where a GPU cannot be used or is not worth it. Knows which
+ * devices there are, and nothing of their inside.
+ */
+import { CllmError } from "../error.ts";
+import { cpu } from "./devices/cpu.ts";
+import type { Device } from "./devices/device.ts";
+import { openWebgpu } from "./devices/webgpu.ts";
+
+/** `auto` takes the GPU where there is one that is exact and faster, else the processor. */
+export type WantedDevice = "cpu" | "webgpu" | "auto";
+
+/** Throws `unsupported` where it is not there. */
+const openDevice = async (name: "cpu" | "webgpu"): Promise<Device> => (name === "cpu" ? cpu : openWebgpu());
+
+/**
+ * What `use` makes on the device that is asked for. Where it throws `unsupported` or `engine` for `auto`, it is called again with the
+ * processor, and `onNote` and the result say why. `use` frees what it has made before it throws.
+ */
+export async function onDevice<T>(
+  wanted: WantedDevice,
+  use: (device: Device) => Promise<T>,
+  onNote?: (line: string) => void,
+): Promise<{ readonly made: T; readonly device: Device; readonly why: string | null }> {
+  if (wanted !== "auto") {
+    const device = await openDevice(wanted);
+    return { made: await use(device), device, why: null };
+  }
+  try {
+    const device = await openDevice("webgpu");
+    return { made: await use(device), device, why: null };
+  } catch (error) {
+    if (!(error instanceof CllmError) || !(error.code === "unsupported" || error.code === "engine")) throw error;
+    onNote?.(`device auto takes cpu: ${error.message}`);
+    return { made: await use(cpu), device: cpu, why: error.message };
+  }
+}
