@@ -166,7 +166,7 @@ async function settingsBefore(folder: string): Promise<Record<string, unknown> |
 }
 
 /** The device of the run that a folder holds; null for no run yet. */
-async function deviceBefore(folder: string): Promise<DeviceName | null> {
+async function deviceBefore(folder: string): Promise<Exclude<WantedDevice, "auto"> | null> {
   const before = await settingsBefore(folder);
   if (before === null) return null;
   return before["device"] === "webgpu" ? "webgpu" : "cpu";
