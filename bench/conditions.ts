@@ -11,16 +11,19 @@ import { commitOfCheckout, machineName } from "../src/cli/machine.ts";
 import { quantile } from "../src/eval/statistics.ts";
 import type { PromptInput } from "../src/generate/types.ts";
 
-/** The flags of a benchmark with their defaults: numbers stay numbers, lists are separated by commas. */
-export function flags<T extends Record<string, string | number>>(defaults: T): T {
+/** The flags of a benchmark with their defaults: numbers stay numbers, lists are separated by commas, and a flag that is off takes no value. */
+export function flags<T extends Record<string, string | number | boolean>>(defaults: T): T {
   const options = Object.fromEntries(
-    Object.entries(defaults).map(([name, value]) => [name, { type: "string", default: String(value) }]),
+    Object.entries(defaults).map(([name, value]) => [
+      name,
+      typeof value === "boolean" ? { type: "boolean", default: value } : { type: "string", default: String(value) },
+    ]),
   ) as Record<string, { type: "string"; default: string }>;
   const { values } = parseArgs({ options });
   return Object.fromEntries(
     Object.entries(defaults).map(([name, value]) => {
       const given = values[name] as string;
-      if (typeof value === "string") return [name, given];
+      if (typeof value !== "number") return [name, given];
       const number = Number(given);
       if (!Number.isFinite(number)) throw new Error(`--${name} ${given} is not a number`);
       return [name, number];

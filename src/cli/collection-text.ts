@@ -48,6 +48,6 @@ export function collectionText(
     formatTable(["measured before augmentation", ""], figures, colors),
     ...(collocations.length > 0 ? [formatTable(["settled together", "times"], collocations, colors)] : []),
   ];
-  const precision = `${model.name}, ${settings.precision}, ${settings.data}, seed ${settings.seed}`;
+  const precision = `${model.name}, ${settings.precision}${settings.device === undefined ? "" : ` on ${settings.device}`}, ${settings.data}, seed ${settings.seed}`;
   return `${precision}\n\n${tables.join("\n")}\nwrote ${output}\n`;
 }

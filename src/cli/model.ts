@@ -55,6 +55,10 @@ export function orDemonstration<S extends { readonly model: string | undefined }
   return { ...settings, model: SHIPPED_MODEL };
 }
 
+/** What a text depends on beside the model: its precision, and the device where that is not the processor. */
+export const conditionsOf = ({ precision, device }: Pick<LanguageModel, "precision" | "device">): string =>
+  device === "cpu" ? precision : `${precision} on ${device}`;
+
 /** Loads the model that the settings name, with progress bars. */
 export async function loadModel(
   settings: ModelSettings,

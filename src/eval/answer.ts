@@ -11,7 +11,7 @@ import type { AnsweredTurn } from "./records.ts";
 /** What it takes of a model. */
 export type EvaluatedModel = Pick<
   LanguageModel,
-  "generate" | "promptIds" | "session" | "config" | "tokenizer" | "precision"
+  "generate" | "promptIds" | "session" | "config" | "tokenizer" | "precision" | "device"
 >;
 
 export interface AnswerOptions {

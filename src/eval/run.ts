@@ -138,7 +138,11 @@ function settingsOf({
     task: { name: task.name, ...task.settings },
     questions: task.examples.length,
     data: fingerprint(task.examples),
-    models: subjects.map(({ name, model, identity }) => ({ name, precision: model.precision, ...identity })),
+    models: subjects.map(({ name, model, identity }) => ({
+      ...{ name, precision: model.precision },
+      ...(model.device !== "cpu" && { device: model.device }), // runs from before there was another say nothing
+      ...identity,
+    })),
     contenders: contenders.map(({ name }) => name),
     jacobiForm,
     prompts: "run by every contender", // and not taken from the cache

@@ -10,6 +10,7 @@ import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
+import type { DeviceName } from "../runtime/devices/device.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import type { ChatTemplate } from "../text/chat.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -38,6 +39,9 @@ export interface ModelParts {
   readonly name: string;
   readonly config: ModelConfig;
   readonly precision: Precision;
+  /** Default: the processor. */
+  readonly device?: DeviceName;
+  readonly deviceWhy?: string | null;
   readonly tokenizer: Tokenizer;
   readonly template: ChatTemplate;
   /** Default: the model says nothing of it. */
@@ -52,7 +56,7 @@ export interface ModelParts {
 }
 
 export function createLanguageModel(parts: ModelParts): LanguageModel {
-  const { name, config, precision, tokenizer, template, sampling = null } = parts;
+  const { name, config, precision, device = "cpu", deviceWhy = null, tokenizer, template, sampling = null } = parts;
   const sequences = new SequencePool(() => parts.session(), parts.keep);
   const memory = new AutoMemory();
   const greedyCosts = measuredOnce((signal) => parts.measureCosts(false, signal));
@@ -132,6 +136,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     name,
     config,
     precision,
+    ...{ device, deviceWhy },
     tokenizer,
     hasChatTemplate: template.exists,
     sampling,

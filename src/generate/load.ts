@@ -58,6 +58,7 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
       name,
       config,
       precision,
+      ...{ device: engine.device, deviceWhy: engine.deviceWhy },
       tokenizer,
       template,
       sampling: checkpoint.sampling,

@@ -11,6 +11,7 @@ import type { PromptLookupOptions } from "../decode/prompt-lookup.ts";
 import type { DecodeOptions, Decoder } from "../decode/types.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
+import type { DeviceName } from "../runtime/devices/device.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { AnswerPart, BrokenCall, Tool, ToolCall } from "../text/tools/types.ts";
@@ -283,6 +284,10 @@ export interface LanguageModel extends AsyncDisposable {
   readonly name: string;
   readonly config: ModelConfig;
   readonly precision: Precision;
+  /** Where it runs. Every decoder writes this device's `ar` tokens, at this precision; other devices may write others. */
+  readonly device: DeviceName;
+  /** Why device `auto` did not take a GPU; null where it did, or where a device was asked for by its name. */
+  readonly deviceWhy: string | null;
   readonly tokenizer: Tokenizer;
   /** The model's own settings for sampling, which `modelSampling` asks for; null where it has none, or is to be greedy. */
   readonly sampling: ModelSampling | null;

@@ -150,8 +150,12 @@ export function createApp(options: AppOptions): Hono {
     c.text(await metrics.text(models.status(), options.stallMs?.()), 200, { "Content-Type": metrics.contentType }),
   );
 
-  const describe = ({ name, loaded, demonstration }: ModelStatus): object => ({
-    ...{ id: name, object: "model", created: started, owned_by: "cllm", cllm: { loaded, demonstration } },
+  const describe = ({ name, loaded, runsOn, demonstration }: ModelStatus): object => ({
+    ...{ id: name, object: "model", created: started, owned_by: "cllm" },
+    cllm: {
+      ...{ loaded, demonstration },
+      ...(runsOn && { device: runsOn.device, device_why: runsOn.deviceWhy, precision: runsOn.precision }),
+    },
   });
   app.get("/v1/models", (c) => c.json({ object: "list", data: models.status().map(describe) }));
   app.get("/v1/models/:name{.+}", (c) => {

@@ -43,7 +43,11 @@ export interface RunEvent {
   readonly generation?: ServedGeneration;
 }
 
+/** Where a loaded model runs, and in what precision. */
+export type RunsOn = Pick<LanguageModel, "device" | "deviceWhy" | "precision">;
+
 export interface Backend {
+  readonly runsOn: RunsOn;
   /**
    * Throws what `LanguageModel.stream` throws; `unavailable` where the model ends meanwhile. It is over once the model is done
    * with the request, also after the signal.
@@ -60,7 +64,9 @@ export interface Backend {
 export function inThisProcess(model: LanguageModel): Backend {
   const textOf = (id: number): TokenText => ({ id, text: model.tokenizer.tokenText(id) });
   const textsOf = (ids: TokenIds): TokenText[] => Array.from(ids, textOf);
+  const { device, deviceWhy, precision } = model;
   return {
+    runsOn: { device, deviceWhy, precision },
     async *run({ passes = false, ...request }, signal) {
       const chunks = model.stream({ ...request, signal });
       for await (const { text, parts, tokens, pass } of chunks) {

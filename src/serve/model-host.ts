@@ -10,7 +10,7 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { CllmError } from "../error.ts";
-import type { Backend, RunEvent, ServedRequest } from "./backend.ts";
+import type { Backend, RunEvent, RunsOn, ServedRequest } from "./backend.ts";
 import { outliveNot } from "./guardian.ts";
 import { Mailbox } from "./mailbox.ts";
 import { type FromWorker, revive, type ToWorker, type WorkerData } from "./wire.ts";
@@ -157,14 +157,17 @@ export async function startModel(hostOptions: HostOptions): Promise<Host> {
     clearTimeout(timer);
   }
 
+  let runsOn: RunsOn;
   try {
     const opened = await expect("opened");
     await admit(opened.type === "opened" ? opened.bytes : 0);
     post({ type: "load" });
-    await expect("ready");
+    const ready = await expect("ready");
+    if (ready.type !== "ready") throw new Error("a worker did not say where its model runs");
+    runsOn = ready.runsOn;
   } catch (error) {
     await kill();
     throw error;
   }
-  return { pid: worker.pid!, run, dispose, kill: () => kill() };
+  return { pid: worker.pid!, runsOn, run, dispose, kill: () => kill() };
 }

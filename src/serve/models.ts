@@ -6,7 +6,7 @@
 import type { Demonstration } from "../checkpoint/own-facts.ts";
 import { CllmError } from "../error.ts";
 import { unknownName } from "../generate/check.ts";
-import type { Backend, RunEvent, ServedRequest } from "./backend.ts";
+import type { Backend, RunEvent, RunsOn, ServedRequest } from "./backend.ts";
 import { type Client, createQueue, type Queue } from "./queue.ts";
 
 /** Starts a model. `admit` is to be called with its bytes before they are taken, `onEnd` when it is gone by itself. */
@@ -35,6 +35,8 @@ export interface ModelStatus {
   readonly name: string;
   readonly demonstration: Demonstration | null;
   readonly loaded: boolean;
+  /** Once it is loaded. */
+  readonly runsOn: RunsOn | null;
   readonly running: number;
   readonly waiting: number;
   /** How often it was loaded. */
@@ -63,6 +65,7 @@ interface Loaded {
   readonly backend: Promise<Backend>;
   bytes: number;
   ready: boolean;
+  runsOn: RunsOn | null;
 }
 
 interface KnownModel extends ModelEntry {
@@ -150,12 +153,13 @@ export function createModels(entries: readonly ModelEntry[], options: ModelsOpti
       forget();
     };
     const backend = Promise.resolve().then(() => model.start(admit, ended));
-    const loaded: Loaded = { backend, bytes: 0, ready: false };
+    const loaded: Loaded = { backend, bytes: 0, ready: false, runsOn: null };
     model.loaded = loaded;
     model.loads++;
     backend.then(
-      () => {
+      ({ runsOn }) => {
         loaded.ready = true;
+        loaded.runsOn = runsOn;
         log(`${model.name}: loaded in ${((performance.now() - since) / 1000).toFixed(1)} s`);
       },
       (error: unknown) => {
@@ -191,7 +195,15 @@ export function createModels(entries: readonly ModelEntry[], options: ModelsOpti
   return {
     status: () =>
       [...models.values()].map(({ name, demonstration = null, loaded, queue, loads }) => ({
-        ...{ name, demonstration, loaded: loaded !== null, running: queue.running, waiting: queue.waiting, loads },
+        ...{
+          name,
+          demonstration,
+          loaded: loaded !== null,
+          runsOn: loaded?.runsOn ?? null,
+          running: queue.running,
+          waiting: queue.waiting,
+          loads,
+        },
       })),
     require: (name) => void find(name),
     lease,

@@ -1,7 +1,7 @@
 /** What the server and a model's worker say to each other, as JSON, failures too; and where the worker's pulse is felt. */
 import { CllmError, type ErrorCode } from "../error.ts";
 import type { LoadOptions } from "../generate/types.ts";
-import type { PassEvent, ServedGeneration, ServedRequest } from "./backend.ts";
+import type { PassEvent, RunsOn, ServedGeneration, ServedRequest } from "./backend.ts";
 
 /** The worker writes a byte to this descriptor at every beat. */
 export const PULSE_FD = 4;
@@ -43,6 +43,6 @@ export type RunMessage =
 
 export type FromWorker =
   | { readonly type: "opened"; readonly bytes: number } // an estimate of what the model will take
-  | { readonly type: "ready" }
+  | { readonly type: "ready"; readonly runsOn: RunsOn }
   | { readonly type: "unloadable"; readonly failure: Failure }
   | RunMessage;

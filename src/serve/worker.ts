@@ -47,7 +47,7 @@ async function loadModel(): Promise<FromWorker> {
   const loaded = await load(model, options);
   for (const sampling of [false, true]) await loaded.passCosts(undefined, { sampling }); // while nobody else runs passes
   backend = inThisProcess(loaded);
-  return { type: "ready" };
+  return { type: "ready", runsOn: backend.runsOn };
 }
 
 /** What of a request its prompt is made of. */

@@ -17,6 +17,8 @@ export interface CollectionSettings {
   /** Of ids, prompts and labels, as tokens. */
   readonly prompts: string;
   readonly precision: string;
+  /** Where the model ran; files that do not say were made on the processor. */
+  readonly device?: string | undefined;
   /** Of one pass: sums are exact for the same number only. */
   readonly threads: number;
   readonly blockSize: number;
@@ -73,6 +75,7 @@ const settingsSchema = z.strictObject({
   data: z.string(),
   prompts: z.string(),
   precision: z.string(),
+  device: z.string().optional(),
   threads: countSchema,
   block_size: z.int().min(1),
   max_new_tokens: limitSchema,

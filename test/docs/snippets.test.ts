@@ -19,6 +19,8 @@ const NOT_RUN: readonly [line: RegExp, why: string][] = [
   [/^cllm demo --train$/, "trains for five minutes; test/recipes runs the same recipe at a tiny scale"],
   [/--adapter \S*spider\b/, "needs the real SmolLM2-135M; test/checkpoint/shipped-adapters.test.ts reads the adapter"],
   [/^cllm merge /, "needs all shards; docs/guide/cluster.md makes some and joins them"],
+  [/--device gpu\b/, "needs a GPU; test/runtime/webgpu.test.ts and test/train/webgpu.test.ts have one in software"],
+  [/^npm run bench -- device /, "needs a GPU; test/project/bench.test.ts runs it with tiny models"],
   [/^cllm eval spider /, "needs Spider's databases; test/tasks/spider.test.ts has some of its own"],
 ];
 

@@ -1,11 +1,12 @@
 /** The benchmarks run: on a tiny random model with tiny settings, so that they cannot rot. Their figures mean nothing here. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { dataSets } from "../../scripts/real-data.mjs";
 import { writeTinyCheckpoint } from "../generate/tiny-checkpoint.ts";
+import { gpu } from "../runtime/gpu.ts";
 
 const root = join(import.meta.dirname, "../..");
 const data = dataSets();
@@ -47,6 +48,32 @@ test("training", { timeout }, () => {
   expect(figures).toMatchObject({
     full: { tokensPerSecond: expect.any(Number) },
     lora: { ratioToFull: expect.any(Number) },
+  });
+});
+
+describe("device", { timeout }, () => {
+  test("without a GPU refuses, and says what is missing", () => {
+    const env = { ...process.env, VK_ICD_FILENAMES: join(tmpdir(), "no-driver.json") };
+    const script = join(root, "scripts/bench.mjs");
+    const { status, stdout, stderr } = spawnSync(process.execPath, [script, "device", "--tiny"], {
+      env,
+      encoding: "utf8",
+    });
+    expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
+    expect(stderr).toMatch(/bench device: no GPU .*take device cpu\nNothing was measured\./);
+  });
+
+  test("on a GPU, with tiny models", async ({ skip }) => {
+    if ((await gpu("the benchmark of a GPU")) === null) return skip("no GPU here");
+    const figures = bench("device", "--tiny", "--gpu", "tests");
+    expect(figures).toMatchObject({
+      ...{ benchmark: "device", device: "webgpu", gpu: "tests", engine: expect.any(String) },
+      tiny: { passes: { ms: { 1: expect.any(Number), 30: expect.any(Number) } }, proof: "exact" },
+      training: { stepMs: expect.any(Number) },
+      "training, LoRA of rank 16": { stepMs: expect.any(Number) },
+    });
+    const { decoders } = figures["tiny"] as { decoders: Record<string, { same: boolean }> };
+    expect(Object.values(decoders).map(({ same }) => same)).toEqual(Object.keys(decoders).map(() => true));
   });
 });
 

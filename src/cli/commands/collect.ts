@@ -130,6 +130,7 @@ export const collect: Command = defineCommand<CollectSettings>({
       model: await identityOf(settings, model, terminal),
       settings: {
         ...{ data: dataset.name, prompts: fingerprintPrompts(candidates), precision: model.precision },
+        ...(model.device !== "cpu" && { device: model.device }),
         threads: settings.threads ?? defaultThreads(),
         ...{ blockSize: settings.blockSize, maxNewTokens: settings.maxNewTokens ?? null, seed: settings.seed },
         stopIds: [...model.config.eosTokenIds],

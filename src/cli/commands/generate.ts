@@ -13,7 +13,7 @@ import type { GenerateOptions, Generation, LanguageModel, PromptInput } from "..
 import { type Command, type Common, defineCommand, type ModelSettings, modelFields } from "../command.ts";
 import { inGroup } from "../flags.ts";
 import { formatDuration } from "../format.ts";
-import { GENERAL_MODEL, loadModel, orDemonstration } from "../model.ts";
+import { conditionsOf, GENERAL_MODEL, loadModel, orDemonstration } from "../model.ts";
 import { passColor } from "../passes.ts";
 import { asMessage, PROMPT_DETAILS, type PromptSettings, promptFields, readPrompt } from "../prompt.ts";
 import type { Terminal } from "../terminal.ts";
@@ -108,7 +108,17 @@ async function writeStream(
 /** One object with everything that is needed to repeat the run. */
 function report(model: LanguageModel, generation: Generation, settings: GenerateSettings & Common): object {
   const { text, tokens, ...rest } = generation;
-  return { model: model.name, text, tokens: [...tokens], ...rest, settings };
+  const { device, deviceWhy, precision } = model;
+  return {
+    model: model.name,
+    device,
+    ...(deviceWhy !== null && { deviceWhy }),
+    precision,
+    text,
+    tokens: [...tokens],
+    ...rest,
+    settings,
+  };
 }
 
 function statsLine(
@@ -124,6 +134,6 @@ function statsLine(
   return (
     `${newTokens} tokens in ${formatDuration(decodeMs)}: ${tokensPerSecond.toFixed(1)} tokens/s, ` +
     `${tokensPerForward.toFixed(2)} tokens per pass, ${forwards} passes; ended by ${finishReason}${ended}${seeded}; ` +
-    `prompt of ${promptTokens} tokens${cached} in ${formatDuration(prefillMs)}; ${decoder} on ${model.name}, ${model.precision}`
+    `prompt of ${promptTokens} tokens${cached} in ${formatDuration(prefillMs)}; ${decoder} on ${model.name}, ${conditionsOf(model)}`
   );
 }

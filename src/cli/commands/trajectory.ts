@@ -9,7 +9,7 @@ import { CllmError } from "../../error.ts";
 import { writeWhole } from "../../files/write-whole.ts";
 import type { LanguageModel } from "../../generate/types.ts";
 import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
-import { loadModel, orDemonstration } from "../model.ts";
+import { conditionsOf, loadModel, orDemonstration } from "../model.ts";
 import { asMessage, PROMPT_DETAILS, type PromptSettings, promptFields, readPrompt } from "../prompt.ts";
 import type { Terminal } from "../terminal.ts";
 import { type TracedBlock, trajectorySvg } from "../trajectory-svg.ts";
@@ -51,13 +51,20 @@ export const trajectory: Command = defineCommand<TrajectorySettings>({
     const prompt = model.promptIds(asMessage(input, settings, model));
     const blocks = await traceBlocks(model, prompt, settings, terminal);
     if (settings.svg !== undefined) {
-      const title = `Jacobi decoding with ${model.name}, ${model.precision}, blocks of ${settings.blockSize}`;
+      const title = `Jacobi decoding with ${model.name}, ${conditionsOf(model)}, blocks of ${settings.blockSize}`;
       const svg = trajectorySvg(title, blocks);
       await writeWhole(settings.svg, (file) => file.writeFile(svg));
       terminal.note(`wrote ${settings.svg}`);
     } else if (!terminal.json) terminal.write(blocks.map((block) => trajectoryText(block, terminal)).join("\n"));
     if (!terminal.json) return;
-    const report = { model: model.name, precision: model.precision, promptTokens: prompt.length, blocks, settings };
+    const report = {
+      model: model.name,
+      precision: model.precision,
+      device: model.device,
+      promptTokens: prompt.length,
+      blocks,
+      settings,
+    };
     terminal.write(`${JSON.stringify(report)}\n`);
   },
 });

@@ -12,6 +12,7 @@ import {
 import { decoderTable } from "../decoder-table.ts";
 import { machineName } from "../machine.ts";
 import { type Measurement, measurementOf, summarize, warmUp } from "../measure.ts";
+import { conditionsOf } from "../model.ts";
 import type { Terminal } from "../terminal.ts";
 
 const PROMPTS = [
@@ -35,7 +36,7 @@ export async function demonstrateDecoders(
     if (!terminal.json) terminal.write(text);
   };
   say(
-    `${colors.bold(model.name)}, ${model.precision}, greedy, ${maxNewTokens} new tokens\n${colors.dim(machineName())}\n`,
+    `${colors.bold(model.name)}, ${conditionsOf(model)}, greedy, ${maxNewTokens} new tokens\n${colors.dim(machineName())}\n`,
   );
   for await (const progress of warmUp(model, inputs, DECODERS, shared)) terminal.progress(progress);
   terminal.endProgress();

@@ -12,6 +12,7 @@ import { decoderTable } from "../decoder-table.ts";
 import { formatDuration, formatTable } from "../format.ts";
 import { machineName } from "../machine.ts";
 import { type Measurement, measure, summarize, warmUp } from "../measure.ts";
+import { conditionsOf } from "../model.ts";
 import { textByPass } from "../passes.ts";
 import type { Terminal } from "../terminal.ts";
 import { type Replayed, replay } from "./replay.ts";
@@ -45,7 +46,7 @@ export async function demonstrateTextToSql(
   const say = (text: string): void => {
     if (!terminal.json) terminal.write(text);
   };
-  say(`${colors.bold(model.name)}, ${model.precision}, greedy  ${colors.dim(machineName())}\n`);
+  say(`${colors.bold(model.name)}, ${conditionsOf(model)}, greedy  ${colors.dim(machineName())}\n`);
   say(`${colors.dim(schemaText(DEMONSTRATION.tables))}`);
 
   const measurements = await measured(model, asked, maxNewTokens, terminal);
