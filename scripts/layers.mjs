@@ -18,6 +18,7 @@ const ROOMS = [
   "model",
   "checkpoint",
   "text",
+  "grammar",
   "runtime",
   "decode",
   "generate",

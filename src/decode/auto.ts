@@ -10,6 +10,7 @@ import { costModel } from "./cost.ts";
 import { type DraftPolicy, ownDraft } from "./drafts.ts";
 import { FreeDrafts, type FreeRecords, freeRecords } from "./free-drafts.ts";
 import { OpenDraft } from "./open-draft.ts";
+import { commonPrefix } from "./prefix.ts";
 import { requireInteger } from "./require.ts";
 import { Transcript } from "./transcript.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
@@ -123,7 +124,7 @@ export async function* auto(
   if (session.leadingDraft) {
     text.unfinished();
     const verified = await text.verify(
-      await source.extend(text.tokens, refined, Math.min(LEADING, blockSize, text.left) - 1),
+      text.mend(await source.extend(text.tokens, refined, Math.min(LEADING, blockSize, text.left) - 1)),
     );
     refined = verified.refined;
     yield { ...verified.iteration, draft: refined };
@@ -135,15 +136,17 @@ export async function* auto(
     if (window === wide) lastWidth = rows;
 
     const kept = window ? refined.subarray(0, rows - 1) : NONE;
-    const guesses = window ? await source.extend(text.tokens, kept, rows - 1) : (draft ?? NONE).slice(0, rows - 1);
+    const planned = window ? await source.extend(text.tokens, kept, rows - 1) : (draft ?? NONE).slice(0, rows - 1);
+    const guesses = text.mend(planned);
     const verified = await text.verify(guesses);
     refined = verified.refined;
 
     const { accepted } = verified.iteration;
     const k = accepted.length; // guesses beyond the text's end are no better than wrong ones
-    for (let i = 1; i <= Math.min(k, kept.length); i++) window?.observe(i - 1, i < k);
+    const tried = commonPrefix(kept, guesses);
+    for (let i = 1; i <= Math.min(k, tried); i++) window?.observe(i - 1, i < k);
     drafts.learn(accepted, guesses.subarray(k - 1), refined);
-    accounts.book(1 + loss[1 + guesses.length]!, k);
+    accounts.book(cost(1 + guesses.length) / cost(1), k);
     yield { ...verified.iteration, draft: refined };
   }
 }

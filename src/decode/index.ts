@@ -5,6 +5,9 @@
 import "./dispose-symbol.ts";
 
 export { CllmError, type ErrorCode } from "../error.ts";
+export { type ContentFormat, compileFormat, type Format, type TagsFormat } from "../grammar/format.ts";
+export type { Constraint, State } from "../grammar/types.ts";
+export type { Tokens } from "../grammar/vocabulary.ts";
 export {
   chaoticModel,
   consistentModel,
@@ -17,6 +20,7 @@ export type { Forest, Session, TokenIds } from "../runtime/session.ts";
 export { ar } from "./ar.ts";
 export { AutoMemory, type AutoOptions, auto } from "./auto.ts";
 export { type BudgetOptions, type NewTokens, tokenBudget } from "./budget.ts";
+export { type ChoiceOptions, type ChosenSession, chosen, sampled } from "./choice.ts";
 export {
   constant,
   type Draft,
@@ -32,8 +36,10 @@ export { type JacobiOptions, jacobi } from "./jacobi.ts";
 export { type LookaheadOptions, lookahead } from "./lookahead.ts";
 export { type MultiblockOptions, multiblock } from "./multiblock.ts";
 export { OpenDraft } from "./open-draft.ts";
+export type { PenaltyOptions } from "./penalties.ts";
 export { type PromptLookupOptions, promptLookup } from "./prompt-lookup.ts";
-export { type SamplingOptions, sampled } from "./sampling.ts";
+export type { SamplingOptions } from "./sampling.ts";
+export type { TokenScore } from "./scores.ts";
 export { fromSession, type SessionDraftOptions } from "./session-draft.ts";
 export { tokensPerForward } from "./tokens-per-forward.ts";
 export { type Trajectory, type TrajectoryOptions, trajectory } from "./trajectory.ts";

@@ -39,10 +39,10 @@ export async function* jacobi(
   if (!leads) yield await text.prefill();
   while (text.unfinished()) {
     guesses = await source.extend(text.tokens, guesses, Math.min(size, text.left) - 1);
-    const { iteration, refined } = await text.verify(guesses);
+    const { iteration, refined } = await text.verify(text.mend(guesses));
     guesses = refined; // every guess behind the settled ones
     size -= iteration.accepted.length;
-    if (form === "window" || size === 0) size = blockSize;
+    if (form === "window" || size <= 0) size = blockSize;
     yield { ...iteration, draft: refined };
   }
 }

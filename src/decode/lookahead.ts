@@ -44,7 +44,8 @@ export async function* lookahead(
   while (text.unfinished()) {
     const known = pool.after(text.last);
     const draft = suggested.length > 0 ? extended(suggested, pool, ngram - 1) : (known.shift() ?? suggested);
-    grove.plant(Int32Array.of(text.last, ...draft).subarray(0, text.left));
+    const mended = text.mend(draft.subarray(0, text.left - 1), Math.min(text.left - 1, 2 * ngram));
+    grove.plant(Int32Array.of(text.last, ...mended));
     for (const candidate of known) {
       const useful = candidate.subarray(0, text.left - 1);
       if (useful.length <= text.sideRoom(grove.rows)) grove.branch(useful);

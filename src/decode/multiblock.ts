@@ -55,10 +55,12 @@ export async function* multiblock(
   while (text.unfinished()) {
     const most = Math.min(active * blockSize - done, text.left) - 1; // guesses of the trunk
     const drafted = await source.extend(text.tokens, chain.subarray(1, 1 + guesses), most);
-    const trunk = chain.subarray(0, 1 + drafted.length); // (m,)
-    trunk[0] = text.last;
-    trunk.set(drafted, 1);
-    reuse(pool, trunk, guesses + 1);
+    chain[0] = text.last;
+    chain.set(drafted, 1);
+    reuse(pool, chain.subarray(0, 1 + drafted.length), guesses + 1);
+    const mended = text.mend(chain.slice(1, 1 + drafted.length), most);
+    const trunk = chain.subarray(0, 1 + mended.length); // (m,)
+    trunk.set(mended, 1);
     grove.plant(trunk);
     for (const ngram of trunk.length > 1 ? pool.after(text.last) : []) {
       const useful = ngram.subarray(0, text.left - 1);

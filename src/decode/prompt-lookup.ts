@@ -35,6 +35,6 @@ export async function* promptLookup(
     index.update(text.tokens);
     const guesses = draft.subarray(0, text.left - 1);
     const found = index.draft(text.tokens, guesses) > 0;
-    yield (await text.verify(guesses.subarray(0, found ? guesses.length : 0))).iteration;
+    yield (await text.verify(text.mend(guesses.subarray(0, found ? guesses.length : 0)))).iteration;
   }
 }

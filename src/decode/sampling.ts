@@ -1,11 +1,8 @@
 /**
- * Sampling as a session: `sampled` wraps a session so that the next token is a seeded sample instead of the likeliest
- * one. Decoders run on it unchanged, and each of them writes what seeded autoregressive sampling writes. Filters apply
- * in the order of transformers: temperature, top-k, top-p, min-p. Knows nothing about decoders.
+ * Sampling: which tokens may be drawn, and by which temperature. Filters apply in the order of transformers: temperature,
+ * top-k, top-p, min-p. Knows nothing about sessions and decoders.
  */
 import { CllmError } from "../error.ts";
-import type { Forest, Session, TokenIds } from "../runtime/session.ts";
-import { noiseAt, sample, sampleAmong } from "./gumbel.ts";
 import { requireInteger } from "./require.ts";
 
 export interface SamplingOptions {
@@ -21,14 +18,16 @@ export interface SamplingOptions {
   readonly seed?: number;
 }
 
-/**
- * Checks the options (`usage`) and wraps `session`, or returns it where they mean greedy. Disposing of either does.
- *
- * @example
- * const seeded = sampled(session, { temperature: 0.8, seed: 7 });
- * for await (const { accepted } of jacobi(seeded, prompt, { maxNewTokens: 64 })) console.log(accepted);
- */
-export function sampled(session: Session, options: SamplingOptions): Session {
+/** How to draw, with everything said. */
+export interface Sampling extends Required<Pick<SamplingOptions, "topK" | "topP" | "minP" | "seed">> {
+  /** 1 / temperature */
+  readonly scale: number;
+  /** Whether any filter takes tokens away. */
+  readonly filtered: boolean;
+}
+
+/** Checks the options (`usage`); null where they mean greedy. */
+export function samplingOf(options: SamplingOptions, vocabSize: number): Sampling | null {
   const { temperature = 0, topK = 0, topP = 1, minP = 0, seed = 0 } = options;
   if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY))
     throw new CllmError("usage", `temperature is ${temperature}: it must be a number of 0 or more`);
@@ -36,43 +35,9 @@ export function sampled(session: Session, options: SamplingOptions): Session {
   for (const [name, value] of Object.entries({ topP, minP }))
     if (!(value >= 0 && value <= 1)) throw new CllmError("usage", `${name} is ${value}: it must be from 0 to 1`);
   requireInteger("seed", seed, Number.MIN_SAFE_INTEGER);
-  if (temperature === 0 || topK === 1 || topP === 0) return session;
-
-  const scale = Math.min(1 / temperature, Number.MAX_VALUE);
-  const filtered = (topK > 0 && topK < session.vocabSize) || topP < 1 || minP > 0;
-  const choose = (row: Float32Array, position: number): number => {
-    const noise = noiseAt(seed, position);
-    if (!filtered) return sample(row, scale, noise);
-    return sampleAmong(survivors(row, scale, { topK, topP, minP }), row, scale, noise);
-  };
-  return {
-    vocabSize: session.vocabSize,
-    contextLength: session.contextLength,
-    draftToken: session.draftToken,
-    leadingDraft: session.leadingDraft,
-    get length() {
-      return session.length;
-    },
-    async forward(tokens: TokenIds, forest?: Forest) {
-      const start = session.length;
-      const logits = await session.logits(tokens, forest); // (T, V)
-      const positions = new Int32Array(tokens.length); // of each row; the token it chooses stands one behind
-      return Int32Array.from(tokens, (_, i) => {
-        const parent = forest ? forest.parents[i]! : i - 1;
-        positions[i] = parent < 0 ? start : positions[parent]! + 1;
-        return choose(logits.subarray(i * session.vocabSize, (i + 1) * session.vocabSize), positions[i]! + 1);
-      });
-    },
-    async prefill(tokens: TokenIds, rows: number) {
-      const head = tokens.subarray(0, tokens.length - rows); // whose logits are not used
-      if (head.length > 0) await (session.prefill?.(head, 1) ?? session.forward(head));
-      return this.forward(tokens.subarray(head.length));
-    },
-    logits: (tokens, forest) => session.logits(tokens, forest),
-    truncate: (length) => session.truncate(length),
-    dispose: () => session.dispose(),
-    [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
-  };
+  if (temperature === 0 || topK === 1 || topP === 0) return null;
+  const filtered = (topK > 0 && topK < vocabSize) || topP < 1 || minP > 0;
+  return { scale: Math.min(1 / temperature, Number.MAX_VALUE), filtered, topK, topP, minP, seed };
 }
 
 /**

@@ -8,6 +8,9 @@ import type { Forest, Session, TokenIds } from "../runtime/session.ts";
 import { tokenBudget } from "./budget.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
 
+/** Most tokens of a fixed text that are guessed at once. */
+const FIXED_MOST = 64;
+
 /** What an iteration brought. */
 export interface Verified {
   readonly iteration: Iteration; // with its k accepted tokens
@@ -100,6 +103,14 @@ export class Transcript {
   async prefill(): Promise<Iteration> {
     this.unfinished();
     return this.accept(await this.run(Int32Array.of(this.last)), 1);
+  }
+
+  /**
+   * Guesses behind `last`, at most `most`: what must come is put in, and they end before what cannot come, where the session
+   * knows of such. So a text of a fixed form is guessed as far as it is fixed.
+   */
+  mend(guesses: TokenIds, most: number = Math.min(this.#left - 1, Math.max(guesses.length, FIXED_MOST))): TokenIds {
+    return this.#session.mend?.(this.last, guesses, most) ?? guesses;
   }
 
   /**

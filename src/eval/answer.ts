@@ -3,16 +3,16 @@
  * of its own and never "right": too long for the model, a grader that fails. Knows no file and no other contender.
  */
 import { CllmError } from "../error.ts";
-import type { LanguageModel } from "../generate/types.ts";
+import type { GenerateOptions, Generation, LanguageModel } from "../generate/types.ts";
 import { excerpt, type Task, type TaskExample, type Verdict } from "../tasks/task.ts";
 import type { Contender } from "./contenders.ts";
 import type { AnsweredTurn } from "./records.ts";
 
 /** What it takes of a model. */
-export type EvaluatedModel = Pick<
-  LanguageModel,
-  "generate" | "promptIds" | "session" | "config" | "tokenizer" | "precision" | "device"
->;
+export interface EvaluatedModel
+  extends Pick<LanguageModel, "promptIds" | "session" | "config" | "tokenizer" | "precision" | "device"> {
+  generate(options: GenerateOptions): Promise<Generation>;
+}
 
 export interface AnswerOptions {
   /** Default: `window`. */

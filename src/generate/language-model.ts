@@ -5,7 +5,7 @@
 import type { ModelSampling } from "../checkpoint/checkpoint.ts";
 import { AutoMemory } from "../decode/auto.ts";
 import { tokenBudget } from "../decode/budget.ts";
-import { sampled } from "../decode/sampling.ts";
+import { type ChosenSession, chosen } from "../decode/choice.ts";
 import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
@@ -18,12 +18,14 @@ import { answerForm } from "./answer-form.ts";
 import { type Calibration, measuredOnce } from "./calibrate.ts";
 import { check } from "./check.ts";
 import { chooseDecoder } from "./decoders.ts";
+import type { Compiled } from "./formats.ts";
 import { generationStream } from "./generation-stream.ts";
-import { requestSchema } from "./options.ts";
+import { type Request, requestSchema } from "./options.ts";
 import { encodePrompt } from "./prompt.ts";
 import { chooseSampling } from "./sampling.ts";
 import { SequencePool } from "./sequence-pool.ts";
 import type {
+  ChosenLogprob,
   Chunk,
   GenerateOptions,
   Generation,
@@ -59,6 +61,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
   const { name, config, precision, device = "cpu", deviceWhy = null, tokenizer, template, sampling = null } = parts;
   const sequences = new SequencePool(() => parts.session(), parts.keep);
   const memory = new AutoMemory();
+  const formats = once(async () => (await import("./formats.ts")).formatsOf(tokenizer));
   const greedyCosts = measuredOnce((signal) => parts.measureCosts(false, signal));
   const sampledCosts = measuredOnce((signal) => parts.measureCosts(true, signal));
   let disposal: Promise<void> | null = null;
@@ -79,18 +82,27 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     for (const id of prompt) requireId("promptIds", id, config.vocabSize);
     for (const id of request.stopIds) requireId("stopIds", id, config.vocabSize);
     const decoder = chooseDecoder(request);
-    const { seed, ...chosen } = chooseSampling(request, sampling);
+    const { seed, ...draw } = chooseSampling(request, sampling);
+    const format = await compiledFormat(request, maxNewTokens);
     const own = new Set(request.ignoreEos ? [] : config.eosTokenIds);
     const form = answerForm(request, prompt, tokenizer, template);
     const writer = createWriter(request, tokenizer, { own, asked: new Set(request.stopIds) }, form);
     throwIfAborted(signal);
-    const costs =
-      decoder.name === "auto" ? await (chosen.temperature === 0 ? greedyCosts : sampledCosts)(signal) : null;
+    const plain = draw.temperature === 0 && format === null && !adjusts(request);
+    const costs = decoder.name === "auto" ? await (plain ? greedyCosts : sampledCosts)(signal) : null;
     requireAlive();
 
     await using lease = sequences.acquire(prompt, { cached: request.cachePrompt });
     const cachedTokens = lease.session.length;
-    const session = sampled(lease.session, { ...chosen, ...(seed !== null && { seed }) });
+    const endIds = new Set(config.eosTokenIds).add(config.eosTokenIds[0] ?? 0); // without any, the text is cut where it is whole
+    const session = chosen(lease.session, prompt, {
+      ...draw,
+      ...(seed !== null && { seed }),
+      ...adjustmentsOf(request),
+      ...(format !== null && { constraint: format.constraint, endIds }),
+    });
+    const progress = format?.follow(endIds) ?? null;
+    const logprobs: ChosenLogprob[] = [];
     const limits = { maxNewTokens, stopIds: new Set([...own, ...request.stopIds]), ...(signal && { signal }) };
     const clock = createClock();
     const passes = decoder.start(session, prompt, limits, costs && { costs, memory });
@@ -104,8 +116,13 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
         requireAlive();
         if (done) break;
         const { prefill, rows, draft: guesses = new Int32Array(0) } = value;
-        const chunk = writer.write(value.accepted.subarray(0, left));
+        const accepted = value.accepted.subarray(0, left);
+        const whole = progress?.wholeAfter(accepted) ?? null;
+        const chunk = withLogprobs(writer.write(accepted.subarray(0, whole ?? accepted.length)), logprobs, (i) =>
+          request.logprobs === undefined ? null : (session as ChosenSession).score(prompt.length + i),
+        );
         left -= chunk.tokens.length;
+        if (whole !== null) writer.finish();
         if (prefill)
           clock.countPrefill(ms, chunk.tokens.length, rows, rows - Math.max(1, prompt.length - cachedTokens));
         else clock.count(ms, chunk.tokens.length);
@@ -117,7 +134,44 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     }
     const { rest, ...written } = writer.end();
     if (rest.text !== "" || rest.parts !== undefined) yield rest;
-    return { ...written, seed, stats: clock.stats(prompt.length, cachedTokens, written.tokens.length) };
+    const parsed = written.finishReason === "stop" && progress?.whole() ? format!.parse(written.text) : null;
+    return {
+      ...written,
+      seed,
+      stats: clock.stats(prompt.length, cachedTokens, written.tokens.length),
+      ...(format?.json && { parsed }),
+      ...(request.logprobs !== undefined && { logprobs }),
+    };
+  }
+
+  /** What the request's format means for this model; null for none. Throws `usage` where no answer could have it. */
+  async function compiledFormat({ format, ignoreEos }: Request, maxNewTokens: number): Promise<Compiled | null> {
+    if (format === undefined) return null;
+    if (ignoreEos)
+      throw new CllmError("usage", "format and ignoreEos are both given; an answer with a form ends with it");
+    const compiled = (await formats())(format);
+    const { fewestTokens } = compiled.constraint;
+    if (fewestTokens <= maxNewTokens) return compiled;
+    const shortest = `the shortest text that format allows takes ${fewestTokens} tokens`;
+    throw new CllmError("usage", `${shortest}, and maxNewTokens is ${maxNewTokens}; raise it, or ask for less`);
+  }
+
+  /** The chunk with what is known of its tokens, which is kept in `all`. */
+  function withLogprobs(
+    chunk: Chunk,
+    all: ChosenLogprob[],
+    scoreOf: (index: number) => ReturnType<ChosenSession["score"]>,
+  ): Chunk {
+    const first = all.length;
+    const named = (id: number, logprob: number) => ({
+      ...{ id, text: tokenizer.tokenText(id), bytes: [...tokenizer.tokenBytes(id)], logprob },
+    });
+    for (const id of chunk.tokens) {
+      const score = scoreOf(all.length);
+      if (score === null) return chunk;
+      all.push({ ...named(id, score.logprob), top: score.top.map((each) => named(each.id, each.logprob)) });
+    }
+    return { ...chunk, logprobs: all.slice(first) };
   }
 
   const stream = (options: GenerateOptions): GenerationStream => generationStream(chunks(options));
@@ -140,7 +194,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     tokenizer,
     hasChatTemplate: template.exists,
     sampling,
-    generate: (options) => stream(options).result,
+    generate: ((options: GenerateOptions) => stream(options).result) as LanguageModel["generate"],
     stream,
     promptIds,
     session: () => {
@@ -159,6 +213,27 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
 function requireId(option: string, id: number, vocabSize: number): void {
   if (id >= 0 && id < vocabSize) return;
   throw new CllmError("bad-input", `${option}: ${id} is not a token id; the vocabulary has ids 0 to ${vocabSize - 1}`);
+}
+
+/** What `make` gives, made when it is first asked for. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+/** Whether a request changes what tokens are likely, or asks how likely they are. */
+function adjusts(request: Request): boolean {
+  const { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias, logprobs } = request;
+  const penalized = repetitionPenalty !== 1 || presencePenalty !== 0 || frequencyPenalty !== 0;
+  return penalized || Object.keys(logitBias).length > 0 || logprobs !== undefined;
+}
+
+function adjustmentsOf({ repetitionPenalty, presencePenalty, frequencyPenalty, logitBias, logprobs }: Request) {
+  const biases = new Map(Object.entries(logitBias).map(([id, bias]) => [Number(id), bias]));
+  return { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias: biases, logprobs };
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {

@@ -6,7 +6,7 @@ import { describeCheckpoint } from "../checkpoint/checkpoint.ts";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/open.ts";
 import { adaptedConfig, withAdapter } from "../checkpoint/peft/adapter.ts";
 import { readAdapter } from "../checkpoint/peft/read-adapter.ts";
-import { sampled } from "../decode/sampling.ts";
+import { sampled } from "../decode/choice.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { defaultThreads, warn } from "../runtime/host.ts";
 import { openEngine } from "../runtime/open-engine.ts";

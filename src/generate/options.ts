@@ -9,7 +9,9 @@ import type { Tool } from "../text/tools/types.ts";
 import type { Fields } from "./check.ts";
 import { decoderSchema } from "./decoders.ts";
 import { deviceSchema, dtypeSchema } from "./dtype.ts";
+import { formatSchema } from "./format-schema.ts";
 import {
+  type Adjustments,
   DECODERS,
   type DecoderName,
   type GenerateOptions,
@@ -28,12 +30,16 @@ type Checked<T, Open extends keyof T = never> = {
 
 /** What is not given is the model's to say, or greedy, or drawn. */
 export type SamplingSettings = Checked<Sampling, Exclude<keyof Sampling, "modelSampling">>;
-export type Request = Omit<Checked<GenerateOptions, keyof PromptInput | Open>, keyof Sampling> & SamplingSettings;
-type Open = "promptIds" | "blockSize" | "maxNewTokens" | "signal";
+export type AdjustmentSettings = Checked<Adjustments, "logprobs">;
+export type Request = Omit<Checked<GenerateOptions, keyof PromptInput | Open>, keyof Sampling | keyof Adjustments> &
+  SamplingSettings &
+  AdjustmentSettings;
+type Open = "promptIds" | "blockSize" | "maxNewTokens" | "format" | "signal";
 /** What a command can say of decoding: a decoder by its name. */
 export type DecodingSettings = Omit<
   Request,
-  keyof Sampling | keyof PromptInput | "promptIds" | "parallelToolCalls" | "cachePrompt" | "signal" | "decoder"
+  | (keyof Sampling | keyof Adjustments | keyof PromptInput)
+  | ("promptIds" | "parallelToolCalls" | "cachePrompt" | "format" | "signal" | "decoder")
 > & {
   readonly decoder: DecoderName;
 };
@@ -115,6 +121,42 @@ export const samplingFields: Fields<SamplingSettings> = {
     .meta({ description: "sample as the model's generation_config.json says where nothing else is given" }),
 };
 
+const bias: z.ZodType<Readonly<Record<string, number>>> = z.record(
+  z.string().regex(/^\d+$/, "a token id"),
+  z.number().min(-1000).max(1000),
+);
+
+export const adjustmentFields: Fields<AdjustmentSettings> = {
+  repetitionPenalty: z
+    .number()
+    .gt(0)
+    .max(100)
+    .default(1)
+    .meta({ description: "make tokens of prompt and answer less likely; 1 changes nothing" }),
+  presencePenalty: z
+    .number()
+    .min(-100)
+    .max(100)
+    .default(0)
+    .meta({ description: "taken once off the logits of tokens that the answer has" }),
+  frequencyPenalty: z
+    .number()
+    .min(-100)
+    .max(100)
+    .default(0)
+    .meta({ description: "taken off the logits of a token for each time that the answer has it" }),
+  logitBias: bias.default({}).meta({
+    description: "added to the logit of a token id, such as 42=-100; may be repeated",
+    placeholder: "id=bias",
+  }),
+  logprobs: z
+    .int()
+    .min(0)
+    .max(20)
+    .optional()
+    .meta({ description: "with --json: how likely each token was, and so many of the likeliest", placeholder: "n" }),
+};
+
 export const decodingFields: Fields<DecodingSettings> = {
   decoder: z.enum(DECODERS).default("auto").meta({ description: "how to decode; all give the same tokens" }),
   blockSize: z
@@ -159,6 +201,8 @@ const requestFields: Fields<Request> = {
   decoder: decoderSchema.default("auto"),
   ...samplingFields,
   parallelToolCalls: z.boolean().default(true),
+  ...adjustmentFields,
+  format: formatSchema.optional(),
   cachePrompt: z.boolean().default(true),
   signal: z.instanceof(AbortSignal).optional(),
 };

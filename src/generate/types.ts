@@ -1,6 +1,7 @@
 /**
  * The library's types: what `load` and `LanguageModel` take and give. Text goes in and out here; below, only token ids.
  */
+import type * as z from "zod";
 import type { ModelSampling } from "../checkpoint/checkpoint.ts";
 import type { AutoOptions } from "../decode/auto.ts";
 import type { NewTokens } from "../decode/budget.ts";
@@ -9,6 +10,7 @@ import type { LookaheadOptions } from "../decode/lookahead.ts";
 import type { MultiblockOptions } from "../decode/multiblock.ts";
 import type { PromptLookupOptions } from "../decode/prompt-lookup.ts";
 import type { DecodeOptions, Decoder } from "../decode/types.ts";
+import type { Format } from "../grammar/format.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import type { DeviceName } from "../runtime/devices/device.ts";
@@ -116,6 +118,20 @@ export interface Sampling {
   readonly modelSampling?: boolean | undefined;
 }
 
+/** What changes how likely tokens are, and what is said of it. Every decoder writes the same with it. */
+export interface Adjustments {
+  /** Makes tokens of prompt and answer less likely: over 1 by dividing their logits. Default: 1. */
+  readonly repetitionPenalty?: number | undefined;
+  /** Taken once off the logits of tokens that the answer has. Default: 0. */
+  readonly presencePenalty?: number | undefined;
+  /** Taken off the logits of tokens for each time that the answer has them. Default: 0. */
+  readonly frequencyPenalty?: number | undefined;
+  /** Added to the logits of token ids, such as `{ 42: -100 }`. Default: none. */
+  readonly logitBias?: Readonly<Record<string, number>> | undefined;
+  /** Say how likely the model held each token, and so many of the likeliest beside it, up to 20. Default: nothing is said. */
+  readonly logprobs?: number | undefined;
+}
+
 /** What to write after: exactly one of the two. */
 export interface PromptInput {
   /** Text continued as it is. */
@@ -155,13 +171,18 @@ export interface DecoderOptions {
 /** A decoder by its name, with options of its own. */
 export type NamedDecoder = { [N in DecoderName]: { readonly name: N } & DecoderOptions[N] }[DecoderName];
 
-export interface GenerateOptions extends PromptInput, Sampling {
+export interface GenerateOptions extends PromptInput, Sampling, Adjustments {
+  /**
+   * The form of the answer: JSON, a schema, a regular expression, a grammar, or tags in free text. A zod schema is taken too,
+   * and types `parsed`. No token breaks the form, under any decoder. Default: any text.
+   */
+  readonly format?: Format | z.ZodType | undefined;
+  /** What `promptIds` gives for this request, where it is known already: the text is not encoded again. */
+  readonly promptIds?: TokenIds | undefined;
   /**
    * A name, a name with options such as `{ name: "lookahead", window: 8 }`, or a decoder of one's own. All of them
    * write the same text; your own is trusted, not checked. Default: `auto`.
    */
-  /** What `promptIds` gives for this request, where it is known already: the text is not encoded again. */
-  readonly promptIds?: TokenIds | undefined;
   readonly decoder?: DecoderName | NamedDecoder | Decoder | undefined;
   /** Tokens solved for together; ignored by `ar` and `lookahead`, most tokens of a pass for `auto`. Default: 16, and 32. */
   readonly blockSize?: number | undefined;
@@ -212,6 +233,22 @@ export interface Stats {
   readonly accepted: readonly number[];
 }
 
+/** A token and how likely the model held it. */
+export interface TokenLogprob {
+  readonly id: number;
+  /** The token by itself, and its bytes, which may be part of a character. */
+  readonly text: string;
+  readonly bytes: readonly number[];
+  /** Natural logarithm of its probability, before penalties, biases, sampling and format. */
+  readonly logprob: number;
+}
+
+/** One for each token of the answer. */
+export interface ChosenLogprob extends TokenLogprob {
+  /** The likeliest tokens in its place, as many as were asked for. */
+  readonly top: readonly TokenLogprob[];
+}
+
 export interface Generation {
   /** The answer, without reasoning and calls. */
   readonly text: string;
@@ -227,6 +264,10 @@ export interface Generation {
   /** The seed that writes the same again; null where the choice was greedy. */
   readonly seed: number | null;
   readonly stats: Stats;
+  /** With a format of JSON: the value of the text, or null where the budget ended it before it was whole. */
+  readonly parsed?: unknown;
+  /** Where asked for: of each of `tokens`. */
+  readonly logprobs?: readonly ChosenLogprob[];
 }
 
 /**
@@ -238,6 +279,8 @@ export interface Chunk {
   readonly tokens: TokenIds;
   /** Reasoning, text and calls in the order of the answer, where it has more than text. */
   readonly parts?: readonly AnswerPart[];
+  /** Where asked for: of each of `tokens`. */
+  readonly logprobs?: readonly ChosenLogprob[];
   /** The pass that wrote it, for people who watch; absent from a last chunk without tokens. */
   readonly pass?: Pass;
 }
@@ -293,6 +336,13 @@ export interface LanguageModel extends AsyncDisposable {
   readonly sampling: ModelSampling | null;
   /** Whether `messages` can be given. */
   readonly hasChatTemplate: boolean;
+  /**
+   * Throws `usage` for options that are wrong, among them a format that cannot be compiled or that no text of the budget has,
+   * before any pass; and what decoding throws.
+   */
+  generate<S extends z.ZodType>(
+    options: GenerateOptions & { readonly format: S },
+  ): Promise<Generation & { readonly parsed: z.output<S> | null }>;
   generate(options: GenerateOptions): Promise<Generation>;
   /** The same as it comes; `break` cancels. */
   stream(options: GenerateOptions): GenerationStream;

@@ -17,6 +17,8 @@ export interface Writer {
   write(accepted: TokenIds): Chunk;
   /** A stop ended the text. */
   finished(): boolean;
+  /** What was written is whole: nothing can follow. */
+  finish(): void;
   /** The whole reply, and what of it is in no chunk yet. */
   end(): Written & { readonly rest: Chunk };
 }
@@ -100,6 +102,9 @@ export function createWriter(
       return chunk(united(parts), tokens.slice(first));
     },
     finished: () => ended !== null,
+    finish() {
+      ended ??= { by: null };
+    },
     end() {
       const parts: AnswerPart[] = [];
       if (typeof ended?.by !== "string") {

@@ -46,6 +46,12 @@ export interface Session extends AsyncDisposable {
    * session need not compute the logits of the other rows. Callers use `forward` where a session does not have it.
    */
   prefill?(tokens: TokenIds, rows: number): Promise<TokenIds>;
+  /**
+   * Guesses for what follows the cached tokens and then `last`, made better by what the session knows of its text: tokens that
+   * must come are put in, and guesses that cannot come end them. At most `most`. Callers keep their guesses where a session
+   * does not have it.
+   */
+  mend?(last: number, guesses: TokenIds, most: number): TokenIds;
   /** Forget every cached token at index `length` and after. Throws `bad-input` beyond the present length. */
   truncate(length: number): void;
   /**

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { sampled } from "../../src/decode/choice.ts";
 import { gumbel, noiseAt, noiseBits, sample, sampleAmong } from "../../src/decode/gumbel.ts";
-import { type SamplingOptions, sampled, survivors } from "../../src/decode/sampling.ts";
+import { type SamplingOptions, survivors } from "../../src/decode/sampling.ts";
 import { hash } from "../../src/hash.ts";
 import { scriptedSession } from "../../src/runtime/scripted.ts";
 import { autoregressive, contenders, models, requests, write } from "./arbitrary.ts";

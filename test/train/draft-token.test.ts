@@ -2,9 +2,9 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { auto } from "../../src/decode/auto.ts";
+import { sampled } from "../../src/decode/choice.ts";
 import { constant } from "../../src/decode/drafts.ts";
 import { jacobi } from "../../src/decode/jacobi.ts";
-import { sampled } from "../../src/decode/sampling.ts";
 import { trajectory } from "../../src/decode/trajectory.ts";
 import type { Decoder, Iteration } from "../../src/decode/types.ts";
 import { chaoticModel, consistentModel, scriptedSession } from "../../src/runtime/scripted.ts";

@@ -1,0 +1,94 @@
+/**
+ * The shortest text of each rule of a grammar, and with it which parts no text can match: those are left out of what is
+ * compiled, so that no choice leads into a dead end. Knows no tokens.
+ */
+import { CllmError } from "../error.ts";
+import type { Expression, Source } from "./expression.ts";
+
+/** Lengths in bytes; infinite for what no finite text matches. */
+export interface Lengths {
+  of(expression: Expression): number;
+  /** The shortest text that matches, where there is one. */
+  text(expression: Expression): Uint8Array;
+}
+
+/** Fixed point over the rules: each starts as unmatched and gets shorter until nothing changes (Knuth 1977). */
+export function shortest({ rules }: Source): Lengths {
+  const lengths = new Map<string, number>();
+  const of = (expression: Expression): number => {
+    switch (expression.kind) {
+      case "bytes":
+        return expression.bytes.length;
+      case "byte":
+        return expression.ranges.length > 0 ? 1 : Number.POSITIVE_INFINITY;
+      case "set":
+        return expression.ranges.length > 0 ? utf8Length(expression.ranges[0]![0]) : Number.POSITIVE_INFINITY;
+      case "sequence":
+        return expression.parts.reduce((sum, part) => sum + of(part), 0);
+      case "choice":
+        return expression.parts.reduce((least, part) => Math.min(least, of(part)), Number.POSITIVE_INFINITY);
+      case "repeat":
+        return expression.least === 0 ? 0 : expression.least * of(expression.of);
+      case "rule":
+        return lengths.get(expression.name) ?? Number.POSITIVE_INFINITY;
+    }
+  };
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (const [name, expression] of rules) {
+      const length = of(expression);
+      if (length >= (lengths.get(name) ?? Number.POSITIVE_INFINITY)) continue;
+      lengths.set(name, length);
+      changed = true;
+    }
+  }
+  const write = (expression: Expression, to: number[]): void => {
+    switch (expression.kind) {
+      case "bytes":
+        to.push(...expression.bytes);
+        break;
+      case "byte":
+        to.push(expression.ranges[0]![0]);
+        break;
+      case "set":
+        to.push(...new TextEncoder().encode(String.fromCodePoint(expression.ranges[0]![0])));
+        break;
+      case "sequence":
+        for (const part of expression.parts) write(part, to);
+        break;
+      case "choice":
+        write(
+          expression.parts.reduce((a, b) => (of(b) < of(a) ? b : a)),
+          to,
+        );
+        break;
+      case "repeat":
+        for (let i = 0; i < expression.least; i++) write(expression.of, to);
+        break;
+      case "rule":
+        write(ruleOf(rules, expression.name), to);
+        break;
+    }
+  };
+  return {
+    of,
+    text(expression) {
+      const bytes: number[] = [];
+      write(expression, bytes);
+      return Uint8Array.from(bytes);
+    },
+  };
+}
+
+/** The expression of a rule; throws `usage` where there is none. */
+export function ruleOf(rules: Source["rules"], name: string): Expression {
+  const found = rules.get(name);
+  if (found === undefined) throw new CllmError("usage", `the grammar has no rule ${name}, which another rule calls`);
+  return found;
+}
+
+function utf8Length(point: number): number {
+  if (point <= 0x7f) return 1;
+  if (point <= 0x7ff) return 2;
+  return point <= 0xffff ? 3 : 4;
+}
