@@ -4,15 +4,14 @@
  */
 import { CllmError } from "../error.ts";
 import {
-  choice,
+  among,
+  chain,
   complement,
-  EMPTY,
   type Expression,
   type Range,
   repeat,
   rule,
   type Source,
-  sequence,
   set,
   text,
 } from "./expression.ts";
@@ -65,7 +64,7 @@ class Parser {
         found.push(this.#sequence(outermost));
       } else {
         this.#at = before;
-        return choice(...found);
+        return among(found);
       }
     }
   }
@@ -78,7 +77,7 @@ class Parser {
       if (item === null) break;
       parts.push(this.#quantified(item));
     }
-    return parts.length === 0 ? EMPTY : sequence(...parts);
+    return chain(parts);
   }
 
   #item(): Expression | null {

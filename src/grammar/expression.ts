@@ -3,8 +3,10 @@
  * Every notation (JSON Schema, regular expressions, EBNF, tags) is read into this one form. Knows no notation and no tokens.
  */
 
-/** Code points from the first to the second, both in. */
-export type Range = readonly [number, number];
+import type { Range } from "./utf8.ts";
+import { utf8 } from "./utf8.ts";
+
+export type { Range };
 
 export type Expression =
   /** These bytes, one after the other; none for the empty text. */
@@ -26,13 +28,16 @@ export interface Source {
 }
 
 const LAST = 0x10ffff;
-const utf8 = new TextEncoder();
-
 export const EMPTY: Expression = { kind: "bytes", bytes: new Uint8Array(0) };
 export const NOTHING: Expression = { kind: "choice", parts: [] };
 
-export const text = (literal: string): Expression => ({ kind: "bytes", bytes: utf8.encode(literal) });
+export const text = (literal: string): Expression => ({ kind: "bytes", bytes: utf8(literal) });
 export const sequence = (...parts: readonly Expression[]): Expression => ({ kind: "sequence", parts });
+/** As `choice` and `sequence`, of a list however long. */
+export const among = (parts: readonly Expression[]): Expression =>
+  parts.length === 1 ? parts[0]! : { kind: "choice", parts };
+export const chain = (parts: readonly Expression[]): Expression =>
+  parts.length === 0 ? EMPTY : { kind: "sequence", parts };
 export const choice = (...parts: readonly Expression[]): Expression =>
   parts.length === 1 ? parts[0]! : { kind: "choice", parts };
 export const repeat = (of: Expression, least: number, most: number = Number.POSITIVE_INFINITY): Expression => ({

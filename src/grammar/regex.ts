@@ -3,7 +3,7 @@
  * back references or word borders, which are refused by their place. Knows nothing of JSON.
  */
 import { CllmError } from "../error.ts";
-import { choice, complement, EMPTY, type Expression, normal, type Range, repeat, sequence, set } from "./expression.ts";
+import { among, chain, complement, type Expression, normal, type Range, repeat, set } from "./expression.ts";
 
 const DIGITS: readonly Range[] = [[0x30, 0x39]];
 const WORDS: readonly Range[] = [
@@ -77,7 +77,7 @@ class Parser {
   #alternatives(outermost: boolean): Expression {
     const found = [this.#alternative(outermost)];
     while (this.#take("|")) found.push(this.#alternative(outermost));
-    return choice(...found);
+    return among(found);
   }
 
   #alternative(outermost: boolean): Expression {
@@ -95,7 +95,7 @@ class Parser {
     const tied = this.#whole || !outermost;
     if (!tied && !begins) parts.unshift(ANYTHING);
     if (!tied && !ends) parts.push(ANYTHING);
-    return parts.length === 0 ? EMPTY : sequence(...parts);
+    return chain(parts);
   }
 
   #atom(): Expression {
@@ -147,7 +147,7 @@ class Parser {
       if (bounds === null) return result;
       if (quantified) this.#refuse("two repetitions of one thing; put the first into a group");
       quantified = true;
-      result = repeat(result, ...bounds);
+      result = repeat(result, bounds[0], bounds[1]);
       this.#take("?"); // a lazy repetition matches the same texts
     }
   }
@@ -184,7 +184,7 @@ class Parser {
         if (high.length !== 1 || high[0]![0] !== high[0]![1] || to < from)
           this.#refuse("a range that ends before it begins");
         ranges.push([from, to]);
-      } else ranges.push(...low);
+      } else for (const each of low) ranges.push(each);
     }
     return not ? complement(ranges) : normal(ranges);
   }

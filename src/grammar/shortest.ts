@@ -4,6 +4,7 @@
  */
 import { CllmError } from "../error.ts";
 import type { Expression, Source } from "./expression.ts";
+import { utf8 } from "./utf8.ts";
 
 /** Lengths in bytes; infinite for what no finite text matches. */
 export interface Lengths {
@@ -45,13 +46,13 @@ export function shortest({ rules }: Source): Lengths {
   const write = (expression: Expression, to: number[]): void => {
     switch (expression.kind) {
       case "bytes":
-        to.push(...expression.bytes);
+        for (const byte of expression.bytes) to.push(byte);
         break;
       case "byte":
         to.push(expression.ranges[0]![0]);
         break;
       case "set":
-        to.push(...new TextEncoder().encode(String.fromCodePoint(expression.ranges[0]![0])));
+        for (const byte of utf8(String.fromCodePoint(expression.ranges[0]![0]))) to.push(byte);
         break;
       case "sequence":
         for (const part of expression.parts) write(part, to);

@@ -3,7 +3,19 @@
  * inside and its end must follow. Beginnings are found as Aho and Corasick (1975) do. Knows no chat template.
  */
 import { CllmError } from "../error.ts";
-import { choice, EMPTY, type Expression, normal, type Range, rule, type Source, sequence, text } from "./expression.ts";
+import {
+  among,
+  choice,
+  EMPTY,
+  type Expression,
+  normal,
+  type Range,
+  rule,
+  type Source,
+  sequence,
+  text,
+} from "./expression.ts";
+import { utf8 } from "./utf8.ts";
 
 export interface Tag {
   /** What begins it, such as `<tool_call>`. */
@@ -40,7 +52,7 @@ export function tagsSource(tags: readonly Tag[], { required, single, only }: Tag
           "usage",
           `the format's tags begin with ${JSON.stringify(a)} and ${JSON.stringify(b)}, which it holds; let them differ`,
         );
-  const inside = (begin: string): Expression => choice(...(byBegin.get(begin) as Expression[]));
+  const inside = (begin: string): Expression => among(byBegin.get(begin) as Expression[]);
   if (only) return onlyTags(rules, begins, inside, { required, single });
 
   const automaton = new Automaton(begins);
@@ -53,7 +65,7 @@ export function tagsSource(tags: readonly Tag[], { required, single, only }: Tag
           begin === null ? rule(nameOf(target, seen)) : sequence(inside(begin), single ? EMPTY : rule(nameOf(0, true)));
         parts.push(sequence({ kind: "byte", ranges }, next));
       }
-      rules.set(nameOf(state, seen), choice(...parts));
+      rules.set(nameOf(state, seen), among(parts));
     }
   }
   if (!rules.has(nameOf(0, true))) rules.set(nameOf(0, true), EMPTY);
@@ -68,7 +80,7 @@ function onlyTags(
   inside: (begin: string) => Expression,
   { required, single }: Pick<TagsOptions, "required" | "single">,
 ): Source {
-  const tag = choice(...begins.map((begin) => sequence(text(begin), inside(begin))));
+  const tag = among(begins.map((begin) => sequence(text(begin), inside(begin))));
   rules.set("more tags", choice(EMPTY, sequence(choice(text("\n"), EMPTY), rule("a tag"), rule("more tags"))));
   rules.set("a tag", tag);
   const some = single ? rule("a tag") : sequence(rule("a tag"), rule("more tags"));
@@ -133,5 +145,5 @@ class Automaton {
 }
 
 function bytesOf(literal: string): string {
-  return String.fromCharCode(...new TextEncoder().encode(literal));
+  return Array.from(utf8(literal), (byte) => String.fromCharCode(byte)).join("");
 }

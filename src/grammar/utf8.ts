@@ -2,7 +2,9 @@
  * Ranges of characters as ranges of bytes: UTF-8 writes a range of code points as a few sequences of byte ranges
  * (RFC 3629). Knows no grammar.
  */
-import type { Range } from "./expression.ts";
+
+/** Code points, or bytes, from the first to the second, both in. */
+export type Range = readonly [number, number];
 
 const LIMITS: readonly number[] = [0x7f, 0x7ff, 0xffff, 0x10ffff]; // last code point of 1, 2, 3 and 4 bytes
 
@@ -42,6 +44,16 @@ function split(low: number, high: number, found: Range[][]): void {
   }
   const [first, last] = [bytesOf(low), bytesOf(high)];
   found.push(first.map((byte, i) => [byte, last[i]!]));
+}
+
+/** A text as UTF-8, where there is nothing but JavaScript; a surrogate by itself becomes U+FFFD. */
+export function utf8(text: string): Uint8Array {
+  const bytes: number[] = [];
+  for (const character of text) {
+    const point = character.codePointAt(0)!;
+    for (const byte of bytesOf(point >= 0xd800 && point <= 0xdfff ? 0xfffd : point)) bytes.push(byte);
+  }
+  return Uint8Array.from(bytes);
 }
 
 function bytesOf(point: number): number[] {

@@ -1,7 +1,7 @@
 /**
  * Numbers between bounds as grammars over their digits. Knows no schema.
  */
-import { choice, EMPTY, type Expression, NOTHING, repeat, sequence, set, text } from "../expression.ts";
+import { among, choice, EMPTY, type Expression, NOTHING, repeat, sequence, set, text } from "../expression.ts";
 import { MOST_DIGITS } from "./text.ts";
 
 const LARGEST = 10 ** MOST_DIGITS - 1;
@@ -15,7 +15,7 @@ export function integersBetween(low: number, high: number): Expression {
   const parts: Expression[] = [];
   if (from < 0) parts.push(sequence(text("-"), naturals(Math.max(1, -to), -from)));
   if (to >= 0) parts.push(naturals(Math.max(0, from), to));
-  return choice(...parts);
+  return among(parts);
 }
 
 /** Whole numbers of 0 or more, one length after the other. */
@@ -26,7 +26,7 @@ function naturals(low: number, high: number): Expression {
     const last = Math.min(high, 10 ** length - 1);
     if (first <= last) parts.push(sameLength(String(first), String(last)));
   }
-  return choice(...parts);
+  return among(parts);
 }
 
 /** Digits between two numbers of the same length. */
@@ -56,7 +56,7 @@ export function numbersBetween(low: Bound, high: Bound): Expression {
     parts.push(sequence(text("-"), magnitudes(nearest, { value: -low.value, closed: low.closed })));
   }
   if (high.value >= 0) parts.push(magnitudes(low.value >= 0 ? low : { value: 0, closed: true }, high));
-  return choice(...parts);
+  return among(parts);
 }
 
 function magnitudes(low: Bound, high: Bound): Expression {
@@ -127,5 +127,5 @@ function behind(low: FractionBound | null, high: FractionBound | null, at: numbe
       parts.push(sequence(digits(b, b), behind(null, high, at + 1, 0)));
     }
   }
-  return choice(...parts);
+  return among(parts);
 }

@@ -3,7 +3,7 @@
  * Every subschema is a rule named by its place, so that errors name it too. Knows no tokens.
  */
 import { CllmError } from "../../error.ts";
-import { choice, type Expression, NOTHING, repeat, rule, type Source, sequence, text } from "../expression.ts";
+import { among, choice, type Expression, NOTHING, repeat, rule, type Source, sequence, text } from "../expression.ts";
 import { parseRegex } from "../regex.ts";
 import { FORMATS } from "./formats.ts";
 import {
@@ -117,10 +117,10 @@ class Reader {
       if (parts === undefined) continue;
       const branches = (parts as Schema[]).map((part, i) => this.#flat(base, part, `${place}/${key}/${i}`));
       if (key === "oneOf") this.#requireApart(branches, place);
-      return choice(...branches.map((branch, i) => this.#call(branch, `${place}/${key}/${i}`)));
+      return among(branches.map((branch, i) => this.#call(branch, `${place}/${key}/${i}`)));
     }
     if ("const" in schema || "enum" in schema) return this.#fixed(schema, place);
-    return choice(...typesOf(schema).map((type) => this.#typed(type, schema, place)));
+    return among(typesOf(schema).map((type) => this.#typed(type, schema, place)));
   }
 
   /** Both at once; a reference in either is followed. */
@@ -202,8 +202,8 @@ class Reader {
         `the schema has ${other} beside const or enum at ${place}; leave only the values that hold`,
       );
     const types = typesOf(schema);
-    return choice(
-      ...values
+    return among(
+      values
         .filter((value) => hasType(value, types) && (allowed === null || allowed.includes(written(value))))
         .map((value) => text(written(value))),
     );
@@ -280,7 +280,7 @@ class Reader {
     const found: Expression[] = [];
     for (let value = Math.ceil(from / step) * step; value <= to && found.length <= MOST_MULTIPLES; value += step)
       found.push(text(String(value + 0)));
-    return choice(...found);
+    return among(found);
   }
 
   #array(schema: SchemaObject, place: string): Expression {
@@ -360,7 +360,7 @@ class Reader {
             if (room > 0) parts.push(sequence(comma, extra, repeat(sequence(text(", "), extra), 0, room - 1)));
           }
         }
-        this.#rules.set(name, choice(...parts));
+        this.#rules.set(name, among(parts));
       }
       return rule(name);
     };

@@ -3,6 +3,7 @@
  * colon (RFC 8259). Knows no schema.
  */
 import {
+  among,
   both,
   choice,
   complement,
@@ -108,7 +109,7 @@ export function otherKey(names: readonly string[]): Expression {
       if (both([[point, point]], PLAIN).length > 0)
         parts.push(sequence(set([point, point]), rest([...prefix, point], deeper)));
     if (!known.some((name) => name.length === prefix.length)) parts.push(text('"'));
-    return choice(...parts);
+    return among(parts);
   };
   const known = names.map((name) => Array.from(name, (each) => each.codePointAt(0)!));
   return sequence(text('"'), rest([], known));
