@@ -48,6 +48,7 @@ export default defineConfig({
           { text: "In the browser", link: "/guide/browser" },
           { text: "Models", link: "/guide/models" },
           { text: "Sampling and stopping", link: "/guide/sampling" },
+          { text: "Structured output", link: "/guide/structured-output" },
           { text: "Train a CLLM", link: "/guide/train" },
           { text: "Adapters", link: "/guide/adapters" },
           { text: "On a cluster", link: "/guide/cluster" },
@@ -87,6 +88,7 @@ export default defineConfig({
         items: [
           { text: "Add a decoder", link: "/how-to/decoder" },
           { text: "Add a draft source", link: "/how-to/draft" },
+          { text: "Add a grammar engine", link: "/how-to/grammar" },
           { text: "Add a device", link: "/how-to/device" },
           { text: "Add a model family", link: "/how-to/family" },
           { text: "Add a task", link: "/how-to/task" },

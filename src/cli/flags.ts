@@ -97,7 +97,8 @@ export function optionOf(key: string, schema: z.ZodType): Option {
       ),
     ]);
   } else if (field.type === "record") {
-    option.argParser((text, before: object | undefined) => ({ ...before, ...nameAndValue(text, option.long!) }));
+    const form = placeholder ?? "name=value";
+    option.argParser((text, before: object | undefined) => ({ ...before, ...nameAndValue(text, option.long!, form) }));
   } else if (field.type !== "boolean") option.argParser((text) => fromText(text, field));
   if (field.meta.group !== undefined) option.helpGroup(`${field.meta.group}:`);
   return option;
@@ -123,10 +124,11 @@ function help(description: string, field: Field): string {
 }
 
 /** `name=value` as an entry: the value is JSON where it can be read as that, else text. */
-function nameAndValue(text: string, flag: string): Record<string, unknown> {
+function nameAndValue(text: string, flag: string, form: string): Record<string, unknown> {
   const [, name, value] = /^([^=]+)=(.*)$/su.exec(text) ?? [];
   if (name === undefined || value === undefined) {
-    throw new CllmError("usage", `${flag} must be name=value, such as ${flag} enable_thinking=false, not ${text}`);
+    const sample = form === "name=value" ? "enable_thinking=false" : "42=-100";
+    throw new CllmError("usage", `${flag} must be ${form}, such as ${flag} ${sample}, not ${text}`);
   }
   try {
     return { [name]: JSON.parse(value) as unknown };

@@ -26,7 +26,7 @@ import { writeTinyCheckpoint } from "../generate/tiny-checkpoint.ts";
 import { root } from "./pages.ts";
 
 const REPOSITORY = "HuggingFaceTB/SmolLM2-135M-Instruct";
-const NEIGHBOURS = ["hono", "@hono", "ai", "@ai-sdk", "openai", "@types"];
+const NEIGHBOURS = ["zod", "hono", "@hono", "ai", "@ai-sdk", "openai", "@types"];
 
 /** What a command is told beside its printed flags, which win: sizes alone. */
 const SMALL: Readonly<Record<string, object>> = {
@@ -256,6 +256,7 @@ const FILES: Readonly<Record<string, string>> = {
       ],
     },
   ]),
+  "person.json": JSON.stringify({ type: "object", properties: { name: { type: "string" } }, required: ["name"] }),
   "chat.json": JSON.stringify([{ role: "user", content: "Hello" }]),
   "story.txt": "Once upon a time",
   "prompt.txt": "Once upon a time",

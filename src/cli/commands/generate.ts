@@ -3,13 +3,18 @@
  * everything else to standard error.
  */
 import * as z from "zod";
+import { CllmError } from "../../error.ts";
 import {
+  type AdjustmentSettings,
+  adjustmentFields,
   type DecodingSettings,
   decodingFields,
   type SamplingSettings,
   samplingFields,
 } from "../../generate/options.ts";
 import type { GenerateOptions, Generation, LanguageModel, PromptInput } from "../../generate/types.ts";
+import type { Format } from "../../grammar/format.ts";
+import { answerForm, type FormSettings, formFields } from "../answer-form.ts";
 import { type Command, type Common, defineCommand, type ModelSettings, modelFields } from "../command.ts";
 import { inGroup } from "../flags.ts";
 import { formatDuration } from "../format.ts";
@@ -18,7 +23,13 @@ import { passColor } from "../passes.ts";
 import { asMessage, PROMPT_DETAILS, type PromptSettings, promptFields, readPrompt } from "../prompt.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface GenerateSettings extends PromptSettings, DecodingSettings, SamplingSettings, ModelSettings {
+interface GenerateSettings
+  extends PromptSettings,
+    FormSettings,
+    DecodingSettings,
+    SamplingSettings,
+    AdjustmentSettings,
+    ModelSettings {
   readonly colorPasses: boolean;
   readonly stats: boolean;
 }
@@ -29,8 +40,9 @@ export const generate: Command = defineCommand<GenerateSettings>({
   details: PROMPT_DETAILS,
   fields: {
     ...promptFields,
+    ...inGroup("Form", formFields),
     ...inGroup("Decoding", decodingFields),
-    ...inGroup("Sampling", samplingFields),
+    ...inGroup("Sampling", { ...samplingFields, ...adjustmentFields }),
     ...modelFields,
     ...inGroup("Output", {
       colorPasses: z
@@ -49,6 +61,10 @@ export const generate: Command = defineCommand<GenerateSettings>({
     [`cllm generate --model ${GENERAL_MODEL} "Name three prime numbers."`, "a general one"],
     ["cllm generate --raw --file story.txt --max-new-tokens 64", "continue a text"],
     ['echo "Why is the sky blue?" | cllm generate --color-passes', "colour what landed together"],
+    [
+      'cllm generate --json-schema person.json -n 200 "Invent a person."',
+      "an answer that validates against a JSON Schema",
+    ],
     ["cllm generate --messages chat.json --temperature 0.8 --seed 7 --json", "a conversation, sampled, as JSON"],
   ],
   unused: ({ decoder }) => ({
@@ -56,10 +72,13 @@ export const generate: Command = defineCommand<GenerateSettings>({
     ...(decoder !== "jacobi" && { jacobiForm: "it is for --decoder jacobi" }),
   }),
   async run(settings, terminal) {
+    if (settings.logprobs !== undefined && !terminal.json)
+      throw new CllmError("usage", "--logprobs is part of what --json prints; give --json, too");
+    const format = await answerForm(settings);
     const input = await readPrompt(settings, terminal.signal);
     await using model = await loadModel(orDemonstration(settings, terminal), terminal);
     if (settings.modelSampling) terminal.note(samplingLine(model));
-    const request = requestOf(asMessage(input, settings, model), settings, terminal.signal);
+    const request = requestOf(asMessage(input, settings, model), format, settings, terminal.signal);
     const generation = terminal.json
       ? await model.generate(request)
       : await writeStream(model, request, settings.colorPasses, terminal);
@@ -68,11 +87,19 @@ export const generate: Command = defineCommand<GenerateSettings>({
   },
 });
 
-function requestOf(input: PromptInput, settings: GenerateSettings, signal: AbortSignal): GenerateOptions {
+function requestOf(
+  input: PromptInput,
+  format: Format | undefined,
+  settings: GenerateSettings,
+  signal: AbortSignal,
+): GenerateOptions {
   const { decoder, blockSize, jacobiForm, maxNewTokens, stop, stopIds, ignoreEos } = settings;
   const { temperature, topK, topP, minP, seed, modelSampling } = settings;
+  const { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias, logprobs } = settings;
+  const adjusting = { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias, logprobs };
   const decoding = { decoder, blockSize, jacobiForm, maxNewTokens, stop, stopIds, ignoreEos };
-  return { ...input, ...decoding, temperature, topK, topP, minP, seed, modelSampling, signal };
+  const sampling = { temperature, topK, topP, minP, seed, modelSampling };
+  return { ...input, ...decoding, ...sampling, ...adjusting, format, signal };
 }
 
 /** What `--model-sampling` means for this model. */

@@ -32,6 +32,7 @@ function naturals(low: number, high: number): Expression {
 /** Digits between two numbers of the same length. */
 function sameLength(low: string, high: string): Expression {
   if (low.length === 0) return EMPTY;
+  if (/^0+$/.test(low) && /^9+$/.test(high)) return anyDigits(low.length);
   const [a, b] = [Number(low[0]), Number(high[0])];
   const rest = low.length - 1;
   if (a === b) return sequence(digits(a, a), sameLength(low.slice(1), high.slice(1)));

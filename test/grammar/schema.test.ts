@@ -1,0 +1,173 @@
+/** JSON Schema as grammars: random texts of a schema validate against it, as `ajv` says. */
+import { Ajv2020 } from "ajv/dist/2020.js";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { compileFormat } from "../../src/grammar/format.ts";
+import type { Constraint } from "../../src/grammar/types.ts";
+import type { Tokens } from "../../src/grammar/vocabulary.ts";
+
+/** Every byte is a token; the encoder is the bytes themselves. */
+const tokens: Tokens = {
+  size: 256,
+  bytes: (id) => Uint8Array.of(id),
+  encode: (text) => Int32Array.from(new TextEncoder().encode(text)),
+};
+const ajv = new Ajv2020({ strict: false, validateFormats: false, logger: false });
+const compile = (schema: unknown, strict = true): Constraint =>
+  compileFormat({ type: "json_schema", schema, strict }, tokens);
+
+/** A text that the grammar allows, by random choices that prefer an end; null where it gets long. */
+function write(constraint: Constraint, next: () => number): string | null {
+  const bytes: number[] = [];
+  let state = constraint.start;
+  while (bytes.length < 400) {
+    const allowed = Array.from({ length: 256 }, (_, byte) => byte).filter(
+      (byte) => constraint.next(state, byte) !== null,
+    );
+    const printable = allowed.filter((byte) => byte < 0x7f);
+    const closing = allowed.filter((byte) => '"]},'.includes(String.fromCharCode(byte)));
+    if (constraint.canEnd(state) && (allowed.length === 0 || next() % 3 > 0))
+      return Buffer.from(bytes).toString("utf8");
+    const from = closing.length > 0 && next() % 4 === 0 ? closing : printable.length > 0 ? printable : allowed;
+    if (from.length === 0) throw new Error(`nothing may follow ${Buffer.from(bytes).toString("utf8")}`);
+    const byte = from[next() % from.length]!;
+    bytes.push(byte);
+    state = constraint.next(state, byte)!;
+  }
+  return null;
+}
+
+const SCHEMAS: readonly unknown[] = [
+  true,
+  { type: ["integer", "null"] },
+  { type: "integer", minimum: -120, maximum: 1004 },
+  { type: "integer", exclusiveMinimum: -7, exclusiveMaximum: 8, multipleOf: 3 },
+  { type: "number", minimum: -1.25, maximum: 3.5 },
+  { type: "number", exclusiveMinimum: 0, exclusiveMaximum: 0.05 },
+  { type: "number", exclusiveMaximum: -12.5 },
+  { type: "string", minLength: 2, maxLength: 4 },
+  { type: "string", pattern: '^[a-c]{2,4}$|x"y' },
+  { type: "string", pattern: "a\\n" },
+  { enum: [1, "two", { three: [3] }, null] },
+  { const: 'a"b' },
+  {
+    type: "array",
+    prefixItems: [{ type: "boolean" }, { type: "null" }],
+    items: { type: "integer" },
+    minItems: 1,
+    maxItems: 4,
+  },
+  { type: "array", items: false },
+  { type: "object", properties: { a: { type: "integer" }, b: { type: "boolean" }, ab: true }, required: ["b"] },
+  {
+    type: "object",
+    properties: { a: {}, b: {}, c: {} },
+    minProperties: 1,
+    maxProperties: 2,
+    additionalProperties: false,
+  },
+  { type: "object", properties: { a: { type: "null" } }, additionalProperties: { type: "integer" } },
+  { type: "object", required: ["x y"], maxProperties: 2 },
+  {
+    anyOf: [
+      { type: "string", maxLength: 2 },
+      { type: "integer", minimum: 3 },
+    ],
+  },
+  {
+    oneOf: [
+      { type: "string" },
+      { type: "object", properties: { k: { const: 1 } }, required: ["k"] },
+      { type: "object", properties: { k: { const: 2 } }, required: ["k"] },
+    ],
+  },
+  {
+    allOf: [
+      { properties: { a: { type: "number" } }, required: ["a"] },
+      { properties: { a: { minimum: 2 }, b: { type: "null" } } },
+    ],
+    type: "object",
+  },
+  {
+    $ref: "#/$defs/tree",
+    $defs: {
+      tree: {
+        type: "object",
+        properties: { v: { type: "integer" }, kids: { type: "array", items: { $ref: "#/$defs/tree" }, maxItems: 2 } },
+        required: ["v"],
+      },
+    },
+  },
+  {
+    properties: { a: { $ref: "#/properties/b" }, b: { type: "boolean" } },
+    type: "object",
+    anyOf: [{ required: ["a"] }, { required: ["b"] }],
+  },
+];
+
+describe("a JSON Schema", () => {
+  test("allows only what validates", () => {
+    let written = 0;
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...SCHEMAS),
+        fc.boolean(),
+        fc.infiniteStream(fc.nat(1000)),
+        (schema, strict, stream) => {
+          const text = write(compile(schema, strict), () => stream.next().value as number);
+          if (text === null) return;
+          written++;
+          expect(ajv.validate(schema as object, JSON.parse(text)), `${JSON.stringify(schema)}: ${text}`).toBe(true);
+        },
+      ),
+      { numRuns: 400 },
+    );
+    expect(written).toBeGreaterThan(200);
+  });
+
+  const accepts = (schema: unknown, text: string, strict = true): boolean => {
+    const constraint = compile(schema, strict);
+    let state: number | null = constraint.start;
+    for (const id of tokens.encode(text)) {
+      state = constraint.next(state, id);
+      if (state === null) return false;
+    }
+    return constraint.canEnd(state);
+  };
+
+  test("lets in what people write", () => {
+    const person = {
+      type: "object",
+      properties: { name: { type: "string" }, tags: { type: "array", items: { type: "string" } } },
+      required: ["name"],
+    };
+    expect(accepts(person, '{"name": "Jos\u00e9 \\"J\\" \\u00e9", "tags": ["a", "b"]}')).toBe(true);
+    expect(accepts(person, '{"name": "", "more": [1.5e3, {"x": null}]}')).toBe(false);
+    expect(accepts(person, '{"name": "", "more": [1.5e3, {"x": null}]}', false)).toBe(true);
+    expect(accepts(person, '{"name": "", "name": ""}', false)).toBe(false);
+    expect(accepts({ type: "string", format: "date-time" }, '"2024-02-28T23:59:59Z"')).toBe(true);
+    expect(accepts({ type: "string", format: "date-time" }, '"2024-13-28T23:59:59Z"')).toBe(false);
+  });
+
+  test("is refused with its place where it cannot be kept to", () => {
+    const refused: readonly (readonly [unknown, string])[] = [
+      [{ properties: { a: { not: {} } } }, "not at #/properties/a"],
+      [{ items: { uniqueItems: true, type: "array" } }, "uniqueItems at #/items"],
+      [{ type: "text" }, 'type: "text" at #'],
+      [{ $ref: "other.json" }, "other.json"],
+      [{ $ref: "#/$defs/none" }, "leads to no schema"],
+      [{ $ref: "#/$defs/x", $defs: { x: { $ref: "#/$defs/x" } } }, "can never be satisfied"],
+      [{ type: "object", properties: { a: { $ref: "#" } }, required: ["a"] }, "can never be satisfied"],
+      [{ allOf: [{ $ref: "#" }] }, "#"],
+      [{ oneOf: [{ type: "string" }, { maxLength: 3 }] }, "oneOf at #"],
+      [{ type: "string", pattern: "(?=a)" }, "the pattern at #"],
+      [{ type: "string", minLength: 300_000 }, "states"],
+      [{ type: "integer", minimum: 3, maximum: 2 }, "no text matches"],
+      [{ type: "number", multipleOf: 0.1 }, "multipleOf 0.1"],
+      [JSON.parse(`${'{"items":'.repeat(200)}{}${"}".repeat(200)}`), "nested"],
+      [5, "no JSON Schema"],
+    ];
+    for (const [schema, place] of refused)
+      expect(() => compile(schema), JSON.stringify(schema).slice(0, 100)).toThrow(place);
+  });
+});
