@@ -43,8 +43,23 @@ export function checkModelConfig(config: ModelConfig, path: string): ModelConfig
   const scales = ropeScales(config);
   const wrong = scales.find((scale) => !(scale > 0 && Number.isFinite(scale)));
   if (wrong !== undefined) throw bad(`a rotary scale is ${wrong}; it must be positive`);
-  if (config.ropeScaling?.type === "divisors" && scales.length !== headSize / 2) {
-    throw bad(`there are ${scales.length} rotary divisors for a head size of ${headSize}; ${headSize / 2} are needed`);
+  const { rotarySize = headSize } = config;
+  if (rotarySize < 2 || rotarySize > headSize || rotarySize % 2 !== 0) {
+    throw bad(`${rotarySize} of ${headSize} channels are rotated; it must be an even number from 2 to the head size`);
+  }
+  for (const divisors of divisorsOf(config)) {
+    if (divisors.length === rotarySize / 2) continue;
+    const needed = `${rotarySize / 2} are needed`;
+    throw bad(`there are ${divisors.length} rotary divisors for ${rotarySize} rotated channels; ${needed}`);
+  }
+  for (const key of MULTIPLIERS) {
+    const value = config[key];
+    if (value === undefined || (value > 0 && Number.isFinite(value))) continue;
+    throw bad(`${key} is ${value}; it must be a positive number`);
+  }
+  for (const key of ["slidingLayers", "rotatedLayers"] as const) {
+    const count = config[key]?.length ?? config.layers;
+    if (count !== config.layers) throw bad(`${key} has ${count} entries for ${config.layers} layers`);
   }
   const ids = [config.bosTokenId, config.draftTokenId, ...config.eosTokenIds].filter((id) => id != null);
   const outside = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
@@ -52,10 +67,31 @@ export function checkModelConfig(config: ModelConfig, path: string): ModelConfig
   return config;
 }
 
+/** Factors that a zero would undo the model with. */
+const MULTIPLIERS = [
+  "embeddingScale",
+  "residualScale",
+  "attentionScale",
+  "logitScale",
+  "attentionCap",
+  "logitCap",
+  "slidingRopeTheta",
+] as const;
+
+function divisorsOf({ ropeScaling }: ModelConfig): readonly (readonly number[])[] {
+  if (ropeScaling?.type === "divisors") return [ropeScaling.divisors];
+  return ropeScaling?.type === "longrope" ? [ropeScaling.short, ropeScaling.long] : [];
+}
+
 function ropeScales({ ropeScaling }: ModelConfig): readonly number[] {
   if (ropeScaling === null) return [];
   if (ropeScaling.type === "divisors") return ropeScaling.divisors;
   if (ropeScaling.type === "linear") return [ropeScaling.factor];
+  if (ropeScaling.type === "longrope") return [...ropeScaling.short, ...ropeScaling.long, ropeScaling.magnitude];
+  if (ropeScaling.type === "yarn") {
+    const { factor, fastTurns, slowTurns, magnitude } = ropeScaling;
+    return [factor, fastTurns, slowTurns, magnitude];
+  }
   return [ropeScaling.factor, ropeScaling.lowFrequencyFactor, ropeScaling.highFrequencyFactor];
 }
 

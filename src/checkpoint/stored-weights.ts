@@ -21,6 +21,8 @@ export interface StoredTensor {
   readonly byteLength: number;
   /** Size of the heads within which rows are interleaved (GGUF's Llama queries and keys); absent where they are not. */
   readonly interleavedHeadSize?: number;
+  /** What is added to every element that is read. Default: nothing. */
+  readonly added?: number;
 }
 
 const CHUNK_BYTES = 4 << 20;
@@ -59,6 +61,8 @@ export function storedWeights(tensors: readonly StoredTensor[], close: () => Pro
       const values = tensor.interleavedHeadSize
         ? await readInterleaved(tensor, tensor.interleavedHeadSize, columns, from, end)
         : await readElements(tensor, from * columns, end * columns);
+      const { added } = tensor;
+      if (added !== undefined) for (let i = 0; i < values.length; i++) values[i] = values[i]! + added;
       checkFinite(values, tensor, from * columns);
       return values;
     },

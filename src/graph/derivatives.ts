@@ -70,6 +70,10 @@ function rmsNorm(graph: Graph, x: Value, weight: Value, epsilon: Attribute, g: V
   };
 }
 
+/** The constants of the approximation of GELU (Hendrycks and Gimpel, arXiv:1606.08415, section 2): √(2/π), and that of x³. */
+const GELU_SCALE = Math.sqrt(2 / Math.PI);
+const GELU_CUBE = 0.044715;
+
 const shapeOf = (graph: Graph, x: Value): Value => graph.op("Shape", [x]);
 const zerosLike = (graph: Graph, x: Value): Value => graph.op("ConstantOfShape", [shapeOf(graph, x)]);
 const lastSum = (graph: Graph, x: Value): Value => graph.op("ReduceSum", [x, graph.integers(-1)], { keepdims: 1 });
@@ -121,6 +125,25 @@ export const DERIVATIVES: Readonly<Record<string, Derivative>> = {
       return graph.op("Mul", [g, graph.op("Add", [s, rest])]);
     },
   ]),
+  /** y = x (1 + t) / 2 with t = tanh(c (x + b x³)): half of 1 + t + x (1 - t²) c (1 + 3 b x²). */
+  FastGelu: simple(({ graph, inputs: [input], g }) => [
+    () => {
+      const x = input as Value;
+      const times = (...factors: readonly [Value, ...Value[]]): Value =>
+        factors.reduce((product, factor) => graph.op("Mul", [product, factor]));
+      const plus = (value: Value, constant: number): Value => graph.op("Add", [value, graph.scalar(constant)]);
+      const square = times(x, x);
+      const inner = times(x, plus(times(square, graph.scalar(GELU_CUBE)), 1), graph.scalar(GELU_SCALE));
+      const t = graph.op("Tanh", [inner]);
+      const slope = times(plus(times(square, graph.scalar(3 * GELU_CUBE)), 1), graph.scalar(GELU_SCALE));
+      const bend = times(x, slope, graph.op("Sub", [graph.scalar(1), times(t, t)]));
+      return times(g, plus(graph.op("Add", [t, bend]), 1), graph.scalar(0.5));
+    },
+  ]),
+  /** g (1 - y²). */
+  Tanh: simple(({ graph, y, g }) => [
+    () => graph.op("Mul", [g, graph.op("Sub", [graph.scalar(1), graph.op("Mul", [y, y])])]),
+  ]),
   SimplifiedLayerNormalization: simple(({ graph, inputs: [x, weight], g, attributes }) => {
     const by = rmsNorm(graph, x as Value, weight as Value, attributes["epsilon"] as Attribute, g);
     return [by.x, by.weight];
@@ -145,6 +168,16 @@ export const DERIVATIVES: Readonly<Record<string, Derivative>> = {
         attributes as Record<string, Attribute>,
       ),
   ]),
+
+  /** Its parts' gradients behind each other, zeros for those that nothing reads. */
+  Split: (graph, { outputs, attributes }, arriving) => [
+    () =>
+      graph.op(
+        "Concat",
+        outputs.map((part, i) => arriving[i] ?? zerosLike(graph, part)),
+        { axis: attributes["axis"] as number },
+      ),
+  ],
 
   Reshape: simple(({ graph, inputs: [x], g, back }) => [
     () => graph.op("Reshape", [g, back === undefined ? shapeOf(graph, x as Value) : graph.integers(...back)]),

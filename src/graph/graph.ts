@@ -250,6 +250,7 @@ export class Graph {
 
 /** The operators in use that are ONNX Runtime's own and not the standard's. */
 const MICROSOFT_OPERATORS = new Set([
+  "FastGelu",
   "FusedMatMul",
   "GroupQueryAttention",
   "MatMulIntegerToFloat",

@@ -16,17 +16,21 @@ export function constantParts(
 ): TransformerParts {
   const { graph } = products;
   const vector = (data: Float32Array): Value => products.floats(data, [data.length]);
+  const norm = (data: Float32Array | null): Value | null => (data === null ? null : vector(data));
   return {
     graph,
+    scalar: (value) => products.floats(Float32Array.of(value), []),
     async layer(index) {
       onLayer?.(index);
       const layer = await weights.layer(index);
+      const { input, attended, feedForward, fed } = layer.norms;
       return {
-        inputNorm: vector(layer.inputNorm),
-        postNorm: vector(layer.postNorm),
+        norms: { input: norm(input), attended: norm(attended), feedForward: norm(feedForward), fed: norm(fed) },
         attention: (x) => attention(x, layer, index),
-        gate: (x) => products.apply(x, layer.gate, "gate"),
-        up: (x) => products.applyUnscaled(x, layer.up, "up"),
+        gateAndUp: (x) => ({
+          gate: products.apply(x, layer.gate, "gate"),
+          up: products.applyUnscaled(x, layer.up, "up"),
+        }),
         down: (hidden) => products.apply(hidden, layer.down, "down"),
       };
     },

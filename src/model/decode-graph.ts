@@ -20,18 +20,20 @@
  * to the vocabulary, H = S, and there is neither head_from nor new_from, new_to. Bias and cache are of the products' type.
  *
  * In the plain form attention is written in plain products, see `plain-attention.ts`. The bias is (1, 1, S, C), over all places of the
- * cache, and hides whatever a row must not see; there is neither last_place nor total.
+ * cache, and hides whatever a row must not see; layers with a sliding window have a window_bias of their own. There is neither
+ * last_place nor total.
  */
 import { CllmError } from "../error.ts";
 import type { EncodedModel, Value } from "../graph/graph.ts";
+import { attentionAttributes, capped, headNorm, masksOf, rotationOf, rotations, slides } from "./attention.ts";
 import type { ModelConfig } from "./config.ts";
 import { constantParts } from "./constant-parts.ts";
 import type { LayeredWeights, LayerWeights } from "./layered-weights.ts";
 import { plainAttention } from "./plain-attention.ts";
 import type { ProductPlan } from "./product-plan.ts";
 import type { Products } from "./products.ts";
-import { ropeTables } from "./rope.ts";
-import { headNorm, transformer } from "./transformer.ts";
+import { projectionRows } from "./tensors.ts";
+import { transformer } from "./transformer.ts";
 
 export interface DecodeGraphOptions {
   /** Called before each layer is built, with layers done so far. */
@@ -47,6 +49,8 @@ interface Slot {
   /** Of a name that the slots have in common, this one's. */
   readonly nameOf: (name: string) => string;
   readonly bias: Value;
+  /** The same for layers with a window; null where attention itself hides what is beyond it. */
+  readonly windowBias: Value | null;
   /** The last place and the number of places that are used; null where the bias alone says what is seen. */
   readonly used: { readonly last: Value; readonly total: Value } | null;
   /** Which places of the cache are new; null where the cache is a device's. */
@@ -60,8 +64,25 @@ export const slotName = (name: string, slot: number): string => `${name}:${slot}
 
 /** Attention takes heads of a multiple of this many channels. */
 const HEAD_STEP = 16;
-/** Beyond it, the engine splits sums by the number of cached tokens, and rows would not keep their bits. */
-const LARGEST_HEAD = 128;
+/** The largest that some model has. */
+const LARGEST_HEAD = 256;
+/** Heads of up to so many channels give the same bits for any number of cached tokens. */
+const PLAIN_HEAD = 128;
+/** With more places than this, the sums over the channels of larger heads are always cut in the same way. */
+const FEWEST_PLACES = 64;
+/** The score of an attention sink that takes no share. */
+const NOTHING = -1e30;
+
+/**
+ * Places of the cache that come before the first token and that no row sees. Scores of heads with more than 128 channels are
+ * sums that the engine cuts by the number of places where these are few, so that a row would not keep its bits; with places
+ * in front there are always enough. The engine also goes through the places block by block, of which the last may be small,
+ * but not where attention has sinks: so such models have sinks that take nothing.
+ */
+export function leadingPlaces({ headSize }: Pick<ModelConfig, "headSize">): number {
+  return headSize > PLAIN_HEAD ? FEWEST_PLACES : 0;
+}
+
 const FLOAT32 = 1;
 
 /** Build the graph, reading one layer's weights at a time. Throws `unsupported` for heads of odd sizes. */
@@ -81,14 +102,19 @@ export async function decodeGraph(
   const plain = form === "plain";
   const ids = graph.input("ids", "int64", [1, "S"]);
   const positions = graph.input("positions", "int64", [1, "S"]);
+  const masks = masksOf(config);
   const slots = Array.from({ length: count }, (_, index): Slot => {
     const nameOf = (name: string): string => (count === 1 ? name : slotName(name, index));
     const [rows, seen] = count === 1 ? ["S", "total"] : [nameOf("S"), nameOf("places")];
-    const bias = graph.input(nameOf("bias"), dtype, [1, 1, rows, plain ? nameOf("C") : seen]);
+    const hiding = (name: string): Value => {
+      const bias = graph.input(nameOf(name), dtype, [1, 1, rows, plain ? nameOf("C") : seen]);
+      return plain ? graph.op("Tile", [bias, graph.integers(1, 1, heads / kvHeads, 1)]) : bias;
+    };
     const one = (name: string, dtype: "int32" | "int64"): Value => graph.input(nameOf(name), dtype, [1]);
     return {
       nameOf,
-      bias: plain ? graph.op("Tile", [bias, graph.integers(1, 1, heads / kvHeads, 1)]) : bias,
+      bias: hiding("bias"),
+      windowBias: plain && masks.window ? hiding("window_bias") : null,
       used: plain ? null : { last: one("last_place", "int32"), total: one("total", "int32") },
       added: resident ? null : { from: one("new_from", "int64"), to: one("new_to", "int64") },
       own:
@@ -98,28 +124,31 @@ export async function decodeGraph(
     };
   });
   const head = resident ? null : graph.input(count === 1 ? "head_from" : "head_rows", "int64", [count === 1 ? 1 : "H"]);
-  const places = contextLength + 1; // one more for a row that only pads a pass
-  const rope = ropeTables(config, places);
-  const cos = products.floats(rope.cos, [places, headSize / 2]);
-  const sin = products.floats(rope.sin, [places, headSize / 2]);
-  const window = config.slidingWindow !== null && config.slidingWindow < contextLength ? config.slidingWindow : -1;
+  const places = leadingPlaces(config) + contextLength + 1; // one more for a row that only pads a pass
+  const rotationIn = rotations(config, places, (data, shape) => products.floats(data, shape));
+  // Of one more place in every row's sum, which gets nothing.
+  const sinks =
+    leadingPlaces(config) > 0 && !resident ? [products.floats(new Float32Array(heads).fill(NOTHING), [heads])] : [];
   const newRows: Value[] = [];
 
   /** Attention over cache and pass; x is normalized, `(1, S, D)`. */
   const attention = (x: Value, layer: LayerWeights, index: number): Value => {
     const qkv = products.apply(x, layer.qkv, "qkv");
+    const rotation = rotationIn(index);
     let inputs: (Value | null)[] = [qkv, null, null]; // (1, S, (heads + 2 * kvHeads) * headSize)
     const normed = layer.queryNorm !== null && layer.keyNorm !== null;
     if (normed || resident) {
-      const sizes = graph.integers(heads * headSize, kvHeads * headSize, kvHeads * headSize);
+      const sizes = graph.integers(...projectionRows(config));
       let [q, k, v] = graph.ops("Split", [qkv, sizes], 3, { axis: -1 }) as [Value, Value, Value];
       if (normed) {
-        q = headNorm(graph, config, q, products.floats(layer.queryNorm, [headSize]), heads);
-        k = headNorm(graph, config, k, products.floats(layer.keyNorm, [headSize]), kvHeads);
+        const weight = (data: Float32Array): Value => products.floats(data, [data.length]);
+        q = headNorm(graph, config, q, weight(layer.queryNorm), heads);
+        k = headNorm(graph, config, k, weight(layer.keyNorm), kvHeads);
       }
-      if (resident) {
-        q = graph.op("RotaryEmbedding", [q, positions, cos, sin], { num_heads: heads });
-        k = graph.op("RotaryEmbedding", [k, positions, cos, sin], { num_heads: kvHeads });
+      if (resident && rotation !== null) {
+        const tables = [positions, rotation.cos, rotation.sin];
+        q = graph.op("RotaryEmbedding", [q, ...tables], rotationOf(config, heads));
+        k = graph.op("RotaryEmbedding", [k, ...tables], rotationOf(config, kvHeads));
       }
       inputs = [q, k, v];
     }
@@ -135,7 +164,7 @@ export async function decodeGraph(
 
   /** Attention of one sequence to its cache and its own rows: what it gives, and the keys and values of these rows. */
   const attend = (inputs: readonly (Value | null)[], slot: Slot, index: number): readonly Value[] => {
-    const { bias, used, added, own, nameOf } = slot;
+    const { bias, windowBias, used, added, own, nameOf } = slot;
     const past = [0, 1].map((i) =>
       graph.input(nameOf(`past_${2 * index + i}`), dtype, [1, kvHeads, nameOf("C"), headSize]),
     );
@@ -144,22 +173,24 @@ export async function decodeGraph(
     const run = (): readonly Value[] => {
       if (used === null) {
         const rows = inputs.filter((value) => value !== null).map(ofOwn) as [Value] | [Value, Value, Value];
-        const rotation = { positions: ofOwn(positions) as Value, cos, sin };
         return plainAttention(graph, config, {
           rows,
-          ...rotation,
-          bias,
+          rotation: rotationIn(index),
+          positions: ofOwn(positions) as Value,
+          bias: slides(config, index) ? (windowBias as Value) : bias,
           past,
           added: added as NonNullable<Slot["added"]>,
         });
       }
       // Not every device's attention reads positions, so the resident form has rotated before.
-      const rest = resident
-        ? [used.last, used.total, null, null, null, bias]
-        : [used.last, used.total, cos, sin, ofOwn(positions), bias];
-      const [out, ...caches] = graph.ops("GroupQueryAttention", [...inputs.map(ofOwn), ...past, ...rest], 3, {
-        ...{ num_heads: heads, kv_num_heads: kvHeads, do_rotary: Number(!resident), local_window_size: window },
-      }) as [Value, Value, Value];
+      const rotation = resident ? null : rotationIn(index);
+      const rotary = rotation === null ? [null, null, null] : [rotation.cos, rotation.sin, ofOwn(positions)];
+      const [out, ...caches] = graph.ops(
+        "GroupQueryAttention",
+        [...inputs.map(ofOwn), ...past, used.last, used.total, ...rotary, bias, ...sinks],
+        3,
+        attentionAttributes(config, index, rotation !== null),
+      ) as [Value, Value, Value];
       if (added === null) return [out, ...caches];
       const rows = caches.map((cache) => graph.op("Slice", [cache, added.from, added.to, graph.integers(2)]));
       return [out, ...rows]; // (1, S, heads * headSize), twice (1, kvHeads, S, headSize)
@@ -187,6 +218,13 @@ export async function decodeGraph(
       { axis: output === 0 ? 1 : 2 },
     );
 
+  /** Logits, and what they are still to be multiplied by. */
+  const cap = (logits: Value, scale: Value | null): { logits: Value; scale: Value | null } => {
+    if (config.logitCap === undefined) return { logits, scale };
+    const whole = scale === null ? logits : graph.op("Mul", [logits, scale]);
+    return { logits: capped(graph, whole, config.logitCap, (value) => graph.scalar(value)), scale: null };
+  };
+
   const parts = constantParts(weights, products, attention, onLayer);
   let x = await transformer(config, parts, products.embed(ids, await weights.embedding())); // (1, S, D)
   onLayer?.(layers);
@@ -195,10 +233,11 @@ export async function decodeGraph(
       count === 1
         ? graph.op("Slice", [x, head, graph.integers(2 ** 31), graph.integers(1)])
         : graph.op("Gather", [x, head], { axis: 1 }); // (1, H, D)
-  const { logits, scale, next } = products.head(x, await weights.head());
+  const { logits: made, scale: left, next } = products.head(x, await weights.head());
   graph.output(next, "next", "int64", [1, "H"]);
-  const read = dtype === "float32" ? logits : graph.op("Cast", [logits], { to: FLOAT32 });
-  graph.output(read, "logits", "float32", [1, "H", vocabSize]);
+  const read = dtype === "float32" ? made : graph.op("Cast", [made], { to: FLOAT32 });
+  const { logits, scale } = cap(read, left);
+  graph.output(logits, "logits", "float32", [1, "H", vocabSize]);
   if (scale !== null) graph.output(scale, "logit_scale", "float32", [1, "H", 1]);
   if (!resident)
     graph.output(graph.op("Concat", newRows, { axis: 0 }), "rows", "float32", [2 * layers, kvHeads, "S", headSize]);

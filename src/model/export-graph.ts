@@ -12,12 +12,13 @@
  */
 import { CllmError } from "../error.ts";
 import type { EncodedModel, Graph, Value } from "../graph/graph.ts";
+import { attentionAttributes, capped, headNorm, rotations } from "./attention.ts";
 import type { ModelConfig } from "./config.ts";
 import { constantParts } from "./constant-parts.ts";
 import type { LayeredWeights, LayerWeights } from "./layered-weights.ts";
 import type { Products } from "./products.ts";
-import { ropeTables } from "./rope.ts";
-import { headNorm, transformer } from "./transformer.ts";
+import { projectionRows } from "./tensors.ts";
+import { transformer } from "./transformer.ts";
 
 /** The engine's attention takes heads of a multiple of this many channels. */
 const HEAD_STEP = 8;
@@ -43,10 +44,7 @@ export async function exportGraph(
   const mask = graph.input("attention_mask", "int64", [1, "total_sequence_length"]);
   const positions = graph.input("position_ids", "int64", [1, "sequence_length"]);
   const places = lengths(graph, ids, mask);
-  const rope = ropeTables(config, contextLength);
-  const cos = graph.constant(rope.cos, [contextLength, headSize / 2]);
-  const sin = graph.constant(rope.sin, [contextLength, headSize / 2]);
-  const window = config.slidingWindow !== null && config.slidingWindow < contextLength ? config.slidingWindow : -1;
+  const rotationIn = rotations(config, contextLength, (data, shape) => graph.constant(data, shape));
 
   /** Attention over past and pass; x is normalized, `(1, S, D)`. */
   const attention = (x: Value, layer: LayerWeights, index: number): Value => {
@@ -57,17 +55,19 @@ export async function exportGraph(
     );
     let inputs: (Value | null)[] = [qkv, null, null];
     if (layer.queryNorm !== null && layer.keyNorm !== null) {
-      const sizes = graph.integers(heads * headSize, kvHeads * headSize, kvHeads * headSize);
+      const sizes = graph.integers(...projectionRows(config));
       const [q, k, v] = graph.ops("Split", [qkv, sizes], 3, { axis: -1 }) as [Value, Value, Value];
-      const queryNorm = graph.constant(layer.queryNorm, [headSize]);
-      const keyNorm = graph.constant(layer.keyNorm, [headSize]);
+      const queryNorm = graph.constant(layer.queryNorm, [layer.queryNorm.length]);
+      const keyNorm = graph.constant(layer.keyNorm, [layer.keyNorm.length]);
       inputs = [headNorm(graph, config, q, queryNorm, heads), headNorm(graph, config, k, keyNorm, kvHeads), v];
     }
+    const rotation = rotationIn(index);
+    const rotary = rotation === null ? [null, null, null] : [rotation.cos, rotation.sin, positions];
     const [out, ...present] = graph.ops(
       "GroupQueryAttention",
-      [...inputs, ...past, places.last, places.total, cos, sin, positions, places.bias],
+      [...inputs, ...past, places.last, places.total, ...rotary, places.bias],
       3,
-      { num_heads: heads, kv_num_heads: kvHeads, do_rotary: 1, local_window_size: window },
+      attentionAttributes(config, index, rotation !== null),
     ) as [Value, Value, Value];
     for (const [i, part] of parts.entries()) {
       const shape = [1, kvHeads, "total_sequence_length", headSize];
@@ -80,7 +80,9 @@ export async function exportGraph(
   const x = await transformer(config, parts, products.embed(ids, await weights.embedding())); // (1, S, D)
   onLayer?.(layers);
   const { logits, scale, next } = products.head(x, await weights.head());
-  const whole = scale === null ? logits : graph.op("Mul", [logits, scale]);
+  const scaled = scale === null ? logits : graph.op("Mul", [logits, scale]);
+  const { logitCap } = config;
+  const whole = logitCap === undefined ? scaled : capped(graph, scaled, logitCap, (value) => graph.scalar(value));
   graph.output(whole, "logits", "float32", [1, "sequence_length", vocabSize]);
   graph.output(next, "next_tokens", "int64", [1, "sequence_length"]);
   return graph.encode();

@@ -5,6 +5,7 @@
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "./config.ts";
 import { hollowMatrix, type Matrix, stack } from "./matrix.ts";
+import { type LayerNorms, normNames, projectionRows } from "./tensors.ts";
 import type { Weights } from "./weights.ts";
 
 /** y = x · Wᵀ + b, with W as `(out, in)`. */
@@ -14,13 +15,12 @@ export interface Product {
 }
 
 export interface LayerWeights {
-  readonly inputNorm: Float32Array; // (D,)
+  readonly norms: LayerNorms<Float32Array>; // (D,) each
   /** Rows of queries, then keys, then values. */
   readonly qkv: Product;
-  readonly queryNorm: Float32Array | null; // (headSize,)
+  readonly queryNorm: Float32Array | null; // (headSize,), or as wide as all heads
   readonly keyNorm: Float32Array | null;
   readonly output: Product;
-  readonly postNorm: Float32Array; // (D,)
   readonly gate: Product;
   readonly up: Product;
   readonly down: Product;
@@ -47,9 +47,9 @@ export function layeredWeights(
   weights: Weights,
   begin: (unit: WeightUnit) => boolean | Promise<boolean> = () => true,
 ): LayeredWeights {
-  const { hiddenSize, vocabSize, intermediateSize, heads, kvHeads, headSize } = config;
-  const queries = heads * headSize;
-  const keys = kvHeads * headSize;
+  const { hiddenSize, vocabSize, intermediateSize, headSize } = config;
+  const projections = projectionRows(config);
+  const [queries, keys] = projections;
 
   const read = async (name: string, ...shape: number[]): Promise<Float32Array> => {
     const stored = weights.shape(name);
@@ -70,9 +70,15 @@ export function layeredWeights(
     return matrix(name, vocabSize, hiddenSize);
   };
 
+  /** What a norm multiplies by. */
+  const norm = async (name: string, size: number): Promise<Float32Array> => {
+    const weight = await read(`${name}.weight`, size);
+    return config.normsAddOne ? weight.map((value) => 1 + value) : weight;
+  };
+
   return {
     embedding: () => vocabulary("model.embed_tokens.weight"),
-    finalNorm: () => read("model.norm.weight", hiddenSize),
+    finalNorm: () => norm("model.norm", hiddenSize),
     head: () => vocabulary(config.tiedHead ? "model.embed_tokens.weight" : "lm_head.weight"),
     async layer(index) {
       wanted = await begin(index);
@@ -80,34 +86,56 @@ export function layeredWeights(
       const vector = (part: string, size: number): Promise<Float32Array> => read(name(part), size);
       const weight = (part: string, rows: number, columns: number): Promise<Matrix> =>
         matrix(name(`${part}.weight`), rows, columns);
-      let qkvBias: Float32Array | null = null;
-      if (config.attentionBias) {
-        qkvBias = new Float32Array(queries + 2 * keys);
-        qkvBias.set(await vector("self_attn.q_proj.bias", queries));
-        qkvBias.set(await vector("self_attn.k_proj.bias", keys), queries);
-        qkvBias.set(await vector("self_attn.v_proj.bias", keys), queries + keys);
+      const layerNorm = async (part: string | null): Promise<Float32Array | null> =>
+        part === null ? null : norm(name(part), hiddenSize);
+      const headsNorm = async (part: string, width: number): Promise<Float32Array | null> =>
+        config.queryKeyNorm ? norm(name(`self_attn.${part}`), config.wideQueryKeyNorm ? width : headSize) : null;
+
+      const parts = config.packedProjections ? ["qkv_proj"] : ["q_proj", "k_proj", "v_proj"];
+      const sizes = config.packedProjections ? [queries + 2 * keys] : projections;
+      const stacked: Matrix[] = [];
+      const biases: number[] = [];
+      for (const [i, part] of parts.entries()) {
+        const size = sizes[i] as number;
+        stacked.push(await weight(`self_attn.${part}`, size, hiddenSize));
+        if (config.attentionBias) for (const value of await vector(`self_attn.${part}.bias`, size)) biases.push(value);
       }
+      const gateAndUp = config.packedProjections
+        ? halves(await weight("mlp.gate_up_proj", 2 * intermediateSize, hiddenSize))
+        : [
+            await weight("mlp.gate_proj", intermediateSize, hiddenSize),
+            await weight("mlp.up_proj", intermediateSize, hiddenSize),
+          ];
+      const norms = normNames(config);
       return {
-        inputNorm: await vector("input_layernorm.weight", hiddenSize),
-        qkv: {
-          matrix: stack([
-            await weight("self_attn.q_proj", queries, hiddenSize),
-            await weight("self_attn.k_proj", keys, hiddenSize),
-            await weight("self_attn.v_proj", keys, hiddenSize),
-          ]),
-          bias: qkvBias,
+        norms: {
+          input: await layerNorm(norms.input),
+          attended: await layerNorm(norms.attended),
+          feedForward: await layerNorm(norms.feedForward),
+          fed: await layerNorm(norms.fed),
         },
-        queryNorm: config.queryKeyNorm ? await vector("self_attn.q_norm.weight", headSize) : null,
-        keyNorm: config.queryKeyNorm ? await vector("self_attn.k_norm.weight", headSize) : null,
+        qkv: {
+          matrix: stacked.length === 1 ? (stacked[0] as Matrix) : stack(stacked),
+          bias: config.attentionBias ? Float32Array.from(biases) : null,
+        },
+        queryNorm: await headsNorm("q_norm", queries),
+        keyNorm: await headsNorm("k_norm", keys),
         output: {
           matrix: await weight("self_attn.o_proj", hiddenSize, queries),
           bias: config.outputBias ? await vector("self_attn.o_proj.bias", hiddenSize) : null,
         },
-        postNorm: await vector("post_attention_layernorm.weight", hiddenSize),
-        gate: { matrix: await weight("mlp.gate_proj", intermediateSize, hiddenSize), bias: null },
-        up: { matrix: await weight("mlp.up_proj", intermediateSize, hiddenSize), bias: null },
+        gate: { matrix: gateAndUp[0] as Matrix, bias: null },
+        up: { matrix: gateAndUp[1] as Matrix, bias: null },
         down: { matrix: await weight("mlp.down_proj", hiddenSize, intermediateSize), bias: null },
       };
     },
   };
+}
+
+/** The upper and the lower rows of a matrix, which share its memory. */
+function halves({ rows, columns, data, hollow }: Matrix): [Matrix, Matrix] {
+  const half = rows / 2;
+  if (hollow) return [hollowMatrix(half, columns), hollowMatrix(half, columns)];
+  const upper = { rows: half, columns, data: data.subarray(0, half * columns) };
+  return [upper, { ...upper, data: data.subarray(half * columns) }];
 }

@@ -23,9 +23,17 @@ export function loraNames(name: string): { a: string; b: string } {
   return { a: `${module}.lora_A.weight`, b: `${module}.lora_B.weight` };
 }
 
+/** What packed matrices are made of: they have an adapter as a whole where one of these is asked for. */
+const PACKED: Readonly<Record<string, readonly LoraTarget[]>> = {
+  qkv_proj: ["q_proj", "k_proj", "v_proj"],
+  gate_up_proj: ["gate_proj", "up_proj"],
+};
+
 /** Whether the matrix `name` has an adapter. */
-export function isLoraTarget(name: string, { targets }: LoraSettings): boolean {
-  return targets.some((target) => name.endsWith(`.${target}.weight`));
+export function isLoraTarget(name: string, { targets }: Pick<LoraSettings, "targets">): boolean {
+  const [, module = ""] = /\.(\w+)\.weight$/.exec(name) ?? [];
+  const parts: readonly string[] = PACKED[module] ?? [module];
+  return targets.some((target) => parts.includes(target));
 }
 
 /** Name and shape of every tensor of an adapter, in the order of the layers. */

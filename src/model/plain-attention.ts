@@ -8,6 +8,7 @@
  * cut their sums. The engine first gives each thread products of its own, so there must be one for each: `mostThreads`.
  */
 import type { Graph, Value } from "../graph/graph.ts";
+import { capped, type Rotation, rotationOf, scoreScale } from "./attention.ts";
 import type { ModelConfig } from "./config.ts";
 
 /** The cache of plain attention has a multiple of this many places. */
@@ -20,7 +21,10 @@ export function mostThreads({ kvHeads }: Pick<ModelConfig, "kvHeads">): number {
   return kvHeads;
 }
 
-/** What is added to the scores of each row, `(rows, capacity)`, from what is added to those it sees by causality, `(rows, past + rows)`. */
+/**
+ * What is added to the scores of each row, `(rows, capacity)`, from what is added to those it sees by causality, `(rows, past + rows)`.
+ * The first `lead` places are nobody's.
+ */
 export function plainBias(
   bias: Float32Array,
   {
@@ -28,14 +32,15 @@ export function plainBias(
     past,
     capacity,
     slidingWindow,
-  }: { rows: number; past: number; capacity: number; slidingWindow: number | null },
+    lead,
+  }: { rows: number; past: number; capacity: number; slidingWindow: number | null; lead: number },
 ): Float32Array {
   const total = past + rows;
   const all = new Float32Array(rows * capacity).fill(HIDDEN);
   for (let row = 0; row < rows; row++) {
     const place = past + row;
     const from = slidingWindow === null ? 0 : Math.max(0, place - slidingWindow + 1); // places, as the engine's own attention counts
-    all.set(bias.subarray(row * total + from, row * total + place + 1), row * capacity + from);
+    all.set(bias.subarray(row * total + from, row * total + place + 1), row * capacity + lead + from);
   }
   return all;
 }
@@ -44,8 +49,8 @@ export interface PlainAttentionInputs {
   /** Queries, keys and values of the S rows: in one, `(1, S, (heads + 2 * kvHeads) * headSize)`, or apart. */
   readonly rows: readonly [Value] | readonly [queries: Value, keys: Value, values: Value];
   readonly positions: Value; // (1, S)
-  readonly cos: Value; // (positions, headSize / 2)
-  readonly sin: Value;
+  /** Null: queries and keys are not rotated. */
+  readonly rotation: Rotation | null;
   /** Added to the scores, for the queries that share a key below each other: `(1, 1, heads / kvHeads * S, C)`. */
   readonly bias: Value;
   /** Cached keys and values, `(1, kvHeads, C, headSize)` each. */
@@ -57,9 +62,10 @@ export interface PlainAttentionInputs {
 /** What attention gives, `(1, S, heads * headSize)`, and the rotated keys and the values of the rows, `(1, kvHeads, S, headSize)`. */
 export function plainAttention(
   graph: Graph,
-  { heads, kvHeads, headSize }: Pick<ModelConfig, "heads" | "kvHeads" | "headSize">,
-  { rows, positions, cos, sin, bias, past, added }: PlainAttentionInputs,
+  config: ModelConfig,
+  { rows, positions, rotation, bias, past, added }: PlainAttentionInputs,
 ): [Value, Value, Value] {
+  const { heads, kvHeads, headSize, attentionCap } = config;
   const rotatedHeads = heads + kvHeads;
   const [toRotate, values] = ((): [Value, Value] => {
     if (rows.length === 3) return [graph.op("Concat", [rows[0], rows[1]], { axis: -1 }), rows[2]];
@@ -68,7 +74,15 @@ export function plainAttention(
   })();
   const byHead = (x: Value, count: number): Value =>
     graph.op("Transpose", [graph.op("Reshape", [x, graph.integers(1, -1, count, headSize)])], { perm: [0, 2, 1, 3] });
-  const rotated = byHead(graph.op("RotaryEmbedding", [toRotate, positions, cos, sin]), rotatedHeads);
+  const turned =
+    rotation === null
+      ? toRotate
+      : graph.op(
+          "RotaryEmbedding",
+          [toRotate, positions, rotation.cos, rotation.sin],
+          rotationOf(config, rotatedHeads),
+        );
+  const rotated = byHead(turned, rotatedHeads);
   const [q, keys] = graph.ops("Split", [rotated, graph.integers(heads, kvHeads)], 2, { axis: 1 }) as [Value, Value];
   const queries = graph.op("Reshape", [q, graph.integers(1, kvHeads, -1, headSize)]);
   const newValues = byHead(values, kvHeads);
@@ -80,8 +94,9 @@ export function plainAttention(
     const behind = graph.op("Slice", [cache, added.to, graph.integers(2 ** 31), axis]);
     return graph.op("Concat", [before, rows, behind], { axis: 2 });
   };
-  const alpha = { float: 1 / Math.sqrt(headSize) };
-  const scores = graph.op("FusedMatMul", [queries, filled(past[0] as Value, keys)], { transB: 1, alpha });
+  const alpha = { float: scoreScale(config) };
+  const raw = graph.op("FusedMatMul", [queries, filled(past[0] as Value, keys)], { transB: 1, alpha });
+  const scores = attentionCap === undefined ? raw : capped(graph, raw, attentionCap, (value) => graph.scalar(value));
   const shares = graph.op("Softmax", [graph.op("Add", [scores, bias])], { axis: -1 }); // (1, kvHeads, heads / kvHeads * S, C)
   const mixed = graph.op("MatMul", [shares, filled(past[1] as Value, newValues)]);
   const apart = graph.op("Reshape", [mixed, graph.integers(1, heads, -1, headSize)]);

@@ -5,6 +5,7 @@
  *
  * Inputs, for `batch` sequences of T tokens, N = batch * T, and R rows that carry loss:
  *   ids (N), positions (batch, T)  int64 · bias (batch, 1, T, T) float32, added to the attention scores
+ *   window_bias, the same for layers with a sliding window; each of the two only where a layer asks for it, see `masksOf`
  *   rows (R) int64: the places among N whose logits are needed
  *   every tensor of the model by its name, float32 (and those of the adapter)
  *   for training also targets (R, 1) int64 and weights (R, 1) float32: loss = sum of weights · cross entropy;
@@ -19,11 +20,11 @@ import { compose } from "../graph/compose.ts";
 import { type Derivative, gatherOnce } from "../graph/derivatives.ts";
 import { gradients } from "../graph/differentiate.ts";
 import { DTYPES, type EncodedModel, Graph, type GraphNode, type Value } from "../graph/graph.ts";
+import { capped, headNorm, masksOf, type Rotation, rotationOf, rotations, scoreScale, slides } from "./attention.ts";
 import type { ModelConfig } from "./config.ts";
 import { isLoraTarget, type LoraSettings, loraNames, loraTensors } from "./lora.ts";
-import { ropeTables } from "./rope.ts";
-import { expectedTensors } from "./tensors.ts";
-import { headNorm, transformer } from "./transformer.ts";
+import { expectedTensors, normNames, projectionRows } from "./tensors.ts";
+import { transformer } from "./transformer.ts";
 
 export interface TrainingGraphOptions {
   /** Sequences in a pass. */
@@ -57,14 +58,19 @@ async function forwardGraph(config: ModelConfig, { batch, sequenceLength = 0, lo
   const tensor = (name: string): Value => tensors.get(name) as Value;
   const ids = graph.input("ids", "int64", ["N"]);
   const positions = graph.input("positions", "int64", [batch, "T"]);
-  const bias = graph.input("bias", "float32", [batch, 1, "T", "T"]);
+  // The queries that share a key head stand below each other, and so do their biases.
+  const mask = (name: string): Value =>
+    graph.op("Tile", [graph.input(name, "float32", [batch, 1, "T", "T"]), graph.integers(1, 1, heads / kvHeads, 1)]); // (batch, 1, heads/kvHeads * T, T)
+  const asked = masksOf(config);
+  const causal = asked.causal ? mask("bias") : null;
+  const windowed = asked.window ? mask("window_bias") : null;
   const rows = graph.input("rows", "int64", ["R"]);
   const places = Math.max(contextLength, sequenceLength); // the engine wants one for each token of a sequence
-  const rope = ropeTables(config, places);
-  const cos = graph.constant(rope.cos, [places, headSize / 2]);
-  const sin = graph.constant(rope.sin, [places, headSize / 2]);
-  // The queries that share a key head stand below each other, and so do their biases.
-  const shared = graph.op("Tile", [bias, graph.integers(1, 1, heads / kvHeads, 1)]); // (batch, 1, heads/kvHeads * T, T)
+  const rotationIn = rotations(config, places, (data, shape) => graph.constant(data, shape));
+  const scalar = (value: number): Value => graph.scalar(value);
+  /** What a norm multiplies by. */
+  const normWeight = (name: string): Value =>
+    config.normsAddOne ? graph.op("Add", [tensor(name), scalar(1)]) : tensor(name);
 
   /** x Wᵀ + b, and what an adapter adds. x is `(N, in)`. */
   const product = (x: Value, name: string): Value => {
@@ -79,23 +85,32 @@ async function forwardGraph(config: ModelConfig, { batch, sequenceLength = 0, lo
   };
 
   /** Split into heads and, for queries and keys, rotated: `(batch, count, T, headSize)` from `(N, count * headSize)`. */
-  const split = (x: Value, count: number, norm: Value | undefined, rotated: boolean): Value => {
-    const normed = norm === undefined ? x : headNorm(graph, config, x, norm, count);
+  const split = (x: Value, count: number, norm: string | null, rotation: Rotation | null): Value => {
+    const normed = norm !== null && tensors.has(norm) ? headNorm(graph, config, x, normWeight(norm), count) : x;
     let y = graph.op("Reshape", [normed, graph.integers(batch, -1, count * headSize)]);
-    if (rotated) y = graph.op("RotaryEmbedding", [y, positions, cos, sin]);
+    if (rotation !== null) {
+      const tables = [positions, rotation.cos, rotation.sin];
+      y = graph.op("RotaryEmbedding", [y, ...tables], rotationOf(config, count));
+    }
     const apart = graph.op("Reshape", [y, graph.integers(batch, -1, count, headSize)]);
     return graph.op("Transpose", [apart], { perm: [0, 2, 1, 3] });
   };
 
-  const attention = (x: Value, at: string): Value => {
+  const attention = (x: Value, at: string, index: number): Value => {
     const of = (name: string): string => `${at}.self_attn.${name}.weight`;
-    const q = split(product(x, of("q_proj")), heads, tensors.get(of("q_norm")), true);
-    const k = split(product(x, of("k_proj")), kvHeads, tensors.get(of("k_norm")), true);
-    const v = split(product(x, of("v_proj")), kvHeads, undefined, false);
+    const projected = config.packedProjections
+      ? graph.ops("Split", [product(x, of("qkv_proj")), graph.integers(...projectionRows(config))], 3, { axis: -1 })
+      : ["q_proj", "k_proj", "v_proj"].map((name) => product(x, of(name)));
+    const rotation = rotationIn(index);
+    const q = split(projected[0] as Value, heads, of("q_norm"), rotation);
+    const k = split(projected[1] as Value, kvHeads, of("k_norm"), rotation);
+    const v = split(projected[2] as Value, kvHeads, null, null);
     const grouped = graph.reshape(q, [batch, kvHeads, -1, headSize], [batch, heads, -1, headSize]);
-    const alpha = { float: 1 / Math.sqrt(headSize) };
-    const scores = graph.op("FusedMatMul", [grouped, k], { transA: 0, transB: 1, alpha });
-    const shares = graph.op("Softmax", [graph.op("Add", [scores, shared])], { axis: -1 });
+    const alpha = { float: scoreScale(config) };
+    const raw = graph.op("FusedMatMul", [grouped, k], { transA: 0, transB: 1, alpha });
+    const scores = config.attentionCap === undefined ? raw : capped(graph, raw, config.attentionCap, scalar);
+    const bias = (slides(config, index) ? windowed : causal) as Value;
+    const shares = graph.op("Softmax", [graph.op("Add", [scores, bias])], { axis: -1 });
     const mixed = graph.op("FusedMatMul", [shares, v], { transA: 0, transB: 0, alpha: { float: 1 } });
     const apart = graph.op("Reshape", [mixed, graph.integers(batch, heads, -1, headSize)]);
     const together = graph.op("Transpose", [apart], { perm: [0, 2, 1, 3] });
@@ -110,21 +125,28 @@ async function forwardGraph(config: ModelConfig, { batch, sequenceLength = 0, lo
       layer: async (index) => {
         const at = `model.layers.${index}`;
         const mlp = (name: string, x: Value): Value => product(x, `${at}.mlp.${name}.weight`);
+        const norm = (part: string | null): Value | null => (part === null ? null : normWeight(`${at}.${part}.weight`));
+        const { input, attended, feedForward, fed } = normNames(config);
         return {
-          inputNorm: tensor(`${at}.input_layernorm.weight`),
-          postNorm: tensor(`${at}.post_attention_layernorm.weight`),
-          attention: (x) => attention(x, at),
-          gate: (x) => mlp("gate_proj", x),
-          up: (x) => ({ value: mlp("up_proj", x), scale: null }),
+          norms: { input: norm(input), attended: norm(attended), feedForward: norm(feedForward), fed: norm(fed) },
+          attention: (x) => attention(x, at, index),
+          gateAndUp(x) {
+            const [gate, up] = config.packedProjections
+              ? graph.ops("Split", [mlp("gate_up_proj", x)], 2, { axis: -1, num_outputs: 2 })
+              : [mlp("gate_proj", x), mlp("up_proj", x)];
+            return { gate: gate as Value, up: { value: up as Value, scale: null } };
+          },
           down: ({ value }) => mlp("down_proj", value),
         };
       },
-      finalNorm: async () => tensor("model.norm.weight"),
+      finalNorm: async () => normWeight("model.norm.weight"),
+      scalar,
     },
     graph.op("Gather", [embedding, ids]), // (N, D)
   );
   const head = tiedHead ? embedding : tensor("lm_head.weight");
-  const logits = graph.op("Gemm", [graph.op("Gather", [stream, rows]), head], { transB: 1 }); // (R, V)
+  const plain = graph.op("Gemm", [graph.op("Gather", [stream, rows]), head], { transB: 1 }); // (R, V)
+  const logits = config.logitCap === undefined ? plain : capped(graph, plain, config.logitCap, scalar);
   return { graph, tensor, logits, ids, rows };
 }
 

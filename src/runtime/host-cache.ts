@@ -4,7 +4,10 @@
  *
  * In each pass the engine's attention clears and copies every place that it is given, used or not. So it is given few more than
  * are used: `capacity` follows the sequence in steps of `STEP`, within memory that grows by doubling and is kept.
+ *
+ * Of models with large heads the first places are nobody's, see `leadingPlaces`: they stay zero.
  */
+import { leadingPlaces } from "../model/decode-graph.ts";
 import type { KvCache, KvShape } from "./kv-cache.ts";
 import { float32Tensor, type Tensor } from "./ort.ts";
 
@@ -17,17 +20,20 @@ const SLACK = 4 * STEP;
 export class HostCache implements KvCache {
   /** Keys and values of each layer in turn, `2 * layers` views of `(kvHeads, capacity, headSize)`. */
   buffers: readonly Float32Array[] = [];
-  /** Tokens that the buffers have room for. */
+  /** Places that the buffers have, those in front included. */
   capacity = 0;
   tensors: readonly Tensor[] = [];
   /** What the buffers are views of, with room for so many tokens. */
   #memory: Float32Array[];
   #allocated: number;
   readonly #shape: KvShape;
+  /** Places before the first token. */
+  readonly #lead: number;
 
   constructor(shape: KvShape) {
-    this.#shape = shape;
-    this.#allocated = Math.min(FIRST_MEMORY, shape.contextLength);
+    this.#lead = leadingPlaces(shape);
+    this.#shape = { ...shape, contextLength: this.#lead + shape.contextLength };
+    this.#allocated = Math.min(FIRST_MEMORY, this.#shape.contextLength);
     this.#memory = this.#allocate();
     this.#view(Math.min(STEP, this.#allocated));
   }
@@ -45,6 +51,11 @@ export class HostCache implements KvCache {
   }
 
   reserve(tokens: number, length: number): boolean {
+    return this.#reserve(this.#lead + tokens, this.#lead + length);
+  }
+
+  /** The same for places, those in front included. */
+  #reserve(tokens: number, length: number): boolean {
     const { kvHeads, headSize, contextLength } = this.#shape;
     const wanted = Math.min(Math.ceil(tokens / STEP) * STEP, contextLength);
     if (tokens <= this.capacity && this.capacity - wanted < SLACK) return false;
@@ -72,7 +83,7 @@ export class HostCache implements KvCache {
     let start = first * headSize;
     for (const buffer of this.buffers) {
       for (let head = 0; head < kvHeads; head++, start += block) {
-        buffer.set(rows.subarray(start, start + keep * headSize), (head * this.capacity + at) * headSize);
+        buffer.set(rows.subarray(start, start + keep * headSize), (head * this.capacity + this.#lead + at) * headSize);
       }
     }
   }
@@ -84,7 +95,7 @@ export class HostCache implements KvCache {
     for (const [i, buffer] of this.buffers.entries()) {
       for (let head = 0; head < kvHeads; head++) {
         const start = head * donor.capacity * headSize;
-        const places = donor.buffers[i]!.subarray(start, start + length * headSize);
+        const places = donor.buffers[i]!.subarray(start, start + (this.#lead + length) * headSize);
         buffer.set(places, head * this.capacity * headSize);
       }
     }

@@ -4,7 +4,7 @@
  * `model/decode-graph.ts`), not what they compute.
  */
 import type { ModelConfig } from "../model/config.ts";
-import { slotName } from "../model/decode-graph.ts";
+import { leadingPlaces, slotName } from "../model/decode-graph.ts";
 import { toFloat16 } from "../model/float16.ts";
 import { nextRound } from "./next-round.ts";
 import {
@@ -61,23 +61,38 @@ function outputsFor(program: Program, logits: boolean): string[] {
 /** The feeds of one sequence in a graph of one form, by the names that `nameOf` gives them. */
 export type SequenceFeeds = (pass: Pass, nameOf: (name: string) => string) => Feeds;
 
-/** The feeds of one sequence in the host form, by the names that `nameOf` gives them. */
-function fusedFeeds({ ids, bias, past, cache }: Pass, nameOf: (name: string) => string): Feeds {
-  const rows = ids.length;
-  const total = past + rows;
-  const feeds: Feeds = {
-    [nameOf("bias")]: float32Tensor(bias, [1, 1, rows, total]),
-    [nameOf("last_place")]: int32Tensor(Int32Array.of(total - 1), [1]),
-    [nameOf("total")]: int32Tensor(Int32Array.of(total), [1]),
-    [nameOf("new_from")]: int64Tensor([past], [1]),
-    [nameOf("new_to")]: int64Tensor([total], [1]),
+/** The feeds of one sequence in the host form, whose cache has `lead` places that nobody sees before the first token. */
+export function fusedFeeds(lead: number): SequenceFeeds {
+  return ({ ids, bias, past, cache }, nameOf) => {
+    const rows = ids.length;
+    const total = lead + past + rows;
+    const feeds: Feeds = {
+      [nameOf("bias")]: float32Tensor(lead === 0 ? bias : behind(lead, bias, rows), [1, 1, rows, total]),
+      [nameOf("last_place")]: int32Tensor(Int32Array.of(total - 1), [1]),
+      [nameOf("total")]: int32Tensor(Int32Array.of(total), [1]),
+      [nameOf("new_from")]: int64Tensor([total - rows], [1]),
+      [nameOf("new_to")]: int64Tensor([total], [1]),
+    };
+    for (const [i, tensor] of cache.entries()) feeds[nameOf(`past_${i}`)] = tensor;
+    return feeds;
   };
-  for (const [i, tensor] of cache.entries()) feeds[nameOf(`past_${i}`)] = tensor;
-  return feeds;
 }
 
+/** A bias of `rows` rows with `lead` hidden places in front of each. */
+function behind(lead: number, bias: Float32Array, rows: number): Float32Array {
+  const width = bias.length / rows;
+  const all = new Float32Array(rows * (lead + width)).fill(HIDDEN);
+  for (let row = 0; row < rows; row++) {
+    all.set(bias.subarray(row * width, (row + 1) * width), row * (lead + width) + lead);
+  }
+  return all;
+}
+
+/** Added to the scores of places that nobody sees. */
+const HIDDEN = -1e9;
+
 /** Every pass by itself, on a graph of one slot. */
-export function single(program: Program, sequenceFeeds: SequenceFeeds = fusedFeeds): PassRunner {
+export function single(program: Program, sequenceFeeds: SequenceFeeds = fusedFeeds(0)): PassRunner {
   return {
     async run(pass, logits) {
       const count = pass.ids.length;
@@ -155,11 +170,12 @@ export function together(
   config: ModelConfig,
   slots: number,
   alone: PassRunner,
-  sequenceFeeds: SequenceFeeds = fusedFeeds,
+  sequenceFeeds: SequenceFeeds,
 ): PassRunner {
   const waiting: Waiting[] = [];
   const { vocabSize, kvHeads, headSize } = config;
-  const empty = float32Tensor(new Float32Array(kvHeads * headSize), [1, kvHeads, 1, headSize]);
+  const places = leadingPlaces(config) + 1;
+  const empty = float32Tensor(new Float32Array(kvHeads * places * headSize), [1, kvHeads, places, headSize]);
   const unused: Pass = {
     ...{ ids: Int32Array.of(0), positions: Int32Array.of(0), bias: new Float32Array(1), past: 0, headFrom: 0 },
     cache: Array<Tensor>(2 * config.layers).fill(empty),

@@ -77,6 +77,8 @@ export interface Layout {
   readonly ids: Int32Array; // (batch * T)
   readonly positions: Int32Array; // (batch, T)
   readonly bias: Float32Array; // (batch, T, T)
+  /** The same with what is beyond the sliding window hidden too; null without one. */
+  readonly windowBias: Float32Array | null;
   /** The rows that carry loss, as places among batch * T, and what belongs to each. All of the same length R, 1 or more. */
   readonly rows: Int32Array;
   readonly targets: Int32Array;
@@ -95,7 +97,7 @@ const HIDDEN = -1e9;
 
 /**
  * Lays packs out, each in a sequence of its own, padded to the longest. Each term's weights are multiplied by its factor: for an
- * average times a coefficient, the coefficient over `totalWeights`. With a sliding window, no token sees so far back.
+ * average times a coefficient, the coefficient over `totalWeights`. A sliding window gives a bias of its own.
  */
 export function layOut(
   packs: readonly Pack[],
@@ -146,8 +148,13 @@ export function layOut(
     }
     // Padding sees itself, so that no row of scores is hidden as a whole.
     for (let i = at; i < length; i++) bias[(b * length + i) * length + i] = 0;
-    if (slidingWindow !== null) hideBeyond(slidingWindow, positions.subarray(b * length, (b + 1) * length), bias, b);
     places.push(starts.map((start) => b * length + start));
+  }
+  const windowBias = slidingWindow === null ? null : bias.slice();
+  if (slidingWindow !== null && windowBias !== null) {
+    for (let b = 0; b < packs.length; b++) {
+      hideBeyond(slidingWindow, positions.subarray(b * length, (b + 1) * length), windowBias, b);
+    }
   }
   const indexOf = new Map(rows.map((place, index) => [place, index]));
   for (const place of teacherPlaces) {
@@ -167,6 +174,7 @@ export function layOut(
     ids,
     positions,
     bias,
+    windowBias,
     rows: Int32Array.from(rows),
     targets: Int32Array.from(targets),
     weights: Float32Array.from(weights),

@@ -79,7 +79,7 @@ export async function loraParameters(
 export function randomParameters(config: ModelConfig, seed: number): Parameters {
   const trained = allocate([...expectedTensors(config)]);
   for (const [index, { name, shape, data }] of trained.entries()) {
-    if (/norm\.weight$/.test(name)) data.fill(1);
+    if (/norm\.weight$/.test(name)) data.fill(config.normsAddOne ? 0 : 1);
     else if (name.endsWith(".bias")) data.fill(0);
     else {
       const deviation = /_proj\.weight$/.test(name) ? 1 / Math.sqrt(shape[1] as number) : 0.02;

@@ -1,7 +1,7 @@
 /** What a run needs to go on with an adapter that is there. Trains nothing. */
 import type { Adapter } from "../checkpoint/peft/types.ts";
 import { CllmError } from "../error.ts";
-import { LORA_TARGETS, loraNames } from "../model/lora.ts";
+import { isLoraTarget, LORA_TARGETS, type LoraTarget, loraNames } from "../model/lora.ts";
 import type { NamedTensor } from "../model/memory-weights.ts";
 import type { TrainFields } from "./settings.ts";
 
@@ -21,10 +21,11 @@ export function startOf(
   if (wanted.fromScratch)
     throw new CllmError("usage", `give ${nameOf("fromAdapter")} or ${nameOf("fromScratch")}, not both`);
   const [{ rank, alpha } = { rank: 0, alpha: 0 }] = modules.values();
-  const targets = LORA_TARGETS.filter((target) => [...modules.keys()].some((module) => module.endsWith(`.${target}`)));
+  const has = (module: string, ...targets: readonly LoraTarget[]): boolean =>
+    isLoraTarget(`${module}.weight`, { targets });
+  const targets = LORA_TARGETS.filter((target) => [...modules.keys()].some((module) => has(module, target)));
   const alike = [...modules].every(
-    ([module, own]) =>
-      own.rank === rank && own.alpha === alpha && targets.some((target) => module.endsWith(`.${target}`)),
+    ([module, own]) => own.rank === rank && own.alpha === alpha && has(module, ...targets),
   );
   if (!alike || rankStabilized || copies !== undefined) {
     const other =

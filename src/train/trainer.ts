@@ -4,6 +4,7 @@
  */
 import { CllmError } from "../error.ts";
 import type { EncodedModel } from "../graph/graph.ts";
+import { masksOf } from "../model/attention.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { predictionGraph, type TrainingGraphOptions, trainingGraph } from "../model/training-graph.ts";
 import { cpu } from "../runtime/devices/cpu.ts";
@@ -61,6 +62,8 @@ export class Trainer implements AsyncDisposable {
   readonly #numbers: Numbers;
   /** Whether ids that come twice have to be told: see `gatherOnce`. */
   readonly #distinct: boolean;
+  /** Which masks the graphs take. */
+  readonly #masks: ReturnType<typeof masksOf>;
 
   private constructor(
     config: ModelConfig,
@@ -71,6 +74,7 @@ export class Trainer implements AsyncDisposable {
     this.config = config;
     this.parameters = parameters;
     this.batch = batch;
+    this.#masks = masksOf(config);
     this.#divergence = divergence;
     this.#training = programs.training;
     this.#prediction = programs.prediction;
@@ -177,15 +181,17 @@ export class Trainer implements AsyncDisposable {
   }
 
   #feeds(layout: Layout): Feeds {
-    const { length, ids, positions, bias, rows } = layout;
+    const { length, ids, positions, bias, windowBias, rows } = layout;
     if (positions.length !== this.batch * length) {
       throw new RangeError(`${positions.length / length} packs for a batch of ${this.batch}`);
     }
+    const mask = (values: Float32Array): Tensor => float32Tensor(values, [this.batch, 1, length, length]);
     return {
       ...this.#numbers.feeds(),
       ids: int64Tensor(ids, [ids.length]),
       positions: int64Tensor(positions, [this.batch, length]),
-      bias: float32Tensor(bias, [this.batch, 1, length, length]),
+      ...(this.#masks.causal && { bias: mask(bias) }),
+      ...(this.#masks.window && windowBias !== null && { window_bias: mask(windowBias) }),
       rows: int64Tensor(rows, [rows.length]),
     };
   }

@@ -73,7 +73,7 @@ const bad: Record<string, [bytes: Uint8Array, code: string, says: string]> = {
   "an offset past the end": [withTensor(1, { offset: 1 << 30 }), "bad-file", "cut off"],
   "no architecture": [withMeta({ "general.architecture": null }), "bad-file", "general.architecture is missing"],
   "an architecture that is a number": [withMeta({ "general.architecture": u32(1) }), "bad-file", "not a string"],
-  "another family": [withMeta({ "general.architecture": text("gemma3") }), "unsupported", "family gemma3"],
+  "another family": [withMeta({ "general.architecture": text("gemma4") }), "unsupported", "family gemma4"],
   "no layers": [withMeta({ "llama.block_count": u32(0) }), "bad-file", "block_count is 0"],
   "absurdly many layers": [withMeta({ "llama.block_count": u32(2 ** 31) }), "bad-file", "block_count is 2147483648"],
   "more layers than tensors": [withMeta({ "llama.block_count": u32(3) }), "bad-weights", "layers.2.input_layernorm"],
@@ -87,7 +87,12 @@ const bad: Record<string, [bytes: Uint8Array, code: string, says: string]> = {
   "an odd head size": [withMeta({ "llama.attention.key_length": u32(7) }), "bad-file", "key_length"],
   "values of another size": [withMeta({ "llama.attention.value_length": u32(4) }), "unsupported", "values of 4"],
   "partial rotation": [withMeta({ "llama.rope.dimension_count": u32(4) }), "unsupported", "4 rotated"],
-  yarn: [withMeta({ "llama.rope.scaling.type": text("yarn") }), "unsupported", "yarn"],
+  "an unknown rope scaling": [withMeta({ "llama.rope.scaling.type": text("spiral") }), "unsupported", "spiral"],
+  "a key of another family": [
+    withMeta({ "llama.residual_scale": { type: "f32", value: 0.5 } }),
+    "unsupported",
+    "llama.residual_scale is 0.5, a key of granite",
+  ],
   experts: [withMeta({ "llama.expert_count": u32(8) }), "unsupported", "8 experts"],
   "more tokens than rows": [
     withMeta({ "tokenizer.ggml.tokens": strings(..."abcdefghijklm") }),

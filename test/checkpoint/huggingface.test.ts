@@ -91,6 +91,9 @@ describe("config.json", () => {
   });
 
   const qwen2 = { model_type: "qwen2", architectures: ["Qwen2ForCausalLM"] };
+  const granite = { model_type: "granite", embedding_multiplier: 6, attention_multiplier: 0.25 };
+  const gemma2 = { model_type: "gemma2", hidden_act: undefined };
+  const phi3 = { model_type: "phi3", original_max_position_embeddings: 64 };
   const mistral = { model_type: "mistral", max_position_embeddings: 32_768 };
   test.each<[string, Json, number | null]>([
     ["Mistral without a word has its class's 4096", { ...mistral, sliding_window: undefined }, 4096],
@@ -105,6 +108,33 @@ describe("config.json", () => {
     ["Llama has none", { sliding_window: 16 }, null],
   ])("sliding window: %s", (_, changes, window) => {
     expect(read(changes).slidingWindow).toBe(window);
+  });
+
+  test("layers with and without a window are told apart", () => {
+    const mixed = { ...qwen2, layer_types: ["full_attention", "sliding_attention"], sliding_window: 8 };
+    expect(read(mixed)).toMatchObject({ slidingWindow: 8, slidingLayers: [false, true] });
+    const later = { ...qwen2, use_sliding_window: true, max_window_layers: 1, sliding_window: 8 };
+    expect(read(later)).toMatchObject({ slidingWindow: 8, slidingLayers: [false, true] });
+    const gemma3 = { model_type: "gemma3_text", hidden_act: undefined, num_hidden_layers: 7, sliding_window: 8 };
+    expect(read(gemma3).slidingLayers).toEqual([true, true, true, true, true, false, true]);
+  });
+
+  test("a stretched context is what the scaling makes of it", () => {
+    const yarn = { type: "yarn", factor: 4, original_max_position_embeddings: 128 };
+    expect(read({ ...qwen2, rope_scaling: yarn })).toMatchObject({
+      contextLength: 512,
+      ropeScaling: { type: "yarn", fastTurns: 32, slowTurns: 1, magnitude: 0.1 * Math.log(4) + 1 },
+    });
+    const divisors = { short_factor: [1, 1, 2, 2], long_factor: [4, 4, 8, 8] };
+    // Short divisors are for up to 64 tokens: later ones would not fit keys that were rotated by them.
+    expect(read({ ...phi3, rope_scaling: { type: "su", ...divisors } })).toMatchObject({
+      contextLength: 64,
+      ropeScaling: {
+        type: "longrope",
+        originalContextLength: 64,
+        magnitude: Math.sqrt(1 + Math.log(2) / Math.log(64)),
+      },
+    });
   });
 
   test("families differ in biases, norms and head size", () => {
@@ -141,14 +171,27 @@ describe("config.json", () => {
     ["quantized weights", { quantization_config: { quant_method: "awq" } }, "unsupported", "awq"],
     ["another activation", { hidden_act: "gelu" }, "unsupported", "gelu"],
     ["biases in the MLP", { mlp_bias: true }, "unsupported", "mlp_bias"],
-    ["yarn", { rope_scaling: { rope_type: "yarn", factor: 4 } }, "unsupported", "yarn"],
-    ["partial rotation", { partial_rotary_factor: 0.5 }, "unsupported", "partial_rotary_factor is 0.5"],
+    ["an unknown rope scaling", { rope_scaling: { rope_type: "spiral", factor: 4 } }, "unsupported", "spiral"],
+    ["yarn without a factor", { rope_scaling: { rope_type: "yarn" } }, "bad-file", "lacks factor"],
     [
-      "mixed layers",
-      { ...qwen2, layer_types: ["full_attention", "sliding_attention"], sliding_window: 8 },
+      "a key of another family",
+      { residual_multiplier: 0.22 },
       "unsupported",
-      "1 of 2",
+      "residual_multiplier is 0.22, a key of granite that llama does not have",
     ],
+    ["layers without rotation", { no_rope_layers: [1, 0] }, "unsupported", "no_rope_layers is [1,0]"],
+    ["a cap on logits", { final_logit_softcapping: 30 }, "unsupported", "final_logit_softcapping is 30"],
+    ["a multiplier of zero", { ...granite, residual_multiplier: 0 }, "bad-file", "residual_multiplier is 0"],
+    ["a multiplier of NaN", { ...granite, logits_scaling: Number.NaN }, "bad-file", "logits_scaling is NaN"],
+    ["a cap of zero", { ...gemma2, attn_logit_softcapping: 0 }, "bad-file", "attn_logit_softcapping is 0"],
+    [
+      "divisors for another number of channels",
+      { ...phi3, rope_scaling: { type: "longrope", short_factor: [1], long_factor: [1] } },
+      "bad-file",
+      "1 rotary divisors for 8 rotated channels; 4 are needed",
+    ],
+    ["flags for too few layers", { model_type: "smollm3", no_rope_layers: [1] }, "bad-file", "1 entries for 2 layers"],
+    ["partial rotation", { partial_rotary_factor: 0.5 }, "unsupported", "partial_rotary_factor is 0.5"],
     ["other layers", { ...qwen2, layer_types: ["mamba", "mamba"] }, "unsupported", "mamba"],
     ["no size", { hidden_size: undefined }, "bad-file", "hidden_size is missing"],
     ["a size in words", { hidden_size: "32" }, "bad-file", 'hidden_size is "32"'],

@@ -127,6 +127,14 @@ const CASES: Record<string, { shapes: Shape[]; make: (graph: Graph, inputs: Valu
     { shapes: [[7]], make: (graph, [x]) => [graph.op("QuickGelu", [x!], { alpha: { float: 1 } })] },
     { shapes: [[7]], make: (graph, [x]) => [graph.op("QuickGelu", [x!], { alpha: { float: 1.7 } })] },
   ],
+  FastGelu: [{ shapes: [[7]], make: (graph, [x]) => [graph.op("FastGelu", [x!])] }],
+  Tanh: [{ shapes: [[7]], make: (graph, [x]) => [graph.op("Tanh", [x!])] }],
+  Split: [
+    {
+      shapes: [[2, 6]],
+      make: (graph, [x]) => graph.ops("Split", [x!, graph.integers(1, 3, 2)], 3, { axis: -1 }).slice(0, 2),
+    },
+  ],
   SimplifiedLayerNormalization: [
     {
       shapes: [[3, 4], [4]],

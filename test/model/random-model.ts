@@ -1,6 +1,7 @@
 /** Random models of every family, small enough to compile in milliseconds, with norms and biases that all matter. */
 import fc from "fast-check";
 import type { ModelConfig, RopeScaling } from "../../src/model/config.ts";
+import { expectedTensors } from "../../src/model/tensors.ts";
 import type { Weights } from "../../src/model/weights.ts";
 
 /** A Llama of two layers, to be varied. Head size times heads is not the hidden size, and little is a power of two. */
@@ -38,6 +39,26 @@ const scalings: fc.Arbitrary<RopeScaling | null> = fc.oneof(
   })),
 );
 
+const yarns: fc.Arbitrary<RopeScaling | null> = fc.constantFrom(null, 4, 8).map((factor) =>
+  factor === null
+    ? null
+    : {
+        ...{ type: "yarn", factor, originalContextLength: BASE.contextLength / factor, fastTurns: 8, slowTurns: 1 },
+        ...{ magnitude: 1.1, wholeChannels: true },
+      },
+);
+
+const windows = fc.constantFrom(null, 1, 5, 30);
+/** More entries than a model has layers do not count. */
+const byLayer = fc.constantFrom([true, false, true], [false, true, true], [true, true, true]);
+const GEMMA = {
+  normPlace: "both",
+  normsAddOne: true,
+  activation: "gelu",
+  embeddingScale: 5,
+  attentionScale: 0.2,
+} as const;
+
 const FAMILY_FIELDS: Readonly<Record<string, fc.Arbitrary<Partial<ModelConfig>>>> = {
   llama: fc.record({ attentionBias: fc.boolean(), ropeScaling: scalings }).map((own) => ({
     ...own,
@@ -49,6 +70,26 @@ const FAMILY_FIELDS: Readonly<Record<string, fc.Arbitrary<Partial<ModelConfig>>>
     ...own,
     outputBias: own.attentionBias,
   })),
+  smollm3: fc.record({ rotatedLayers: byLayer, slidingWindow: windows, slidingLayers: byLayer }),
+  granite: fc.record({
+    embeddingScale: fc.constantFrom(0.5, 6),
+    attentionScale: fc.constantFrom(0.0625, 0.5),
+    residualScale: fc.constantFrom(0.22, 1.5),
+    logitScale: fc.constantFrom(0.125, 1 / 3),
+  }),
+  phi3: fc
+    .record({ packedProjections: fc.constant(true), slidingWindow: windows, ropeScaling: yarns, half: fc.boolean() })
+    .map(({ half, ...own }) => ({ ...own, headSize: 32, ...(half && { rotarySize: 16 }) })),
+  olmo2: fc.constant({ normPlace: "after", queryKeyNorm: true, wideQueryKeyNorm: true }),
+  gemma2: fc
+    .record({ attentionCap: fc.constantFrom(2, 50), logitCap: fc.constantFrom(3, 30), slidingWindow: windows })
+    .map((own) => ({ ...GEMMA, ...own, slidingLayers: [true, false, true] })),
+  gemma3_text: fc
+    .record({
+      ...{ headSize: fc.constantFrom(16, 256), slidingWindow: windows, slidingLayers: byLayer },
+      slidingRopeTheta: fc.constantFrom(700, 10_000),
+    })
+    .map((own) => ({ ...GEMMA, ...own, queryKeyNorm: true })),
 };
 
 /** Configurations of one family. */
@@ -66,7 +107,24 @@ export function configs(family: string): fc.Arbitrary<ModelConfig> {
   });
   return fc
     .tuple(sizes, fc.integer({ min: 1, max: 3 }), FAMILY_FIELDS[family]!)
-    .map(([own, group, fields]) => ({ ...BASE, family, ...own, heads: own.kvHeads * group, ...fields }));
+    .map(([own, group, fields]) => inTheirWords({ ...BASE, family, ...own, heads: own.kvHeads * group, ...fields }));
+}
+
+/** The one way in which readers say it: flags for as many layers as there are, none where all layers are alike. */
+function inTheirWords({ slidingLayers, rotatedLayers, ...config }: ModelConfig): ModelConfig {
+  const { layers, hiddenSize, headSize, normsAddOne, slidingRopeTheta } = config;
+  const flags = slidingLayers?.slice(0, layers);
+  const some = flags?.includes(true) ?? true;
+  const apart = flags !== undefined && (slidingRopeTheta !== undefined || (some && flags.includes(false)));
+  const slidingWindow = some ? config.slidingWindow : null;
+  return {
+    ...config,
+    slidingWindow,
+    ...(apart && (slidingWindow !== null || slidingRopeTheta !== undefined) && { slidingLayers: flags }),
+    ...(rotatedLayers && { rotatedLayers: rotatedLayers.slice(0, layers) }),
+    ...(normsAddOne && { embeddingScale: Math.sqrt(hiddenSize) }),
+    ...(normsAddOne && headSize > 16 && { attentionScale: headSize ** -0.5 }),
+  };
 }
 
 export interface RandomWeightsOptions {
@@ -77,42 +135,19 @@ export interface RandomWeightsOptions {
 
 /** Weights that fit `config`, the same for the same seed. Like a file's, every reading is a fresh copy. */
 export function randomWeights(config: ModelConfig, { seed = 1, zeroIds = [] }: RandomWeightsOptions = {}): Weights {
-  const { vocabSize, hiddenSize, layers, heads, kvHeads, headSize, intermediateSize } = config;
   const random = gaussian(seed);
   const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
-  const add = (name: string, shape: readonly number[], deviation: number, mean = 0): void => {
+  for (const [name, shape] of expectedTensors(config)) {
     const size = shape.reduce((product, d) => product * d, 1);
+    const norm = name.includes("norm");
+    const mean = norm && !config.normsAddOne ? 1 : 0;
+    const deviation = shape.length === 1 ? 0.3 : name.includes("embed") ? 1 : 1 / Math.sqrt(shape[1] as number);
     tensors.set(name, { shape, data: Float32Array.from({ length: size }, () => mean + deviation * random()) });
-  };
-  const matrix = (name: string, rows: number, columns: number): void =>
-    add(`${name}.weight`, [rows, columns], 1 / Math.sqrt(columns));
-  const norm = (name: string, size: number): void => add(`${name}.weight`, [size], 0.3, 1);
-
-  add("model.embed_tokens.weight", [vocabSize, hiddenSize], 1);
+  }
   for (const id of zeroIds) {
+    const { hiddenSize } = config;
     tensors.get("model.embed_tokens.weight")?.data.fill(0, id * hiddenSize, (id + 1) * hiddenSize);
   }
-  for (let layer = 0; layer < layers; layer++) {
-    const at = `model.layers.${layer}`;
-    const outputs = { q_proj: heads * headSize, k_proj: kvHeads * headSize, v_proj: kvHeads * headSize };
-    for (const [part, rows] of Object.entries(outputs)) {
-      matrix(`${at}.self_attn.${part}`, rows, hiddenSize);
-      if (config.attentionBias) add(`${at}.self_attn.${part}.bias`, [rows], 0.3);
-    }
-    matrix(`${at}.self_attn.o_proj`, hiddenSize, heads * headSize);
-    if (config.outputBias) add(`${at}.self_attn.o_proj.bias`, [hiddenSize], 0.3);
-    if (config.queryKeyNorm) {
-      norm(`${at}.self_attn.q_norm`, headSize);
-      norm(`${at}.self_attn.k_norm`, headSize);
-    }
-    matrix(`${at}.mlp.gate_proj`, intermediateSize, hiddenSize);
-    matrix(`${at}.mlp.up_proj`, intermediateSize, hiddenSize);
-    matrix(`${at}.mlp.down_proj`, hiddenSize, intermediateSize);
-    norm(`${at}.input_layernorm`, hiddenSize);
-    norm(`${at}.post_attention_layernorm`, hiddenSize);
-  }
-  norm("model.norm", hiddenSize);
-  if (!config.tiedHead) matrix("lm_head", vocabSize, hiddenSize);
 
   const find = (name: string): { shape: readonly number[]; data: Float32Array } => {
     const tensor = tensors.get(name);

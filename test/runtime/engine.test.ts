@@ -7,16 +7,16 @@ import { ar } from "../../src/decode/ar.ts";
 import type { Decoder } from "../../src/decode/types.ts";
 import { Graph } from "../../src/graph/graph.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
-import { decodeGraph } from "../../src/model/decode-graph.ts";
+import { decodeGraph, leadingPlaces } from "../../src/model/decode-graph.ts";
 import { FAMILY_NAMES } from "../../src/model/families/index.ts";
 import { layeredWeights } from "../../src/model/layered-weights.ts";
-import { PRECISIONS } from "../../src/model/precision.ts";
+import { PRECISIONS, type Precision } from "../../src/model/precision.ts";
 import { productsFor } from "../../src/model/products.ts";
 import { createEngine } from "../../src/runtime/engine.ts";
 import { defaultThreads } from "../../src/runtime/host.ts";
 import { openSession } from "../../src/runtime/onnx-session.ts";
 import { compile } from "../../src/runtime/ort.ts";
-import { single } from "../../src/runtime/pass-runner.ts";
+import { fusedFeeds, single } from "../../src/runtime/pass-runner.ts";
 import { bytesSaturate } from "../../src/runtime/saturation.ts";
 import type { Session, TokenIds } from "../../src/runtime/session.ts";
 import { contenders } from "../decode/arbitrary.ts";
@@ -176,10 +176,14 @@ describe("every decoder writes on an engine what greedy decoding writes", () => 
     ...PRECISIONS.map((precision) => ({ name: precision, precision })),
     { name: "int8 as in large models", precision: "int8", wholeWeights: 0 } as const,
   ])("in $name", async ({ name: _, ...options }) => {
-    const model = fc.constantFrom(...FAMILY_NAMES).chain((family) => fc.tuple(configs(family), fc.nat()));
-    await fc.assert(
+    for (const family of FAMILY_NAMES) await writesTheSame(family, options);
+  });
+
+  /** A few random models of a family. */
+  const writesTheSame = (family: string, options: { precision: Precision; wholeWeights?: number }): Promise<void> =>
+    fc.assert(
       fc.asyncProperty(
-        model,
+        fc.tuple(configs(family), fc.nat()),
         fc.array(contenders, { minLength: 8, maxLength: 8 }),
         async ([config, seed], decoders) => {
           await using engine = await createEngine(config, randomWeights(config, { seed }), { ...options, threads: 2 });
@@ -192,9 +196,8 @@ describe("every decoder writes on an engine what greedy decoding writes", () => 
           }
         },
       ),
-      { numRuns: options.precision === "int8" ? 12 : 6 },
+      { numRuns: options.precision === "int8" ? 2 : 1 },
     );
-  });
 });
 
 describe("products of unsigned weights, for processors whose signed ones saturate", () => {
@@ -216,7 +219,7 @@ describe("products of unsigned weights, for processors whose signed ones saturat
           const weights = layeredWeights(config, randomWeights(config, { seed }));
           const program = await compile(await decodeGraph(config, weights, products), { threads: 1 });
           try {
-            await using session = openSession(single(program), config);
+            await using session = openSession(single(program, fusedFeeds(leadingPlaces(config))), config);
             logits.push(await session.logits(ids));
           } finally {
             await program.release();

@@ -8,6 +8,8 @@ export type Metadata = GgufHeader["metadata"];
 /** A key that is not there is null; one of another type is `bad-file`. */
 export interface Fields {
   number(key: string): number | null;
+  /** An array of numbers; null where the value is none. */
+  numbers(key: string): readonly number[] | null;
   /** A number, or an array with that number for every layer. Throws `unsupported` where layers differ. */
   perLayer(key: string): number | null;
   /** The index of one of `count` tokens; any other number is null and a warning. */
@@ -35,6 +37,11 @@ export function fieldsOf(metadata: Metadata, path: string, warn: (message: strin
   const number = (key: string): number | null => get(key, isNumber, "a single exact number");
   return {
     number,
+    numbers(key) {
+      const values = metadata.get(key);
+      if (ArrayBuffer.isView(values)) return Array.from(values as ArrayLike<number | bigint>, Number);
+      return Array.isArray(values) && values.every((value) => typeof value === "boolean") ? values.map(Number) : null;
+    },
     perLayer(key) {
       const values = metadata.get(key);
       if (!ArrayBuffer.isView(values) || values.length === 0) return number(key);

@@ -50,9 +50,13 @@ async function assemble(
   const family = readFamily(metadata, path);
   const { headSize } = readHeads(metadata, path);
   const tensors = headers.flatMap((header) => header.tensors);
-  const ropeFreqs = tensors.find((tensor) => tensor.name === "rope_freqs.weight");
+  const divisorsIn = async (name: string): Promise<number[] | null> => {
+    const found = tensors.find((tensor) => tensor.name === name);
+    return found ? readDivisors(found) : null;
+  };
+  const [short, long] = [await divisorsIn(SHORT), await divisorsIn(LONG)];
   const translated = tensors
-    .filter(({ name }) => name !== "rope_freqs.weight" && !ROTATIONS.test(name))
+    .filter(({ name }) => !ROPE_TENSORS.has(name) && !ROTATIONS.test(name))
     .map((tensor) => translate(tensor, family, headSize, path));
 
   const find = (wanted: string): StoredTensor | undefined => translated.find((tensor) => tensor.name === wanted);
@@ -67,7 +71,8 @@ async function assemble(
     tiedHead: !find("lm_head.weight"),
     attentionBias: find("model.layers.0.self_attn.q_proj.bias") !== undefined,
     outputBias: find("model.layers.0.self_attn.o_proj.bias") !== undefined,
-    ropeDivisors: ropeFreqs ? await readDivisors(ropeFreqs) : null,
+    ropeDivisors: await divisorsIn(FREQUENCIES),
+    ropeFactors: short && long ? { short, long } : null,
   };
   const warnings: string[] = [];
   const warn = (message: string): void => void warnings.push(message);
@@ -106,12 +111,18 @@ function checkParts(path: string, headers: readonly GgufHeader[]): void {
 
 async function readDivisors(tensor: StoredTensor): Promise<number[]> {
   if (tensor.shape.length !== 1 || tensor.shape[0]! > 4096) {
-    const message = `tensor rope_freqs.weight of ${tensor.file.path} is [${tensor.shape}]; one divisor per frequency fits`;
+    const message = `tensor ${tensor.name} of ${tensor.file.path} is [${tensor.shape}]; one divisor per frequency fits`;
     throw new CllmError("bad-weights", `${message}; convert the model again`);
   }
   const divisors = await storedWeights([tensor], async () => {}).read(tensor.name);
   return [...divisors];
 }
+
+const FREQUENCIES = "rope_freqs.weight";
+const SHORT = "rope_factors_short.weight";
+const LONG = "rope_factors_long.weight";
+/** What rotary frequencies are divided by. */
+const ROPE_TENSORS: ReadonlySet<string> = new Set([FREQUENCIES, SHORT, LONG]);
 
 /** GGUF's names of tensors outside the layers, as Hugging Face's. */
 const OUTER: ReadonlyMap<string, string> = new Map([
@@ -134,5 +145,10 @@ function translate(tensor: StoredTensor, { name: family, gguf }: Family, headSiz
   }
   const full = layer === undefined ? `${name}.${kind}` : `model.layers.${Number(layer)}.${name}.${kind}`;
   const interleaved = gguf.interleaved && (part === "attn_q" || part === "attn_k");
-  return interleaved ? { ...tensor, name: full, interleavedHeadSize: headSize } : { ...tensor, name: full };
+  return {
+    ...tensor,
+    name: full,
+    ...(interleaved && { interleavedHeadSize: headSize }),
+    ...(gguf.normsWithOne && full.endsWith("norm.weight") && { added: -1 }),
+  };
 }

@@ -16,6 +16,7 @@ import { ropeDivisors } from "../rope-divisors.ts";
 import { chunksOf, elementsOf, type OnWrite, type TensorSource } from "../tensor-source.ts";
 import type { GgufTokenizerSource } from "../tokenizer-source.ts";
 import { ALIGNMENT, ggufHeader, type MetadataValue, paddingAfter, type TensorEntry } from "./bytes.ts";
+import { writeScaling } from "./config.ts";
 
 export type GgufType = FloatType | "Q8_0";
 
@@ -108,13 +109,11 @@ interface PlannedTensor {
 
 function* plannedTensors(config: ModelConfig, source: TensorSource, dtype: GgufType): Generator<PlannedTensor> {
   const { gguf } = familyOf(config);
-  const scaled = config.ropeScaling !== null && config.ropeScaling.type !== "linear";
-  if (scaled) {
-    const divisors = Float32Array.from(ropeDivisors(config));
+  for (const [name, divisors] of rotaryTensors(config)) {
     const read = async function* () {
       yield divisors;
     };
-    yield { name: "rope_freqs.weight", shape: [divisors.length], encoder: ENCODERS.F32, read };
+    yield { name, shape: [divisors.length], encoder: ENCODERS.F32, read };
   }
   for (const name of source.names()) {
     const shape = source.shape(name);
@@ -123,9 +122,26 @@ function* plannedTensors(config: ModelConfig, source: TensorSource, dtype: GgufT
       ? async function* () {
           yield interleave(await source.read(name), config.headSize, elementsOf(shape.slice(1)));
         }
-      : () => chunksOf(source, name);
+      : gguf.normsWithOne && name.endsWith("norm.weight")
+        ? async function* () {
+            yield (await source.read(name)).map((value) => 1 + value);
+          }
+        : () => chunksOf(source, name);
     yield { name: ggufName(name, gguf.tensors), shape, encoder: encoderFor(shape, dtype), read };
   }
+}
+
+/** What rotary frequencies are divided by, in the tensors that llama.cpp reads. */
+function rotaryTensors(config: ModelConfig): [name: string, divisors: Float32Array][] {
+  const { ropeScaling } = config;
+  if (ropeScaling?.type === "longrope") {
+    return [
+      ["rope_factors_long.weight", Float32Array.from(ropeScaling.long)],
+      ["rope_factors_short.weight", Float32Array.from(ropeScaling.short)],
+    ];
+  }
+  const divided = ropeScaling?.type === "llama3" || ropeScaling?.type === "divisors";
+  return divided ? [["rope_freqs.weight", Float32Array.from(ropeDivisors(config))]] : [];
 }
 
 /** Matrices get the type that was asked for, or F16 where its blocks do not fit their rows; vectors F32. */
@@ -165,13 +181,6 @@ function modelMetadata({ name, config }: GgufContent, dtype: GgufType): Metadata
   const { architecture } = gguf;
   checkSayable(config, gguf);
   const at = (key: string): string => `${architecture}.${key}`;
-  const scaling: Metadata =
-    config.ropeScaling?.type === "linear"
-      ? [
-          [at("rope.scaling.type"), { string: "linear" }],
-          [at("rope.scaling.factor"), { f32: config.ropeScaling.factor }],
-        ]
-      : [];
   return [
     ["general.architecture", { string: architecture }],
     ["general.type", { string: "model" }],
@@ -189,13 +198,10 @@ function modelMetadata({ name, config }: GgufContent, dtype: GgufType): Metadata
     [at("attention.key_length"), { u32: config.headSize }],
     [at("attention.value_length"), { u32: config.headSize }],
     [at("attention.layer_norm_rms_epsilon"), { f32: config.normEpsilon }],
-    [at("rope.dimension_count"), { u32: config.headSize }],
+    [at("rope.dimension_count"), { u32: config.rotarySize ?? config.headSize }],
     [at("rope.freq_base"), { f32: config.ropeTheta }],
-    ...scaling,
+    ...writeScaling(config).map(([key, value]) => [at(key), value] as const),
     ...gguf.write(config).map(([key, value]) => [at(key), value] as const),
-    ...(config.slidingWindow === null
-      ? []
-      : ([[at("attention.sliding_window"), { u32: config.slidingWindow }]] satisfies Metadata)),
     ...(config.draftTokenId === undefined
       ? []
       : ([["cllm.draft_token_id", { u32: config.draftTokenId }]] satisfies Metadata)),

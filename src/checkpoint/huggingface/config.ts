@@ -5,23 +5,15 @@
  */
 import * as z from "zod";
 import { CllmError } from "../../error.ts";
-import type { ModelConfig, RopeScaling } from "../../model/config.ts";
+import { shorten } from "../../files/near-miss.ts";
+import type { ModelConfig } from "../../model/config.ts";
 import type { Complaints, Family } from "../../model/families/family.ts";
 import { FAMILIES } from "../../model/families/index.ts";
 import { checkModelConfig, LIMITS, unsupportedFamily } from "../config-limits.ts";
+import { readRope } from "./rope.ts";
 
 const count = (max: number): z.ZodNumber => z.number().int().min(1).max(max);
 const tokenId = z.number().int();
-const positive = z.number().positive();
-
-/** Factors are read where the type asks for them: a file may hold anything in those that nothing uses. */
-const ropeSchema = z.looseObject({
-  type: z.string().nullish(),
-  rope_type: z.string().nullish(),
-  rope_theta: positive.nullish(),
-  original_max_position_embeddings: count(LIMITS.contextLength).nullish(),
-  partial_rotary_factor: positive.nullish(),
-});
 
 const configSchema = z.looseObject({
   architectures: z.array(z.string()).nullish(),
@@ -35,11 +27,7 @@ const configSchema = z.looseObject({
   max_position_embeddings: count(LIMITS.contextLength).nullish(),
   rms_norm_eps: z.number().positive().max(0.1).nullish(),
   hidden_act: z.string().nullish(),
-  rope_theta: positive.nullish(),
-  rope_scaling: ropeSchema.nullish(),
-  rope_parameters: ropeSchema.nullish(),
-  original_max_position_embeddings: count(LIMITS.contextLength).nullish(),
-  partial_rotary_factor: positive.nullish(),
+  hidden_activation: z.string().nullish(),
   tie_word_embeddings: z.boolean().nullish(),
   mlp_bias: z.boolean().nullish(),
   quantization_config: z.looseObject({ quant_method: z.string().nullish() }).nullish(),
@@ -82,15 +70,23 @@ export function readHuggingFaceConfig({
   const file = `${path}/config.json`;
   const family = readFamily(config, file);
   const raw = parse(configSchema, config, file);
-  const complaints = complaintsOf(file);
-  rejectUnbuilt(raw, family, complaints);
+  const fields = { ...complaintsOf(file), parse: <T extends z.ZodType>(schema: T) => parse(schema, raw, file) };
+  rejectUnbuilt(raw, family, fields);
+  rejectForeignKeys(raw, family, fields);
 
   const { defaults } = family.huggingFace;
   const heads = raw.num_attention_heads;
   const headSize = raw.head_dim ?? defaults.headSize ?? raw.hidden_size / heads;
   const kvHeads = raw.num_key_value_heads ?? (raw.num_key_value_heads === null ? heads : (defaults.kvHeads ?? heads));
-  const contextLength = raw.max_position_embeddings ?? defaults.contextLength;
-  const rope = readRope(raw, file);
+  const rope = readRope(fields, {
+    contextLength: raw.max_position_embeddings ?? defaults.contextLength,
+    theta: defaults.ropeTheta ?? 10_000,
+  });
+  const rotarySize = Math.floor(headSize * rope.partial);
+  if (rope.partial !== 1 && !family.partialRotation) {
+    const message = `partial_rotary_factor is ${rope.partial}; only 1 is supported`;
+    throw fields.unsupported(message, `use a usual ${family.name} model`);
+  }
   const generationFile = `${path}/generation_config.json`;
   const fromGeneration = parse(generationSchema, generation ?? {}, generationFile);
   const inVocabulary = (key: string, value: number | number[] | null | undefined, where = file): number[] => {
@@ -119,8 +115,8 @@ export function readHuggingFaceConfig({
     kvHeads,
     headSize,
     intermediateSize: raw.intermediate_size,
-    contextLength,
-    normEpsilon: raw.rms_norm_eps ?? 1e-6,
+    contextLength: rope.contextLength,
+    normEpsilon: raw.rms_norm_eps ?? defaults.normEpsilon ?? 1e-6,
     ropeTheta: rope.theta,
     ropeScaling: rope.scaling,
     slidingWindow: null,
@@ -128,12 +124,12 @@ export function readHuggingFaceConfig({
     attentionBias: false,
     outputBias: false,
     queryKeyNorm: false,
+    ...(rotarySize !== headSize && { rotarySize }),
     bosTokenId,
     eosTokenIds: [...new Set(ends)],
     ...(typeof raw.cllm_draft_token_id === "number" && { draftTokenId: raw.cllm_draft_token_id }),
     ...(raw.cllm_leading_draft && { leadingDraft: true }),
   };
-  const fields = { ...complaints, parse: <T extends z.ZodType>(schema: T) => parse(schema, raw, file) };
   return checkModelConfig({ ...common, ...family.huggingFace.read(fields, common) }, file);
 }
 
@@ -155,7 +151,7 @@ function readFamily(config: unknown, file: string): Family {
   return family;
 }
 
-function rejectUnbuilt(raw: Config, { name: family }: Family, { unsupported }: Complaints): void {
+function rejectUnbuilt(raw: Config, { name: family, huggingFace }: Family, { unsupported }: Complaints): void {
   const other = raw.architectures?.find((name) => !name.endsWith("ForCausalLM"));
   if (other !== undefined) {
     throw unsupported(`architecture ${other} is no causal language model`, "use the model's ...ForCausalLM version");
@@ -165,49 +161,34 @@ function rejectUnbuilt(raw: Config, { name: family }: Family, { unsupported }: C
     const next = "use the original F32, F16 or BF16 weights, or a GGUF file";
     throw unsupported(`weights quantized by ${method} (quantization_config) are not supported`, next);
   }
-  const activation = raw.hidden_act ?? "silu";
-  if (activation !== "silu" && activation !== "swish") {
-    throw unsupported(`hidden_act is ${activation}; only silu is supported`, `use a usual ${family} model`);
+  const { activation: usual = "silu" } = huggingFace;
+  const [key, activation = usual] = raw.hidden_activation
+    ? ["hidden_activation", raw.hidden_activation]
+    : ["hidden_act", raw.hidden_act ?? usual];
+  if (activation !== usual && !(usual === "silu" && activation === "swish")) {
+    throw unsupported(`${key} is ${activation}; only ${usual} is supported`, `use a usual ${family} model`);
   }
   if (raw.mlp_bias) throw unsupported("mlp_bias is true; only false is supported", `use a usual ${family} model`);
-  const partial = raw.rope_parameters?.partial_rotary_factor ?? raw.partial_rotary_factor ?? 1;
-  if (partial !== 1) {
-    throw unsupported(`partial_rotary_factor is ${partial}; only 1 is supported`, `use a usual ${family} model`);
+}
+
+/**
+ * Keys of other families that say something: a file that has them is of a model with another graph, whatever it calls itself.
+ */
+function rejectForeignKeys(raw: Config, family: Family, { unsupported }: Complaints): void {
+  const own = new Set(family.huggingFace.keys);
+  for (const other of FAMILIES) {
+    for (const key of other.huggingFace.keys) {
+      if (own.has(key) || saysNothing(raw[key])) continue;
+      const what = `${key} is ${shorten(JSON.stringify(raw[key]))}, a key of ${other.name} that ${family.name} does not have`;
+      throw unsupported(what, "use a model whose model_type fits its keys");
+    }
   }
 }
 
-/** Rotary base and scaling: `rope_parameters` (transformers 5), else `rope_theta` and `rope_scaling`. */
-function readRope(raw: Config, file: string): { theta: number; scaling: RopeScaling | null } {
-  const rope: z.infer<typeof ropeSchema> = { ...raw.rope_scaling, ...raw.rope_parameters };
-  const theta = rope.rope_theta ?? raw.rope_theta ?? 10_000;
-  const type = rope.rope_type ?? rope.type ?? "default";
-  const need = (key: "factor" | "low_freq_factor" | "high_freq_factor"): number => {
-    const value = rope[key] ?? undefined;
-    if (value === undefined) {
-      throw new CllmError("bad-file", `${file}: rope scaling of type ${type} lacks ${key}; fetch it again`);
-    }
-    const holder = raw.rope_parameters?.[key] === undefined ? "rope_scaling" : "rope_parameters";
-    return parse(z.looseObject({ [key]: positive }), rope, file, holder)[key] as number;
-  };
-  if (type === "default" || type === "dynamic") return { theta, scaling: null }; // dynamic: from the context's end on
-  if (type === "linear") return { theta, scaling: { type: "linear", factor: need("factor") } };
-  if (type === "llama3") {
-    const originalContextLength = rope.original_max_position_embeddings ?? raw.original_max_position_embeddings;
-    if (!originalContextLength) {
-      const key = "original_max_position_embeddings";
-      throw new CllmError("bad-file", `${file}: rope scaling of type llama3 lacks ${key}; fetch it again`);
-    }
-    const lowFrequencyFactor = need("low_freq_factor");
-    const highFrequencyFactor = need("high_freq_factor");
-    if (highFrequencyFactor <= lowFrequencyFactor) {
-      const message = `high_freq_factor ${highFrequencyFactor} must exceed low_freq_factor ${lowFrequencyFactor}`;
-      throw new CllmError("bad-file", `${file}: ${message}; fetch it again`);
-    }
-    const factor = need("factor");
-    return { theta, scaling: { type, factor, lowFrequencyFactor, highFrequencyFactor, originalContextLength } };
-  }
-  const message = `${file}: rope scaling of type ${type} is not supported; default, dynamic, linear and llama3 are`;
-  throw new CllmError("unsupported", `${message}; remove it to use the model within its original context`);
+/** Values by which a model stays as it is. */
+function saysNothing(value: unknown): boolean {
+  if (Array.isArray(value)) return value.every(saysNothing);
+  return value === undefined || value === null || value === false || value === 1;
 }
 
 /** Settings that bitsandbytes leaves in the configuration of weights that are no longer quantized. */

@@ -8,6 +8,7 @@ import { familyOf } from "../../model/families/index.ts";
 import type { FloatType } from "../encoders.ts";
 import { namedScaling } from "../rope-divisors.ts";
 import { readHuggingFaceConfig } from "./config.ts";
+import { writeRopeScaling } from "./rope.ts";
 
 export interface HuggingFaceConfig {
   /** What a reader of the directory will find: the configuration in Hugging Face's words. */
@@ -39,8 +40,9 @@ export function toHuggingFaceConfig(given: ModelConfig, dtype: FloatType): Huggi
     max_position_embeddings: config.contextLength,
     rms_norm_eps: config.normEpsilon,
     rope_theta: config.ropeTheta,
-    rope_scaling: ropeScaling(config),
+    rope_scaling: writeRopeScaling(config),
     tie_word_embeddings: config.tiedHead,
+    ...(config.rotarySize !== undefined && { partial_rotary_factor: config.rotarySize / config.headSize }),
     ...write(config),
     attention_dropout: 0,
     initializer_range: 0.02,
@@ -57,12 +59,12 @@ export function toHuggingFaceConfig(given: ModelConfig, dtype: FloatType): Huggi
 
 /** transformers warns where a factor of rotary scaling is written as a whole number, which JSON makes of 8.0. */
 function withFloats(text: string): string {
-  return `${text.replaceAll(/("(?:factor|low_freq_factor|high_freq_factor)": \d+)(?=[,\n])/g, "$1.0")}\n`;
+  return `${text.replaceAll(/("(?:factor|low_freq_factor|high_freq_factor|attention_factor|beta_fast|beta_slow)": \d+)(?=[,\n])/g, "$1.0")}\n`;
 }
 
 /** GGUF files call Mistral's models llama and list rotary divisors; Hugging Face has other words for both. */
 function inTheirWords(config: ModelConfig): ModelConfig {
-  const family = config.family === "llama" && config.slidingWindow !== null ? "mistral" : config.family;
+  const family = familyOf(config).huggingFace.wordsOf?.(config) ?? config.family;
   if (config.ropeScaling?.type !== "divisors") return { ...config, family };
   const named = namedScaling(config, config.ropeScaling.divisors);
   if (named) return { ...config, family, ropeScaling: named.scaling };
@@ -73,18 +75,6 @@ function inTheirWords(config: ModelConfig): ModelConfig {
 
 function endIds(ids: readonly number[]): number | readonly number[] | null {
   return ids.length > 1 ? ids : (ids[0] ?? null);
-}
-
-function ropeScaling({ ropeScaling: scaling }: ModelConfig): Record<string, unknown> | null {
-  if (scaling === null || scaling.type === "divisors") return null;
-  if (scaling.type === "linear") return { rope_type: "linear", factor: scaling.factor };
-  return {
-    rope_type: "llama3",
-    factor: scaling.factor,
-    low_freq_factor: scaling.lowFrequencyFactor,
-    high_freq_factor: scaling.highFrequencyFactor,
-    original_max_position_embeddings: scaling.originalContextLength,
-  };
 }
 
 /** Reads the written configuration back and compares it. If it differs, the family's class cannot express it. */

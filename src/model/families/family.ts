@@ -23,6 +23,8 @@ export interface HuggingFaceFields extends Complaints {
 export interface GgufFields extends Complaints {
   number(key: string): number | null;
   text(key: string): string | null;
+  /** A number for each layer; null where it is one number for all. */
+  layers(key: string): readonly number[] | null;
 }
 
 /** A value of GGUF's metadata with its type. */
@@ -40,16 +42,26 @@ export interface HuggingFaceDefaults {
   readonly contextLength: number;
   /** Null: the hidden size divided by the heads. */
   readonly headSize: number | null;
+  /** Default: 10000. */
+  readonly ropeTheta?: number;
+  /** Default: 1e-6. */
+  readonly normEpsilon?: number;
 }
 
 export interface Family {
   /** As `config.json` has it under `model_type`. */
   readonly name: string;
+  /** Whether some models rotate only a share of each head's channels. */
+  readonly partialRotation?: boolean;
   readonly huggingFace: {
+    /** The family whose words a model needs, where GGUF files call both the same. Default: its own. */
+    wordsOf?(config: ModelConfig): string;
     /** The class, under `architectures`. */
     readonly architecture: string;
     readonly defaults: HuggingFaceDefaults;
-    /** Keys of `config.json` that only this family and those which list them too understand. */
+    /** The one activation that models have, as `hidden_act` or `hidden_activation` says it. Default: silu. */
+    readonly activation?: string;
+    /** Keys that only families which list them have. Where another's configuration says something by them, it is refused. */
     readonly keys: readonly string[];
     /** How this configuration differs from Llama's, `common`. */
     read(fields: HuggingFaceFields, common: ModelConfig): Partial<ModelConfig>;
@@ -61,6 +73,10 @@ export interface Family {
     readonly architecture: string;
     /** Whether rows of queries and keys are stored as rotation of neighbouring channels wants them. */
     readonly interleaved: boolean;
+    /** Weights of norms are stored with the one that the graph adds. */
+    readonly normsWithOne?: boolean;
+    /** Keys that only families which list them have, as with `huggingFace.keys`. */
+    readonly keys: readonly string[];
     /** What files call the tensors of a layer, by Hugging Face's names. */
     readonly tensors: Readonly<Record<string, string>>;
     /** How this file differs from Llama's, `common`. */
@@ -88,8 +104,6 @@ export const GGUF_TENSORS: Readonly<Record<string, string>> = {
 };
 
 /** `attention_bias`, by which all four projections have biases, or none. */
-export const ATTENTION_BIAS_KEYS: readonly string[] = ["attention_bias"];
-
 export function readAttentionBias(fields: HuggingFaceFields): Pick<ModelConfig, "attentionBias" | "outputBias"> {
   const bias = fields.parse(z.looseObject({ attention_bias: z.boolean().nullish() })).attention_bias === true;
   return { attentionBias: bias, outputBias: bias };
@@ -99,6 +113,31 @@ export function writeAttentionBias({ attentionBias }: ModelConfig): Record<strin
   return { attention_bias: attentionBias };
 }
 
-/** Rotary scaling that llama.cpp applies in the graphs of all families; the others' is a tensor that only some read. */
-export const hasDivisors = ({ ropeScaling }: ModelConfig): boolean =>
-  ropeScaling !== null && ropeScaling.type !== "linear";
+/** Rotary scaling that llama.cpp applies only in graphs that read `rope_freqs.weight`; null for one that all have. */
+export function missingDivisors({ ropeScaling }: ModelConfig): string | null {
+  const stored = ropeScaling?.type === "llama3" || ropeScaling?.type === "divisors";
+  return stored ? `rotary scaling of type ${ropeScaling.type}` : null;
+}
+
+/** llama.cpp's graphs of some families take heads that are as wide as the model together. */
+export function missingHeads({ heads, headSize, hiddenSize }: ModelConfig): string | null {
+  return heads * headSize === hiddenSize ? null : `${heads} heads of ${headSize} over a hidden size of ${hiddenSize}`;
+}
+
+/** What is missing first, of several that may be. */
+export const firstMissing = (...missing: readonly (string | null)[]): string | null =>
+  missing.find((what) => what !== null) ?? null;
+
+/** Whether two lists of flags by layer are the same; an absent one is all true. */
+export function sameLayers(
+  { layers }: Pick<ModelConfig, "layers">,
+  flags: readonly boolean[] | undefined,
+  expected: readonly boolean[],
+): boolean {
+  return Array.from({ length: layers }, (_, i) => (flags?.[i] ?? true) === expected[i]).every(Boolean);
+}
+
+/** Every so-many-th layer is the odd one out: true for all others. */
+export function allButEvery({ layers }: Pick<ModelConfig, "layers">, step: number): readonly boolean[] {
+  return Array.from({ length: layers }, (_, i) => (i + 1) % step !== 0);
+}

@@ -1,11 +1,20 @@
 /** The families that have a graph: the one list that a new one is added to. */
 import type { Family } from "./family.ts";
+import { gemma2 } from "./gemma2.ts";
+import { gemma3 } from "./gemma3.ts";
+import { granite } from "./granite.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
+import { olmo2 } from "./olmo2.ts";
+import { phi3 } from "./phi3.ts";
 import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
+import { smollm3 } from "./smollm3.ts";
 
-export const FAMILIES: readonly Family[] = [llama, mistral, qwen2, qwen3];
+export const FAMILIES: readonly Family[] = [
+  ...[llama, mistral, qwen2, qwen3],
+  ...[smollm3, granite, phi3, olmo2, gemma2, gemma3],
+];
 
 /** What `config.json` calls them. */
 export const FAMILY_NAMES: readonly string[] = FAMILIES.map(({ name }) => name);

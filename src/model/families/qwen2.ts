@@ -1,5 +1,5 @@
 /** Qwen2 and Qwen2.5: Llama with biases for queries, keys and values (Yang et al., arXiv:2407.10671). */
-import { type Family, GGUF_TENSORS, hasDivisors } from "./family.ts";
+import { type Family, firstMissing, GGUF_TENSORS, missingDivisors, missingHeads } from "./family.ts";
 import { missingWindow, readLaterWindow, writeLaterWindow } from "./windows.ts";
 
 export const qwen2: Family = {
@@ -14,16 +14,10 @@ export const qwen2: Family = {
   gguf: {
     architecture: "qwen2",
     interleaved: false,
+    keys: [],
     tensors: GGUF_TENSORS,
     read: () => ({}),
     write: () => [],
-    missing(config) {
-      const { heads, headSize, hiddenSize, ropeScaling } = config;
-      if (hasDivisors(config)) return `rotary scaling of type ${ropeScaling?.type}`;
-      if (heads * headSize !== hiddenSize) {
-        return `${heads} heads of ${headSize} over a hidden size of ${hiddenSize}`;
-      }
-      return missingWindow(config);
-    },
+    missing: (config) => firstMissing(missingDivisors(config), missingHeads(config), missingWindow(config)),
   },
 };

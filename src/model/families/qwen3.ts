@@ -1,9 +1,9 @@
 /** Qwen3, the dense ones: Llama with norms over each head's queries and keys (Yang et al., arXiv:2505.09388). */
 import {
-  ATTENTION_BIAS_KEYS,
   type Family,
+  firstMissing,
   GGUF_TENSORS,
-  hasDivisors,
+  missingDivisors,
   readAttentionBias,
   writeAttentionBias,
 } from "./family.ts";
@@ -14,7 +14,7 @@ export const qwen3: Family = {
   huggingFace: {
     architecture: "Qwen3ForCausalLM",
     defaults: { kvHeads: 32, contextLength: 32_768, headSize: 128 },
-    keys: ATTENTION_BIAS_KEYS,
+    keys: [],
     read: (fields, common) => ({
       queryKeyNorm: true,
       ...readAttentionBias(fields),
@@ -25,13 +25,11 @@ export const qwen3: Family = {
   gguf: {
     architecture: "qwen3",
     interleaved: false,
+    keys: [],
     tensors: GGUF_TENSORS,
     read: () => ({ queryKeyNorm: true }),
     write: () => [],
-    missing(config) {
-      if (hasDivisors(config)) return `rotary scaling of type ${config.ropeScaling?.type}`;
-      if (config.attentionBias) return "biases in attention";
-      return missingWindow(config);
-    },
+    missing: (config) =>
+      firstMissing(missingDivisors(config), config.attentionBias ? "biases in attention" : null, missingWindow(config)),
   },
 };

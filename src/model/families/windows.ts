@@ -16,11 +16,13 @@ const sizeSchema = z.looseObject({
   max_window_layers: z.number().int().nonnegative().nullish(),
 });
 
+type Windows = Pick<ModelConfig, "slidingWindow" | "slidingLayers">;
+
 const DEFAULT_WINDOW = 4096;
 const DEFAULT_FULL_LAYERS = 28;
 
 /** By layer, whether it has a window. Null where the file has no `layer_types`. */
-function layerTypes(fields: HuggingFaceFields, { family, layers }: ModelConfig): readonly boolean[] | null {
+export function readLayerTypes(fields: HuggingFaceFields, { family, layers }: ModelConfig): readonly boolean[] | null {
   const { layer_types: types } = fields.parse(typesSchema);
   if (!types) return null;
   const other = types.find((type) => type !== "full_attention" && type !== "sliding_attention");
@@ -33,31 +35,37 @@ function layerTypes(fields: HuggingFaceFields, { family, layers }: ModelConfig):
 }
 
 /** The window of a configuration whose layers have one or not, as `sliding` says by layer. */
-function windowOf(
-  fields: HuggingFaceFields,
-  sliding: readonly boolean[],
-  { contextLength }: ModelConfig,
-): Pick<ModelConfig, "slidingWindow"> {
+function windowOf(fields: HuggingFaceFields, sliding: readonly boolean[], { contextLength }: ModelConfig): Windows {
   const count = sliding.filter(Boolean).length;
   if (count === 0) return { slidingWindow: null };
   const { sliding_window: given } = fields.parse(sizeSchema);
   const window = given === undefined ? DEFAULT_WINDOW : given; // null says none, absence the default
   if (window === null || window >= contextLength) return { slidingWindow: null };
-  if (count === sliding.length) return { slidingWindow: window };
-  throw fields.unsupported(
-    `${count} of ${sliding.length} layers have a sliding window; all or none are supported`,
-    `set use_sliding_window to false to see up to ${window} tokens exactly`,
-  );
+  return { slidingWindow: window, ...(count < sliding.length && { slidingLayers: sliding }) };
 }
 
-/** Mistral's words: all layers have the window, unless `layer_types` says otherwise. */
-export function readWindow(fields: HuggingFaceFields, common: ModelConfig): Pick<ModelConfig, "slidingWindow"> {
-  return windowOf(fields, layerTypes(fields, common) ?? Array<boolean>(common.layers).fill(true), common);
+/** Mistral's words: all layers have the window, or those of `usual`, unless `layer_types` says otherwise. */
+export function readWindow(
+  fields: HuggingFaceFields,
+  common: ModelConfig,
+  usual: readonly boolean[] = Array<boolean>(common.layers).fill(true),
+): Windows {
+  return windowOf(fields, readLayerTypes(fields, common) ?? usual, common);
+}
+
+/** `layer_types`. Layers with a rotary base of their own keep their kind where no window is left. */
+export function writeLayerTypes(config: ModelConfig): Record<string, unknown> {
+  const { layers, slidingWindow, slidingLayers, slidingRopeTheta } = config;
+  const none = slidingWindow === null && slidingRopeTheta === undefined;
+  const types = Array.from({ length: layers }, (_, i) =>
+    !none && (slidingLayers?.[i] ?? true) ? "sliding_attention" : "full_attention",
+  );
+  return { layer_types: types };
 }
 
 /** Qwen's words: a window has to be switched on, and begins at some layer. */
-export function readLaterWindow(fields: HuggingFaceFields, common: ModelConfig): Pick<ModelConfig, "slidingWindow"> {
-  const types = layerTypes(fields, common);
+export function readLaterWindow(fields: HuggingFaceFields, common: ModelConfig): Windows {
+  const types = readLayerTypes(fields, common);
   if (types !== null) return windowOf(fields, types, common);
   if (fields.parse(typesSchema).use_sliding_window !== true) return { slidingWindow: null };
   const first = fields.parse(sizeSchema).max_window_layers ?? DEFAULT_FULL_LAYERS;
@@ -69,8 +77,12 @@ export function readLaterWindow(fields: HuggingFaceFields, common: ModelConfig):
 }
 
 /** Some readers take absence for a window of 4096, so `null` is written where there is no window. */
-export function writeLaterWindow({ slidingWindow }: ModelConfig): Record<string, unknown> {
+export function writeLaterWindow(config: ModelConfig): Record<string, unknown> {
+  const { slidingWindow, slidingLayers } = config;
   if (slidingWindow === null) return { use_sliding_window: false, sliding_window: null };
+  if (slidingLayers !== undefined) {
+    return { use_sliding_window: true, sliding_window: slidingWindow, ...writeLayerTypes(config) };
+  }
   return { use_sliding_window: true, sliding_window: slidingWindow, max_window_layers: 0 };
 }
 

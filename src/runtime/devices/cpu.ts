@@ -7,10 +7,11 @@
  * - long passes are cut into chunks of `CHUNK` rows, so that memory stays bounded; chains may be cut anywhere.
  */
 import { CllmError } from "../../error.ts";
+import { leadingPlaces } from "../../model/decode-graph.ts";
 import { HostCache } from "../host-cache.ts";
 import type { KvShape } from "../kv-cache.ts";
 import { compile, type Program } from "../ort.ts";
-import { single, together } from "../pass-runner.ts";
+import { fusedFeeds, single, together } from "../pass-runner.ts";
 import { bytesSaturate } from "../saturation.ts";
 import type { Caches, Device } from "./device.ts";
 
@@ -37,8 +38,9 @@ export const cpu: Device = {
   caches: async (shape) => hostCaches(shape),
   memory: null,
   runner([one, several], { config, slots }) {
-    const alone = single(one as Program);
-    return several === undefined ? alone : together(several, config, slots, alone);
+    const feeds = fusedFeeds(leadingPlaces(config));
+    const alone = single(one as Program, feeds);
+    return several === undefined ? alone : together(several, config, slots, alone, feeds);
   },
 };
 

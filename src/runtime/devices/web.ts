@@ -3,11 +3,13 @@
  * there (onnxruntime-web 1.30). In a bundle for browsers `ort.web.ts` stands in for `ort.ts`; in Node this device runs on the
  * processor, so that tests can compare.
  */
+import { masksOf } from "../../model/attention.ts";
 import type { ModelConfig } from "../../model/config.ts";
+import { leadingPlaces } from "../../model/decode-graph.ts";
 import { mostThreads, PLACES, plainBias } from "../../model/plain-attention.ts";
 import { HostCache } from "../host-cache.ts";
 import type { KvShape } from "../kv-cache.ts";
-import { type Feeds, float32Tensor, int64Tensor, type Program } from "../ort.ts";
+import { type Feeds, float32Tensor, int64Tensor, type Program, type Tensor } from "../ort.ts";
 import { type Pass, type SequenceFeeds, single, together } from "../pass-runner.ts";
 import { cpu } from "./cpu.ts";
 import type { Device } from "./device.ts";
@@ -39,17 +41,21 @@ class PlainCache extends HostCache {
   }
 }
 
-const plainFeeds =
-  ({ slidingWindow }: Pick<ModelConfig, "slidingWindow">): SequenceFeeds =>
-  ({ ids, bias, past, cache }: Pass, nameOf) => {
+const plainFeeds = (config: ModelConfig): SequenceFeeds => {
+  const lead = leadingPlaces(config);
+  const masks = masksOf(config);
+  return ({ ids, bias, past, cache }: Pass, nameOf) => {
     const rows = ids.length;
     const [, , capacity] = cache[0]!.dims as readonly [number, number, number];
-    const all = plainBias(bias, { rows, past, capacity, slidingWindow });
+    const hiding = (slidingWindow: number | null): Tensor =>
+      float32Tensor(plainBias(bias, { rows, past, capacity, slidingWindow, lead }), [1, 1, rows, capacity]);
     const feeds: Feeds = {
-      [nameOf("bias")]: float32Tensor(all, [1, 1, rows, capacity]),
-      [nameOf("new_from")]: int64Tensor([past], [1]),
-      [nameOf("new_to")]: int64Tensor([past + rows], [1]),
+      [nameOf("bias")]: hiding(null),
+      ...(masks.window && { [nameOf("window_bias")]: hiding(config.slidingWindow) }),
+      [nameOf("new_from")]: int64Tensor([lead + past], [1]),
+      [nameOf("new_to")]: int64Tensor([lead + past + rows], [1]),
     };
     for (const [i, tensor] of cache.entries()) feeds[nameOf(`past_${i}`)] = tensor;
     return feeds;
   };
+};
