@@ -76,6 +76,9 @@ function requestOf(
     seed,
     stop: stopSequences,
     signal: abortSignal,
+    presencePenalty: options.presencePenalty,
+    frequencyPenalty: options.frequencyPenalty,
+    format: formatOf(options.responseFormat),
     ...(tools.length > 0 && { tools, toolChoice: toolChoiceOf(options.toolChoice) }),
   };
   const request: GenerateOptions = {
@@ -90,7 +93,12 @@ function requestOf(
 }
 
 function toolChoiceOf(choice: LanguageModelV4CallOptions["toolChoice"]): GenerateOptions["toolChoice"] {
-  return choice?.type === "none" ? "none" : "auto";
+  return choice?.type === "tool" ? { name: choice.toolName } : (choice?.type ?? "auto");
+}
+
+function formatOf(asked: LanguageModelV4CallOptions["responseFormat"]): GenerateOptions["format"] {
+  if (asked?.type !== "json") return undefined;
+  return asked.schema === undefined ? { type: "json" } : { type: "json_schema", schema: asked.schema };
 }
 
 /** What is shown of a request where people look at it: no functions and no signals. */

@@ -20,12 +20,13 @@ const format = z.discriminatedUnion(
     z.strictObject({
       type: z.literal("tags"),
       tags: z
-        .array(z.strictObject({ begin: z.string().min(1), content, end: z.string() }))
+        .array(z.strictObject({ begin: z.string().min(1), head: z.string().optional(), content, end: z.string() }))
         .min(1)
         .max(MAX_TAGS),
       required: z.boolean().optional(),
       single: z.boolean().optional(),
       only: z.boolean().optional(),
+      otherwise: content.optional(),
     }),
   ],
   `an object whose type is one of ${FORMATS.join(", ")}, or a zod schema`,

@@ -23,11 +23,15 @@ export interface Compiled {
 
 const KEPT = 64;
 
-/** The formats of one model. */
-export function formatsOf(tokenizer: Tokenizer): (asked: Format | z.ZodType) => Compiled {
+/** The formats of one model. `textIds`: special tokens that are text all the same. */
+export function formatsOf(
+  tokenizer: Tokenizer,
+  textIds: ReadonlySet<number> = new Set(),
+): (asked: Format | z.ZodType) => Compiled {
+  const isText = (id: number): boolean => !tokenizer.specialIds.has(id) || textIds.has(id);
   const tokens: Tokens = {
     size: tokenizer.vocabSize,
-    bytes: (id) => (tokenizer.specialIds.has(id) ? new Uint8Array(0) : tokenizer.tokenBytes(id)),
+    bytes: (id) => (isText(id) ? tokenizer.tokenBytes(id) : new Uint8Array(0)),
     encode: (text) => tokenizer.encode(text, { addSpecialTokens: false }),
   };
   const known = new Map<string, Constraint>();

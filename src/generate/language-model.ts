@@ -14,7 +14,7 @@ import type { DeviceName } from "../runtime/devices/device.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import type { ChatTemplate } from "../text/chat.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { answerForm } from "./answer-form.ts";
+import { type AnswerForm, answerForm, markIds } from "./answer-form.ts";
 import { type Calibration, measuredOnce } from "./calibrate.ts";
 import { check } from "./check.ts";
 import { chooseDecoder } from "./decoders.ts";
@@ -24,6 +24,7 @@ import { type Request, requestSchema } from "./options.ts";
 import { encodePrompt } from "./prompt.ts";
 import { chooseSampling } from "./sampling.ts";
 import { SequencePool } from "./sequence-pool.ts";
+import { answerFormat, argumentsOf } from "./tool-format.ts";
 import type {
   ChosenLogprob,
   Chunk,
@@ -61,7 +62,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
   const { name, config, precision, device = "cpu", deviceWhy = null, tokenizer, template, sampling = null } = parts;
   const sequences = new SequencePool(() => parts.session(), parts.keep);
   const memory = new AutoMemory();
-  const formats = once(async () => (await import("./formats.ts")).formatsOf(tokenizer));
+  const formats = once(async () => (await import("./formats.ts")).formatsOf(tokenizer, markIds(template, tokenizer)));
   const greedyCosts = measuredOnce((signal) => parts.measureCosts(false, signal));
   const sampledCosts = measuredOnce((signal) => parts.measureCosts(true, signal));
   let disposal: Promise<void> | null = null;
@@ -83,9 +84,9 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     for (const id of request.stopIds) requireId("stopIds", id, config.vocabSize);
     const decoder = chooseDecoder(request);
     const { seed, ...draw } = chooseSampling(request, sampling);
-    const format = await compiledFormat(request, maxNewTokens);
     const own = new Set(request.ignoreEos ? [] : config.eosTokenIds);
     const form = answerForm(request, prompt, tokenizer, template);
+    const format = await compiledFormat(request, form, maxNewTokens);
     const writer = createWriter(request, tokenizer, { own, asked: new Set(request.stopIds) }, form);
     throwIfAborted(signal);
     const plain = draw.temperature === 0 && format === null && !adjusts(request);
@@ -134,26 +135,35 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     }
     const { rest, ...written } = writer.end();
     if (rest.text !== "" || rest.parts !== undefined) yield rest;
-    const parsed = written.finishReason === "stop" && progress?.whole() ? format!.parse(written.text) : null;
+    const isWhole = written.finishReason === "stop" && progress?.whole() === true;
     return {
       ...written,
       seed,
       stats: clock.stats(prompt.length, cachedTokens, written.tokens.length),
-      ...(format?.json && { parsed }),
+      ...(format?.json && { parsed: isWhole ? format.parse(written.text) : null }),
       ...(request.logprobs !== undefined && { logprobs }),
     };
   }
 
-  /** What the request's format means for this model; null for none. Throws `usage` where no answer could have it. */
-  async function compiledFormat({ format, ignoreEos }: Request, maxNewTokens: number): Promise<Compiled | null> {
-    if (format === undefined) return null;
-    if (ignoreEos)
+  /**
+   * What the request's format and tools mean for this model; null where the text is free. Throws `usage` where no answer could have
+   * the form.
+   */
+  async function compiledFormat(request: Request, form: AnswerForm, maxNewTokens: number): Promise<Compiled | null> {
+    const wanted = answerFormat(request, form);
+    if (wanted === undefined) return null;
+    if (request.ignoreEos)
       throw new CllmError("usage", "format and ignoreEos are both given; an answer with a form ends with it");
-    const compiled = (await formats())(format);
+    const compile = await formats();
+    const compiled = compiledOf(compile, wanted, form);
     const { fewestTokens } = compiled.constraint;
-    if (fewestTokens <= maxNewTokens) return compiled;
-    const shortest = `the shortest text that format allows takes ${fewestTokens} tokens`;
-    throw new CllmError("usage", `${shortest}, and maxNewTokens is ${maxNewTokens}; raise it, or ask for less`);
+    if (fewestTokens > maxNewTokens) {
+      const shortest = `the shortest text that format allows takes ${fewestTokens} tokens`;
+      throw new CllmError("usage", `${shortest}, and maxNewTokens is ${maxNewTokens}; raise it, or ask for less`);
+    }
+    return request.format === undefined || wanted === request.format
+      ? compiled
+      : { ...compile(request.format), constraint: compiled.constraint, follow: compiled.follow };
   }
 
   /** The chunk with what is known of its tokens, which is kept in `all`. */
@@ -208,6 +218,27 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     dispose,
     [Symbol.asyncDispose]: dispose,
   };
+}
+
+/** Compiles a format; where it fails for a tool's schema, the error names the tool. */
+function compiledOf(
+  compile: (format: NonNullable<Request["format"]>) => Compiled,
+  wanted: NonNullable<Request["format"]>,
+  { calls }: AnswerForm,
+): Compiled {
+  try {
+    return compile(wanted);
+  } catch (error) {
+    for (const [i, tool] of (calls?.tools ?? []).entries()) {
+      try {
+        compile(argumentsOf(tool));
+      } catch (own) {
+        if (!(own instanceof CllmError)) throw own;
+        throw new CllmError(own.code, `tools[${i}].parameters, of ${tool.name}: ${own.message}`, { cause: own });
+      }
+    }
+    throw error;
+  }
 }
 
 function requireId(option: string, id: number, vocabSize: number): void {

@@ -195,7 +195,12 @@ const requestFields: Fields<Request> = {
   continueFinalMessage: z.boolean().optional(),
   addGenerationPrompt: z.boolean().optional(),
   tools: toolsSchema.optional(),
-  toolChoice: z.enum(["auto", "none"]).optional(),
+  toolChoice: z
+    .union(
+      [z.enum(["auto", "none", "required"]), z.strictObject({ name: z.string() })],
+      "auto, none, required or { name } of a tool",
+    )
+    .optional(),
   promptIds: z.instanceof(Int32Array).optional(),
   ...decodingFields,
   decoder: decoderSchema.default("auto"),

@@ -98,8 +98,8 @@ export interface Message {
   readonly reasoning?: string | undefined;
 }
 
-/** `auto`: the model may call tools. `none`: it is not told of them. */
-export type ToolChoice = "auto" | "none";
+/** `auto`: the model may call tools. `none`: it is not told of them. `required`: it calls one, or the one of this name. */
+export type ToolChoice = "auto" | "none" | "required" | { readonly name: string };
 
 export interface Sampling {
   /** Randomness of the choice. 0 is greedy, the default. */

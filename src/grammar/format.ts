@@ -28,13 +28,21 @@ export type ContentFormat =
 /** Free text, in which everything between a tag's `begin` and `end` has a form. */
 export interface TagsFormat {
   readonly type: "tags";
-  readonly tags: readonly { readonly begin: string; readonly content: ContentFormat; readonly end: string }[];
+  readonly tags: readonly {
+    readonly begin: string;
+    /** What must follow the beginning. Tags that share one go on by this. Default: nothing. */
+    readonly head?: string | undefined;
+    readonly content: ContentFormat;
+    readonly end: string;
+  }[];
   /** The answer must hold a tag. Default: false. */
   readonly required?: boolean | undefined;
   /** The answer ends behind its first tag. Default: false. */
   readonly single?: boolean | undefined;
   /** No text but the tags. Default: false. */
   readonly only?: boolean | undefined;
+  /** With `only`: the form of an answer that has no tag. Default: there is none. */
+  readonly otherwise?: ContentFormat | undefined;
 }
 
 export type Format = ContentFormat | TagsFormat;
@@ -52,8 +60,11 @@ export function formatSource(format: Format): Source {
       return parseEbnf(format.grammar);
     case "tags": {
       const { required = false, single = false, only = false } = format;
-      const tags = format.tags.map(({ begin, content, end }) => ({ begin, end, content: formatSource(content) }));
-      return tagsSource(tags, { required, single, only });
+      const tags = format.tags.map(({ begin, head = "", content, end }) => ({
+        ...{ begin, head, end, content: formatSource(content) },
+      }));
+      const otherwise = format.otherwise && formatSource(format.otherwise);
+      return tagsSource(tags, { required, single, only, otherwise });
     }
   }
 }

@@ -20,6 +20,8 @@ import { utf8 } from "./utf8.ts";
 export interface Tag {
   /** What begins it, such as `<tool_call>`. */
   readonly begin: string;
+  /** What must follow the beginning; may be empty. Tags may share a beginning and go on by this. */
+  readonly head: string;
   readonly content: Source;
   /** What ends it; may be empty. */
   readonly end: string;
@@ -32,16 +34,19 @@ export interface TagsOptions {
   readonly single: boolean;
   /** The text may hold nothing but tags and the white space between them. */
   readonly only: boolean;
+  /** With `only`: what a text without tags is. Default: it is empty. */
+  readonly otherwise?: Source | undefined;
 }
 
 /** Throws `usage` for a tag without a beginning, and for beginnings of which one holds another. */
-export function tagsSource(tags: readonly Tag[], { required, single, only }: TagsOptions): Source {
+export function tagsSource(tags: readonly Tag[], options: TagsOptions): Source {
+  const { required, single, only, otherwise } = options;
   const rules = new Map<string, Expression>();
   const byBegin = new Map<string, Expression[]>();
-  for (const [i, { begin, content, end }] of tags.entries()) {
+  for (const [i, { begin, head, content, end }] of tags.entries()) {
     if (begin.length === 0) throw new CllmError("usage", `tag ${i} of the format has no beginning; give it one`);
     for (const [name, expression] of content.rules) rules.set(`tag ${i}: ${name}`, renamed(expression, `tag ${i}: `));
-    const inside = sequence(rule(`tag ${i}: ${content.root}`), text(end));
+    const inside = sequence(text(head), rule(`tag ${i}: ${content.root}`), text(end));
     byBegin.set(begin, [...(byBegin.get(begin) ?? []), inside]);
   }
   const begins = [...byBegin.keys()];
@@ -53,7 +58,11 @@ export function tagsSource(tags: readonly Tag[], { required, single, only }: Tag
           `the format's tags begin with ${JSON.stringify(a)} and ${JSON.stringify(b)}, which it holds; let them differ`,
         );
   const inside = (begin: string): Expression => among(byBegin.get(begin) as Expression[]);
-  if (only) return onlyTags(rules, begins, inside, { required, single });
+  if (only)
+    return orElse(
+      onlyTags(rules, begins, inside, { required: required || otherwise !== undefined, single }),
+      otherwise,
+    );
 
   const automaton = new Automaton(begins);
   for (const seen of required ? [false, true] : [true]) {
@@ -86,6 +95,15 @@ function onlyTags(
   const some = single ? rule("a tag") : sequence(rule("a tag"), rule("more tags"));
   rules.set("tags", required ? some : choice(EMPTY, some));
   return { root: "tags", rules };
+}
+
+/** Texts of the one or the other. */
+function orElse(tags: Source, otherwise: Source | undefined): Source {
+  if (otherwise === undefined) return tags;
+  const rules = new Map(tags.rules);
+  for (const [name, expression] of otherwise.rules) rules.set(`otherwise: ${name}`, renamed(expression, "otherwise: "));
+  rules.set("either", choice(rule(tags.root), rule(`otherwise: ${otherwise.root}`)));
+  return { root: "either", rules };
 }
 
 function renamed(expression: Expression, prefix: string): Expression {

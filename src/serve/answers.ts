@@ -8,7 +8,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { tokensPerForward } from "../decode/tokens-per-forward.ts";
-import type { Stats } from "../generate/types.ts";
+import type { Stats, TokenLogprob } from "../generate/types.ts";
 import type { AnswerPart, ToolCall } from "../text/tools/types.ts";
 import type { PassEvent, ServedGeneration } from "./backend.ts";
 import type { Asked } from "./bodies.ts";
@@ -40,18 +40,21 @@ export function answerShapes(endpoint: Endpoint, { model, seed, perPrompt, inclu
     ...(includeUsage && { usage: null }),
     ...more,
   });
-  const choice = (index: number, event: PassEvent | null, end: object = { finish_reason: null }): object =>
-    chat
-      ? { index, delta: event === null ? {} : deltaOf(event), logprobs: null, ...end }
-      : { index, text: event?.text ?? "", logprobs: null, ...end };
+  const scored = chat ? chatLogprobs : completionLogprobs();
+  const choice = (index: number, event: PassEvent | null, end: object = { finish_reason: null }): object => {
+    const logprobs = scored(event?.logprobs, index);
+    return chat
+      ? { index, delta: event === null ? {} : deltaOf(event), logprobs, ...end }
+      : { index, text: event?.text ?? "", logprobs, ...end };
+  };
 
   return {
     whole: (generations) => ({
       ...head(chat ? "chat.completion" : "text_completion"),
-      choices: generations.map(({ text, reasoning, toolCalls, ...end }, index) => ({
+      choices: generations.map(({ text, reasoning, toolCalls, logprobs, ...end }, index) => ({
         index,
         ...(chat ? { message: messageOf({ text, reasoning, toolCalls }) } : { text }),
-        logprobs: null,
+        logprobs: scored(logprobs, index),
         ...endOf(end),
       })),
       usage: usageOf(generations, perPrompt),
@@ -63,12 +66,41 @@ export function answerShapes(endpoint: Endpoint, { model, seed, perPrompt, inclu
       return chunk([{ index, delta, logprobs: null, finish_reason: null }], seeded);
     },
     event: (index, event) => {
-      const { text, parts, pass } = event;
-      if (pass === undefined) return text === "" && parts === undefined ? null : chunk([choice(index, event)]);
+      const { text, parts, logprobs, pass } = event;
+      const empty = text === "" && parts === undefined && logprobs === undefined;
+      if (pass === undefined) return empty ? null : chunk([choice(index, event)]);
       return chunk([choice(index, event)], { cllm: pass });
     },
     closing: (index, generation) => chunk([choice(index, null, endOf(generation))]),
     usage: (generations) => chunk([], { usage: usageOf(generations, perPrompt) }),
+  };
+}
+
+type Scores = ServedGeneration["logprobs"];
+
+/** How likely each token was, as chats have it. */
+function chatLogprobs(scores: Scores): object | null {
+  if (scores === undefined) return null;
+  const named = ({ text, logprob, bytes }: TokenLogprob): object => ({ token: text, logprob, bytes });
+  return { content: scores.map(({ top, ...own }) => ({ ...named(own), top_logprobs: top.map(named) })), refusal: null };
+}
+
+/** The same as completions have it, with where each token begins in its choice's text. */
+function completionLogprobs(): (scores: Scores, index: number) => object | null {
+  const offsets = new Map<number, number>();
+  return (scores, index) => {
+    if (scores === undefined) return null;
+    const starts = scores.map(({ text }) => {
+      const at = offsets.get(index) ?? 0;
+      offsets.set(index, at + text.length);
+      return at;
+    });
+    return {
+      tokens: scores.map(({ text }) => text),
+      token_logprobs: scores.map(({ logprob }) => logprob),
+      top_logprobs: scores.map(({ top }) => Object.fromEntries(top.map(({ text, logprob }) => [text, logprob]))),
+      text_offset: starts,
+    };
   };
 }
 

@@ -2,7 +2,7 @@
  * A model as the server sees it: requests in, passes out, text and token ids as plain data that goes into JSON. Here over a
  * `LanguageModel` of this process; `model-host.ts` has the same over a worker. Knows no HTTP.
  */
-import type { GenerateOptions, Generation, LanguageModel, Pass } from "../generate/types.ts";
+import type { ChosenLogprob, GenerateOptions, Generation, LanguageModel, Pass } from "../generate/types.ts";
 import type { TokenIds } from "../runtime/session.ts";
 import type { AnswerPart } from "../text/tools/types.ts";
 
@@ -29,12 +29,13 @@ export interface PassEvent {
   readonly text: string;
   /** As a chunk of the library has them. */
   readonly parts?: readonly AnswerPart[];
+  readonly logprobs?: readonly ChosenLogprob[];
   readonly pass?: WatchedPass;
 }
 
 export type ServedGeneration = Pick<
   Generation,
-  "text" | "reasoning" | "toolCalls" | "finishReason" | "stopReason" | "stats"
+  "text" | "reasoning" | "toolCalls" | "finishReason" | "stopReason" | "stats" | "logprobs"
 >;
 
 /** What happens to a request: a pass, or its end, which comes last. */
@@ -69,14 +70,15 @@ export function inThisProcess(model: LanguageModel): Backend {
     runsOn: { device, deviceWhy, precision },
     async *run({ passes = false, ...request }, signal) {
       const chunks = model.stream({ ...request, signal });
-      for await (const { text, parts, tokens, pass } of chunks) {
-        const written = { text, ...(parts !== undefined && { parts }) };
+      for await (const { text, parts, logprobs, tokens, pass } of chunks) {
+        const written = { text, ...(parts !== undefined && { parts }), ...(logprobs !== undefined && { logprobs }) };
         if (!passes || pass === undefined) yield { event: written };
         else
           yield { event: { ...written, pass: { ...pass, accepted: textsOf(tokens), guesses: textsOf(pass.guesses) } } };
       }
-      const { text, reasoning, toolCalls, finishReason, stopReason, stats } = await chunks.result;
-      yield { generation: { text, reasoning, toolCalls, finishReason, stopReason, stats } };
+      const { text, reasoning, toolCalls, finishReason, stopReason, stats, logprobs } = await chunks.result;
+      const scored = logprobs !== undefined && { logprobs };
+      yield { generation: { text, reasoning, toolCalls, finishReason, stopReason, stats, ...scored } };
     },
     dispose: () => model.dispose(),
   };

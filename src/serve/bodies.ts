@@ -22,6 +22,7 @@ import {
   unknownFields,
   type WireCall,
 } from "./fields.ts";
+import { formatOf } from "./forms.ts";
 import { RequestError } from "./http-error.ts";
 
 /** What a body asks for. */
@@ -57,12 +58,26 @@ export function readChatBody(body: unknown, onUnknown: OnUnknown): Asked {
     messages,
     templateOptions,
     tools: readTools(chat.tools ?? []),
-    toolChoice: chat.tool_choice ?? undefined,
+    toolChoice: readToolChoice(chat),
     parallelToolCalls: chat.parallel_tool_calls ?? undefined,
     continueFinalMessage: chat.continue_final_message ?? undefined,
     addGenerationPrompt: chat.add_generation_prompt ?? undefined,
   };
-  return asked(chat, max_completion_tokens ?? max_tokens, [input]);
+  const { logprobs, top_logprobs } = chat;
+  if (top_logprobs != null && top_logprobs > 0 && logprobs !== true)
+    throw refusal("top_logprobs", "top_logprobs needs logprobs: true");
+  const scored = logprobs === true ? { logprobs: top_logprobs ?? 0 } : {};
+  return asked(chat, max_completion_tokens ?? max_tokens, [{ ...input, ...scored }]);
+}
+
+function readToolChoice({ tool_choice: choice, tools }: ChatBody): ServedRequest["toolChoice"] {
+  if (choice == null || choice === "auto" || choice === "none") return choice ?? undefined;
+  const names = (tools ?? []).map((tool) => tool.function.name);
+  if (names.length === 0) throw refusal("tool_choice", "tool_choice asks for a call and there are no tools; give some");
+  if (choice === "required") return choice;
+  const { name } = choice.function;
+  if (names.includes(name)) return { name };
+  throw refusal("tool_choice.function.name", unknownName("tool_choice: tools", name, names));
 }
 
 function readMessages(messages: ChatBody["messages"]): Message[] {
@@ -135,7 +150,7 @@ export function readCompletionBody(body: unknown, onUnknown: OnUnknown): Asked {
   return asked(
     completion,
     completion.max_tokens,
-    prompts.map((text) => ({ prompt: text })),
+    prompts.map((text) => ({ prompt: text, logprobs: completion.logprobs ?? undefined })),
   );
 }
 
@@ -193,6 +208,11 @@ function asked(shared: SharedBody, maxTokens: number | null | undefined, inputs:
     topP: shared.top_p ?? undefined,
     topK: top_k == null || top_k === -1 ? undefined : top_k,
     minP: shared.min_p ?? undefined,
+    frequencyPenalty: shared.frequency_penalty ?? undefined,
+    presencePenalty: shared.presence_penalty ?? undefined,
+    repetitionPenalty: shared.repetition_penalty ?? shared.repeat_penalty ?? undefined,
+    logitBias: shared.logit_bias ?? undefined,
+    format: formatOf(shared),
     decoder: shared.decoder ?? undefined,
     blockSize: shared.block_size ?? undefined,
     passes: includePasses,

@@ -17,6 +17,16 @@ export const SEEDS: number = 2 ** 32;
 /** A field that may be missing or null. */
 type Maybe<T> = T | null | undefined;
 
+export type JsonSchema = Readonly<Record<string, unknown>> | boolean;
+
+export type ResponseFormat =
+  | { readonly type: "text" }
+  | { readonly type: "json_object"; readonly schema?: Maybe<JsonSchema> }
+  | {
+      readonly type: "json_schema";
+      readonly json_schema: { readonly schema: JsonSchema; readonly strict?: Maybe<boolean> };
+    };
+
 /** The honoured fields that all bodies have. */
 export interface SharedBody {
   readonly model: string;
@@ -35,6 +45,24 @@ export interface SharedBody {
     readonly include_usage?: Maybe<boolean>;
     readonly include_passes?: Maybe<boolean>;
   }>;
+  readonly frequency_penalty?: Maybe<number>;
+  readonly presence_penalty?: Maybe<number>;
+  readonly repetition_penalty?: Maybe<number>;
+  readonly repeat_penalty?: Maybe<number>;
+  readonly logit_bias?: Maybe<Readonly<Record<string, number>>>;
+  readonly response_format?: Maybe<ResponseFormat>;
+  readonly guided_json?: Maybe<JsonSchema | string>;
+  readonly guided_regex?: Maybe<string>;
+  readonly guided_choice?: Maybe<readonly string[]>;
+  readonly guided_grammar?: Maybe<string>;
+  readonly structured_outputs?: Maybe<{
+    readonly json?: Maybe<JsonSchema | string>;
+    readonly regex?: Maybe<string>;
+    readonly choice?: Maybe<readonly string[]>;
+    readonly grammar?: Maybe<string>;
+  }>;
+  readonly json_schema?: Maybe<JsonSchema>;
+  readonly grammar?: Maybe<string>;
   readonly user?: Maybe<string>;
   readonly decoder?: Maybe<GenerateOptions["decoder"]>;
   readonly block_size?: Maybe<number>;
@@ -50,9 +78,13 @@ export interface ChatBody extends SharedBody {
     readonly reasoning?: Maybe<string>;
   }[];
   readonly tools?: Maybe<readonly WireTool[]>;
-  readonly tool_choice?: Maybe<"auto" | "none">;
+  readonly tool_choice?: Maybe<
+    "auto" | "none" | "required" | { readonly type: "function"; readonly function: { readonly name: string } }
+  >;
   readonly parallel_tool_calls?: Maybe<boolean>;
   readonly documents?: Maybe<readonly object[]>;
+  readonly logprobs?: Maybe<boolean>;
+  readonly top_logprobs?: Maybe<number>;
   readonly max_completion_tokens?: Maybe<number>;
   readonly chat_template_kwargs?: Maybe<Readonly<Record<string, unknown>>>;
   readonly continue_final_message?: Maybe<boolean>;
@@ -76,6 +108,7 @@ export interface WireCall {
 
 export interface CompletionBody extends SharedBody {
   readonly prompt: string | readonly string[];
+  readonly logprobs?: Maybe<number>;
 }
 
 type Optional = z.ZodOptional<z.ZodUnknown>;
@@ -95,22 +128,15 @@ function taken<S extends z.ZodType>(schema: S, description: string): z.ZodOption
 }
 
 const functions = "give tools and tool_choice, which replaced it";
-const logprobs = "log probabilities are not given";
-const penalty = "penalties are not built";
+const promptLogprobs = "log probabilities are those of answers; ask for logprobs";
 const sampler = "samplers are temperature, top_p, top_k and min_p";
-const form = "answers are text; json_object, json_schema and grammars are not built";
 const search = "ask for several answers with n";
 const template = "the model's own template is used; name another one when the server is started";
 
 const unsupportedFields = {
-  frequency_penalty: neutral(penalty, 0),
-  presence_penalty: neutral(penalty, 0),
-  repetition_penalty: neutral(penalty, 1),
-  repeat_penalty: neutral(penalty, 1),
-  length_penalty: neutral(penalty, 1),
-  logit_bias: neutral("a bias is not built"),
-  allowed_token_ids: neutral("a bias is not built"),
-  bad_words: neutral("a bias is not built"),
+  length_penalty: neutral("it belongs to beam search, which is not built", 1),
+  allowed_token_ids: neutral("give logit_bias"),
+  bad_words: neutral("give logit_bias"),
   typical_p: neutral(sampler, 1),
   tfs_z: neutral(sampler, 1),
   mirostat: neutral(sampler, 0),
@@ -119,16 +145,8 @@ const unsupportedFields = {
   min_tokens: neutral("give ignore_eos to write on", 0),
   best_of: neutral(search, 1),
   use_beam_search: neutral(search, false),
-  response_format: neutral(form, { type: "text" }),
-  guided_json: neutral(form),
-  guided_regex: neutral(form),
-  guided_choice: neutral(form),
-  guided_grammar: neutral(form),
-  structured_outputs: neutral(form),
-  json_schema: neutral(form),
-  grammar: neutral(form),
-  prompt_logprobs: neutral(logprobs, 0),
-  n_probs: neutral(logprobs, 0),
+  prompt_logprobs: neutral(promptLogprobs, 0),
+  n_probs: neutral(promptLogprobs, 0),
   echo: neutral("put the prompt before the answer yourself", false),
   include_stop_str_in_output: neutral("stop strings are never part of the text", false),
   skip_special_tokens: neutral("special tokens are never part of the text", true),
@@ -136,12 +154,55 @@ const unsupportedFields = {
   chat_template: neutral(template),
 };
 
+const responseFormat = z.discriminatedUnion(
+  "type",
+  [
+    z.object({ type: z.literal("text") }),
+    z.object({ type: z.literal("json_object"), schema: z.record(z.string(), z.unknown()).nullish() }),
+    z.object({
+      type: z.literal("json_schema"),
+      json_schema: z.object({
+        name: z.string().nullish(),
+        description: z.string().nullish(),
+        schema: z.union([z.record(z.string(), z.unknown()), z.boolean()], "a JSON schema"),
+        strict: z.boolean().nullish(),
+      }),
+    }),
+  ],
+  "one of text, json_object, json_schema",
+);
+
 const stopString = z.string().min(1);
 const tokens = z.union([z.int().min(1), z.literal(-1)], "at least 1, or -1 for all that the context leaves");
 const seed = z
   .int()
   .min(-1)
   .max(SEEDS - 1);
+
+const penalty = z.number().min(-2).max(2);
+const MAX_FORM = 1 << 20; // characters
+const schema = z.union([z.record(z.string(), z.unknown()), z.boolean()], "a JSON schema");
+const formatFields = {
+  response_format: taken(responseFormat, "the answer's form: `text`, `json_object`, or `json_schema` with its schema"),
+  guided_json: taken(
+    z.union([schema, z.string().max(MAX_FORM)]),
+    "a JSON schema that the answer has, as vLLM names it",
+  ),
+  guided_regex: taken(z.string().max(MAX_FORM), "a regular expression that the answer matches"),
+  guided_choice: taken(z.array(z.string().min(1)).max(1024), "texts of which the answer is one"),
+  guided_grammar: taken(z.string().max(MAX_FORM), "a grammar in EBNF (GBNF), from its rule root on"),
+  structured_outputs: taken(
+    z.object({
+      json: z.union([schema, z.string().max(MAX_FORM)]).nullish(),
+      regex: z.string().max(MAX_FORM).nullish(),
+      choice: z.array(z.string().min(1)).max(1024).nullish(),
+      grammar: z.string().max(MAX_FORM).nullish(),
+    }),
+    "the same four, by `json`, `regex`, `choice` and `grammar`",
+  ),
+  json_schema: taken(schema, "a JSON schema that the answer has, as llama.cpp names it"),
+  grammar: taken(z.string().max(MAX_FORM), "a grammar, as llama.cpp names it"),
+};
 
 const sharedFields = {
   model: z.string().min(1).meta({ description: "one of `GET /v1/models`" }),
@@ -167,6 +228,15 @@ const sharedFields = {
     }),
     "`include_usage` adds a last event with `usage`, `include_passes` an event for each pass",
   ),
+  frequency_penalty: taken(penalty, "taken off a token's logit for each time that the answer has it"),
+  presence_penalty: taken(penalty, "taken once off the logits of tokens that the answer has"),
+  repetition_penalty: taken(z.number().gt(0).max(100), "over 1 makes tokens of prompt and answer less likely"),
+  repeat_penalty: taken(z.number().gt(0).max(100), "another name of `repetition_penalty`"),
+  logit_bias: taken(
+    z.record(z.string().regex(/^\d+$/, "token ids as keys"), z.number().min(-100).max(100)),
+    "added to the logits of token ids",
+  ),
+  ...formatFields,
   user: taken(z.string().max(256), "who asks: requests of one user wait behind one another"),
   decoder: taken(decoderSchema, "how to decode; all write the same text"),
   block_size: taken(decodingFields.blockSize as z.ZodType<number | undefined>, "tokens solved for together"),
@@ -246,10 +316,19 @@ export const chatSchema: z.ZodType<ChatBody> = z.object({
   chat_template_kwargs: taken(variables, "variables of the chat template"),
   continue_final_message: taken(z.boolean(), "go on with the last message; default: where it is the assistant's"),
   add_generation_prompt: taken(z.boolean(), "open the assistant's turn after the messages"),
-  logprobs: neutral(logprobs, false),
-  top_logprobs: neutral(logprobs, 0),
+  logprobs: taken(z.boolean(), "say how likely each token was"),
+  top_logprobs: taken(z.int().min(0).max(20), "with `logprobs`: so many of the likeliest tokens in each place"),
   tools: taken(z.array(tool).max(MAX_TOOLS), "functions that the model may call"),
-  tool_choice: taken(z.enum(["auto", "none"]), "whether the model may call tools; default: `auto`"),
+  tool_choice: taken(
+    z.union(
+      [
+        z.enum(["auto", "none", "required"]),
+        z.object({ type: z.enum(["function"]), function: z.object({ name: z.string() }) }),
+      ],
+      'auto, none, required, or { type: "function", function: { name } }',
+    ),
+    "whether the model may call tools or has to, or which one; default: `auto`",
+  ),
   parallel_tool_calls: taken(z.boolean(), "false ends the answer with its first call"),
   documents: taken(z.array(z.record(z.string(), z.unknown())).max(MAX_TOOLS), "for chat templates that know documents"),
   functions: neutral(functions),
@@ -272,7 +351,7 @@ export const completionSchema: z.ZodType<CompletionBody> = z.object({
     )
     .meta({ description: "text to continue, or a list of texts" }),
   suffix: neutral("text is not filled in"),
-  logprobs: neutral(logprobs, 0, false),
+  logprobs: taken(z.int().min(0).max(20), "say how likely each token was, and so many of the likeliest"),
 });
 
 /** A field that is not known: where it stands, and what it could have been. */

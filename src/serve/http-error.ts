@@ -60,6 +60,10 @@ const FIELDS: Readonly<Record<string, string>> = {
   topK: "top_k",
   topP: "top_p",
   minP: "min_p",
+  frequencyPenalty: "frequency_penalty",
+  presencePenalty: "presence_penalty",
+  repetitionPenalty: "repetition_penalty",
+  logitBias: "logit_bias",
   stopIds: "stop_token_ids",
   ignoreEos: "ignore_eos",
   templateOptions: "chat_template_kwargs",
@@ -86,7 +90,14 @@ export function answerTo(error: unknown, retryAfterS: number = 1): ErrorAnswer {
   return {
     status: own?.status ?? status,
     headers,
-    body: { error: { message, type, param: own?.param ?? null, code } },
+    body: { error: { message, type, param: own?.param ?? (type === INVALID ? placeIn(message) : null), code } },
     internal: known === undefined,
   };
+}
+
+/** Which field the library's own message is about, where it begins with its place. */
+function placeIn(message: string): string | null {
+  const [, tool, format] = /^(?:tools\[(\d+)\]\.parameters\b|(format|the format)\b)/.exec(message) ?? [];
+  if (tool !== undefined) return `tools.${tool}.function.parameters`;
+  return format === undefined ? null : "response_format";
 }

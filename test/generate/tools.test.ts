@@ -106,6 +106,101 @@ describe("a request with tools", () => {
   });
 });
 
+describe("calls that have to be made", () => {
+  const add = {
+    name: "add",
+    parameters: {
+      type: "object",
+      properties: { a: { type: "integer", minimum: 0, maximum: 99 }, b: { type: "boolean" } },
+      required: ["a", "b"],
+    },
+  };
+  const noise = (template?: string, seed = 1) =>
+    scriptedLanguageModel({
+      ...(template !== undefined && { template }),
+      seed,
+      contextLength: 1024,
+      predictability: 0.3,
+    });
+  const forms: [form: string, template: string | undefined][] = [
+    ["hermes", HERMES_TEMPLATE.replaceAll("think>", "thought>")],
+    [
+      "mistral",
+      HERMES_TEMPLATE.replaceAll("think>", "thought>").replace("<tool_call><|im_end|>", "[TOOL_CALLS]<|im_end|>"),
+    ],
+    ["json", undefined],
+  ];
+
+  test.each(forms)("are whole and fit the schema, even of a model that writes noise: %s", async (_, template) => {
+    for (const decoder of DECODERS)
+      for (const temperature of [0, 1]) {
+        const request = { messages: question, tools: [add], decoder, temperature, seed: 3, maxNewTokens: 200 };
+        const { toolCalls, brokenCalls, finishReason, tokens } = await noise(template).generate({
+          ...request,
+          toolChoice: "required",
+          parallelToolCalls: false,
+        });
+        expect([decoder, finishReason, brokenCalls]).toEqual([decoder, "tool-calls", []]);
+        expect(toolCalls).toMatchObject([
+          { name: "add", arguments: { a: expect.any(Number), b: expect.any(Boolean) } },
+        ]);
+        const named = await noise(template).generate({
+          ...request,
+          tools: [weather, add],
+          toolChoice: { name: "add" },
+        });
+        expect(named.toolCalls.map(({ name }) => name)).toEqual(["add"]);
+        const { tokens: plain } = await noise(template).generate({
+          ...request,
+          ...{ decoder: "ar", toolChoice: "required", parallelToolCalls: false },
+        });
+        expect(tokens).toEqual(plain);
+      }
+  });
+
+  test("a call that has begun is held to its schema, and so is an answer that calls nothing", async () => {
+    const begun = '<tool_call>\n{"name": "add", "arguments": {"c": 1}}\n</tool_call>';
+    const held = await model(begun).generate({ messages: question, tools: [add], maxNewTokens: 200 });
+    expect(held.brokenCalls).toEqual([]);
+    expect(held.toolCalls).toMatchObject([
+      { name: "add", arguments: { a: expect.any(Number), b: expect.any(Boolean) } },
+    ]);
+    const format = { type: "json_schema", schema: { enum: ["yes", "no"] } } as const;
+    const either = { messages: question, tools: [add], format, maxNewTokens: 100 };
+    const answer = await model('"yes"').generate(either);
+    expect([answer.text, answer.parsed, answer.toolCalls]).toEqual(['"yes"', "yes", []]);
+    const called = await model('<tool_call>\n{"name": "add", "arguments": {"a": 1, "b": true}}\n</tool_call>').generate(
+      either,
+    );
+    expect([called.toolCalls.length, called.parsed]).toEqual([1, null]);
+  });
+
+  test("a format comes behind reasoning that the prompt has opened", async () => {
+    const thinking = model('<think>\nHm, yes.\n</think>\n\n"yes"');
+    const format = { type: "json_schema", schema: { enum: ["yes", "no"] } } as const;
+    const templateOptions = { enable_thinking: true };
+    const { reasoning, parsed } = await thinking.generate({
+      messages: question,
+      templateOptions,
+      format,
+      maxNewTokens: 100,
+    });
+    expect([reasoning, parsed]).toEqual(["Hm, yes.", "yes"]);
+  });
+
+  test.each([
+    ["a schema that is none", { tools: [{ name: "f", parameters: { type: "x" } }] }, /tools\[0\]\.parameters, of f: /],
+    ["no tools", { toolChoice: "required" }, /toolChoice asks for a call/],
+    ["a tool that is none", { tools: [add], toolChoice: { name: "ad" } }, /tools has no ad; did you mean add\?/],
+    ["a budget that no call fits in", { tools: [add], toolChoice: "required", maxNewTokens: 5 }, /shortest text/],
+  ])("%s is refused before any pass", async (_, more, message) => {
+    const scripted = model("");
+    const asked = scripted.generate({ messages: question, ...(more as object) });
+    await expect(asked).rejects.toThrow(expect.objectContaining({ message: expect.stringMatching(message) }));
+    expect(scripted.opened).toEqual([]);
+  });
+});
+
 describe("the order of calls and results", () => {
   const call = (id: string) => ({ id, name: "f", arguments: {} });
   const calling = (...ids: string[]): Message => ({ role: "assistant", content: "", toolCalls: ids.map(call) });

@@ -9,6 +9,7 @@ const chat = { model: "scripted", messages: [{ role: "user", content: "hi" }], m
 const completion = { model: "scripted", prompt: "hi", max_tokens: 2 };
 afterAll(() => expect(reported).toEqual([]));
 
+const jsonSchema = (schema: object): object => ({ type: "json_schema", json_schema: { name: "x", schema } });
 const call = (id: string, written: string = "{}"): object => ({
   ...{ id, type: "function" },
   function: { name: "f", arguments: written },
@@ -33,13 +34,11 @@ describe("a field", () => {
     [CHAT, "tools", [{ type: "function", function: {} }], /tools\[0\]\.function\.name is missing/],
     [CHAT, "tools", [{ type: "function", function: { name: "a b" } }], /tools\[0\]\.name must be up to 128 letters/],
     [CHAT, "functions", [{ name: "f" }], /functions must be left out: give tools/],
-    [
-      CHAT,
-      "response_format",
-      { type: "json_object" },
-      /response_format must be left out: .*json_schema and grammars are not built/,
-    ],
-    [CHAT, "logprobs", true, /logprobs must be left out/],
+    [CHAT, "response_format", { type: "xml" }, /response_format\.type must be one of text, json_object, json_schema/],
+    [CHAT, "response_format", { type: "json_schema" }, /response_format\.json_schema is missing/],
+    [CHAT, "response_format", jsonSchema({ type: "none" }), /format.*type/],
+    [CHAT, "guided_regex", "(", /format/],
+    [CHAT, "top_logprobs", 2, /top_logprobs needs logprobs/],
     [CHAT, "messages", [], /messages must be a list that is not empty/],
     [CHAT, "messages", undefined, /messages is missing/],
     [CHAT, "model", undefined, /model is missing/],
@@ -51,12 +50,14 @@ describe("a field", () => {
     [CHAT, "max_tokens", "5", /max_tokens must be at least 1, or -1 .*, not "5"/],
     [CHAT, "decoder", "jacoby", /decoder must be one of auto, ar, jacobi/],
     [CHAT, "block_size", 1000, /block_size must be at most 256/],
-    [CHAT, "repetition_penalty", 1.1, /repetition_penalty must be left out: penalties are not built/],
-    [CHAT, "guided_json", { type: "object" }, /guided_json must be left out/],
-    [CHAT, "tool_choice", "some", /tool_choice must be one of auto, none/],
+    [CHAT, "repetition_penalty", 0, /repetition_penalty must be more than 0/],
+    [CHAT, "guided_json", "{", /guided_json is a text and no JSON/],
+    [CHAT, "tool_choice", "some", /tool_choice must be auto, none, required, or/],
+    [CHAT, "tool_choice", "required", /tool_choice asks for a call and there are no tools/],
     [CHAT, "reasoning_effort", "high", /reasoning_effort must be left out: .*chat_template_kwargs/],
     [CHAT, "chat_template_kwargs", [], /chat_template_kwargs must be/],
-    [CHAT, "frequency_penalty", 0.5, /frequency_penalty must be left out/],
+    [CHAT, "frequency_penalty", 3, /frequency_penalty must be at most 2/],
+    [CHAT, "logit_bias", { a: 1 }, /logit_bias\.a must be token ids as keys/],
     [CHAT, "stop", 5, /stop must be a text or a list of up to 16/],
     [CHAT, "stream_options", { include_usage: 1 }, /stream_options.include_usage must be true or false/],
     [COMPLETION, "prompt", [[1, 2]], /prompt must be a text or a list of up to 16; token ids are not taken/],
@@ -122,6 +123,30 @@ describe("a field", () => {
   ])("of messages that has %s", async (_, more, param, message) => {
     const error = await refused(CHAT, { ...chat, messages: [...chat.messages, ...more] });
     expect(error).toMatchObject({ status: 400, param, message: expect.stringMatching(message) });
+  });
+
+  test("of a tool's schema is named by the tool, and a form that is asked for twice by both names", async () => {
+    const tool = {
+      type: "function",
+      function: { name: "f", parameters: { type: "object", properties: { a: { type: "x" } } } },
+    };
+    const error = await refused(CHAT, { ...chat, max_tokens: 50, tools: [tool] });
+    expect(error).toMatchObject({ status: 400, param: "tools.0.function.parameters" });
+    expect(error.message).toMatch(/^tools\[0\]\.parameters, of f: /);
+    const named = { type: "function", function: { name: "g" } };
+    const { param, message } = await refused(CHAT, {
+      ...chat,
+      tools: [{ type: "function", function: { name: "f" } }],
+      tool_choice: named,
+    });
+    expect([param, message]).toEqual(["tool_choice.function.name", expect.stringMatching(/no g.*f/)]);
+    const twice = { response_format: { type: "json_object" }, guided_regex: "a" };
+    expect(await refused(CHAT, { ...chat, ...twice })).toMatchObject({
+      param: "guided_regex",
+      message: expect.stringMatching(/both say/),
+    });
+    const long = await refused(CHAT, { ...chat, response_format: jsonSchema({ type: "string", minLength: 50 }) });
+    expect(long.message).toMatch(/the shortest text that format allows takes \d+ tokens, and max_tokens is 2/);
   });
 
   test("that contradicts another", async () => {

@@ -38,12 +38,12 @@ const textIn = (parts: readonly AnswerPart[]): string =>
 const brokenIn = (parts: readonly AnswerPart[]) => parts.flatMap((part) => (part.type === "broken" ? [part] : []));
 
 /** Calls as a model writes them in a form. */
-function written({ frame }: ToolForm, calls: readonly (readonly [name: string, values: object])[]): string {
+function written(form: ToolForm, calls: readonly (readonly [name: string, values: object])[], template = ""): string {
   const each = calls.map(([name, values]) => {
-    const { begin, end } = frame.around(name);
-    return `${begin}${JSON.stringify(values)}${end}`;
+    const { begin, head, end } = form.written(name, template);
+    return `${begin}${head}${JSON.stringify(values)}${end}`;
   });
-  return frame.first + each.join(frame.between) + frame.last;
+  return each.join("\n");
 }
 
 /** A text in pieces. */
@@ -135,6 +135,13 @@ test("other ways to write a call that models have", () => {
   expect(callsIn(read(['{"type": "function", "function": {"name": "add", "arguments": {"a": 2}}}'], llama3))).toEqual([
     ["add", { a: 2 }],
   ]);
+  const list = '[TOOL_CALLS] [{"name": "add", "arguments": {"a": 1}}, {"name": "weather", "arguments": {}}]';
+  expect(callsIn(read([...list], mistral))).toEqual([
+    ["add", { a: 1 }],
+    ["weather", {}],
+  ]);
+  expect(callsIn(read([written(mistral, [["add", { a: 1 }]], "[ARGS]")], mistral))).toEqual([["add", { a: 1 }]]);
+  expect(callsIn(read(['{"name": "add", "parameters": {}}; {"name": "weather"}'], llama3))).toHaveLength(2);
   const named = '[TOOL_CALLS]add[CALL_ID]abc123456[ARGS]{"a": 1}[TOOL_CALLS]weather{"b": 2}';
   expect(callsIn(read([...named], mistral))).toEqual([
     ["add", { a: 1 }],

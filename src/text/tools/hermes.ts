@@ -13,13 +13,9 @@ export const hermes: ToolForm = {
   list: false,
   named: false,
   marks: ["<tool_call>", "</tool_call>"],
-  frame: {
-    first: "",
-    between: "\n",
-    last: "",
-    around: (name) => ({
-      begin: `<tool_call>\n{"name": ${JSON.stringify(name)}, "arguments": `,
-      end: "}\n</tool_call>",
-    }),
-  },
+  written: (name) => ({
+    begin: "<tool_call>",
+    head: `\n{"name": ${JSON.stringify(name)}, "arguments": `,
+    end: "}\n</tool_call>",
+  }),
 };

@@ -14,12 +14,7 @@ export const json: ToolForm = {
   list: false,
   named: false,
   marks: [],
-  frame: {
-    first: "",
-    between: "\n",
-    last: "",
-    around: (name) => ({ begin: `{"name": ${JSON.stringify(name)}, "arguments": `, end: "}" }),
-  },
+  written: (name) => ({ begin: '{"name": "', head: `${name}", "arguments": `, end: "}" }),
   intoMessages: (messages, tools, template) => {
     const turns = messages.map(asText);
     return tools.length === 0 ? turns : instructed(turns, instruction(tools), template);

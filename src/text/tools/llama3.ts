@@ -15,10 +15,5 @@ export const llama3: ToolForm = {
   list: false,
   named: false,
   marks: [TAG],
-  frame: {
-    first: "",
-    between: "; ",
-    last: "",
-    around: (name) => ({ begin: `{"name": ${JSON.stringify(name)}, "parameters": `, end: "}" }),
-  },
+  written: (name) => ({ begin: '{"name": "', head: `${name}", "parameters": `, end: "}" }),
 };

@@ -5,6 +5,7 @@
 import type { ToolForm } from "./types.ts";
 
 const OPENING = "[TOOL_CALLS]";
+const ARGS = "[ARGS]";
 
 export const mistral: ToolForm = {
   name: "mistral",
@@ -14,11 +15,9 @@ export const mistral: ToolForm = {
   closings: [],
   list: true,
   named: true,
-  marks: [OPENING, "[ARGS]", "[CALL_ID]"],
-  frame: {
-    first: `${OPENING} [`,
-    between: ", ",
-    last: "]",
-    around: (name) => ({ begin: `{"name": ${JSON.stringify(name)}, "arguments": `, end: "}" }),
-  },
+  marks: [OPENING, ARGS, "[CALL_ID]"],
+  written: (name, template) =>
+    template.includes(ARGS)
+      ? { begin: OPENING, head: `${name}${ARGS}`, end: "" }
+      : { begin: OPENING, head: ` [{"name": ${JSON.stringify(name)}, "arguments": `, end: "}]" },
 };

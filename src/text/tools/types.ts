@@ -49,15 +49,13 @@ export type AnswerPart =
   /** `index` is that of the call where it had begun; its text follows as a piece of text. */
   | { readonly type: "broken"; readonly index: number | null; readonly broken: BrokenCall };
 
-/** What stands around the calls of an answer, and around the arguments of each. */
-export interface CallFrame {
-  /** Before the first call, and between two. */
-  readonly first: string;
-  readonly between: string;
-  /** After the last call. */
-  readonly last: string;
-  /** What a call of this tool is before its arguments, and behind them. */
-  around(name: string): { readonly begin: string; readonly end: string };
+/** How a call of one tool is written around its arguments. */
+export interface WrittenCall {
+  /** Opens a call of whatever tool. */
+  readonly begin: string;
+  /** From there up to the arguments. */
+  readonly head: string;
+  readonly end: string;
 }
 
 export interface ToolForm {
@@ -76,7 +74,8 @@ export interface ToolForm {
   readonly named: boolean;
   /** Special tokens whose texts belong to the form. */
   readonly marks: readonly string[];
-  readonly frame: CallFrame;
+  /** A call as models with this chat template write it. */
+  written(name: string, template: string): WrittenCall;
   /** Writes tools and calls into the messages, for templates that know no tools. Absent where the template does it. */
   intoMessages?(messages: readonly ChatMessage[], tools: readonly Tool[], template: string): readonly ChatMessage[];
 }
