@@ -93,6 +93,8 @@ function expectation(issue: z.core.$ZodIssue): string {
           issue.expected as string
         ] ?? `of type ${issue.expected}`
       );
+    case "invalid_key":
+      return issue.issues[0]?.message ?? issue.message;
     default:
       return issue.message;
   }

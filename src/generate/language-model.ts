@@ -237,7 +237,8 @@ function compiledOf(
         throw new CllmError(own.code, `tools[${i}].parameters, of ${tool.name}: ${own.message}`, { cause: own });
       }
     }
-    throw error;
+    if (!(error instanceof CllmError) || error.message.startsWith("format")) throw error;
+    throw new CllmError(error.code, `format: ${error.message}`, { cause: error });
   }
 }
 

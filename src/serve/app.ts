@@ -9,7 +9,7 @@ import { cors } from "hono/cors";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { CllmError } from "../error.ts";
 import { answerShapes, type Endpoint } from "./answers.ts";
-import { type Asked, type OnUnknown, readChatBody, readCompletionBody } from "./bodies.ts";
+import { type Asked, type OnUnknown, placed, readChatBody, readCompletionBody } from "./bodies.ts";
 import { generate, type RunContext, type ServedEvent } from "./generation.ts";
 import { keyCheck, requireLocalName } from "./guards.ts";
 import { answerTo, RequestError } from "./http-error.ts";
@@ -178,10 +178,15 @@ export function createApp(options: AppOptions): Hono {
     const events = generate(asked, run);
     if (!asked.stream) {
       const generations = [];
-      for await (const { generation } of events) if (generation !== undefined) generations.push(generation);
+      try {
+        for await (const { generation } of events) if (generation !== undefined) generations.push(generation);
+      } catch (error) {
+        throw placed(error, asked);
+      }
       return c.json(shapes.whole(generations));
     }
-    const first = await events.next(); // so that what fails before it is an answer with a status
+    // So that what fails before the first event is an answer with a status.
+    const first = await events.next().catch((error: unknown) => Promise.reject(placed(error, asked)));
     const source = { objects: lines(first, events, asked, shapes), describe: (error: unknown) => failure(error).body };
     const { outgoing } = (c.env ?? {}) as { readonly outgoing?: ServerResponse };
     if (outgoing === undefined) return eventStream(source); // a test without a connection

@@ -22,7 +22,7 @@ import {
   unknownFields,
   type WireCall,
 } from "./fields.ts";
-import { formatOf } from "./forms.ts";
+import { formOf } from "./forms.ts";
 import { RequestError } from "./http-error.ts";
 
 /** What a body asks for. */
@@ -37,6 +37,8 @@ export interface Asked {
   readonly seed: number | null;
   /** Choices of each prompt. */
   readonly perPrompt: number;
+  /** The field that says what form the answer has. */
+  readonly formField: string | null;
   /** One for each choice, in order. */
   readonly requests: readonly ServedRequest[];
 }
@@ -199,6 +201,7 @@ function asked(shared: SharedBody, maxTokens: number | null | undefined, inputs:
   const drawn = given === undefined || given === null || given === -1;
   const seed = (temperature ?? 0) === 0 ? null : drawn ? randomInt(SEEDS) : given;
   const includePasses = options?.include_passes ?? false;
+  const form = formOf(shared);
   const common: ServedRequest = {
     maxNewTokens: maxTokens == null || maxTokens === -1 ? "context" : maxTokens,
     stop: typeof shared.stop === "string" ? [shared.stop] : (shared.stop ?? undefined),
@@ -212,7 +215,7 @@ function asked(shared: SharedBody, maxTokens: number | null | undefined, inputs:
     presencePenalty: shared.presence_penalty ?? undefined,
     repetitionPenalty: shared.repetition_penalty ?? shared.repeat_penalty ?? undefined,
     logitBias: shared.logit_bias ?? undefined,
-    format: formatOf(shared),
+    format: form?.format,
     decoder: shared.decoder ?? undefined,
     blockSize: shared.block_size ?? undefined,
     passes: includePasses,
@@ -225,6 +228,7 @@ function asked(shared: SharedBody, maxTokens: number | null | undefined, inputs:
     user: shared.user ?? null,
     seed,
     perPrompt,
+    formField: form?.field ?? null,
     requests: inputs.flatMap((input) =>
       Array.from({ length: perPrompt }, (_, i) => ({
         ...input,
@@ -233,6 +237,16 @@ function asked(shared: SharedBody, maxTokens: number | null | undefined, inputs:
       })),
     ),
   };
+}
+
+/** An error of the library with the field that it is about, where it begins with its place. */
+export function placed(error: unknown, { formField }: Asked): unknown {
+  if (!(error instanceof CllmError) || error instanceof RequestError) return error;
+  const [, tool, format] = /^(?:tools\[(\d+)\]\.parameters\b|(format)\b)/.exec(error.message) ?? [];
+  const param = tool !== undefined ? `tools.${tool}.function.parameters` : format === undefined ? null : formField;
+  return param === null
+    ? error
+    : new RequestError(error.code, error.message.replace(/^format\b/, formField ?? "format"), { param });
 }
 
 function refusal(param: string | null, message: string): RequestError {

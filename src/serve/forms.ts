@@ -6,8 +6,8 @@ import type { Format } from "../grammar/format.ts";
 import type { JsonSchema, SharedBody } from "./fields.ts";
 import { RequestError } from "./http-error.ts";
 
-/** The format that a body names; undefined for none. Throws `usage` where it names several. */
-export function formatOf(body: SharedBody): Format | undefined {
+/** The format that a body names, and the field that does; null for none. Throws `usage` where it names several. */
+export function formOf(body: SharedBody): { readonly field: string; readonly format: Format } | null {
   const { structured_outputs: several } = body;
   const named: readonly (readonly [field: string, format: Format | undefined])[] = [
     ["response_format", responseFormat(body.response_format)],
@@ -27,7 +27,7 @@ export function formatOf(body: SharedBody): Format | undefined {
     const message = `${first[0]} and ${second[0]} both say what form the answer has; give one`;
     throw new RequestError("usage", message, { param: second[0] });
   }
-  return first?.[1];
+  return first?.[1] === undefined ? null : { field: first[0], format: first[1] };
 }
 
 function responseFormat(asked: SharedBody["response_format"]): Format | undefined {

@@ -90,14 +90,7 @@ export function answerTo(error: unknown, retryAfterS: number = 1): ErrorAnswer {
   return {
     status: own?.status ?? status,
     headers,
-    body: { error: { message, type, param: own?.param ?? (type === INVALID ? placeIn(message) : null), code } },
+    body: { error: { message, type, param: own?.param ?? null, code } },
     internal: known === undefined,
   };
-}
-
-/** Which field the library's own message is about, where it begins with its place. */
-function placeIn(message: string): string | null {
-  const [, tool, format] = /^(?:tools\[(\d+)\]\.parameters\b|(format|the format)\b)/.exec(message) ?? [];
-  if (tool !== undefined) return `tools.${tool}.function.parameters`;
-  return format === undefined ? null : "response_format";
 }
