@@ -48,9 +48,9 @@ export interface AdapterRecipe {
 }
 
 /** What the adapters are for, wherever the file of it came from. */
-const baseModel = "HuggingFaceTB/SmolLM2-135M-Instruct";
+export const baseModel = "HuggingFaceTB/SmolLM2-135M-Instruct";
 /** A token of SmolLM2 that no text has: guesses that are not there yet. */
-const GAP = 16; // <empty_output>
+export const GAP = 16; // <empty_output>
 
 /**
  * Fine-tune an adapter on the task, collect its own answers, teach it consistency on those and then on the data's answers, take a

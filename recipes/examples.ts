@@ -10,8 +10,11 @@ export interface Example {
   readonly answer: string;
 }
 
-export async function writeExamples(path: string, examples: readonly Example[]): Promise<void> {
-  const lines = examples.map((example) => `${JSON.stringify(example)}\n`).join("");
+export const writeExamples = (path: string, examples: readonly Example[]): Promise<void> => writeLines(path, examples);
+
+/** One JSON object on each line. */
+export async function writeLines(path: string, records: readonly object[]): Promise<void> {
+  const lines = records.map((record) => `${JSON.stringify(record)}\n`).join("");
   await writeWhole(path, (file) => file.writeFile(lines));
 }
 

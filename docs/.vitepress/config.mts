@@ -50,6 +50,7 @@ export default defineConfig({
           { text: "Sampling and stopping", link: "/guide/sampling" },
           { text: "Structured output", link: "/guide/structured-output" },
           { text: "Train a CLLM", link: "/guide/train" },
+          { text: "Lossless CLLM", link: "/guide/lossless" },
           { text: "Adapters", link: "/guide/adapters" },
           { text: "On a cluster", link: "/guide/cluster" },
           { text: "Evaluate", link: "/guide/evaluate" },

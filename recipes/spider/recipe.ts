@@ -12,12 +12,12 @@ import { canonicalSql } from "./canonical-sql.ts";
 
 const limits = { timeoutMs: 20_000 };
 /** Neighbouring questions that are trained beside each other, behind one schema. */
-const GROUP = 8;
+export const GROUP = 8;
 /** Letters of a schema from which on tables that no question of the group needs are left out: some 200 tokens. */
 const SCHEMA_LETTERS = 600;
 
 /** Prompts with the group's own cut of the schema, and answers in canonical form. */
-async function readData(dataDir: string): Promise<Example[]> {
+export async function readData(dataDir: string): Promise<Example[]> {
   await using task = await spider({ dataDir, split: "train" });
   const schemas = await readSchemas(join(dataDir, "spider/tables.json"));
   const examples: Example[] = [];

@@ -41,6 +41,7 @@ export interface ModelSettings
     | "templateOptions"
   > {
   readonly model: string | undefined;
+  readonly draftAdapter?: LoadSettings["draftAdapter"];
 }
 
 export const modelFields: Fields<ModelSettings> = inGroup("Model", {
@@ -51,6 +52,10 @@ export const modelFields: Fields<ModelSettings> = inGroup("Model", {
   }),
   ...loadFields,
 });
+
+const { draftAdapter: _, ...alone } = modelFields;
+/** Those of commands for which a draft adapter is of no use. */
+export const undraftedFields: Fields<Omit<ModelSettings, "draftAdapter">> = alone;
 
 /** What it takes to find and read a checkpoint: for commands that compile none. */
 export type CheckpointSettings = Pick<ModelSettings, "model" | "offline" | "revision" | "cacheDir">;

@@ -66,7 +66,7 @@ export async function loadModel(
   { slots }: { readonly slots?: number } = {},
 ): Promise<LanguageModel> {
   const { precision, device, threads, offline, revision, cacheDir, cache, cacheLimit } = settings;
-  const { adapter, template, templateOptions } = settings;
+  const { adapter, draftAdapter, template, templateOptions } = settings;
   const { load } = await import("../generate/load.ts"); // with ONNX Runtime, which help and info do without
   const cached = { cacheDir, cache, cacheLimit };
   const options = {
@@ -77,6 +77,7 @@ export async function loadModel(
     revision,
     ...cached,
     adapter,
+    draftAdapter,
     template,
     templateOptions,
     slots,

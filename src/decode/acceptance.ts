@@ -2,6 +2,7 @@
  * How far drafts of one kind turn out right: an estimate of the probability that a draft's first j tokens are all right,
  * learnt from drafts that were tried, the latest counting most. Knows nothing about where the drafts come from.
  */
+import type { TokenIds } from "../runtime/session.ts";
 
 const PRIOR_WEIGHT = 1.5; // observations that the estimate of the depth before counts as
 
@@ -22,6 +23,15 @@ export class Acceptance {
     if (depth >= this.#tries.length) return;
     this.#tries[depth] = this.#tries[depth]! * this.#decay + 1;
     this.#hits[depth] = this.#hits[depth]! * this.#decay + (right ? 1 : 0);
+  }
+
+  /** Observes guesses that what came to be written tells about, whether or not they were run. */
+  score(guesses: TokenIds, written: TokenIds): void {
+    for (let i = 0; i < Math.min(guesses.length, written.length); i++) {
+      const right = guesses[i] === written[i];
+      this.observe(i, right);
+      if (!right) return;
+    }
   }
 
   /** The probability that the guess at `depth` is right if those before it are; `prior` where little is known. */

@@ -7,6 +7,7 @@ import type { Session, TokenIds } from "../runtime/session.ts";
 import { Acceptance } from "./acceptance.ts";
 import { Accounts } from "./accounts.ts";
 import { costModel } from "./cost.ts";
+import { planDrafts, worthVerifying } from "./draft-window.ts";
 import { type DraftPolicy, ownDraft } from "./drafts.ts";
 import { FreeDrafts, type FreeRecords, freeRecords } from "./free-drafts.ts";
 import { OpenDraft } from "./open-draft.ts";
@@ -20,6 +21,10 @@ export interface AutoOptions extends DecodeOptions {
   readonly costs: ReadonlyMap<number, number>;
   /** Most tokens of a pass. Default: 32. */
   readonly blockSize?: number;
+  /**
+   * The same for passes with draft rows, by all their rows, on a session that has a draft adapter. Default: `costs`.
+   */
+  readonly draftCosts?: ReadonlyMap<number, number> | undefined;
   /** What earlier requests to the same model taught; this one adds to it. Default: nothing. */
   readonly memory?: AutoMemory;
   /** Where new guesses of its Jacobi windows come from. Default: `ownDraft`. */
@@ -38,6 +43,8 @@ export class AutoMemory {
   /** Jacobi's guesses in windows that cost next to nothing, and in wide ones. */
   readonly narrow: Acceptance = new Acceptance(0.95);
   readonly wide: Acceptance = new Acceptance(0.98);
+  /** Guesses that draft rows refined. */
+  readonly drafted: Acceptance = new Acceptance(0.98);
   readonly accounts: Accounts = new Accounts();
 }
 
@@ -46,10 +53,12 @@ const WIDE = 4; // tokens of the shortest wide window
 const LEADING = 8; // tokens of a window that rides in the prompt's pass
 const STAY = 1.06; // how much more another width must promise: each change costs guesses, or a pass that makes new ones
 const UNKNOWN = 0.05; // how often a refined guess is thought to be right before any was seen
+const TRAINED = 0.6; // and one that draft rows refined, whose adapter was trained for it
 
 // Wide windows show their worth only over several passes, so a model is tried with some in a row.
 const PROBE_PASSES = 3;
 const PROBE_ROWS = 8; // fewer where the probe would lose more than this:
+const PROBE_VERIFY = 4; // of a probe with draft rows, and as many of these as above
 const PROBE_LOSS = 1.2; // passes of one token
 
 /** A pass to run: how many tokens, and either the draft or the record of the Jacobi window that they come from. */
@@ -57,6 +66,8 @@ interface Plan {
   readonly rows: number;
   readonly draft: TokenIds | null;
   readonly window: Acceptance | null;
+  /** Draft rows beside them. */
+  readonly drafts: number;
 }
 
 /**
@@ -67,26 +78,36 @@ interface Plan {
 export async function* auto(
   session: Session,
   prompt: TokenIds,
-  { costs, blockSize = 32, memory = new AutoMemory(), draft: policy = ownDraft(session), ...options }: AutoOptions,
+  {
+    costs,
+    draftCosts = costs,
+    blockSize = 32,
+    memory = new AutoMemory(),
+    draft: policy = ownDraft(session),
+    ...options
+  }: AutoOptions,
 ): AsyncGenerator<Iteration, void, void> {
   requireInteger("blockSize", blockSize, 1);
+  const drafting = session.drafter === true && blockSize > 1;
   const text = new Transcript(session, prompt, options);
   const { accounts, narrow, wide } = memory;
   const cost = costModel(costs);
+  const draftCost = costModel(draftCosts);
   const loss = Float64Array.from({ length: blockSize + 1 }, (_, m) => cost(m) / cost(1) - 1); // of m tokens, if all fail
+  const draftLoss = Float64Array.from({ length: blockSize + 1 }, (_, m) => Math.max(0, draftCost(m) / cost(1) - 1));
   let probeRows = Math.min(PROBE_ROWS, blockSize);
   while (probeRows > WIDE && loss[probeRows]! * PROBE_PASSES > PROBE_LOSS) probeRows--;
 
-  const drafts = new FreeDrafts(memory.free, blockSize - 1);
+  const free = new FreeDrafts(memory.free, blockSize - 1);
   await using source = await OpenDraft.open(policy, prompt, session, options.signal);
   let refined: TokenIds = new Int32Array(0); // what the last pass wrote behind the settled tokens
-  let lastWidth = 0; // tokens of the last wide window
+  let lastWidth = 0; // tokens of the last wide window, or its draft rows
   let probing = 0; // passes left of a probe
   const expected = new Float64Array(blockSize + 1); // [m]: tokens that a pass of m is expected to accept
 
   /** The pass of at most `most` tokens that promises the most tokens per time among those that may fail. */
   function choose(most: number): Plan {
-    let plan: Plan = { rows: 1, draft: null, window: null };
+    let plan: Plan = { rows: 1, draft: null, window: null, drafts: 0 };
     let best = 1; // tokens in the time of a pass of one, which is what autoregressive decoding promises
     const consider = (from: number, to: number, draft: TokenIds | null, window: Acceptance | null) => {
       for (let m = from; m <= to; m++) {
@@ -95,13 +116,14 @@ export async function* auto(
         const fresh = window === wide && 2 * refined.length < m; // then only the pass after it gains anything
         if (promise <= 1 || worth <= best || !accounts.affords(fresh ? 2 * loss[m]! : loss[m]!)) continue;
         best = worth;
-        plan = { rows: m, draft, window };
+        plan = { rows: m, draft, window, drafts: 0 };
       }
     };
-    for (const { draft, record, prior } of drafts.sources) {
+    for (const { draft, record, prior } of free.sources) {
       record.expect(expected, draft.length + 1, prior);
       consider(2, draft.length + 1, draft, null);
     }
+    if (drafting) return withDrafts(most, best) ?? plan;
     narrow.expectWindow(expected, Math.min(WIDE - 1, most), UNKNOWN);
     consider(2, Math.min(WIDE - 1, most), null, narrow);
     wide.expectWindow(expected, most, narrow.rate(0, UNKNOWN));
@@ -109,19 +131,67 @@ export async function* auto(
     return plan;
   }
 
+  /** Passes that are lost where draft rows bring nothing: fresh guesses settle nothing yet, so it takes two to see. */
+  const risk = (): number => (refined.length === 0 ? 2 : 1);
+
+  /** A plan with draft rows where it promises more than `best`. */
+  function withDrafts(most: number, best: number): Plan | null {
+    const { verify, drafts, promise } = planDrafts({
+      ...{
+        record: memory.drafted,
+        prior: TRAINED,
+        most,
+        rows: blockSize,
+        loss: draftLoss,
+        last: lastWidth,
+        stay: STAY,
+      },
+      affords: (worst) => accounts.affords(worst * risk()),
+    });
+    if (promise <= Math.max(1, best)) return null;
+    return ride(Math.min(verify, most), drafts);
+  }
+
+  /** The trunk beside so many draft rows: what they refined, or a draft that promises more. Null where it may cost too much. */
+  function ride(verify: number, drafts: number): Plan | null {
+    let plan: Plan | null = null;
+    let best = 0;
+    const consider = (from: number, to: number, draft: TokenIds | null) => {
+      for (let m = from; m <= to && m + drafts <= blockSize; m++) {
+        const promise = expected[m]! / (1 + draftLoss[m + drafts]!);
+        if (promise <= best || !accounts.affords(draftLoss[m + drafts]! * risk())) continue;
+        best = promise;
+        plan = { rows: m, draft, window: draft === null ? memory.drafted : null, drafts };
+      }
+    };
+    const known = 1 + Math.min(verify - 1, worthVerifying(refined, session).length);
+    memory.drafted.expect(expected, known, TRAINED);
+    consider(1, known, null);
+    for (const { draft, record, prior } of free.sources) {
+      record.expect(expected, draft.length + 1, prior);
+      consider(2, draft.length + 1, draft);
+    }
+    return plan;
+  }
+
   /** Instead of a plan without a wide window, now and then one with it, to see what it is worth. */
   function probe(plan: Plan, most: number): Plan {
-    if (plan.window === wide) accounts.succeed();
-    else if (probeRows >= WIDE && probeRows <= most) {
+    if (plan.window === wide || plan.drafts > 0) accounts.succeed();
+    else if (drafting) {
+      const rows = Math.min(blockSize, PROBE_VERIFY + PROBE_ROWS);
+      if (probing === 0 && accounts.payExperiment(draftLoss[rows]! * PROBE_PASSES)) probing = PROBE_PASSES;
+      if (probing > 0) plan = ride(Math.min(PROBE_VERIFY, most), Math.max(1, rows - PROBE_VERIFY)) ?? plan;
+    } else if (probeRows >= WIDE && probeRows <= most) {
       if (probing === 0 && accounts.payExperiment(loss[probeRows]! * PROBE_PASSES)) probing = PROBE_PASSES;
-      if (probing > 0 && accounts.affords(loss[probeRows]!)) plan = { rows: probeRows, draft: null, window: wide };
+      if (probing > 0 && accounts.affords(loss[probeRows]!))
+        plan = { rows: probeRows, draft: null, window: wide, drafts: 0 };
     }
     probing = Math.max(0, probing - 1);
     return plan;
   }
 
   accounts.open();
-  if (session.leadingDraft) {
+  if (session.leadingDraft && !drafting) {
     text.unfinished();
     const verified = await text.verify(
       text.mend(await source.extend(text.tokens, refined, Math.min(LEADING, blockSize, text.left) - 1)),
@@ -131,22 +201,30 @@ export async function* auto(
   } else yield await text.prefill();
   while (text.unfinished()) {
     const most = Math.min(blockSize, text.left);
-    drafts.offer(text.tokens, most - 1);
-    const { rows, draft, window } = probe(choose(most), most);
+    free.offer(text.tokens, most - 1);
+    const plan = probe(choose(most), most);
+    const { rows, draft, window } = plan;
     if (window === wide) lastWidth = rows;
+    if (plan.drafts > 0) lastWidth = plan.drafts;
 
     const kept = window ? refined.subarray(0, rows - 1) : NONE;
-    const planned = window ? await source.extend(text.tokens, kept, rows - 1) : (draft ?? NONE).slice(0, rows - 1);
-    const guesses = text.mend(planned);
-    const verified = await text.verify(guesses);
-    refined = verified.refined;
+    const before = refined;
+    const width = plan.drafts > 0 ? Math.min(plan.drafts, text.left - 1) : window ? rows - 1 : 0;
+    const extended = width > 0 ? await source.extend(text.tokens, refined.subarray(0, width), width) : NONE;
+    const planned = window === null ? (draft ?? NONE) : plan.drafts > 0 ? kept : extended;
+    const guesses = text.mend(planned.slice(0, rows - 1));
+    const room = Math.max(0, text.sideRoom(1 + guesses.length));
+    const drafts = plan.drafts > 0 ? extended.subarray(0, room) : NONE; // refined in draft rows
+    const verified = await text.verify(guesses, drafts);
 
-    const { accepted } = verified.iteration;
+    const { accepted, rows: run } = verified.iteration;
     const k = accepted.length; // guesses beyond the text's end are no better than wrong ones
     const tried = commonPrefix(kept, guesses);
-    for (let i = 1; i <= Math.min(k, tried); i++) window?.observe(i - 1, i < k);
-    drafts.learn(accepted, guesses.subarray(k - 1), refined);
-    accounts.book(cost(1 + guesses.length) / cost(1), k);
+    if (drafting) memory.drafted.score(before, accepted);
+    else for (let i = 1; i <= Math.min(k, tried); i++) window?.observe(i - 1, i < k);
+    free.learn(accepted, (drafts.length > 0 ? drafts : guesses).subarray(k - 1), verified.refined);
+    accounts.book((drafts.length > 0 ? Math.max(draftCost(run), cost(1)) : cost(run)) / cost(1), k);
+    refined = drafting && drafts.length === 0 ? NONE : verified.refined; // what the base wrote behind wrong guesses is no draft
     yield { ...verified.iteration, draft: refined };
   }
 }

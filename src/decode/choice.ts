@@ -5,7 +5,7 @@
  */
 import { CllmError } from "../error.ts";
 import type { Constraint, State } from "../grammar/types.ts";
-import type { Forest, Session, TokenIds } from "../runtime/session.ts";
+import { type Forest, type Session, type TokenIds, trunkLength } from "../runtime/session.ts";
 import { bestAllowed, forbid } from "./allowed.ts";
 import { noiseAt, sample, sampleAmong } from "./gumbel.ts";
 import { isSilent, type Penalties, type PenaltyOptions, penaltiesOf } from "./penalties.ts";
@@ -114,6 +114,10 @@ class Chosen implements ChosenSession {
     return this.#session.leadingDraft;
   }
 
+  get drafter(): boolean | undefined {
+    return this.#session.drafter;
+  }
+
   get length(): number {
     return this.#session.length;
   }
@@ -184,6 +188,7 @@ class Chosen implements ChosenSession {
     const parents = Int32Array.from(tokens, (_, row) => forest?.parents[row] ?? row - 1);
     const places = new Int32Array(tokens.length).fill(-1); // of each row among those that are run
     const rows: number[] = [];
+    const draftsFrom = forest?.draftsFrom ?? tokens.length;
     for (const [row, token] of tokens.entries()) {
       const parent = parents[row]!;
       const position = parent < 0 ? start : positions[parent]! + 1;
@@ -191,14 +196,15 @@ class Chosen implements ChosenSession {
       const before = parent < 0 ? this.#stateAt(start) : states[parent]!;
       states.push(position < this.#promptLength ? this.#stateAt(0) : this.#after(before, token));
       const broken = this.#rules.constraint !== undefined && states[row] === BROKEN;
-      if (row > 0 && (broken || (parent >= 0 && places[parent] === -1))) continue;
+      // A draft row settles nothing, and refines guesses behind one that cannot be.
+      if (row > 0 && row < draftsFrom && (broken || (parent >= 0 && places[parent] === -1))) continue;
       places[row] = rows.push(row) - 1;
     }
     const kept = Int32Array.from(rows, (row) => (parents[row]! < 0 ? -1 : places[parents[row]!]!));
-    let trunk = 0;
-    while (trunk < kept.length && kept[trunk] === trunk - 1) trunk++;
-    const chain = trunk === kept.length;
-    return { positions, states, parents, rows, trunk, forest: chain ? undefined : { parents: kept } };
+    const drafts = rows.filter((row) => row >= draftsFrom).length;
+    const run = { parents: kept, draftsFrom: kept.length - drafts };
+    const trunk = trunkLength(run);
+    return { positions, states, parents, rows, trunk, forest: trunk === kept.length ? undefined : run };
   }
 
   /** The trunk is in the cache now. */
@@ -220,8 +226,10 @@ class Chosen implements ChosenSession {
   #choose(row: Float32Array, tokens: TokenIds, at: number, pass: Placed): number {
     const { draw, penalties, constraint, endIds } = this.#rules;
     const index = pass.positions[at]! + 1; // of the token that is chosen
-    const allowed = constraint?.allowed(pass.states[at]!) ?? null;
-    const ends = constraint?.canEnd(pass.states[at]!) || isNone(allowed) ? endIds : null;
+    const state = pass.states[at]!;
+    const bound = state === BROKEN ? undefined : constraint; // only a draft row can stand behind what is not allowed
+    const allowed = bound?.allowed(state) ?? null;
+    const ends = bound?.canEnd(state) || isNone(allowed) ? endIds : null;
     let logits = row;
     if (!isSilent(penalties)) {
       this.#scratch.set(row);

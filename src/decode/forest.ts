@@ -12,6 +12,7 @@ export class Grove {
   readonly #depths: Int32Array;
   #size = 0;
   #trunk = 0;
+  #draftsFrom = Number.POSITIVE_INFINITY;
 
   constructor(rows: number) {
     this.#tokens = new Int32Array(rows);
@@ -32,6 +33,7 @@ export class Grove {
   plant(trunk: TokenIds): void {
     this.#size = 0;
     this.#trunk = 0;
+    this.#draftsFrom = Number.POSITIVE_INFINITY;
     for (const [i, token] of trunk.entries()) this.add(token, i - 1);
   }
 
@@ -41,7 +43,7 @@ export class Grove {
     this.#tokens[row] = token;
     this.#parents[row] = parent;
     this.#depths[row] = parent < 0 ? 0 : this.#depths[parent]! + 1;
-    if (parent === row - 1 && this.#trunk === row) this.#trunk++;
+    if (parent === row - 1 && this.#trunk === row && row < this.#draftsFrom) this.#trunk++;
     return row;
   }
 
@@ -51,10 +53,25 @@ export class Grove {
     for (const token of tokens) parent = this.add(token, parent);
   }
 
+  /** Adds draft rows behind the root, for a session that has a draft adapter. They come last. */
+  drafts(tokens: TokenIds): void {
+    if (tokens.length > 0) this.#draftsFrom = this.#size;
+    this.branch(tokens);
+  }
+
+  /**
+   * What the draft rows say comes behind the tokens that the pass accepted: of each that stands at the last of these or later,
+   * what follows it. Empty where the pass accepted more than there were.
+   */
+  refined(next: TokenIds, settled: number): TokenIds {
+    return next.subarray(Math.min(this.#draftsFrom + settled - 1, this.#size), this.#size);
+  }
+
   /** Runs the pass, by `pass`. `next` follows each row, `settled` of its first ones are right. */
   async run(pass: Session["forward"]): Promise<{ next: TokenIds; settled: number }> {
     const tokens = this.#tokens.subarray(0, this.#size);
-    const forest: Forest = { parents: this.#parents.subarray(0, this.#size) };
+    const draftsFrom = Math.min(this.#draftsFrom, this.#size);
+    const forest: Forest = { parents: this.#parents.subarray(0, this.#size), draftsFrom };
     const next = await (this.#trunk === this.#size ? pass(tokens) : pass(tokens, forest));
     return { next, settled: settledBy(tokens.subarray(0, this.#trunk), next) };
   }
@@ -64,10 +81,11 @@ export class Grove {
    * with the pass's own outputs, and the output at its end. Empty where no branch foresaw the accepted tokens.
    */
   suggestion(next: TokenIds, settled: number): TokenIds {
-    const right = new Uint8Array(this.#size);
+    const rows = Math.min(this.#draftsFrom, this.#size);
+    const right = new Uint8Array(rows);
     right[0] = 1;
     let end = 0;
-    for (let row = 1; row < this.#size; row++) {
+    for (let row = 1; row < rows; row++) {
       const parent = this.#parents[row]!;
       const depth = this.#depths[row]!;
       const expected = depth <= settled ? next[depth - 1] : next[parent]; // the trunk's outputs, then the branch's own

@@ -2,13 +2,15 @@
  * Jacobi decoding: greedy decoding of n tokens is the triangular system y_i = argmax p(· | x, y_<i); guess all of them,
  * update all in one pass, y(j+1)_i = argmax p(· | x, y(j)_<i), and keep the guesses that the pass itself confirms
  * (arXiv:2403.00835, section 3.1). At least one token per pass is right, so it never takes more passes than
- * autoregressive decoding. Blocks follow one another as in Gauss-Seidel, or overlap in a sliding window.
+ * autoregressive decoding. Blocks follow one another as in Gauss-Seidel, or overlap in a sliding window. On a session with a
+ * draft adapter the guesses are refined in draft rows beside those that verify them.
  */
 import type { Session, TokenIds } from "../runtime/session.ts";
+import { worthVerifying } from "./draft-window.ts";
 import { type DraftPolicy, ownDraft } from "./drafts.ts";
 import { OpenDraft } from "./open-draft.ts";
 import { requireInteger } from "./require.ts";
-import { Transcript } from "./transcript.ts";
+import { Transcript, type Verified } from "./transcript.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
 
 export interface JacobiOptions extends DecodeOptions {
@@ -18,6 +20,8 @@ export interface JacobiOptions extends DecodeOptions {
   readonly form?: "window" | "block";
   /** Where new guesses come from. Default: `ownDraft`. */
   readonly draft?: DraftPolicy;
+  /** Guesses that draft rows refine in a pass, on a session with a draft adapter. 0 refines as without one. Default: `blockSize`. */
+  readonly draftRows?: number;
 }
 
 /**
@@ -28,18 +32,29 @@ export interface JacobiOptions extends DecodeOptions {
 export async function* jacobi(
   session: Session,
   prompt: TokenIds,
-  { blockSize = 16, form = "window", draft = ownDraft(session), ...options }: JacobiOptions,
+  { blockSize = 16, form = "window", draft = ownDraft(session), draftRows = blockSize, ...options }: JacobiOptions,
 ): AsyncGenerator<Iteration, void, void> {
   requireInteger("blockSize", blockSize, 1);
+  requireInteger("draftRows", draftRows, 0);
+  const refining = session.drafter === true ? draftRows : 0;
   const text = new Transcript(session, prompt, options);
   await using source = await OpenDraft.open(draft, prompt, session, options.signal);
   let guesses: TokenIds = new Int32Array(0); // for what follows the last token
   let size = blockSize; // tokens that are solved for: those left of the block
-  const leads = session.leadingDraft === true && form === "window"; // the model knows guesses right behind a prompt
+  const leads = session.leadingDraft === true && form === "window" && refining === 0; // the model knows guesses right behind a prompt
   if (!leads) yield await text.prefill();
+
+  /** One iteration. Draft rows refine all guesses, those that may be right are verified; without them every guess is both. */
+  async function pass(kept: TokenIds): Promise<Verified> {
+    const verified = Math.min(size, text.left) - 1;
+    if (refining === 0) return text.verify(text.mend(await source.extend(text.tokens, kept, verified)));
+    const all = await source.extend(text.tokens, kept, Math.min(refining, text.left - 1));
+    const trunk = text.mend(worthVerifying(all, session).subarray(0, verified));
+    return text.verify(trunk, all.subarray(0, Math.max(0, text.sideRoom(1 + trunk.length))));
+  }
+
   while (text.unfinished()) {
-    guesses = await source.extend(text.tokens, guesses, Math.min(size, text.left) - 1);
-    const { iteration, refined } = await text.verify(text.mend(guesses));
+    const { iteration, refined } = await pass(guesses);
     guesses = refined; // every guess behind the settled ones
     size -= iteration.accepted.length;
     if (form === "window" || size <= 0) size = blockSize;

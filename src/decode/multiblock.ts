@@ -6,6 +6,7 @@
  */
 import { CllmError } from "../error.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
+import { worthVerifying } from "./draft-window.ts";
 import { type DraftPolicy, ownDraft } from "./drafts.ts";
 import { Grove } from "./forest.ts";
 import { NgramPool } from "./ngrams.ts";
@@ -47,7 +48,8 @@ export async function* multiblock(
   await using source = await OpenDraft.open(draft, prompt, session, options.signal);
   const pool = new NgramPool(poolSize);
   const chain = new Int32Array(blockSize * blocks);
-  const grove = new Grove(chain.length + poolSize * (NGRAM - 1));
+  const drafting = session.drafter === true;
+  const grove = new Grove(chain.length * (drafting ? 2 : 1) + poolSize * (NGRAM - 1));
   let guesses = 0; // kept from the pass before
   let active = 1; // blocks in flight
   let done = 0; // settled tokens of the first of them
@@ -61,18 +63,20 @@ export async function* multiblock(
     const mended = text.mend(chain.slice(1, 1 + drafted.length), most);
     const trunk = chain.subarray(0, 1 + mended.length); // (m,)
     trunk.set(mended, 1);
-    grove.plant(trunk);
+    grove.plant(drafting ? trunk.subarray(0, 1 + worthVerifying(trunk.subarray(1), session).length) : trunk);
     for (const ngram of trunk.length > 1 ? pool.after(text.last) : []) {
       const useful = ngram.subarray(0, text.left - 1);
       if (useful[0] !== trunk[1] && useful.length <= text.sideRoom(grove.rows)) grove.branch(useful);
     }
+    if (drafting) grove.drafts(trunk.subarray(1, 1 + Math.max(0, text.sideRoom(grove.rows))));
     const { next, settled } = await grove.run((tokens, forest) => text.run(tokens, forest));
     const start = (active - 1) * blockSize - done; // where the last block begins in the trunk
-    if (unchanged(trunk, next, Math.max(1, start)) - start >= ratio * blockSize) active = Math.min(active + 1, blocks);
+    if (unchanged(trunk.subarray(0, grove.trunk), next, Math.max(1, start)) - start >= ratio * blockSize)
+      active = Math.min(active + 1, blocks);
     for (done += settled; done >= blockSize; done -= blockSize) active = Math.max(active - 1, 1);
 
-    const refined = next.subarray(settled, trunk.length);
-    pool.recycle(trunk.subarray(settled), refined, NGRAM - 1);
+    const refined = drafting ? grove.refined(next, settled) : next.subarray(settled, trunk.length);
+    pool.recycle(trunk.subarray(settled, settled + refined.length), refined, NGRAM - 1);
     const suggested = grove.suggestion(next, settled).subarray(0, chain.length - 1);
     chain.set(refined, 1);
     chain.set(suggested, 1);

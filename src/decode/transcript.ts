@@ -4,7 +4,7 @@
  * or truncates by itself. Knows nothing about where guesses come from.
  */
 import { CllmError } from "../error.ts";
-import type { Forest, Session, TokenIds } from "../runtime/session.ts";
+import { draftForest, type Forest, type Session, type TokenIds } from "../runtime/session.ts";
 import { tokenBudget } from "./budget.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
 
@@ -117,14 +117,21 @@ export class Transcript {
    * One Jacobi iteration, which all decoders of a chain share. With y the last token and the guesses behind it, one pass
    * writes next_i = argmax p(· | x, y_<=i) for all i at once. The guesses that are what the pass wrote in their place are
    * right up to the first that is not; so is the token behind them. What it wrote behind that are refined guesses.
+   *
+   * With `drafts`, guesses for the same places in draft rows, what these write are the refined guesses: a draft row sees the last
+   * token and the draft rows before it, and none of `guesses`. There are none in the first pass, which can have no branches.
    */
-  async verify(guesses: TokenIds): Promise<Verified> {
-    const trunk = new Int32Array(1 + guesses.length); // (m,)
-    trunk[0] = this.last;
-    trunk.set(guesses, 1);
-    const next = await this.run(trunk); // (m,) next[i] follows trunk[i]
-    const iteration = this.accept(next.subarray(0, settledBy(trunk, next)), trunk.length);
-    return { iteration, refined: next.slice(iteration.accepted.length) };
+  async verify(guesses: TokenIds, drafts: TokenIds = NONE): Promise<Verified> {
+    const m = 1 + guesses.length;
+    const rows = new Int32Array(m + drafts.length);
+    rows[0] = this.last;
+    rows.set(guesses, 1);
+    rows.set(drafts, m);
+    const trunk = rows.subarray(0, m);
+    const next = await (drafts.length === 0 ? this.run(trunk) : this.run(rows, draftForest(m, rows.length))); // next[i] follows rows[i]
+    const iteration = this.accept(next.subarray(0, settledBy(trunk, next)), m, rows.length);
+    const k = iteration.accepted.length;
+    return { iteration, refined: next.slice(drafts.length === 0 ? k : Math.min(m + k - 1, rows.length)) };
   }
 
   /**
@@ -143,6 +150,8 @@ export class Transcript {
     return { accepted, prefill, trunk: before + trunk, rows: before + rows };
   }
 }
+
+const NONE = new Int32Array(0);
 
 /**
  * How many tokens a pass settles. `trunk` is right in its first token; `next[i]` follows `trunk[i]`; so `next[0]` is

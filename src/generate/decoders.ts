@@ -17,6 +17,8 @@ import { DECODERS, type DecoderName, type DecoderOptions, type NamedDecoder, typ
 /** What `auto` decides by: what passes cost, and what earlier requests taught. */
 export interface AutoKnowledge {
   readonly costs: PassCosts;
+  /** Of passes with draft rows, where the model has a draft adapter. */
+  readonly draftCosts?: PassCosts | undefined;
   readonly memory: AutoMemory;
 }
 
@@ -44,7 +46,7 @@ const draft = z.custom<DraftPolicy>((value) => typeof value === "function", "a f
 const OPTIONS: { readonly [N in DecoderName]: Fields<DecoderOptions[N]> } = {
   auto: { blockSize, draft },
   ar: {},
-  jacobi: { blockSize, form: z.enum(["window", "block"]).optional(), draft },
+  jacobi: { blockSize, form: z.enum(["window", "block"]).optional(), draft, draftRows: count(0, 256) },
   lookahead: { window: count(1, 32), ngram: count(2, 8), candidates: count(1, 32) },
   "prompt-lookup": { blockSize, maxNgram: count(1, 16) },
   multiblock: {

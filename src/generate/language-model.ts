@@ -32,6 +32,7 @@ import type {
   Generation,
   GenerationStream,
   LanguageModel,
+  PassCosts,
   PromptInput,
   Stats,
 } from "./types.ts";
@@ -51,20 +52,32 @@ export interface ModelParts {
   readonly sampling?: ModelSampling | null;
   /** A new, empty sequence. */
   session(): Session;
-  /** Measures what passes cost, or knows it already; those of sampling fetch and search the logits. */
-  measureCosts(sampling: boolean, signal: AbortSignal | undefined): Promise<Calibration>;
+  /** Its sequences have a draft adapter. Default: false. */
+  readonly drafter?: boolean;
+  /** Measures what passes cost, or knows it already. */
+  measureCosts(kind: PassKind, signal: AbortSignal | undefined): Promise<Calibration>;
   /** Sequences kept after their requests. Default: 1. */
   readonly keep?: number | undefined;
   dispose(): Promise<void>;
 }
 
+/** Passes that cost alike: those of sampling fetch and search the logits, drafting ones have draft rows. */
+export interface PassKind {
+  readonly sampling: boolean;
+  readonly drafting: boolean;
+}
+
 export function createLanguageModel(parts: ModelParts): LanguageModel {
-  const { name, config, precision, device = "cpu", deviceWhy = null, tokenizer, template, sampling = null } = parts;
+  const { name, config, precision, device = "cpu", deviceWhy = null, tokenizer, template } = parts;
+  const { sampling = null, drafter = false } = parts;
   const sequences = new SequencePool(() => parts.session(), parts.keep);
   const memory = new AutoMemory();
   const formats = once(async () => (await import("./formats.ts")).formatsOf(tokenizer, markIds(template, tokenizer)));
-  const greedyCosts = measuredOnce((signal) => parts.measureCosts(false, signal));
-  const sampledCosts = measuredOnce((signal) => parts.measureCosts(true, signal));
+  const measured = [false, true].map((drafting) =>
+    [false, true].map((sampling) => measuredOnce((signal) => parts.measureCosts({ sampling, drafting }, signal))),
+  );
+  const costsOf = (sampling: boolean, drafting: boolean, signal: AbortSignal | undefined): Promise<PassCosts> =>
+    measured[Number(drafting)]![Number(sampling)]!(signal);
   let disposal: Promise<void> | null = null;
 
   function requireAlive(): void {
@@ -90,7 +103,8 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     const writer = createWriter(request, tokenizer, { own, asked: new Set(request.stopIds) }, form);
     throwIfAborted(signal);
     const plain = draw.temperature === 0 && format === null && !adjusts(request);
-    const costs = decoder.name === "auto" ? await (plain ? greedyCosts : sampledCosts)(signal) : null;
+    const costs = decoder.name === "auto" ? await costsOf(!plain, false, signal) : null;
+    const draftCosts = costs !== null && drafter ? await costsOf(!plain, true, signal) : undefined;
     requireAlive();
 
     await using lease = sequences.acquire(prompt, { cached: request.cachePrompt });
@@ -106,7 +120,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     const logprobs: ChosenLogprob[] = [];
     const limits = { maxNewTokens, stopIds: new Set([...own, ...request.stopIds]), ...(signal && { signal }) };
     const clock = createClock();
-    const passes = decoder.start(session, prompt, limits, costs && { costs, memory });
+    const passes = decoder.start(session, prompt, limits, costs && { costs, draftCosts, memory });
     try {
       let left = maxNewTokens;
       while (left > 0 && !writer.finished()) {
@@ -211,9 +225,11 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
       requireAlive();
       return parts.session();
     },
-    passCosts: async (signal, { sampling: drawn = false } = {}) => {
+    drafter,
+    passCosts: async (signal, { sampling: drawn = false, drafting = false } = {}) => {
       requireAlive();
-      return (drawn ? sampledCosts : greedyCosts)(signal);
+      if (drafting && !drafter) throw new CllmError("usage", `${name} has no draft adapter: load it with one`);
+      return costsOf(drawn, drafting, signal);
     },
     dispose,
     [Symbol.asyncDispose]: dispose,

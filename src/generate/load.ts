@@ -5,7 +5,9 @@
 import { describeCheckpoint } from "../checkpoint/checkpoint.ts";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/open.ts";
 import { adaptedConfig, withAdapter } from "../checkpoint/peft/adapter.ts";
+import { draftedConfig, draftNote, readDraftAdapter } from "../checkpoint/peft/draft.ts";
 import { readAdapter } from "../checkpoint/peft/read-adapter.ts";
+import type { Adapter } from "../checkpoint/peft/types.ts";
 import { sampled } from "../decode/choice.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { defaultThreads, warn } from "../runtime/host.ts";
@@ -17,7 +19,7 @@ import { type Calibration, calibrate } from "./calibrate.ts";
 import { check } from "./check.ts";
 import { cachedPassCosts } from "./cost-store.ts";
 import { requirePrecision, unitePrecision } from "./dtype.ts";
-import { createLanguageModel } from "./language-model.ts";
+import { createLanguageModel, type PassKind } from "./language-model.ts";
 import { type LoadSettings, loadSchema } from "./options.ts";
 import { preparedOptions } from "./prepared-options.ts";
 import { encodePrompt } from "./prompt.ts";
@@ -40,15 +42,21 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
     const { name } = checkpoint;
     const identity = fingerprint(checkpoint);
     const adapter = settings.adapter === undefined ? null : await readAdapter(settings.adapter);
-    const config = adapter === null ? checkpoint.config : adaptedConfig(checkpoint.config, adapter);
-    const { tokenizer, template } = textOf(checkpoint, config.vocabSize, settings);
+    const adapted = adapter === null ? checkpoint.config : adaptedConfig(checkpoint.config, adapter);
+    const { tokenizer, template } = textOf(checkpoint, adapted.vocabSize, settings);
     const weights = adapter === null ? checkpoint.weights : withAdapter(checkpoint.weights, adapter);
+    const { draftAdapter } = settings;
+    const draft = draftAdapter === undefined ? null : await readDraftAdapter(draftAdapter, weights);
+    const note = draft === null ? null : draftNote(draft, settings.adapter);
+    if (note !== null) (settings.onWarning ?? warn)(note);
+    const config = draft === null ? adapted : draftedConfig(adapted, draft);
     const engine = await openEngine(config, weights, {
       precision,
       device: settings.device === "gpu" ? "webgpu" : settings.device,
       onNote: settings.onWarning ?? warn,
       ...(settings.threads !== undefined && { threads: settings.threads }),
       slots: settings.slots ?? 1,
+      draft: draft?.modules,
       prepared: settings.cache ? await preparedOptions(checkpoint, weights, settings) : undefined,
       ...(signal && { signal }),
       onProgress: (stage, what, done, total) =>
@@ -64,7 +72,8 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
       sampling: checkpoint.sampling,
       session: () => engine.session(),
       keep: settings.keep,
-      measureCosts: (sampling, abort) => calibrated(engine, identity, settings, sampling, abort),
+      drafter: draft !== null,
+      measureCosts: (kind, abort) => calibrated(engine, [identity, ...ranksOf(draft)], settings, kind, abort),
       dispose: () => engine.dispose(),
     });
   } finally {
@@ -104,18 +113,24 @@ export async function loadPrompts(
 /** What passes cost on this engine: from the cache folder, else measured on a sequence of its own. */
 function calibrated(
   engine: Engine,
-  identity: string,
+  identity: readonly string[],
   { precision, threads, cacheDir, onProgress }: LoadSettings,
-  sampling: boolean,
+  { sampling, drafting }: PassKind,
   signal: AbortSignal | undefined,
 ): Promise<Calibration> {
-  const key = [identity, engine.device, precision, threads ?? defaultThreads(), sampling ? "sampled" : "greedy"];
+  const kind = [sampling ? "sampled" : "greedy", ...(drafting ? ["drafting"] : [])];
+  const key = [...identity, engine.device, precision, threads ?? defaultThreads(), ...kind];
   return cachedPassCosts(cacheDir, key, async () => {
     await using session = sampled(engine.session(), { temperature: sampling ? 1 : 0 });
     const onPass = (done: number, total: number): void =>
       onProgress?.({ stage: "calibrate", what: "cost of a pass", done, total, unit: "passes" });
-    return await calibrate(session, { signal, onPass, activity: () => engine.activity() });
+    return await calibrate(session, { signal, onPass, activity: () => engine.activity(), drafting });
   });
+}
+
+/** What the speed of passes depends on of a draft adapter. */
+function ranksOf(draft: Adapter | null): string[] {
+  return draft === null ? [] : [JSON.stringify(Array.from(draft.modules, ([module, { rank }]) => [module, rank]))];
 }
 
 /** Names a model by what its speed depends on: configuration and stored types, not the weights' values. */

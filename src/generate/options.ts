@@ -45,7 +45,17 @@ export type DecodingSettings = Omit<
 };
 export type LoadSettings = Checked<
   LoadOptions,
-  | ("dtype" | "threads" | "offline" | "revision" | "cacheDir" | "adapter" | "template" | "templateOptions")
+  | (
+      | "dtype"
+      | "threads"
+      | "offline"
+      | "revision"
+      | "cacheDir"
+      | "adapter"
+      | "draftAdapter"
+      | "template"
+      | "templateOptions"
+    )
   | ("token" | "keep" | "slots" | "onProgress" | "onWarning" | "signal")
 >;
 
@@ -249,6 +259,11 @@ export const loadFields: Fields<
   adapter: z.string().min(1).optional().meta({
     description:
       "PEFT directory of a low-rank adapter to merge into the model, or in a checkout the name of one of adapters/",
+    placeholder: "folder",
+  }),
+  draftAdapter: z.string().min(1).optional().meta({
+    description:
+      "draft adapter that guesses what the model then decides, so that the text stays as it is; folder or name",
     placeholder: "folder",
   }),
   template: z.string().min(1).optional().meta({

@@ -35,6 +35,10 @@ export class Sequence implements Session {
     return this.#session.leadingDraft;
   }
 
+  get drafter(): boolean | undefined {
+    return this.#session.drafter;
+  }
+
   get length(): number {
     return this.#session.length;
   }

@@ -63,6 +63,11 @@ export interface LoadOptions {
   readonly cacheLimit?: number | undefined;
   /** A PEFT directory with a low-rank adapter, merged into the weights as they are read. Default: none. */
   readonly adapter?: string | undefined;
+  /**
+   * A draft adapter (see `cllm train --lossless`): a PEFT directory, or the name of one of the project's. It guesses, and the model decides
+   * in the same pass, so the text is the model's own. `adapter` is merged all the same. Default: none.
+   */
+  readonly draftAdapter?: string | undefined;
   /** Which of the chat templates that the checkpoint names, such as `tool_use`. Default: the one named `default`. */
   readonly template?: string | undefined;
   /** Variables of the chat template for every request, such as `{ enable_thinking: false }`; a request's own win. */
@@ -160,7 +165,7 @@ type Own<Options, Theirs extends PropertyKey = keyof DecodeOptions> = {
 
 /** What a decoder of each name can be told. */
 export interface DecoderOptions {
-  readonly auto: Own<AutoOptions, keyof DecodeOptions | "costs" | "memory">;
+  readonly auto: Own<AutoOptions, keyof DecodeOptions | "costs" | "draftCosts" | "memory">;
   readonly ar: Own<DecodeOptions>;
   readonly jacobi: Own<JacobiOptions>;
   readonly lookahead: Own<LookaheadOptions>;
@@ -334,6 +339,8 @@ export interface LanguageModel extends AsyncDisposable {
   readonly tokenizer: Tokenizer;
   /** The model's own settings for sampling, which `modelSampling` asks for; null where it has none, or is to be greedy. */
   readonly sampling: ModelSampling | null;
+  /** It has a draft adapter. */
+  readonly drafter: boolean;
   /** Whether `messages` can be given. */
   readonly hasChatTemplate: boolean;
   /**
@@ -351,11 +358,14 @@ export interface LanguageModel extends AsyncDisposable {
   /** A new, empty sequence, for people who call decoders themselves. The caller disposes of it. */
   session(): Session;
   /**
-   * Cost of a pass by its number of tokens, with `sampling` of one whose logits are searched; measured once for this
+   * Cost of a pass by its number of tokens, with `sampling` of one whose logits are searched, with `drafting` of one with draft rows; measured once for this
    * model, precision and machine, then cached. While other requests run nothing is measured, and the usual costs are
    * given.
    */
-  passCosts(signal?: AbortSignal, options?: { readonly sampling?: boolean }): Promise<PassCosts>;
+  passCosts(
+    signal?: AbortSignal,
+    options?: { readonly sampling?: boolean; readonly drafting?: boolean },
+  ): Promise<PassCosts>;
   /** Frees the weights and every sequence. Requests that are still running fail with `disposed`. */
   dispose(): Promise<void>;
 }

@@ -178,7 +178,16 @@ export const DERIVATIVES: Readonly<Record<string, Derivative>> = {
         { axis: attributes["axis"] as number },
       ),
   ],
-
+  /** Each input's part of what arrives. */
+  Concat: simple(({ graph, inputs, g, attributes }) => {
+    const axis = number(attributes, "axis");
+    const sizeOf = (x: Value): Value => graph.op("Shape", [x], { start: axis, end: axis + 1 });
+    return inputs.map((own, i) => () => {
+      const from = inputs.slice(0, i).map(sizeOf);
+      const start = from.length === 0 ? graph.integers(0) : from.length === 1 ? from[0]! : graph.op("Sum", from);
+      return graph.op("Slice", [g, start, graph.op("Add", [start, sizeOf(own)]), graph.integers(axis)]);
+    });
+  }),
   Reshape: simple(({ graph, inputs: [x], g, back }) => [
     () => graph.op("Reshape", [g, back === undefined ? shapeOf(graph, x as Value) : graph.integers(...back)]),
   ]),

@@ -110,6 +110,11 @@ export class Graph {
     return this.#constant(data, dimensions, dtype);
   }
 
+  /** A constant that travels inside the model whatever its size: the constants outside are those of a graph without it. */
+  inner(data: TensorData, dimensions: readonly number[], dtype: DType = dtypeOf(data)): Value {
+    return this.#constant(data, dimensions, dtype, true);
+  }
+
   #constant(data: TensorData, dimensions: readonly number[], dtype: DType = dtypeOf(data), inside?: boolean): Value {
     const elements = dimensions.reduce((product, d) => product * d, 1);
     if (elements !== data.length) throw new RangeError(`${data.length} elements for shape [${dimensions.join(", ")}]`);

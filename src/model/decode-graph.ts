@@ -28,6 +28,7 @@ import type { EncodedModel, Value } from "../graph/graph.ts";
 import { attentionAttributes, capped, headNorm, masksOf, rotationOf, rotations, slides } from "./attention.ts";
 import type { ModelConfig } from "./config.ts";
 import { constantParts } from "./constant-parts.ts";
+import { type DraftAdapter, draftedWeights, gatedProducts } from "./draft-adapter.ts";
 import type { LayeredWeights, LayerWeights } from "./layered-weights.ts";
 import { plainAttention } from "./plain-attention.ts";
 import type { ProductPlan } from "./product-plan.ts";
@@ -42,6 +43,8 @@ export interface DecodeGraphOptions {
   readonly slots?: number;
   /** Default: host. */
   readonly form?: ProductPlan["form"];
+  /** Factors for draft rows. The graph has an input more: gate (1, S, 1), 1 for draft rows and 0 for all others. */
+  readonly draft?: DraftAdapter | null;
 }
 
 /** What belongs to one sequence of a pass. */
@@ -88,21 +91,23 @@ const FLOAT32 = 1;
 /** Build the graph, reading one layer's weights at a time. Throws `unsupported` for heads of odd sizes. */
 export async function decodeGraph(
   config: ModelConfig,
-  weights: LayeredWeights,
-  products: Products,
-  { onLayer, slots: count = 1, form = "host" }: DecodeGraphOptions = {},
+  given: LayeredWeights,
+  ungated: Products,
+  { onLayer, slots: count = 1, form = "host", draft = null }: DecodeGraphOptions = {},
 ): Promise<EncodedModel> {
   const { layers, heads, kvHeads, headSize, vocabSize, contextLength } = config;
   if (headSize % HEAD_STEP !== 0 || headSize > LARGEST_HEAD) {
     const limit = `multiples of ${HEAD_STEP} up to ${LARGEST_HEAD} can`;
     throw new CllmError("unsupported", `heads of ${headSize} channels cannot be run, ${limit}: use another model`);
   }
-  const { graph, dtype } = products;
+  const { graph, dtype } = ungated;
   const resident = form === "resident";
   const plain = form === "plain";
   const ids = graph.input("ids", "int64", [1, "S"]);
   const positions = graph.input("positions", "int64", [1, "S"]);
   const masks = masksOf(config);
+  const weights = draft === null ? given : draftedWeights(config, given, draft);
+  const products = draft === null ? ungated : gatedProducts(ungated, graph.input("gate", dtype, [1, "S", 1]));
   const slots = Array.from({ length: count }, (_, index): Slot => {
     const nameOf = (name: string): string => (count === 1 ? name : slotName(name, index));
     const [rows, seen] = count === 1 ? ["S", "total"] : [nameOf("S"), nameOf("places")];

@@ -12,6 +12,21 @@ import type { Weights } from "./weights.ts";
 export interface Product {
   readonly matrix: Matrix;
   readonly bias: Float32Array | null; // (out,)
+  /** What a draft adapter adds for draft rows; see `draft-adapter.ts`. */
+  readonly draft?: DraftShare;
+}
+
+/** Factors A of all products that read the same input, one below the other. */
+export interface DraftGroup {
+  readonly a: Matrix; // (sum of ranks, in)
+  readonly ranks: readonly number[];
+}
+
+/** One product's part of a group, and its factor B. */
+export interface DraftShare {
+  readonly group: DraftGroup;
+  readonly share: number;
+  readonly b: Matrix; // (out, rank), the scale in it
 }
 
 export interface LayerWeights {

@@ -91,6 +91,19 @@ function addEight(sum: Float64Array, b: Float32Array, k: number, a: Float32Array
   }
 }
 
+/** Factors in memory by the module that each belongs to. */
+export function lowRanks(tensors: Iterable<NamedTensor>, { rank, alpha }: LoraSettings): Map<string, LowRank> {
+  const byName = new Map(Array.from(tensors, (tensor) => [tensor.name, tensor]));
+  const factors = new Map<string, LowRank>();
+  for (const [name, { shape, data: a }] of byName) {
+    const [, module] = /^(.*)\.lora_A\.weight$/.exec(name) ?? [];
+    const b = module === undefined ? undefined : byName.get(loraNames(module).b)?.data;
+    if (module !== undefined && b !== undefined)
+      factors.set(module, { rank, scale: alpha / rank, a, b, inputs: shape[1] ?? 0 });
+  }
+  return factors;
+}
+
 /** Tensors of a base with an adapter merged in: W + alpha / rank · B A. One at a time; those without are handed on. */
 export function* mergedTensors(
   base: Iterable<NamedTensor>,

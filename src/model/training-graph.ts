@@ -12,7 +12,12 @@
  *   of the resident form also row_places (R, 1) and distinct_ids (U, 1) int64, each id once, and the same as numbers:
  *   id_numbers (1, N) and distinct_numbers (U, 1) float32
  *   with a divergence, teachers (R) int64 and divergence_weights (R, 1): += sum of weights · KL(row of the teacher ‖ row)
+ *
+ * For draft rows alone (`drafts`), T tokens of each sequence are those in draft rows and C are clean text before them, whose keys and values
+ * `cleanGraph` gives: bias is (batch, 1, T, C + T), and there are clean_{2l}, clean_{2l+1} (batch, kvHeads, C, headSize) for each layer l. The
+ * adapter is on all rows that run, and nothing is differentiated but these.
  * Outputs:
+ *   of clean text: clean_{2l}, clean_{2l+1}
  *   of prediction: next (R) int64
  *   of training: loss () · cross_entropies (R) · gradient:NAME for each trained tensor · squares (P), their squared norms
  */
@@ -33,6 +38,8 @@ export interface TrainingGraphOptions {
   readonly sequenceLength?: number;
   /** An adapter is trained instead of the model's own tensors. */
   readonly lora?: LoraSettings | null;
+  /** Only draft rows run, behind the keys and values of clean text. Default: false. */
+  readonly drafts?: boolean;
   /** Build the term of the forward KL divergence. */
   readonly divergence?: boolean;
   /** `resident`: for devices with operators and memory of their own. Default: `host`, for the processor. */
@@ -46,9 +53,16 @@ export function trainedTensors(config: ModelConfig, lora: LoraSettings | null = 
   return [...(lora === null ? expectedTensors(config) : loraTensors(config, lora))];
 }
 
-/** The graph from tokens to the normalized stream's wanted rows and their logits. */
-async function forwardGraph(config: ModelConfig, { batch, sequenceLength = 0, lora = null }: TrainingGraphOptions) {
-  const { heads, kvHeads, headSize, contextLength, tiedHead } = config;
+/** The name of layer l's keys (2l) or values (2l + 1) of clean text. */
+export const cleanName = (index: number): string => `clean_${index}`;
+
+/** The graph from tokens to the normalized stream, and all that is needed to go on from there. `keys` is told of each layer's. */
+async function streamGraph(
+  config: ModelConfig,
+  { batch, sequenceLength = 0, lora = null, drafts = false }: TrainingGraphOptions,
+  keys?: (graph: Graph, layer: number, k: Value, v: Value) => void,
+) {
+  const { heads, kvHeads, headSize, contextLength } = config;
   const graph = new Graph();
   const tensors = new Map<string, Value>();
   for (const [name, shape] of expectedTensors(config)) tensors.set(name, graph.input(name, "float32", shape));
@@ -59,12 +73,13 @@ async function forwardGraph(config: ModelConfig, { batch, sequenceLength = 0, lo
   const ids = graph.input("ids", "int64", ["N"]);
   const positions = graph.input("positions", "int64", [batch, "T"]);
   // The queries that share a key head stand below each other, and so do their biases.
-  const mask = (name: string): Value =>
-    graph.op("Tile", [graph.input(name, "float32", [batch, 1, "T", "T"]), graph.integers(1, 1, heads / kvHeads, 1)]); // (batch, 1, heads/kvHeads * T, T)
+  const mask = (name: string): Value => {
+    const bias = graph.input(name, "float32", [batch, 1, "T", drafts ? "all" : "T"]);
+    return graph.op("Tile", [bias, graph.integers(1, 1, heads / kvHeads, 1)]); // (batch, 1, heads/kvHeads * T, T)
+  };
   const asked = masksOf(config);
   const causal = asked.causal ? mask("bias") : null;
   const windowed = asked.window ? mask("window_bias") : null;
-  const rows = graph.input("rows", "int64", ["R"]);
   const places = Math.max(contextLength, sequenceLength); // the engine wants one for each token of a sequence
   const rotationIn = rotations(config, places, (data, shape) => graph.constant(data, shape));
   const scalar = (value: number): Value => graph.scalar(value);
@@ -96,6 +111,13 @@ async function forwardGraph(config: ModelConfig, { batch, sequenceLength = 0, lo
     return graph.op("Transpose", [apart], { perm: [0, 2, 1, 3] });
   };
 
+  /** Keys or values of a layer, those of clean text before them. */
+  const behindClean = (own: Value, index: number): Value => {
+    if (!drafts) return own;
+    const clean = graph.input(cleanName(index), "float32", [batch, kvHeads, "C", headSize]);
+    return graph.op("Concat", [clean, own], { axis: 2 });
+  };
+
   const attention = (x: Value, at: string, index: number): Value => {
     const of = (name: string): string => `${at}.self_attn.${name}.weight`;
     const projected = config.packedProjections
@@ -103,8 +125,9 @@ async function forwardGraph(config: ModelConfig, { batch, sequenceLength = 0, lo
       : ["q_proj", "k_proj", "v_proj"].map((name) => product(x, of(name)));
     const rotation = rotationIn(index);
     const q = split(projected[0] as Value, heads, of("q_norm"), rotation);
-    const k = split(projected[1] as Value, kvHeads, of("k_norm"), rotation);
-    const v = split(projected[2] as Value, kvHeads, null, null);
+    const k = behindClean(split(projected[1] as Value, kvHeads, of("k_norm"), rotation), 2 * index);
+    const v = behindClean(split(projected[2] as Value, kvHeads, null, null), 2 * index + 1);
+    keys?.(graph, index, k, v);
     const grouped = graph.reshape(q, [batch, kvHeads, -1, headSize], [batch, heads, -1, headSize]);
     const alpha = { float: scoreScale(config) };
     const raw = graph.op("FusedMatMul", [grouped, k], { transA: 0, transB: 1, alpha });
@@ -144,8 +167,16 @@ async function forwardGraph(config: ModelConfig, { batch, sequenceLength = 0, lo
     },
     graph.op("Gather", [embedding, ids]), // (N, D)
   );
-  const head = tiedHead ? embedding : tensor("lm_head.weight");
+  return { graph, tensor, stream, ids };
+}
+
+/** The graph from tokens to the logits of the wanted rows. */
+async function forwardGraph(config: ModelConfig, options: TrainingGraphOptions) {
+  const { graph, tensor, stream, ids } = await streamGraph(config, options);
+  const rows = graph.input("rows", "int64", ["R"]);
+  const head = tensor(config.tiedHead ? "model.embed_tokens.weight" : "lm_head.weight");
   const plain = graph.op("Gemm", [graph.op("Gather", [stream, rows]), head], { transB: 1 }); // (R, V)
+  const scalar = (value: number): Value => graph.scalar(value);
   const logits = config.logitCap === undefined ? plain : capped(graph, plain, config.logitCap, scalar);
   return { graph, tensor, logits, ids, rows };
 }
@@ -162,6 +193,16 @@ function residentRules(graph: Graph, ids: Value, rows: Value): (node: GraphNode)
     [rows.name, gatherOnce(rowPlaces, null)],
   ]);
   return ({ type, inputs }) => (type === "Gather" ? byIndices.get(inputs[1]?.name ?? "") : undefined);
+}
+
+/** The graph of clean text through the model without an adapter: keys and values of each layer, and no logits. */
+export async function cleanGraph(config: ModelConfig, options: TrainingGraphOptions): Promise<EncodedModel> {
+  const { batch, sequenceLength = 0 } = options;
+  const { graph } = await streamGraph(config, { batch, sequenceLength }, (graph, layer, ...both) => {
+    const shape = [batch, config.kvHeads, "T", config.headSize];
+    for (const [i, value] of both.entries()) graph.output(value, cleanName(2 * layer + i), "float32", shape);
+  });
+  return graph.encode();
 }
 
 /** The graph that says what comes after each wanted row. */

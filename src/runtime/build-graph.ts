@@ -2,6 +2,7 @@
 import { type ConstantStore, Graph } from "../graph/graph.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { decodeGraph } from "../model/decode-graph.ts";
+import type { DraftAdapter } from "../model/draft-adapter.ts";
 import { layeredWeights, type WeightUnit } from "../model/layered-weights.ts";
 import { type ProductPlan, productsOf } from "../model/product-plan.ts";
 import type { Weights } from "../model/weights.ts";
@@ -18,12 +19,13 @@ export interface GraphPlan {
 export async function buildGraph(
   { config, products: plan }: GraphPlan,
   weights: Weights,
-  { store, slots = 1, begin, onLayer }: BuildOptions = {},
+  { store, slots = 1, begin, onLayer, draft = null }: BuildOptions = {},
 ): Promise<{ readonly graph: Graph; readonly encoded: ReturnType<Graph["encode"]> }> {
   const graph = new Graph(store);
   const products = productsOf(plan, graph, config.tiedHead);
   const layers = layeredWeights(config, weights, begin ? (unit) => begin(unit, graph) : undefined);
-  const encoded = await decodeGraph(config, layers, products, { slots, form: plan.form, ...(onLayer && { onLayer }) });
+  const options = { slots, form: plan.form, draft, ...(onLayer && { onLayer }) };
+  const encoded = await decodeGraph(config, layers, products, options);
   return { graph, encoded };
 }
 
@@ -34,4 +36,6 @@ export interface BuildOptions {
   readonly begin?: (unit: WeightUnit, graph: Graph) => boolean | Promise<boolean>;
   /** Called before each layer is built, with layers done so far. */
   readonly onLayer?: (done: number) => void;
+  /** A draft adapter, whose factors travel inside the graph. Default: none. */
+  readonly draft?: DraftAdapter | null;
 }

@@ -4,6 +4,7 @@
 import { CllmError } from "../error.ts";
 import type { EncodedModel } from "../graph/graph.ts";
 import type { ModelConfig } from "../model/config.ts";
+import type { DraftAdapter } from "../model/draft-adapter.ts";
 import type { Precision } from "../model/precision.ts";
 import { WHOLE_WEIGHTS } from "../model/products.ts";
 import type { Weights } from "../model/weights.ts";
@@ -13,8 +14,8 @@ import type { Device, DeviceName } from "./devices/device.ts";
 import { defaultThreads } from "./host.ts";
 import { openSession } from "./onnx-session.ts";
 import type { ModelFile, Program } from "./ort.ts";
-import type { PassRunner } from "./pass-runner.ts";
-import { type PreparedOptions, withPrepared } from "./prepared.ts";
+import type { PassRunner, Programs } from "./pass-runner.ts";
+import { type GraphFiles, type PreparedOptions, withPrepared } from "./prepared.ts";
 import type { Session } from "./session.ts";
 
 export interface EngineOptions {
@@ -35,6 +36,8 @@ export interface EngineOptions {
   readonly prepared?: PreparedOptions | undefined;
   /** Where the model runs. Default: the processor. */
   readonly device?: Device;
+  /** A draft adapter for the draft rows of a `Forest`; see `requireBounded`. Default: none. */
+  readonly draft?: DraftAdapter | null | undefined;
 }
 
 export interface Engine extends AsyncDisposable {
@@ -49,6 +52,9 @@ export interface Engine extends AsyncDisposable {
   /** Free the weights. Sessions of this engine throw `disposed` from then on. */
   dispose(): Promise<void>;
 }
+
+/** One graph for every pass. */
+const alone = (plain: Program): Programs => ({ plain, drafting: null });
 
 /**
  * Reads the weights, layer by layer, builds the decode graph in `precision` and compiles it. The weights can be closed
@@ -66,24 +72,33 @@ export async function createEngine(
     wholeWeights = WHOLE_WEIGHTS,
     prepared,
     device = DEFAULT_DEVICE,
+    draft = null,
   }: EngineOptions,
 ): Promise<Engine> {
   const products = await device.plan(precision, { wholeWeights });
   const plan: GraphPlan = { config, device: device.name, products };
   const counts = slots > 1 && device.shares ? [1, slots] : [1];
-  const compileAll = async (modelOf: (count: number) => Promise<EncodedModel | ModelFile>): Promise<Program[]> => {
-    const programs: Program[] = [];
+  const compiled: Program[] = [];
+  const release = async (): Promise<void> => {
+    for (const program of compiled.splice(0)) await program.release();
+  };
+  const compileOne = async (model: EncodedModel | ModelFile): Promise<Program> => {
+    const most = device.mostThreads?.(config) ?? threads;
+    const program = await device.compile(model, { threads: Math.min(threads, most) });
+    compiled.push(program);
+    return program;
+  };
+  const compileAll = async (programsOf: (count: number) => Promise<Programs>): Promise<Programs[]> => {
+    const all: Programs[] = [];
     try {
       for (const [i, count] of counts.entries()) {
-        const model = await modelOf(count);
         onProgress?.("compile", "graph", i, counts.length);
-        const most = device.mostThreads?.(config) ?? threads;
-        programs.push(await device.compile(model, { threads: Math.min(threads, most) }));
+        all.push(await programsOf(count));
         onProgress?.("compile", "graph", i + 1, counts.length);
       }
-      return programs;
+      return all;
     } catch (error) {
-      for (const program of programs) await program.release();
+      await release();
       throw error;
     }
   };
@@ -97,9 +112,19 @@ export async function createEngine(
         plan,
         weights,
         counts,
-        (graphs) => compileAll(async (count) => ({ path: graphs.get(count) as string })),
+        (graphs) =>
+          compileAll(async (count) => {
+            const { plain, drafting } = graphs.get(count) as GraphFiles;
+            if (drafting === null) return alone(await compileOne({ path: plain }));
+            if (products.form === "resident") return alone(await compileOne({ path: drafting }));
+            return {
+              plain: await compileOne({ path: plain }),
+              drafting: await compileOne({ path: drafting }),
+            };
+          }),
         onUnit,
         signal,
+        draft,
       )
     : null;
   const programs =
@@ -107,9 +132,10 @@ export async function createEngine(
     (await compileAll(async (count) => {
       const { encoded } = await buildGraph(plan, weights, {
         slots: count,
+        draft,
         onLayer: (done) => onUnit(done, config.layers),
       });
-      return encoded;
+      return alone(await compileOne(encoded)); // weights in memory are there once, so all passes go through this graph
     }));
   const runner = device.runner(programs, { config, plan: products, slots });
   const caches = await device.caches(config, products);
@@ -131,7 +157,7 @@ export async function createEngine(
   const dispose = async (): Promise<void> => {
     if (disposed) return;
     disposed = true;
-    for (const program of programs) await program.release();
+    await release();
     await caches.release();
   };
   return {
@@ -141,7 +167,7 @@ export async function createEngine(
     activity: () => ({ begun, running }),
     session() {
       if (disposed) throw new CllmError("disposed", "this model was disposed: load it again");
-      return openSession(counted, config, { rows: device.rows, caches });
+      return openSession(counted, config, { rows: device.rows, caches, drafter: draft !== null });
     },
     dispose,
     [Symbol.asyncDispose]: dispose,

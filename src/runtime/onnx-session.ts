@@ -8,7 +8,7 @@ import { cpu, hostCaches } from "./devices/cpu.ts";
 import type { Caches, RowRules } from "./devices/device.ts";
 import type { KvCache } from "./kv-cache.ts";
 import type { Pass, PassResults, PassRunner } from "./pass-runner.ts";
-import type { Forest, Session, TokenIds } from "./session.ts";
+import { type Forest, type Session, type TokenIds, trunkLength } from "./session.ts";
 
 /** Added to the attention scores of places that a row must not see. */
 const HIDDEN = -1e9;
@@ -17,6 +17,8 @@ const HIDDEN = -1e9;
 export interface Place {
   readonly rows: RowRules;
   readonly caches: Caches;
+  /** The graph has a draft adapter. Default: false. */
+  readonly drafter?: boolean;
 }
 
 /** A new, empty sequence. Default: on the processor. */
@@ -33,6 +35,7 @@ class OnnxSession implements Session {
   readonly contextLength: number;
   readonly draftToken: number | undefined;
   readonly leadingDraft: boolean;
+  readonly drafter: boolean;
   readonly #runner: PassRunner;
   readonly #rows: RowRules;
   readonly #cache: KvCache;
@@ -41,12 +44,13 @@ class OnnxSession implements Session {
   #busy = false;
   #disposed = false;
 
-  constructor(runner: PassRunner, config: ModelConfig, { rows, caches }: Place) {
+  constructor(runner: PassRunner, config: ModelConfig, { rows, caches, drafter = false }: Place) {
     this.#runner = runner;
     this.vocabSize = config.vocabSize;
     this.contextLength = config.contextLength;
     this.draftToken = config.draftTokenId;
     this.leadingDraft = config.leadingDraft === true;
+    this.drafter = drafter;
     this.#rows = rows;
     this.#cache = caches.open();
   }
@@ -184,7 +188,14 @@ class OnnxSession implements Session {
     if (this.#length === 0 && trunkLength(forest) < tokens.length) {
       throw new CllmError("bad-input", "branches need a sequence to follow: run the prompt before the forest");
     }
-    for (const [i, parent] of forest.parents.entries()) {
+    const { parents, draftsFrom = parents.length } = forest;
+    if (draftsFrom < parents.length && !this.drafter) {
+      throw new CllmError("bad-input", "draft rows need a draft adapter: load the model with one");
+    }
+    if (!(Number.isInteger(draftsFrom) && draftsFrom >= 1 && draftsFrom <= parents.length)) {
+      throw new CllmError("bad-input", `draft rows begin at ${draftsFrom}: it must be from 1 to ${parents.length}`);
+    }
+    for (const [i, parent] of parents.entries()) {
       if (parent >= -1 && parent < i) continue;
       throw new CllmError("bad-input", `the parent of token ${i} is ${parent}: it must be -1 or an earlier token`);
     }
@@ -226,6 +237,8 @@ class OnnxSession implements Session {
       past,
       cache: this.#cache.tensors,
       headFrom,
+      useful: count,
+      draftsFrom: Math.max(0, Math.min((forest?.draftsFrom ?? at + count) - at, count)),
     };
   }
 
@@ -251,10 +264,3 @@ class OnnxSession implements Session {
 }
 
 const disposed = (): CllmError => new CllmError("disposed", "this session was disposed: open a new one");
-
-/** The longest leading run in which every token follows the one before it. */
-function trunkLength({ parents }: Forest): number {
-  let length = 0;
-  while (length < parents.length && parents[length] === length - 1) length++;
-  return length;
-}

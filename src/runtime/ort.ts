@@ -11,6 +11,8 @@ export type Feeds = Record<string, Tensor>;
 
 /** A compiled graph. */
 export interface Program {
+  /** Names of what a run is fed. */
+  readonly inputs: readonly string[];
   /** Names of what a run can fetch. */
   readonly outputs: readonly string[];
   /**
@@ -106,6 +108,7 @@ export async function compile(
   }
   let released = false;
   return {
+    inputs: session.inputNames,
     outputs: session.outputNames,
     async run(feeds, outputs, into) {
       const start = performance.now();

@@ -51,6 +51,7 @@ export async function compile(model: EncodedModel | ModelFile, { threads }: Comp
   });
   let released = false;
   return {
+    inputs: session.inputNames,
     outputs: session.outputNames,
     run: (feeds, outputs) =>
       inTurn(async () => {

@@ -30,6 +30,10 @@ export interface Pass {
   readonly cache: readonly Tensor[];
   /** The first row that goes on to the vocabulary. */
   readonly headFrom: number;
+  /** Rows that are not padding. */
+  readonly useful: number;
+  /** The first draft row; `useful` for none. */
+  readonly draftsFrom: number;
 }
 
 export interface PassResults {
@@ -50,6 +54,34 @@ export interface PassResults {
 
 export interface PassRunner {
   run(pass: Pass, logits: boolean): Promise<PassResults>;
+}
+
+/**
+ * A compiled graph, and the one with a draft adapter: the same one where every pass goes through it, null where there is no adapter.
+ */
+export interface Programs {
+  readonly plain: Program;
+  readonly drafting: Program | null;
+}
+
+/** Which of them runs a pass, by whether it has draft rows. */
+const chosen = ({ plain, drafting }: Programs, drafts: boolean): Program => (drafts && drafting ? drafting : plain);
+
+/** Whether there are draft rows among those that are not padding. */
+const hasDrafts = ({ draftsFrom, useful }: Pick<Pass, "draftsFrom" | "useful">): boolean => draftsFrom < useful;
+
+/** 1 for the draft rows of the passes, one after the other; nothing where the graph does not ask for it. */
+function gateFeed(program: Program, passes: readonly Pass[], half = false): Feeds {
+  if (!program.inputs.includes("gate")) return {};
+  const count = passes.reduce((sum, { ids }) => sum + ids.length, 0);
+  const gate = new Float32Array(count);
+  let at = 0;
+  for (const pass of passes) {
+    if (hasDrafts(pass)) gate.fill(1, at + pass.draftsFrom, at + pass.useful);
+    at += pass.ids.length;
+  }
+  const shape = [1, count, 1];
+  return { gate: half ? float16Tensor(toFloat16(gate), shape) : float32Tensor(gate, shape) };
 }
 
 /** Outputs to fetch. */
@@ -92,15 +124,17 @@ function behind(lead: number, bias: Float32Array, rows: number): Float32Array {
 const HIDDEN = -1e9;
 
 /** Every pass by itself, on a graph of one slot. */
-export function single(program: Program, sequenceFeeds: SequenceFeeds = fusedFeeds(0)): PassRunner {
+export function single(programs: Programs, sequenceFeeds: SequenceFeeds = fusedFeeds(0)): PassRunner {
   return {
     async run(pass, logits) {
       const count = pass.ids.length;
+      const program = chosen(programs, hasDrafts(pass));
       const feeds = {
         ...sequenceFeeds(pass, (name) => name),
         ids: int64Tensor(pass.ids, [1, count]),
         positions: int64Tensor(pass.positions, [1, count]),
         head_from: int64Tensor([pass.headFrom], [1]),
+        ...gateFeed(program, [pass]),
       };
       const results = await program.run(feeds, outputsFor(program, logits));
       const { logits: all, logit_scale: scales, next, rows } = results;
@@ -121,7 +155,8 @@ const HIDDEN_HALF = -60_000;
 /** Every pass by itself, on a graph of the resident form: the engine writes the cache. `half`: it computes in half floats. */
 export function resident(program: Program, half: boolean): PassRunner {
   return {
-    async run({ ids, positions, bias, past, cache }, logits) {
+    async run(pass, logits) {
+      const { ids, positions, bias, past, cache } = pass;
       const count = ids.length;
       const total = past + count;
       const added = half
@@ -133,6 +168,7 @@ export function resident(program: Program, half: boolean): PassRunner {
         bias: added,
         last_place: int32Tensor(Int32Array.of(total - 1), [1]),
         total: int32Tensor(Int32Array.of(total), [1]),
+        ...gateFeed(program, [pass], half),
       };
       const into: Feeds = {};
       for (const [i, tensor] of cache.entries()) {
@@ -166,7 +202,7 @@ const ROWS = 256;
  * served, on a graph of that many slots. A single pass runs on `alone`, which spends nothing on empty slots.
  */
 export function together(
-  program: Program,
+  programs: Programs,
   config: ModelConfig,
   slots: number,
   alone: PassRunner,
@@ -178,6 +214,7 @@ export function together(
   const empty = float32Tensor(new Float32Array(kvHeads * places * headSize), [1, kvHeads, places, headSize]);
   const unused: Pass = {
     ...{ ids: Int32Array.of(0), positions: Int32Array.of(0), bias: new Float32Array(1), past: 0, headFrom: 0 },
+    ...{ useful: 1, draftsFrom: 1 },
     cache: Array<Tensor>(2 * config.layers).fill(empty),
   };
   const idle = Array.from({ length: slots }, (_, slot) => ({
@@ -234,12 +271,15 @@ export function together(
       );
     }
     const count = ids.length;
+    const running = passes.map(({ pass }) => pass);
+    const program = chosen(programs, running.some(hasDrafts));
     const results = await program.run(
       {
         ...feeds,
         ids: int64Tensor(ids, [1, count]),
         positions: int64Tensor(positions, [1, count]),
         head_rows: int64Tensor(heads, [heads.length]),
+        ...gateFeed(program, running),
       },
       outputsFor(program, logits),
     );

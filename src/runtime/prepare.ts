@@ -9,6 +9,7 @@ import { basename, join } from "node:path";
 import type { ConstantStore, DType, Graph, GraphNode, Value } from "../graph/graph.ts";
 import { alignedOffset, type ExternalEntries, externalConstants } from "../graph/one-file.ts";
 import type { ModelConfig } from "../model/config.ts";
+import type { DraftAdapter } from "../model/draft-adapter.ts";
 import type { WeightUnit } from "../model/layered-weights.ts";
 import type { Weights } from "../model/weights.ts";
 import { buildGraph, type GraphPlan } from "./build-graph.ts";
@@ -29,9 +30,14 @@ export interface Part {
 }
 
 /** A graph with constants that nobody reads: its nodes are those of the same model with any other weights. */
-export async function hollowGraph(plan: GraphPlan, weights: Weights, slots: number): Promise<Uint8Array> {
+export async function hollowGraph(
+  plan: GraphPlan,
+  weights: Weights,
+  slots: number,
+  draft: DraftAdapter | null = null,
+): Promise<Uint8Array> {
   const store: ConstantStore = { put: () => ({ location: UNPLACED, offset: 0 }) };
-  const { encoded } = await buildGraph(plan, weights, { store, slots, begin: () => false });
+  const { encoded } = await buildGraph(plan, weights, { store, slots, draft, begin: () => false });
   return encoded.bytes;
 }
 

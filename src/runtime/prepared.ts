@@ -5,15 +5,17 @@
  * Knows what a prepared model consists of and not what is computed.
  */
 import { createHash } from "node:crypto";
-import { rm, stat, utimes, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { CllmError } from "../error.ts";
 import { acquireLock } from "../files/lock.ts";
 import { recoverFolder } from "../files/scratch.ts";
-import { writeWholeFolder } from "../files/write-whole.ts";
-import { externalConstants, relocated } from "../graph/one-file.ts";
+import { writeWhole, writeWholeFolder } from "../files/write-whole.ts";
+import { type ExternalEntries, externalConstants, relocated } from "../graph/one-file.ts";
+import type { DraftAdapter } from "../model/draft-adapter.ts";
 import type { Weights } from "../model/weights.ts";
 import type { GraphPlan } from "./build-graph.ts";
 import { ENGINE_VERSION } from "./ort.ts";
@@ -41,8 +43,11 @@ const WAIT_MS = 200;
 /** A lock is touched every few seconds. */
 const SILENT_MS = 60_000;
 
-/** The paths of a model's graphs, of so many slots each. */
-export type GraphFiles = ReadonlyMap<number, string>;
+/** The paths of a model's graphs of so many slots, without a draft adapter and with the one that is asked for. */
+export interface GraphFiles {
+  readonly plain: string;
+  readonly drafting: string | null;
+}
 
 /**
  * Calls `use` with the graphs of `slots` slots each, prepared before or now; null where the folder cannot be written, after a note.
@@ -53,19 +58,26 @@ export async function withPrepared<T>(
   plan: GraphPlan,
   weights: Weights,
   slots: readonly number[],
-  use: (graphs: GraphFiles) => Promise<T>,
+  use: (graphs: ReadonlyMap<number, GraphFiles>) => Promise<T>,
   onUnit: (done: number, total: number) => void,
   signal: AbortSignal | undefined,
+  draft: DraftAdapter | null = null,
 ): Promise<T | null> {
   const machine = [cpus()[0]?.model, process.arch, process.platform, ENGINE_VERSION];
   const { config, ...rest } = plan;
-  const key = JSON.stringify([FORMAT, options.identity, config, rest, slots, machine]);
+  const { draftTokenId: _, leadingDraft: __, ...sizes } = config; // what is drafted is not in the graph
+  const key = JSON.stringify([FORMAT, options.identity, sizes, rest, slots, machine]);
   const folder = join(options.folder, createHash("sha256").update(key).digest("hex").slice(0, 32));
-  const graphs: GraphFiles = new Map(slots.map((count) => [count, join(folder, `graph-${count}.onnx`)]));
 
+  const filesOf = async (count: number): Promise<GraphFiles> => {
+    const plain = join(folder, `graph-${count}.onnx`);
+    return { plain, drafting: draft === null ? null : await draftGraph(plain, draft, plan, weights, count) };
+  };
   const tryUse = async (): Promise<{ readonly value: T } | null> => {
     await recoverFolder(folder);
     if (!(await isSound(folder, key))) return null;
+    const graphs = new Map<number, GraphFiles>();
+    for (const count of slots) graphs.set(count, await filesOf(count));
     try {
       const value = await use(graphs);
       const now = new Date();
@@ -77,9 +89,9 @@ export async function withPrepared<T>(
     }
   };
 
-  const known = await tryUse();
-  if (known !== null) return known.value;
   try {
+    const known = await tryUse();
+    if (known !== null) return known.value;
     await using _ = await lockWhenFree(folder, signal);
     const meanwhile = await tryUse();
     if (meanwhile !== null) return meanwhile.value;
@@ -94,6 +106,35 @@ export async function withPrepared<T>(
     return null;
   }
   return (await tryUse())?.value ?? null;
+}
+
+/**
+ * The graph beside `plain` that has the draft adapter too, made if need be: the same constants in the same files, so that a model and any
+ * number of draft adapters have them in memory once.
+ */
+async function draftGraph(
+  plain: string,
+  draft: DraftAdapter,
+  plan: GraphPlan,
+  weights: Weights,
+  slots: number,
+): Promise<string> {
+  const hash = createHash("sha256");
+  for (const [module, { rank, scale, a, b }] of draft) {
+    hash.update(`${module}\0${rank}\0${scale}\0`);
+    for (const { buffer, byteOffset, byteLength } of [a, b])
+      hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  }
+  const path = join(dirname(plain), `draft-${hash.digest("hex").slice(0, 32)}-${slots}.onnx`);
+  if (existsSync(path)) return path;
+  const places = externalConstants(await readFile(plain)).map(({ entries }) => entries);
+  const graph = relocated(await hollowGraph(plan, weights, slots, draft), ({ length }, index) => {
+    const place = places[index];
+    if (place?.["length"] !== length) throw new Error(`constant ${index} has ${length} bytes with a draft adapter`);
+    return place as ExternalEntries;
+  });
+  await writeWhole(path, (file) => file.writeFile(graph));
+  return path;
 }
 
 /** Waits for another process that prepares the same model, as long as its lock shows a sign of life. Throws `usage` else. */

@@ -46,7 +46,8 @@ export async function proveCuts(engine: Pick<Engine, "config" | "session">): Pro
       const guesses = Int32Array.from({ length: 1 + (turn % 5) }, (_, i) => guess(1000 * (round + 1) + 10 * at + i));
       const tokens = Int32Array.from([...ids.subarray(at, at + useful), ...guesses]);
       const branches = at > 0 && turn % 2 === 1; // guesses side by side behind the last useful token
-      const logits = await (branches ? session.logits(tokens, fan(useful, tokens.length)) : session.logits(tokens));
+      const forest = { ...fan(useful, tokens.length), ...(session.drafter && { draftsFrom: useful }) };
+      const logits = await (branches ? session.logits(tokens, forest) : session.logits(tokens));
       for (let row = 0; row < useful; row++) {
         const found = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
         if (sameBits(found, expected[at + row] as Float32Array)) continue;

@@ -5,7 +5,7 @@
  */
 import { CllmError } from "../error.ts";
 import { hash, mix } from "../hash.ts";
-import type { Forest, Session, TokenIds } from "./session.ts";
+import { type Forest, type Session, type TokenIds, trunkLength } from "./session.ts";
 
 /** A model as a function. `context` is a view: the cached tokens, the row's ancestors and its own token last. */
 export type ScriptedModel = {
@@ -19,6 +19,8 @@ export type ScriptedModel = {
   readonly sideError?: number;
   /** As `Session` has it. Default: false. */
   readonly leadingDraft?: boolean;
+  /** A draft adapter as a function: what it says that follows a draft row. Default: there is none. */
+  readonly draft?: (context: TokenIds) => number;
 } & (
   | { readonly next: (context: TokenIds) => number } // the likeliest next token; logits are made up around it
   | { readonly logits: (context: TokenIds) => Float32Array } // (V,)
@@ -39,7 +41,7 @@ export interface ScriptedSession extends Session {
  * for await (const { accepted } of jacobi(session, Int32Array.of(1, 2, 3), { maxNewTokens: 16 })) console.log(accepted);
  */
 export function scriptedSession(model: ScriptedModel): ScriptedSession {
-  const { vocabSize, contextLength = 4096, sideError = 0, leadingDraft = false } = model;
+  const { vocabSize, contextLength = 4096, sideError = 0, leadingDraft = false, draft } = model;
   const context = new Int32Array(contextLength);
   const passes: { trunk: number; rows: number }[] = [];
   let length = 0;
@@ -70,11 +72,15 @@ export function scriptedSession(model: ScriptedModel): ScriptedSession {
     const parents = forest?.parents ?? Int32Array.from(tokens, (_, i) => i - 1);
     if (parents.length !== rows || parents.some((parent, i) => parent < -1 || parent >= i))
       throw new Error(`scripted session: malformed forest [${parents}] for ${rows} tokens`);
+    const draftsFrom = forest?.draftsFrom ?? rows;
+    if (draftsFrom < 1 || draftsFrom > rows || (draftsFrom < rows && draft === undefined))
+      throw new Error(`scripted session: draft rows from ${draftsFrom} on, of ${rows}`);
+    if (parents.some((parent, i) => i >= draftsFrom && parent >= draftsFrom && parent !== i - 1))
+      throw new Error("scripted session: draft rows are one chain");
 
     busy = true;
     await null; // so that overlapping calls can be seen
-    let trunk = 0;
-    while (trunk < rows && parents[trunk] === trunk - 1) trunk++;
+    const trunk = trunkLength({ parents, draftsFrom });
     for (let i = 0; i < rows; i++) {
       let depth = 0;
       for (let a = i; a >= 0; a = parents[a]!) depth++;
@@ -95,6 +101,7 @@ export function scriptedSession(model: ScriptedModel): ScriptedSession {
     vocabSize,
     contextLength,
     leadingDraft,
+    drafter: draft !== undefined,
     passes,
     get length() {
       return length;
@@ -105,8 +112,9 @@ export function scriptedSession(model: ScriptedModel): ScriptedSession {
     async forward(tokens, forest) {
       const next = new Int32Array(tokens.length);
       const start = length;
+      const draftsFrom = forest?.draftsFrom ?? tokens.length;
       const trunk = await pass(tokens, forest, (i, ids) => {
-        next[i] = nextAfter(ids);
+        next[i] = i >= draftsFrom && draft ? draft(ids) : nextAfter(ids);
       });
       for (let i = trunk; i < next.length; i++)
         if (hash(start, i, next[i]!) / 2 ** 32 < sideError) next[i] = (next[i]! + 1) % vocabSize;
@@ -166,7 +174,11 @@ export function ngramModel(vocabSize: number, predictability: number, seed = 0):
  *
  * @example const session = scriptedSession(consistentModel(100, 0.9)); // nine guesses of ten are right
  */
-export function consistentModel(vocabSize: number, consistency = 1, seed = 0): ScriptedModel {
+export function consistentModel(
+  vocabSize: number,
+  consistency = 1,
+  seed = 0,
+): ScriptedModel & { readonly next: (context: TokenIds) => number } {
   const chaos = nextFromAll(vocabSize, seed);
   return {
     vocabSize,

@@ -18,7 +18,25 @@ export type TokenIds = Int32Array;
  */
 export interface Forest {
   readonly parents: Int32Array; // (T,)
+  /**
+   * Index of the first *draft row*, 1 or more: it and all rows behind it run with the session's draft adapter. They are never part of
+   * the trunk, and no row before them sees them. Only where the session is a `drafter`. Default: there are none.
+   */
+  readonly draftsFrom?: number;
 }
+
+/** Rows of the trunk. */
+export function trunkLength({ parents, draftsFrom = parents.length }: Forest): number {
+  let length = 0;
+  while (length < draftsFrom && parents[length] === length - 1) length++;
+  return length;
+}
+
+/** A trunk of so many rows, and behind its first one a chain of draft rows: `rows` in all. */
+export const draftForest = (trunk: number, rows: number): Forest => ({
+  parents: Int32Array.from({ length: rows }, (_, i) => (i === trunk ? 0 : i - 1)),
+  draftsFrom: trunk,
+});
 
 /** One sequence on one model. It owns a KV cache. Calls must not overlap. */
 export interface Session extends AsyncDisposable {
@@ -29,6 +47,8 @@ export interface Session extends AsyncDisposable {
   readonly draftToken?: number | undefined;
   /** It was also trained to see that right behind a prompt: decoders let a first draft ride in the prompt's pass. */
   readonly leadingDraft?: boolean | undefined;
+  /** It has a draft adapter, for the draft rows of a `Forest`. */
+  readonly drafter?: boolean | undefined;
   /** Tokens now in the KV cache. */
   readonly length: number;
   /**

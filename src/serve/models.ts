@@ -17,6 +17,8 @@ export interface ModelEntry {
   readonly name: string;
   /** The demonstration that it is for. Default: none. */
   readonly demonstration?: Demonstration | null;
+  /** What its draft adapter is called. Default: it has none. */
+  readonly draftAdapter?: string | null;
   readonly start: StartModel;
 }
 
@@ -34,6 +36,7 @@ export interface ModelsOptions {
 export interface ModelStatus {
   readonly name: string;
   readonly demonstration: Demonstration | null;
+  readonly draftAdapter: string | null;
   readonly loaded: boolean;
   /** Once it is loaded. */
   readonly runsOn: RunsOn | null;
@@ -194,10 +197,11 @@ export function createModels(entries: readonly ModelEntry[], options: ModelsOpti
 
   return {
     status: () =>
-      [...models.values()].map(({ name, demonstration = null, loaded, queue, loads }) => ({
+      [...models.values()].map(({ name, demonstration = null, draftAdapter = null, loaded, queue, loads }) => ({
         ...{
           name,
           demonstration,
+          draftAdapter,
           loaded: loaded !== null,
           runsOn: loaded?.runsOn ?? null,
           running: queue.running,

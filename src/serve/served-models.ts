@@ -18,14 +18,20 @@ export interface ServedModel {
   /** Path or hub id. */
   readonly model: string;
   readonly adapter?: string;
+  /** Folder or name of its draft adapter. */
+  readonly draftAdapter?: string;
 }
 
 /**
- * Throws `usage` for names that are none or that do not say which model an adapter is for, `not-found` for paths.
+ * Throws `usage` for names that are none or that do not say which model an adapter or a draft adapter is for, `not-found` for paths.
  *
  * @example servedModels(["small=owner/name"], ["faq=./faq/best"]); // small, and small:faq
  */
-export function servedModels(models: readonly string[], adapters: readonly string[]): readonly ServedModel[] {
+export function servedModels(
+  models: readonly string[],
+  adapters: readonly string[],
+  draftAdapters: readonly string[] = [],
+): readonly ServedModel[] {
   const bases = models.map((given): ServedModel => {
     const { name, value } = split(given);
     if (!value.startsWith("hf:") && !existsSync(value) && parseHubId(value) === null) {
@@ -48,7 +54,26 @@ export function servedModels(models: readonly string[], adapters: readonly strin
     const first = bases[0]!.name;
     throw new CllmError("usage", `--adapter ${given}: say for which model, as in ${first}:${name}=${adapter}`);
   });
-  return [...bases, ...adapted];
+  return draftAdapters.reduce(withDraft, [...bases, ...adapted]);
+}
+
+/** The models, of which the one that a draft adapter names has it. It needs no name of its own, because it changes no text. */
+function withDraft(models: readonly ServedModel[], given: string): readonly ServedModel[] {
+  const { name, value: draftAdapter } = split(given);
+  if (!existsSync(adapterFolder(draftAdapter))) {
+    const what = `--draft-adapter ${given}: ${draftAdapter} does not exist`;
+    throw new CllmError("not-found", `${what}; ${adapterHint(draftAdapter)}`);
+  }
+  const names = models.map((model) => model.name);
+  const meant = models.filter((model) => name === null || model.name === name || model.name.endsWith(`:${name}`));
+  if (meant.length !== 1) {
+    const next = `say for which model, as in ${names[0]}=${draftAdapter}; there are ${names.join(", ")}`;
+    throw new CllmError("usage", `--draft-adapter ${given}: ${next}`);
+  }
+  const [model] = meant;
+  if (model!.draftAdapter !== undefined)
+    throw new CllmError("usage", `--draft-adapter ${given}: ${model!.name} has one already; give one for each model`);
+  return models.map((each) => (each === model ? { ...each, draftAdapter } : each));
 }
 
 /**
@@ -65,13 +90,18 @@ export async function modelEntries(
   workerFile?: HostOptions["workerFile"],
 ): Promise<readonly ModelEntry[]> {
   const facts = await Promise.all(served.map(({ model }) => readOwnFacts(diskFolder(model))));
-  return served.map(({ name, model, adapter }, i) => ({
+  return served.map(({ name, model, adapter, draftAdapter }, i) => ({
     name,
+    draftAdapter: draftAdapter === undefined ? null : basename(draftAdapter),
     demonstration: facts[i]!.demonstration,
     start: (admit, onEnd) =>
       startModel({
         model,
-        options: { ...options, ...(adapter !== undefined && { adapter }) },
+        options: {
+          ...options,
+          ...(adapter !== undefined && { adapter }),
+          ...(draftAdapter !== undefined && { draftAdapter }),
+        },
         workerFile,
         admit,
         onEnd,

@@ -45,7 +45,9 @@ async function prepare(what: () => Promise<FromWorker>): Promise<void> {
 
 async function loadModel(): Promise<FromWorker> {
   const loaded = await load(model, options);
-  for (const sampling of [false, true]) await loaded.passCosts(undefined, { sampling }); // while nobody else runs passes
+  for (const drafting of loaded.drafter ? [false, true] : [false]) {
+    for (const sampling of [false, true]) await loaded.passCosts(undefined, { sampling, drafting }); // while nobody else runs passes
+  }
   backend = inThisProcess(loaded);
   return { type: "ready", runsOn: backend.runsOn };
 }

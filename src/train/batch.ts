@@ -3,12 +3,14 @@
  * noisy points to each example, stored ones or fresh ones that the student itself refines. A batch is a function of the
  * source's place, the seed and the student's weights. Knows no optimizer.
  */
+import { joinTokens } from "../decode/join-tokens.ts";
 import { commonPrefix } from "../decode/prefix.ts";
 import { CllmError } from "../error.ts";
 import { hash } from "../hash.ts";
 import {
   advance,
   cleanSegment,
+  draftSegment,
   type Example,
   freshGuesses,
   LEADING,
@@ -63,7 +65,7 @@ export async function makeBatch(
   settings: TrainSettings,
   onPass: () => void = () => {},
 ): Promise<Batch> {
-  const { batch, sequenceLength, objective, promptWeight } = settings;
+  const { batch, sequenceLength, objective, promptWeight, lossless } = settings;
   const bins = Array.from({ length: batch }, (): Bin => ({ segments: [], used: 0, root: null }));
   const flights: Flight[] = [];
   // All points of a batch are refined equally often, so that a batch of fresh ones costs no pass but its own.
@@ -72,7 +74,7 @@ export async function makeBatch(
   for (; ; place++) {
     const example = source.example(place);
     const points = objective === "ar" ? [] : drawPoints(example, place, refinements, settings);
-    const noisy = points.reduce((sum, { point }) => sum + noisyLength(example, point), 0);
+    const noisy = points.reduce((sum, { point }) => sum + noisyLength(example, point, lossless), 0);
     const size = example.promptIds.length + example.completionIds.length - 1 + noisy;
     if (size > sequenceLength) {
       if (++skipped > 10_000) {
@@ -86,7 +88,8 @@ export async function makeBatch(
     const { bin, shared } = found;
     const clean = bin.segments.length;
     const parent = shared > 0 ? (bin.root as NonNullable<Bin["root"]>).segment : -1;
-    const text = cleanSegment(example, promptWeight, { parent, shared });
+    const whole = cleanSegment(example, promptWeight, { parent, shared });
+    const text = lossless ? segment(whole.tokens, whole.parent < 0 ? {} : { parent, after: shared }) : whole; // the base is as it is
     bin.segments.push(text);
     bin.used += size - shared;
     if (shared === 0) bin.root = { tokens: text.tokens, segment: clean };
@@ -95,7 +98,7 @@ export async function makeBatch(
   for (let pass = 0; ; pass++) {
     const moving = flights.filter(({ refinements }) => refinements > pass);
     if (moving.length === 0) break;
-    await refine(trainer, bins, moving, pass, settings.draftToken);
+    await refine(trainer, bins, moving, pass, settings);
     onPass();
   }
   const packs = bins.map((bin) => {
@@ -117,8 +120,10 @@ function findRoom(bins: readonly Bin[], example: Example, size: number, length: 
   return bin === undefined ? null : { bin, shared: 0 };
 }
 
-const noisyLength = ({ completionIds }: Example, point: NoisyPoint | StoredPoint): number =>
-  pointLength(completionIds, point) * ("successor" in point ? 2 : 1);
+function noisyLength({ completionIds }: Example, point: NoisyPoint | StoredPoint, lossless: boolean): number {
+  const length = pointLength(completionIds, point);
+  return lossless ? Math.max(0, length - 1) : length * ("successor" in point ? 2 : 1);
+}
 
 /** The points that an example is learned with at a place of the source. */
 function drawPoints(
@@ -127,7 +132,7 @@ function drawPoints(
   refinements: number,
   settings: TrainSettings,
 ): Pick<Flight, "point" | "refinements" | "seed">[] {
-  const { pointsPerExample, leadingPoints, blockSize, points, draftToken, seed } = settings;
+  const { pointsPerExample, leadingPoints, blockSize, points, draftToken, seed, lossless } = settings;
   if (points === "stored") {
     return storedPoints(example, place, settings).map((point) => ({ point, refinements: 0, seed: [] }));
   }
@@ -135,7 +140,8 @@ function drawPoints(
   if (starts < 1) return [];
   return Array.from({ length: pointsPerExample }, (_, i) => {
     const own = [seed, place, i];
-    const start = i < leadingPoints ? LEADING : hash(...own, 1) % starts;
+    const first = lossless ? 0 : LEADING; // draft rows follow a token that the base wrote
+    const start = i < leadingPoints ? first : hash(...own, 1) % starts;
     return {
       point: { start, guesses: freshGuesses(example, blockSize - 1, draftToken, ...own, 2) },
       refinements,
@@ -150,14 +156,14 @@ async function refine(
   bins: readonly Bin[],
   flights: readonly Flight[],
   pass: number,
-  draftToken: number | undefined,
+  { draftToken, lossless }: TrainSettings,
 ): Promise<void> {
   const ordered: Flight[] = [];
   const packs = bins.map((bin) => {
     const segments = bin.segments.map(({ tokens, parent, after }) => segment(tokens, { parent, after }));
     for (const flight of flights) {
       if (flight.bin !== bin) continue;
-      const part = noisySegment(flight.example, flight.point, flight);
+      const part = (lossless ? draftSegment : noisySegment)(flight.example, flight.point, flight);
       segments.push({ ...part, targets: part.targets.map(() => 0) }); // all of its rows
       ordered.push(flight);
     }
@@ -167,8 +173,11 @@ async function refine(
   let at = 0;
   for (const flight of ordered) {
     const { example, point, seed } = flight;
-    const length = pointLength(example.completionIds, point);
-    const moved = advance(example, point, next.subarray(at, at + length), draftToken, ...seed, 4 + pass);
+    const length = noisyLength(example, point, lossless);
+    const written = next.subarray(at, at + length);
+    // What follows a point's first token is settled in any case, so that nobody reads what stands in its place.
+    const after = lossless ? joinTokens(Int32Array.of(0), written) : written;
+    const moved = advance(example, point, after, draftToken, ...seed, 4 + pass);
     at += length;
     if (moved === null) flight.refinements = 0;
     else flight.point = moved;
@@ -178,6 +187,10 @@ async function refine(
 /** The point's segments behind those that are there; none where it has become right as a whole. */
 function addPoint(segments: Segment[], { example, clean, shared, point }: Flight, settings: TrainSettings): void {
   const length = pointLength(example.completionIds, point);
+  if (settings.lossless) {
+    if (length >= 2) segments.push(draftSegment(example, point, { clean, shared, decay: settings.rowDecay }));
+    return;
+  }
   if (length < 2 || rightPrefix(point, example.completionIds) >= length - 1) return;
   const divergence = settings.loss === "kl";
   const part = noisySegment(example, point, { clean, shared, divergence, decay: settings.rowDecay });

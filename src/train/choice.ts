@@ -4,6 +4,8 @@
  * Fine-tuning (`ar`) is chosen by held-out loss alone: how many answers equal the data's to the last token says little of free
  * text, and how many tokens a pass settles is not what was trained.
  *
+ * A draft adapter changes no answer, so it is chosen by tokens per forward alone.
+ *
  * Consistency is chosen by the share of answers that came out as expected, times the square root of tokens per forward: one per
  * cent more of such answers counts as much as two per cent more speed. Equal scores go by held-out loss. Where no answer ever came
  * out as expected, or where one answer more would have put the last weights in front, the score cannot tell, and the last ones are taken.
@@ -29,7 +31,14 @@ export interface Choice {
   readonly why: string;
 }
 
-type Objective = TrainSettings["objective"];
+/** What weights are trained for. */
+export type Aim = TrainSettings["objective"] | "lossless";
+
+export const aimOf = ({
+  objective,
+  lossless = false,
+}: Pick<TrainSettings, "objective"> & Partial<Pick<TrainSettings, "lossless">>): Aim =>
+  lossless ? "lossless" : objective;
 
 /** What consistency is chosen by, before ties. */
 export const consistencyScore = ({
@@ -41,9 +50,10 @@ export const consistencyScore = ({
 const lossOf = ({ heldOutLoss }: Measured): number => heldOutLoss ?? Number.POSITIVE_INFINITY;
 
 /** Whether `now`, the later one, takes the place of `kept`. What cannot be told apart goes to the later one. */
-export function isBetter(now: Measured, kept: Measured | null, objective: Objective): boolean {
+export function isBetter(now: Measured, kept: Measured | null, aim: Aim): boolean {
   if (kept === null) return true;
-  if (objective === "ar") return lossOf(now) <= lossOf(kept);
+  if (aim === "lossless") return now.tokensPerForward >= kept.tokensPerForward;
+  if (aim === "ar") return lossOf(now) <= lossOf(kept);
   const [score, before] = [consistencyScore(now), consistencyScore(kept)];
   if (score !== before) return score > before;
   return score === 0 || lossOf(now) <= lossOf(kept);
@@ -56,11 +66,21 @@ export function isBetter(now: Measured, kept: Measured | null, objective: Object
 export function chooseWeights(
   best: Measured | null,
   last: Measured | null,
-  { objective, steps }: Pick<TrainSettings, "objective" | "steps">,
+  { steps, ...settings }: Pick<TrainSettings, "objective" | "steps"> & Partial<Pick<TrainSettings, "lossless">>,
 ): Choice {
+  const aim = aimOf(settings);
   const final = (why: string): Choice => ({ checkpoint: "final", step: steps, why });
   if (best === null || last === null) return final("nothing was held out to choose by");
-  if (objective === "ar") {
+  if (aim === "lossless") {
+    const most = `the most tokens per forward, ${best.tokensPerForward.toFixed(2)}`;
+    if (best.step === last.step) return final(most);
+    return {
+      checkpoint: "best",
+      step: best.step,
+      why: `${most}; at the last step it is ${last.tokensPerForward.toFixed(2)}`,
+    };
+  }
+  if (aim === "ar") {
     const [loss, atEnd] = [best.heldOutLoss, last.heldOutLoss];
     if (loss === null) return final("the held-out loss is not a number, so it could not tell");
     const why = `the lowest held-out loss, ${loss.toFixed(3)}`;

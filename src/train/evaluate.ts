@@ -7,6 +7,7 @@ import { jacobi } from "../decode/jacobi.ts";
 import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
+import type { DraftAdapter } from "../model/draft-adapter.ts";
 import { memoryWeights, type NamedTensor } from "../model/memory-weights.ts";
 import type { Device } from "../runtime/devices/device.ts";
 import { createEngine } from "../runtime/engine.ts";
@@ -35,6 +36,8 @@ export interface EvaluateOptions {
   /** Most tokens of an answer, where the expected one is not longer. Default: 256. */
   readonly maxNewTokens?: number;
   readonly stopIds: ReadonlySet<number>;
+  /** A draft adapter to measure, for the tensors as they are. Default: none. */
+  readonly draft?: DraftAdapter | null;
   readonly threads?: number;
   /** Default: the processor. */
   readonly device?: Device;
@@ -52,11 +55,12 @@ export async function evaluate(
   config: ModelConfig,
   tensors: Iterable<NamedTensor>,
   examples: readonly HeldOut[],
-  { blockSize, maxNewTokens = 256, stopIds, threads, device, signal }: EvaluateOptions,
+  { blockSize, maxNewTokens = 256, stopIds, threads, device, signal, draft = null }: EvaluateOptions,
 ): Promise<Evaluation> {
   const precision = "fp32";
   await using engine = await createEngine(config, memoryWeights(tensors), {
     precision,
+    draft,
     ...(threads === undefined ? {} : { threads }),
     ...(device === undefined ? {} : { device }),
   });

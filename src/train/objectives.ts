@@ -110,6 +110,24 @@ export function noisySegment(
   });
 }
 
+/**
+ * The same point in draft rows: its guesses alone, behind the clean text up to and with its first token, which a row of the base has in
+ * decoding. All of its rows count, those behind right guesses too, because what they say is used.
+ */
+export function draftSegment(
+  { promptIds, completionIds }: Example,
+  { start, guesses }: NoisyPoint,
+  { clean = 0, shared = 0, decay = 1 }: Omit<NoisyOptions, "divergence"> = {},
+): Segment {
+  const length = Math.max(0, pointLength(completionIds, { start, guesses }) - 1);
+  const first = rightPrefix({ start, guesses }, completionIds); // row of the first wrong guess
+  return segment(guesses.slice(0, length), {
+    ...{ parent: clean, after: promptIds.length - shared + start + 1, term: "consistency" },
+    targets: completionIds.slice(start + 2, start + 2 + length),
+    weights: Float32Array.from({ length }, (_, i) => decay ** Math.max(0, i - first)),
+  });
+}
+
 /** Fresh guesses as decoding drafts them: one token, or tokens of the prompt, drawn by seed and position. */
 export function freshGuesses(
   { promptIds }: Example,

@@ -35,6 +35,12 @@ export interface Pack {
 
 export const packLength = ({ segments }: Pack): number => segments.reduce((sum, { tokens }) => sum + tokens.length, 0);
 
+/** Tokens before the first noisy segment. */
+function cleanLength({ segments }: Pack): number {
+  const first = segments.findIndex(({ term }) => term === "consistency");
+  return packLength({ segments: first < 0 ? segments : segments.slice(0, first) });
+}
+
 /** A segment of which only tokens and place are given. */
 export function segment(
   tokens: Int32Array,
@@ -90,6 +96,8 @@ export interface Layout {
   readonly terms: readonly Term[];
   /** Where each segment's first token stands, by pack and segment. */
   readonly places: readonly (readonly number[])[];
+  /** By pack: its tokens, and those of clean text, which come first. */
+  readonly sizes: readonly { readonly all: number; readonly clean: number }[];
 }
 
 /** Added to the attention scores of tokens that must not be seen. */
@@ -182,6 +190,7 @@ export function layOut(
     divergenceWeights: Float32Array.from(divergences),
     terms,
     places,
+    sizes: packs.map((pack) => ({ all: packLength(pack), clean: cleanLength(pack) })),
   };
 }
 

@@ -2,10 +2,12 @@
  * A training run from what people name: a model, a data set or trajectories, settings. Everything that can be wrong with them is
  * found out here, before the first step, and what is left out is said. Knows no flags, no terminal and no step.
  */
+import { basename } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { type OpenOptions, openCheckpoint } from "../checkpoint/open.ts";
-import { adaptedConfig, withAdapter } from "../checkpoint/peft/adapter.ts";
+import { adaptedConfig, requireFit, withAdapter } from "../checkpoint/peft/adapter.ts";
 import { readAdapter } from "../checkpoint/peft/read-adapter.ts";
+import { CllmError } from "../error.ts";
 import type { Device } from "../generate/dtype.ts";
 import { toHuggingFaceTokenizer } from "../text/to-huggingface.ts";
 import { exampleLengths, splitExamples } from "./examples.ts";
@@ -28,6 +30,8 @@ export interface TrainingOptions {
   readonly fromScratch?: boolean | undefined;
   /** Go on with this PEFT adapter, whose rank, alpha and matrices are kept. Default: none. */
   readonly fromAdapter?: string | undefined;
+  /** For lossless training: a PEFT adapter that is merged into the model that decides. Default: none. */
+  readonly adapter?: string | undefined;
   /** Examples set aside to measure on, at most half of them. Default: 32. */
   readonly heldOut?: number | undefined;
   readonly threads?: number | undefined;
@@ -68,9 +72,25 @@ export async function prepareTraining(options: TrainingOptions): Promise<Prepare
   const wanted = { loraRank: 0, loraAlpha: undefined, ...options.settings, fromScratch };
   const start = fromAdapter === undefined ? null : startOf(await readAdapter(fromAdapter), wanted, nameOf);
   const settings = trainSettings({ ...options.settings, ...start?.lora });
+  if (options.adapter !== undefined && !settings.lossless)
+    throw new CllmError(
+      "usage",
+      `${nameOf("adapter")} is merged for lossless training only; ${nameOf("fromAdapter")} goes on with one`,
+    );
+  if (start !== null && (start.adapter.drafts ?? false) !== settings.lossless) {
+    const kind = settings.lossless
+      ? "is not a draft adapter, and lossless training goes on with one"
+      : "is a draft adapter";
+    throw new CllmError(
+      "usage",
+      `${start.adapter.name} ${kind}: give another one, or ${settings.lossless ? "begin anew" : "train it with lossless"}`,
+    );
+  }
   const checkpoint = await openCheckpoint(model, options.open);
   try {
-    if (start !== null) withAdapter(checkpoint.weights, start.adapter); // throws where it is for another model
+    if (start !== null) requireFit(checkpoint.weights, start.adapter, start.adapter.copies);
+    const base = options.adapter === undefined ? null : await readAdapter(options.adapter);
+    const weights = base === null ? checkpoint.weights : withAdapter(checkpoint.weights, base);
     const read = await readExamples(options.source, checkpoint, settings, nameOf);
     const config = start === null ? checkpoint.config : adaptedConfig(checkpoint.config, start.adapter);
     const { usable, tooLong } = exampleLengths(read.examples, settings, config.contextLength);
@@ -78,15 +98,17 @@ export async function prepareTraining(options: TrainingOptions): Promise<Prepare
     const { training, heldOut } = splitExamples(usable, wantedAside, settings.seed);
     const run: TrainRun = {
       folder: options.folder,
-      ...{ config, weights: checkpoint.weights, tokenizer: tokenizerOf(checkpoint) },
+      ...{ config, weights, tokenizer: tokenizerOf(checkpoint) },
       ...{ fromScratch, start: start?.tensors, settings, heldOut },
       source: shuffled(training, settings.seed, settings.keepTogether),
       identity: {
         ...read.identity,
         ...(start === null ? {} : { fromAdapter: start.adapter.name }),
+        ...(base === null ? {} : { adapter: base.name }),
         ...{ fromScratch, heldOut: heldOut.length, model: checkpoint.name },
       },
       baseModel: checkpoint.name,
+      baseAdapter: base === null ? undefined : basename(base.name),
       threads: options.threads,
       device: options.device === "gpu" ? "webgpu" : options.device,
       signal: options.signal,

@@ -14,7 +14,7 @@ import { readJsonObject } from "../files/json.ts";
 import { acquireLock } from "../files/lock.ts";
 import { writeWhole } from "../files/write-whole.ts";
 import type { ModelConfig } from "../model/config.ts";
-import { mergedTensors } from "../model/lora.ts";
+import { lowRanks, mergedTensors } from "../model/lora.ts";
 import { memoryWeights, type NamedTensor } from "../model/memory-weights.ts";
 import type { Weights } from "../model/weights.ts";
 import type { DeviceName } from "../runtime/devices/device.ts";
@@ -45,8 +45,9 @@ export interface TrainRun {
   readonly settings: TrainSettings;
   /** What else makes it this run and no other: model, data, seeds. Stored, and compared on resuming. */
   readonly identity: Readonly<Record<string, string | number | boolean | null>>;
-  /** For adapters: the model that they are for. */
+  /** For adapters: the model that they are for, and of a draft adapter the one that was merged into it. */
   readonly baseModel: string;
+  readonly baseAdapter?: string | undefined;
   readonly threads?: number | undefined;
   /** Where the model trains and is measured. Default: `cpu`. */
   readonly device?: WantedDevice | undefined;
@@ -101,14 +102,21 @@ export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord,
   await mkdir(folder, { recursive: true });
   await using lock = await acquireLock(join(folder, "run"), { signal, onWait: run.onWait });
   // The device is a part of the run: another one rounds differently, so `auto` stays with the one that was taken.
-  const wanted = run.device === "auto" ? ((await deviceBefore(folder)) ?? "auto") : (run.device ?? "cpu");
+  if (settings.lossless && run.device === "webgpu")
+    throw new CllmError("unsupported", "lossless training is built for the processor: take device cpu");
+  const asked = settings.lossless ? "cpu" : run.device;
+  const wanted = asked === "auto" ? ((await deviceBefore(folder)) ?? "auto") : (asked ?? "cpu");
   if (wanted !== "auto") await keepSettings(run, wanted);
   const parameters = await startingParameters(run);
   const opened = await openTrainer(
     wanted,
     config,
     parameters,
-    { ...settings, divergence: settings.loss === "kl", ...(threads === undefined ? {} : { threads }) },
+    {
+      ...settings,
+      ...{ divergence: settings.loss === "kl", drafts: settings.lossless },
+      ...(threads === undefined ? {} : { threads }),
+    },
     run.onNote,
   );
   await using trainer = opened.trainer;
@@ -118,6 +126,7 @@ export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord,
   const { blockSize } = settings;
   const measure = () =>
     evaluate(config, merged(parameters, settings), heldOut, {
+      draft: settings.lossless && settings.lora !== null ? lowRanks(parameters.trained, settings.lora) : null,
       blockSize,
       stopIds,
       maxNewTokens: MAX_NEW_TOKENS,
@@ -213,7 +222,8 @@ function startingParameters({
 }
 
 /** The model's tensors as they would be used: an adapter merged into its base. */
-function merged({ trained, frozen }: Parameters, { lora }: TrainSettings): Iterable<NamedTensor> {
+function merged({ trained, frozen }: Parameters, { lora, lossless }: TrainSettings): Iterable<NamedTensor> {
+  if (lossless) return frozen; // its adapter is never merged
   return lora === null ? trained : mergedTensors(frozen, trained, lora);
 }
 
@@ -227,7 +237,8 @@ async function writeWeights(folder: string, run: TrainRun, { trained }: Paramete
   }
   const { rank, alpha } = lora;
   const { draftTokenId, leadingDraft } = config;
-  const content = { name: folder, baseModel, rank, alpha, draftTokenId, leadingDraft };
+  const drafting = settings.lossless ? { drafts: true, baseAdapter: run.baseAdapter } : { leadingDraft };
+  const content = { name: folder, baseModel, rank, alpha, draftTokenId, ...drafting };
   const adapter = await adapterOf(content, trained);
   await writeAdapter(folder, adapter, { overwrite: true });
 }

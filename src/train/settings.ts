@@ -4,6 +4,7 @@
  * beside its results.
  */
 import * as z from "zod";
+import { CllmError } from "../error.ts";
 import { check } from "../generate/check.ts";
 import type { Fields } from "../generate/options.ts";
 import type { ModelConfig } from "../model/config.ts";
@@ -18,6 +19,7 @@ export interface TrainSettings extends Omit<TrainFields, "loraRank" | "loraAlpha
 /** The same, flat. */
 export interface TrainFields {
   readonly objective: "ar" | "consistency";
+  readonly lossless: boolean;
   readonly points: "on-policy" | "stored";
   readonly consistency: "global" | "local" | "progressive";
   readonly loss: "hard" | "kl";
@@ -60,6 +62,10 @@ export const trainFields: Fields<TrainFields> = {
     .enum(["ar", "consistency"])
     .default("ar")
     .meta(say("ar: plain fine-tuning; consistency: noisy points beside the clean text, always with its AR term")),
+  lossless: z
+    .boolean()
+    .default(false)
+    .meta(say("train a draft adapter: it guesses, and the model, which stays as it is, decides in the same pass")),
   points: z
     .enum(["on-policy", "stored"])
     .default("on-policy")
@@ -153,9 +159,13 @@ export const trainFields: Fields<TrainFields> = {
 /** The model as it comes out of training: one whose fresh points were a token drafts that token, where it saw it. */
 export function trainedConfig(
   config: ModelConfig,
-  settings: Pick<TrainSettings, "draftToken" | "leadingPoints" | "objective">,
+  settings: Pick<TrainSettings, "draftToken" | "leadingPoints" | "objective" | "lossless">,
 ): ModelConfig {
-  const { draftToken: draftTokenId, leadingPoints, objective } = settings;
+  const { draftToken: draftTokenId, leadingPoints, objective, lossless } = settings;
+  if (lossless) {
+    const { draftTokenId: _, leadingDraft: __, ...base } = config; // draft rows are no part of the prompt's pass
+    return draftTokenId === undefined ? base : { ...base, draftTokenId };
+  }
   if (draftTokenId === undefined) return config;
   const { leadingDraft = false, ...rest } = config;
   const leads = objective === "ar" ? leadingDraft : leadingPoints > 0;
@@ -174,6 +184,15 @@ export function trainSettings(
 ): TrainSettings {
   const { loraRank, loraAlpha, loraTargets, ...rest } = check(schema, options, { what: "train" }) as TrainFields;
   const alpha = loraAlpha ?? 2 * loraRank;
+  if (rest.lossless && rest.objective !== "consistency")
+    throw new CllmError("usage", `lossless training is of objective consistency, not ${rest.objective}: give that too`);
+  if (rest.lossless && loraRank === 0)
+    throw new CllmError("usage", "lossless training makes an adapter beside the model: give loraRank, such as 16");
+  if (rest.lossless && (rest.points === "stored" || rest.loss === "kl" || rest.consistency !== "global"))
+    throw new CllmError(
+      "usage",
+      "lossless training knows on-policy points, loss hard and consistency global: omit others",
+    );
   return { ...rest, lora: loraRank === 0 ? null : { rank: loraRank, alpha, targets: loraTargets } };
 }
 
@@ -182,12 +201,14 @@ export function trainSettings(
  * not trained. A caller who gives one of them means something else.
  */
 export function unusedSettings(
-  settings: Pick<TrainFields, "objective" | "points" | "consistency" | "loraRank"> & { readonly fromAdapter?: unknown },
+  settings: Pick<TrainFields, "objective" | "points" | "consistency" | "loraRank"> &
+    Partial<Pick<TrainFields, "lossless">> & { readonly fromAdapter?: unknown },
 ): { readonly [K in keyof TrainFields]?: string } {
-  const { objective, points, consistency, loraRank, fromAdapter } = settings;
+  const { objective, points, consistency, loraRank, fromAdapter, lossless = false } = settings;
   const all = (keys: readonly (keyof TrainFields)[], why: string) => Object.fromEntries(keys.map((key) => [key, why]));
   return {
     ...(loraRank === 0 && fromAdapter === undefined && all(["loraAlpha", "loraTargets"], "no adapter is trained")),
+    ...(lossless && all(["arWeight", "promptWeight"], "lossless training has no AR loss")),
     ...(objective === "ar" && all(CONSISTENCY_ONLY, "it is for the objective consistency")),
     ...(objective === "consistency" && points === "stored" && all(FRESH_ONLY, "it is for on-policy points")),
     ...(objective === "consistency" &&

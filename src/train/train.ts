@@ -7,7 +7,7 @@ import { CllmError } from "../error.ts";
 import type { NamedTensor } from "../model/memory-weights.ts";
 import { makeBatch } from "./batch.ts";
 import { checkpointFolder, loadCheckpoint, type RunState, saveCheckpoint, updateCheckpoint } from "./checkpoints.ts";
-import { isBetter, type Measured } from "./choice.ts";
+import { aimOf, isBetter, type Measured } from "./choice.ts";
 import type { Evaluation } from "./evaluate.ts";
 import { packLength, totalWeights } from "./pack.ts";
 import { learningRateAt } from "./schedule.ts";
@@ -88,7 +88,7 @@ export async function* train(
       const evaluation = await evaluate(state.step);
       checkCollapse(evaluation, state, settings);
       const measured = measuredOf(evaluation, state.step);
-      const best = isBetter(measured, state.best, settings.objective);
+      const best = isBetter(measured, state.best, aimOf(settings));
       if (best) await onBest?.(parameters.trained, state.step, evaluation);
       const seconds = (performance.now() - start) / 1000;
       yield { type: "evaluation", step: state.step, ...evaluation, best, seconds };

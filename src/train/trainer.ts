@@ -6,7 +6,7 @@ import { CllmError } from "../error.ts";
 import type { EncodedModel } from "../graph/graph.ts";
 import { masksOf } from "../model/attention.ts";
 import type { ModelConfig } from "../model/config.ts";
-import { predictionGraph, type TrainingGraphOptions, trainingGraph } from "../model/training-graph.ts";
+import { cleanGraph, predictionGraph, type TrainingGraphOptions, trainingGraph } from "../model/training-graph.ts";
 import { cpu } from "../runtime/devices/cpu.ts";
 import type { Device } from "../runtime/devices/device.ts";
 import { defaultThreads } from "../runtime/host.ts";
@@ -19,15 +19,19 @@ import {
   type Program,
   type Tensor,
 } from "../runtime/ort.ts";
+import { CleanText, partFeeds } from "./clean-text.ts";
 import { hostNumbers, type Numbers } from "./numbers.ts";
 import { type Layout, layOut, type Pack, type Term } from "./pack.ts";
 import type { Parameters } from "./parameters.ts";
 import { residentNumbers } from "./resident-numbers.ts";
+import { splitLayout } from "./split-layout.ts";
 
 export interface TrainerOptions extends Omit<TrainingGraphOptions, "form"> {
   readonly threads?: number;
   /** Where it runs, and where the numbers are. Default: the processor. */
   readonly device?: Device;
+  /** With `drafts`: batches whose clean text is kept, because they are run again before the next step. Default: 1. */
+  readonly accumulate?: number;
 }
 
 export interface StepSettings {
@@ -58,6 +62,8 @@ export class Trainer implements AsyncDisposable {
   readonly batch: number;
   readonly #training: Program;
   readonly #prediction: Program;
+  /** Keys and values of clean text, where only draft rows are trained. */
+  readonly #clean: CleanText | null;
   readonly #divergence: boolean;
   readonly #numbers: Numbers;
   /** Whether ids that come twice have to be told: see `gatherOnce`. */
@@ -68,8 +74,8 @@ export class Trainer implements AsyncDisposable {
   private constructor(
     config: ModelConfig,
     parameters: Parameters,
-    { batch, divergence = false, device = cpu }: TrainerOptions,
-    { numbers, ...programs }: { training: Program; prediction: Program; numbers: Numbers },
+    { batch, divergence = false, device = cpu, accumulate = 1 }: TrainerOptions,
+    { numbers, ...programs }: { training: Program; prediction: Program; clean: Program | null; numbers: Numbers },
   ) {
     this.config = config;
     this.parameters = parameters;
@@ -80,12 +86,19 @@ export class Trainer implements AsyncDisposable {
     this.#prediction = programs.prediction;
     this.#numbers = numbers;
     this.#distinct = device.memory !== null;
+    const { clean } = programs;
+    this.#clean =
+      clean === null
+        ? null
+        : new CleanText(clean, () => numbers.feeds(), { batch, masks: this.#masks, most: accumulate });
   }
 
   /** Throws `engine`, and `unsupported` for a model that the device cannot train. */
   static async create(config: ModelConfig, parameters: Parameters, options: TrainerOptions): Promise<Trainer> {
     const { threads = defaultThreads(), device = cpu } = options;
     const form = device.memory === null ? "host" : "resident";
+    if (options.drafts && form === "resident")
+      throw new CllmError("unsupported", "lossless training is built for the processor: take device cpu");
     const made: (() => Promise<void>)[] = [];
     const compiled = async (graph: EncodedModel): Promise<Program> => {
       const program = await device.compile(graph, { threads });
@@ -95,9 +108,10 @@ export class Trainer implements AsyncDisposable {
     try {
       const training = await compiled(await trainingGraph(config, { ...options, form }));
       const prediction = await compiled(await predictionGraph(config, { ...options, form }));
+      const clean = options.drafts ? await compiled(await cleanGraph(config, options)) : null;
       const numbers =
         device.memory === null ? hostNumbers(parameters) : await residentNumbers(parameters, device, device.memory);
-      return new Trainer(config, parameters, options, { training, prediction, numbers });
+      return new Trainer(config, parameters, options, { training, prediction, clean, numbers });
     } catch (error) {
       for (const release of made) await release(); // no other code can
       throw error;
@@ -111,7 +125,7 @@ export class Trainer implements AsyncDisposable {
 
   /** What comes after each row of the layout that carries loss, `(R,)`. No gradient. */
   async predict(layout: Layout): Promise<Int32Array> {
-    const results = await this.#prediction.run(this.#feeds(layout), ["next"]);
+    const results = await this.#prediction.run(await this.#feeds(layout), ["next"]);
     return int64Data(results["next"]!);
   }
 
@@ -120,7 +134,7 @@ export class Trainer implements AsyncDisposable {
     const layout = this.layOut(packs, factors);
     const rows = layout.rows.length;
     const feeds: Feeds = {
-      ...this.#feeds(layout),
+      ...(await this.#feeds(layout)),
       targets: int64Tensor(layout.targets, [rows, 1]),
       weights: float32Tensor(layout.weights, [rows, 1]),
     };
@@ -180,19 +194,21 @@ export class Trainer implements AsyncDisposable {
     return this.#numbers.bring();
   }
 
-  #feeds(layout: Layout): Feeds {
-    const { length, ids, positions, bias, windowBias, rows } = layout;
+  async #feeds(layout: Layout): Promise<Feeds> {
+    const { length, positions, rows } = layout;
     if (positions.length !== this.batch * length) {
       throw new RangeError(`${positions.length / length} packs for a batch of ${this.batch}`);
     }
-    const mask = (values: Float32Array): Tensor => float32Tensor(values, [this.batch, 1, length, length]);
+    const weights = this.#numbers.feeds();
+    if (this.#clean === null) {
+      return { ...weights, ...partFeeds(layout, this.batch, this.#masks), rows: int64Tensor(rows, [rows.length]) };
+    }
+    const { clean, noisy, rows: moved } = splitLayout(layout);
     return {
-      ...this.#numbers.feeds(),
-      ids: int64Tensor(ids, [ids.length]),
-      positions: int64Tensor(positions, [this.batch, length]),
-      ...(this.#masks.causal && { bias: mask(bias) }),
-      ...(this.#masks.window && windowBias !== null && { window_bias: mask(windowBias) }),
-      rows: int64Tensor(rows, [rows.length]),
+      ...weights,
+      ...(await this.#clean.keysAndValues(clean)),
+      ...partFeeds(noisy, this.batch, this.#masks),
+      rows: int64Tensor(moved, [moved.length]),
     };
   }
 
@@ -200,6 +216,7 @@ export class Trainer implements AsyncDisposable {
     await this.#training.release();
     await this.#prediction.release();
     await this.#numbers.release();
+    await this.#clean?.release();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

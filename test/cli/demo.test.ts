@@ -83,6 +83,7 @@ test("a CLLM from nothing ends with target and CLLM side by side", async () => {
     revision: undefined,
     cacheDir: join(command.scratch, "cache"),
     adapter: undefined,
+    draftAdapter: undefined,
     template: undefined,
     templateOptions: undefined,
   };

@@ -66,9 +66,9 @@ const foreign = commands.flatMap((command) =>
 );
 
 describe("an option of others", () => {
-  test("is there: train has no --adapter and no --precision, info and export compile nothing", () => {
+  test("is there: train has no --precision and no --draft-adapter, info and export compile nothing", () => {
     const has = (name: string) => Object.keys(modelFields).filter((key) => Object.hasOwn(byName(name).fields, key));
-    expect(has("train")).toEqual(expect.not.arrayContaining(["adapter", "precision"]));
+    expect(has("train")).toEqual(expect.not.arrayContaining(["draftAdapter", "precision"]));
     for (const name of ["info", "export"])
       expect(has(name)).toEqual(expect.not.arrayContaining(["precision", "threads"]));
     expect(has("completion")).toEqual([]);
@@ -127,6 +127,8 @@ describe("an option without a use here", () => {
       ],
       "--leading-points",
     ],
+    ["train", [...train, "--adapter", "a"], "--adapter"],
+    ["train", [...train, "--objective", "consistency", "--lossless", "--ar-weight", "2"], "--ar-weight"],
     ["train", [...train, "--held-out", "0", "--evaluate-every", "5"], "--evaluate-every"],
     ["demo", ["--train", "--precision", "int8"], "--precision"],
     ["demo", ["--out", "folder"], "--out"],

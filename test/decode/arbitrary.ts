@@ -40,15 +40,20 @@ export const models: fc.Arbitrary<ScriptedModel> = fc
     sideError: fc.constantFrom(0, 0.2, 1),
     slack: fc.integer({ min: 0, max: 40 }),
     leadingDraft: fc.boolean(),
+    drafter: fc.option(fc.record({ like: fc.boolean(), degree: fc.constantFrom(0, 0.5, 0.9, 1), seed: fc.nat() })),
   })
-  .map(({ vocabSize, kind, degree, seed, slack, ...how }) => ({
+  .map(({ vocabSize, kind, degree, seed, slack, drafter, ...how }) => ({
     ...kind(vocabSize, degree, seed),
+    ...(drafter && { draft: consistentModel(vocabSize, drafter.degree, drafter.like ? seed : drafter.seed).next }),
     ...how,
     contextLength: 64 + slack, // requests below take 64 tokens at most
   }));
 
-/** Those whose first pass carries no guesses. */
-export const plainModels: fc.Arbitrary<ScriptedModel> = models.map((model) => ({ ...model, leadingDraft: false }));
+/** Those without a draft adapter whose first pass carries no guesses. */
+export const plainModels: fc.Arbitrary<ScriptedModel> = models.map(({ draft: _, ...model }) => ({
+  ...model,
+  leadingDraft: false,
+}));
 
 /** A prompt for any of `models`, and limits. */
 export const requests: fc.Arbitrary<{ prompt: TokenIds; options: DecodeOptions }> = fc
@@ -120,7 +125,15 @@ export const contenders: fc.Arbitrary<Contender> = fc.oneof(
   described(
     "jacobi",
     jacobi,
-    fc.record({ blockSize: blockSizes, form: fc.constantFrom("window" as const, "block" as const), draft: drafts }),
+    fc.record(
+      {
+        blockSize: blockSizes,
+        form: fc.constantFrom("window" as const, "block" as const),
+        draft: drafts,
+        draftRows: fc.integer({ min: 0, max: 20 }),
+      },
+      { requiredKeys: ["blockSize", "form", "draft"] },
+    ),
   ),
   described(
     "prompt-lookup",

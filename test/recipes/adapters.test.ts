@@ -33,8 +33,25 @@ describe("a recipe", () => {
     expect(again.stderr.match(/: done, /g)).toHaveLength(steps);
   });
 
+  test.skipIf(!hasSharedData).each(["spider-draft", "gsm8k-draft"])(
+    `goes from prompts to a draft adapter that changes no answer: %s ${skipNote}`,
+    { timeout: 240_000 },
+    (name) => {
+      const out = join(scratch, name);
+      const flags = [name, "--model", model, "--data-dir", SHARED_DATA, "--out", out, "--small"];
+      const { status, stderr } = recipe(...flags);
+      expect({ status, stderr }).toMatchObject({ status: 0 });
+      const own = JSON.parse(readFileSync(join(out, "draft-f16/cllm.json"), "utf8"));
+      expect(own).toEqual({ draft_adapter: true, draft_token_id: 16 });
+      expect(existsSync(join(out, "draft-f16/README.md"))).toBe(true);
+      const report = JSON.parse(readFileSync(join(out, "evaluation/report.json"), "utf8"));
+      for (const { differing } of report.contenders) expect(differing).toBe(0);
+      expect(recipe(...flags).stderr.match(/: done, /g)).toHaveLength(6);
+    },
+  );
+
   test.each([
-    [["spidr"], /no recipe "spidr". There are: gsm8k, spider/],
+    [["spidr"], /no recipe "spidr". There are: gsm8k, gsm8k-draft, spider, spider-draft, text-to-sql-draft/],
     [["spider", "--data-dir", "nowhere"], /no folder nowhere/],
     [["spider", "--modle", "x"], /--modle/],
   ])("refuses %j", (args, message) => {

@@ -219,7 +219,8 @@ describe("products of unsigned weights, for processors whose signed ones saturat
           const weights = layeredWeights(config, randomWeights(config, { seed }));
           const program = await compile(await decodeGraph(config, weights, products), { threads: 1 });
           try {
-            await using session = openSession(single(program, fusedFeeds(leadingPlaces(config))), config);
+            const programs = { plain: program, drafting: null };
+            await using session = openSession(single(programs, fusedFeeds(leadingPlaces(config))), config);
             logits.push(await session.logits(ids));
           } finally {
             await program.release();

@@ -349,8 +349,8 @@ test("forests wider than a device's passes are cut into several, to the same tru
     await fc.assert(
       fc.asyncProperty(forests, fc.integer({ min: 2, max: 9 }), fc.nat(), async (parents, most, seed) => {
         const rows = { most, head: 2, padded: () => most + (most % 2) };
-        await using narrow = openSession(single(program), BASE, { rows, caches });
-        await using wide = openSession(single(program), BASE);
+        await using narrow = openSession(single({ plain: program, drafting: null }), BASE, { rows, caches });
+        await using wide = openSession(single({ plain: program, drafting: null }), BASE);
         const prompt = randomIds(11, BASE.vocabSize, seed);
         const tokens = randomIds(parents.length, BASE.vocabSize, seed + 1);
         for (const session of [narrow, wide]) await session.forward(prompt);

@@ -35,6 +35,20 @@ test("an adapter is for the only model, or for the one it names", () => {
   expect(adapted).toEqual({ name: "b:c", model: "o/other", adapter: here });
 });
 
+test("a draft adapter belongs to the model that it names, or to the only one, and adds none", () => {
+  const models = [`a=${SMOL}`, "b=o/other"];
+  expect(servedModels([`a=${SMOL}`], [], [here])).toEqual([{ name: "a", model: SMOL, draftAdapter: here }]);
+  expect(servedModels(models, [`a:c=${here}`], [`c=${here}`, `b=${here}`])).toEqual([
+    { name: "a", model: SMOL },
+    { name: "b", model: "o/other", draftAdapter: here },
+    { name: "a:c", model: SMOL, adapter: here, draftAdapter: here },
+  ]);
+  expect(() => servedModels(models, [], [here])).toThrow(/say for which model, as in a=.*there are a, b/);
+  expect(() => servedModels(models, [], [`d=${here}`])).toThrow(/say for which model/);
+  expect(() => servedModels(models, [], [`a=${here}`, `a=${here}`])).toThrow(/a has one already/);
+  expect(() => servedModels(models, [], ["a=no-such-folder"])).toThrow(/no-such-folder does not exist/);
+});
+
 test.each<[models: string[], adapters: string[], message: RegExp]>([
   [["a=o/x"], ["no-such-folder"], /give it a name, as in name=no-such-folder/],
   [["a=o/x"], ["b=no-such-folder"], /no-such-folder does not exist/],

@@ -20,6 +20,7 @@ import { ADAPTER_CONFIG } from "../select-files.ts";
 import { storedWeights } from "../stored-weights.ts";
 import { sourceOf, type TensorSource } from "../tensor-source.ts";
 import { adapterConfigJson, draftConfigJson, readAdapterConfig, readDraftConfig } from "./config.ts";
+import { draftCard } from "./draft-card.ts";
 import type { Adapter, AdapterConfig, LoraModule } from "./types.ts";
 
 const ADAPTER_WEIGHTS = "adapter_model.safetensors";
@@ -58,6 +59,8 @@ export interface AdapterContent {
   readonly rankStabilized?: boolean;
   readonly draftTokenId?: number | undefined;
   readonly leadingDraft?: boolean | undefined;
+  readonly drafts?: boolean | undefined;
+  readonly baseAdapter?: string | undefined;
 }
 
 /**
@@ -69,11 +72,11 @@ export interface AdapterContent {
  * await writeAdapter("./mine", adapter);
  */
 export async function adapterOf(
-  { name, baseModel = null, rank, alpha, rankStabilized = false, draftTokenId, leadingDraft }: AdapterContent,
+  { name, baseModel = null, rank, alpha, rankStabilized = false, ...drafting }: AdapterContent,
   tensors: Parameters<typeof sourceOf>[0],
 ): Promise<Adapter> {
   const config = { baseModel, rankStabilized, rankOf: () => rank, alphaOf: () => alpha };
-  return { ...(await gather(name, config, sourceOf(tensors), (tensor) => tensor)), draftTokenId, leadingDraft };
+  return { ...(await gather(name, config, sourceOf(tensors), (tensor) => tensor)), ...drafting };
 }
 
 /** What an adapter may hold whole; `base_layer` is what PEFT calls the matrix under an adapter. */
@@ -125,7 +128,7 @@ async function gather(
 }
 
 /**
- * The weights with the adapter merged in as they are read. Throws `bad-weights` where the adapter is not for these
+ * The weights with the adapter merged in as they are read. Throws `usage` for a draft adapter, `bad-weights` where the adapter is not for these
  * weights: modules that they do not have, or matrices of another shape; `unsupported` where it would part an embedding and
  * a head that are one matrix.
  *
@@ -134,28 +137,18 @@ async function gather(
  * const merged = withAdapter(weights, await readAdapter("./my-adapter"));
  */
 export function withAdapter(weights: Weights, adapter: Adapter): Weights {
-  const { name, baseModel, modules } = adapter;
+  const { name, modules } = adapter;
+  if (adapter.drafts) {
+    const next = "give it as draftAdapter (--draft-adapter), which leaves the text as it is";
+    throw new CllmError(
+      "usage",
+      `${name} is a draft adapter, and merging it would change what the model says: ${next}`,
+    );
+  }
   const tied = !weights.has(HEAD);
   if (tied) refuseParting(adapter);
   const copies = new Map([...(adapter.copies ?? [])].filter(([tensor]) => !(tied && tensor === HEAD)));
-  const matrices = [...modules].map(
-    ([module, { inputs, outputs }]) => [`${module}.weight`, [outputs, inputs]] as const,
-  );
-  const whole = [...copies].map(([tensor, copy]) => [tensor, copy.shape] as const);
-  for (const [tensor, wanted] of [...matrices, ...whole]) {
-    const next = baseModel === null ? "load the model that it was trained on" : `it was trained on ${baseModel}`;
-    if (!weights.has(tensor)) {
-      throw new CllmError(
-        "bad-weights",
-        `the adapter ${name} is for another model: this one has no ${tensor}; ${next}`,
-      );
-    }
-    const shape = weights.shape(tensor);
-    if (`${shape}` === `${wanted}`) continue;
-    const module = tensor.replace(/\.weight$/, "");
-    const message = `the adapter ${name} is for another model: its ${module} is [${wanted}], here it is [${shape}]`;
-    throw new CllmError("bad-weights", `${message}; ${next}`);
-  }
+  requireFit(weights, adapter, copies);
   return {
     names: () => weights.names(),
     has: (tensor) => weights.has(tensor),
@@ -171,6 +164,36 @@ export function withAdapter(weights: Weights, adapter: Adapter): Weights {
       return values;
     },
   };
+}
+
+/**
+ * Throws `bad-weights` where the adapter is for another model: for modules that these weights do not have, or matrices of another shape.
+ *
+ * @example requireFit(checkpoint.weights, await readAdapter("./my-adapter"));
+ */
+export function requireFit(
+  weights: Pick<Weights, "has" | "shape">,
+  { name, baseModel, modules }: Adapter,
+  copies?: Adapter["copies"],
+): void {
+  const matrices = [...modules].map(
+    ([module, { inputs, outputs }]) => [`${module}.weight`, [outputs, inputs]] as const,
+  );
+  const whole = [...(copies ?? [])].map(([tensor, copy]) => [tensor, copy.shape] as const);
+  for (const [tensor, wanted] of [...matrices, ...whole]) {
+    const next = baseModel === null ? "load the model that it was trained on" : `it was trained on ${baseModel}`;
+    if (!weights.has(tensor)) {
+      throw new CllmError(
+        "bad-weights",
+        `the adapter ${name} is for another model: this one has no ${tensor}; ${next}`,
+      );
+    }
+    const shape = weights.shape(tensor);
+    if (`${shape}` === `${wanted}`) continue;
+    const module = tensor.replace(/\.weight$/, "");
+    const message = `the adapter ${name} is for another model: its ${module} is [${wanted}], here it is [${shape}]`;
+    throw new CllmError("bad-weights", `${message}; ${next}`);
+  }
 }
 
 const HEAD = "lm_head.weight";
@@ -216,7 +239,7 @@ export interface WriteAdapterOptions {
   readonly dtype?: FloatType | undefined;
   /** Take the place of an adapter directory that is there. Default: false. */
   readonly overwrite?: boolean | undefined;
-  /** Content of `README.md`. */
+  /** Content of `README.md`. Default: none, or for a draft adapter what must be known of it. */
   readonly card?: string | undefined;
 }
 
@@ -228,7 +251,11 @@ export interface WriteAdapterOptions {
 export async function writeAdapter(
   folder: string,
   adapter: Adapter,
-  { dtype = "F32", overwrite, card }: WriteAdapterOptions = {},
+  {
+    dtype = "F32",
+    overwrite,
+    card = adapter.drafts ? draftCard({ ...adapter, name: folder }) : undefined,
+  }: WriteAdapterOptions = {},
 ): Promise<void> {
   const tensors: NamedTensor[] = [...adapter.modules].flatMap(([module, { rank, inputs, outputs, a, b }]) => [
     { name: `${PREFIX}${module}.lora_A.weight`, shape: [rank, inputs], data: a },
@@ -243,9 +270,8 @@ export async function writeAdapter(
     async (partial) => {
       await writeJson(partial, ADAPTER_CONFIG, adapterConfigJson(adapter));
       if (card !== undefined) await writeText(partial, "README.md", card);
-      if (adapter.draftTokenId !== undefined) {
-        await writeJson(partial, OWN_CONFIG, draftConfigJson(adapter.draftTokenId, adapter.leadingDraft));
-      }
+      const own = draftConfigJson(adapter);
+      if (own !== null) await writeJson(partial, OWN_CONFIG, own);
       await writeSafetensors(join(partial, ADAPTER_WEIGHTS), tensors, { dtype });
     },
     { overwrite, marker: ADAPTER_CONFIG },

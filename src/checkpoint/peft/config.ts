@@ -68,11 +68,10 @@ export function readAdapterConfig(json: Record<string, unknown>, path: string): 
 
 const DRAFT_TOKEN = "draft_token_id";
 const LEADING_DRAFT = "leading_draft";
+const DRAFT_ADAPTER = "draft_adapter";
+const BASE_ADAPTER = "base_adapter";
 
-export interface DraftConfig {
-  readonly draftTokenId: number | undefined;
-  readonly leadingDraft: boolean | undefined;
-}
+export type DraftConfig = Pick<Adapter, "draftTokenId" | "leadingDraft" | "drafts" | "baseAdapter">;
 
 /** What decoders draft and where, from the file beside PEFT's own; undefined where it does not say. Throws `bad-file`. */
 export function readDraftConfig(json: Record<string, unknown>, path: string): DraftConfig {
@@ -80,17 +79,26 @@ export function readDraftConfig(json: Record<string, unknown>, path: string): Dr
     const message = `${path}: ${key} must be ${what}, not ${shorten(JSON.stringify(json[key]))}`;
     return new CllmError("bad-file", `${message}; save the adapter again`);
   };
-  const { [DRAFT_TOKEN]: id, [LEADING_DRAFT]: leading } = json;
+  const { [DRAFT_TOKEN]: id, [LEADING_DRAFT]: leading, [DRAFT_ADAPTER]: drafts, [BASE_ADAPTER]: baseAdapter } = json;
   if (id !== undefined && !(typeof id === "number" && Number.isSafeInteger(id) && id >= 0))
     throw bad(DRAFT_TOKEN, "a token id");
   if (leading !== undefined && typeof leading !== "boolean") throw bad(LEADING_DRAFT, "true or false");
-  return { draftTokenId: id, leadingDraft: leading };
+  if (drafts !== undefined && typeof drafts !== "boolean") throw bad(DRAFT_ADAPTER, "true or false");
+  if (baseAdapter !== undefined && typeof baseAdapter !== "string") throw bad(BASE_ADAPTER, "a name");
+  return { draftTokenId: id, leadingDraft: leading, drafts, baseAdapter };
 }
 
-export const draftConfigJson = (id: number, leading = false): Record<string, unknown> => ({
-  [DRAFT_TOKEN]: id,
-  ...(leading && { [LEADING_DRAFT]: true }),
-});
+/** The file beside PEFT's own; null where there is nothing to say. */
+export function draftConfigJson(adapter: DraftConfig): Record<string, unknown> | null {
+  const { draftTokenId, leadingDraft = false, drafts = false, baseAdapter } = adapter;
+  if (draftTokenId === undefined && !drafts) return null;
+  return {
+    ...(drafts && { [DRAFT_ADAPTER]: true }),
+    ...(drafts && baseAdapter !== undefined && { [BASE_ADAPTER]: baseAdapter }),
+    ...(draftTokenId !== undefined && { [DRAFT_TOKEN]: draftTokenId }),
+    ...(leadingDraft && { [LEADING_DRAFT]: true }),
+  };
+}
 
 function isWholly(value: unknown, of: ReadonlySet<unknown>): boolean {
   return Array.isArray(value) && value.every((entry) => of.has(entry));

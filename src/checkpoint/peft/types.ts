@@ -25,6 +25,10 @@ export interface Adapter {
   readonly draftTokenId?: number | undefined;
   /** See `ModelConfig.leadingDraft`. */
   readonly leadingDraft?: boolean | undefined;
+  /** It was trained to draft for the model that it is for, and is never merged into it. Default: false. */
+  readonly drafts?: boolean | undefined;
+  /** Of such a one: the adapter that was merged into the base that it was trained for, by its name. */
+  readonly baseAdapter?: string | undefined;
 }
 
 /** What `adapter_config.json` says beside the tensors. */

@@ -17,7 +17,7 @@ import type { CollectionInfo, CollectionReport, TrajectoryFormat } from "../../t
 import { KNOWN_DATASETS } from "../../trajectory/known-datasets.ts";
 import { checkPrompts, fingerprintPrompts, type RunProgress, runCollection } from "../../trajectory/run.ts";
 import { collectionText } from "../collection-text.ts";
-import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
+import { type Command, defineCommand, type ModelSettings, undraftedFields } from "../command.ts";
 import { type DataSettings, dataField, dataFields, datasetOptions } from "../data-fields.ts";
 import { formatDuration } from "../format.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
@@ -25,7 +25,7 @@ import { chooseModel, GENERAL_MODEL, loadModel } from "../model.ts";
 import { type ShardSettings, shardFields, shardOf } from "../shard.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface CollectSettings extends DataSettings, ModelSettings, ShardSettings {
+interface CollectSettings extends DataSettings, Omit<ModelSettings, "draftAdapter">, ShardSettings {
   readonly data: string;
   readonly out: string;
   readonly format: TrajectoryFormat;
@@ -52,7 +52,7 @@ export const collect: Command = defineCommand<CollectSettings>({
     "answer. Where the model has a chat template a prompt is taken for a user's message; --raw continues it as it " +
     "is.\n\nInterrupted at any moment, the same command goes on where it was and gives the same file, byte for byte.",
   fields: {
-    ...modelFields,
+    ...undraftedFields,
     ...dataFields,
     ...shardFields,
     data: dataField,
@@ -110,6 +110,7 @@ export const collect: Command = defineCommand<CollectSettings>({
       "for the original CLLM trainer",
     ],
   ],
+  foreign: { draftAdapter: "trajectories are those of the model by itself" },
   async run(settings, terminal) {
     const begin = performance.now();
     const { out: whole, format } = settings;

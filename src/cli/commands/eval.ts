@@ -37,10 +37,11 @@ import { chooseModel, GENERAL_MODEL, loadModel } from "../model.ts";
 import { type ShardSettings, shardFields, shardOf } from "../shard.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface EvalSettings extends Omit<ModelSettings, "model" | "adapter">, ShardSettings {
+interface EvalSettings extends Omit<ModelSettings, "model" | "adapter" | "draftAdapter">, ShardSettings {
   readonly task: string;
   readonly model: readonly string[];
   readonly adapter: readonly string[];
+  readonly draftAdapter: readonly string[];
   readonly decoders: readonly DecoderName[];
   readonly blockSizes: readonly number[];
   readonly jacobiForm: "window" | "block";
@@ -96,6 +97,10 @@ export const evaluate: Command = defineCommand<EvalSettings>({
     }),
     adapter: list.meta({
       description: "PEFT directory, as name=folder, that takes part as one more model; may be repeated",
+      placeholder: "name=folder",
+    }),
+    draftAdapter: list.meta({
+      description: "draft adapter of one of these models, as name=folder; may be repeated, and changes no text",
       placeholder: "name=folder",
     }),
     onlyAdapters: z.boolean().default(false).meta({ description: "leave out the models that the adapters are for" }),
@@ -163,7 +168,16 @@ export const evaluate: Command = defineCommand<EvalSettings>({
   },
   argument: "task",
   groups: {
-    "Who takes part": ["model", "adapter", "onlyAdapters", "target", "decoders", "blockSizes", "jacobiForm"],
+    "Who takes part": [
+      "model",
+      "adapter",
+      "draftAdapter",
+      "onlyAdapters",
+      "target",
+      "decoders",
+      "blockSizes",
+      "jacobiForm",
+    ],
     Questions: ["task", "data", "dataDir", "split", "limit", "sample", "maxNewTokens", "promptFormat"],
     Grading: ["shots", "extraction", "distinct", "grader", "allowCodeExecution", "isolation", "judge", "judgeModel"],
     Report: ["out", "trajectories"],
@@ -194,7 +208,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
   async run(settings, terminal) {
     const shard = shardOf(settings, process.env, terminal.note);
     const given = settings.model.length > 0 ? settings.model : [defaultModel()];
-    const entrants = entrantsOf(servedModels(given, settings.adapter), settings);
+    const entrants = entrantsOf(servedModels(given, settings.adapter, settings.draftAdapter), settings);
     const names = entrants.map(({ name }) => name);
     const contenders = contendersOf(names, settings.decoders, settings.blockSizes);
     await using whole = await openTask(settings.task, taskOptions(settings));
@@ -203,7 +217,8 @@ export const evaluate: Command = defineCommand<EvalSettings>({
     try {
       const subjects: Subject[] = [];
       for (const entrant of entrants) {
-        const own = { ...settings, model: entrant.model, adapter: entrant.adapter };
+        const { model: path, adapter, draftAdapter } = entrant;
+        const own = { ...settings, model: path, adapter, draftAdapter };
         const model = await loadModel(own, terminal);
         models.set(entrant.name, model);
         subjects.push({ name: entrant.name, model, identity: await identityOf(own, model, terminal) });
@@ -285,7 +300,7 @@ function judgeOf({ judge, judgeModel }: EvalSettings): Judge | undefined {
 
 /** The checkpoint is opened once more, for its headers and a few rows of its weights. */
 async function identityOf(
-  { model: pathOrId, adapter, offline, revision, cacheDir }: ModelSettings & { readonly model: string },
+  { model: pathOrId, adapter, draftAdapter, offline, revision, cacheDir }: ModelSettings & { readonly model: string },
   { tokenizer }: LanguageModel,
   { signal }: Terminal,
 ): Promise<Subject["identity"]> {
@@ -297,6 +312,7 @@ async function identityOf(
     return {
       source: name,
       adapter: adapter === undefined ? null : basename(resolve(adapter)),
+      ...(draftAdapter !== undefined && { draftAdapter: basename(resolve(draftAdapter)) }),
       weights: identity.weights,
       tokenizer: identity.tokenizer,
     };

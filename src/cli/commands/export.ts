@@ -8,7 +8,13 @@ import { checkGgufTarget, writeGguf } from "../../checkpoint/gguf/write.ts";
 import { modelCard } from "../../checkpoint/huggingface/model-card.ts";
 import { checkHuggingFaceTarget, writeHuggingFace } from "../../checkpoint/huggingface/write.ts";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
-import { adaptedConfig, checkAdapterTarget, withAdapter, writeAdapter } from "../../checkpoint/peft/adapter.ts";
+import {
+  adaptedConfig,
+  checkAdapterTarget,
+  requireFit,
+  withAdapter,
+  writeAdapter,
+} from "../../checkpoint/peft/adapter.ts";
 import { readAdapter } from "../../checkpoint/peft/read-adapter.ts";
 import type { Adapter } from "../../checkpoint/peft/types.ts";
 import { checkOnnxTarget, writeOnnx } from "../../checkpoint/write-onnx.ts";
@@ -136,7 +142,9 @@ async function write(
 ): Promise<void> {
   const { name, tokenizer } = checkpoint;
   const config = adapter === null ? checkpoint.config : adaptedConfig(checkpoint.config, adapter);
-  const weights = adapter === null ? checkpoint.weights : withAdapter(checkpoint.weights, adapter);
+  const copies = adapter !== null && format === "adapter";
+  if (copies) requireFit(checkpoint.weights, adapter, adapter.copies);
+  const weights = adapter === null || copies ? checkpoint.weights : withAdapter(checkpoint.weights, adapter);
   const onWrite = (what: string, done: number, total: number): void =>
     terminal.progress({ stage: "write", what, done, total, unit: format === "onnx" ? "layers" : "tensors" });
   const shared = { overwrite, onWrite, signal: terminal.signal };

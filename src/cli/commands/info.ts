@@ -4,7 +4,7 @@
 
 import { type CheckpointFacts, describeCheckpoint } from "../../checkpoint/checkpoint.ts";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
-import { withAdapter } from "../../checkpoint/peft/adapter.ts";
+import { requireFit } from "../../checkpoint/peft/adapter.ts";
 import { readAdapter } from "../../checkpoint/peft/read-adapter.ts";
 import type { Adapter } from "../../checkpoint/peft/types.ts";
 import type { ModelConfig } from "../../model/config.ts";
@@ -65,7 +65,7 @@ export const info: Command = defineCommand<InfoSettings>({
     try {
       terminal.endProgress();
       const adapter = settings.adapter === undefined ? null : await readAdapter(settings.adapter);
-      if (adapter !== null) withAdapter(checkpoint.weights, adapter); // throws where it is for another model
+      if (adapter !== null) requireFit(checkpoint.weights, adapter, adapter.copies); // throws where it is for another model
       const found = gather(checkpoint, adapter);
       terminal.write(terminal.json ? `${JSON.stringify(found)}\n` : asText(found, terminal.colors));
     } finally {

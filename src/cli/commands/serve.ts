@@ -8,9 +8,10 @@ import { type Command, defineCommand, type ModelSettings, modelFields } from "..
 import { orDemonstration } from "../model.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface ServeSettings extends Omit<ModelSettings, "model" | "adapter"> {
+interface ServeSettings extends Omit<ModelSettings, "model" | "adapter" | "draftAdapter"> {
   readonly model: readonly string[];
   readonly adapter: readonly string[];
+  readonly draftAdapter: readonly string[];
   readonly host: string;
   readonly port: number;
   readonly apiKey: string | undefined;
@@ -51,6 +52,10 @@ export const serve: Command = defineCommand<ServeSettings>({
     }),
     adapter: list.meta({
       description: "PEFT directory, as name=folder, that requests call model:name; may be repeated",
+      placeholder: "name=folder",
+    }),
+    draftAdapter: list.meta({
+      description: "draft adapter of one of these models, as name=folder; may be repeated, and changes no text",
       placeholder: "name=folder",
     }),
     host: z.string().min(1).default("127.0.0.1").meta({
@@ -96,7 +101,7 @@ export const serve: Command = defineCommand<ServeSettings>({
     }),
   },
   groups: {
-    Model: ["model", "adapter", "parallel", "batch", "memoryLimit"],
+    Model: ["model", "adapter", "draftAdapter", "parallel", "batch", "memoryLimit"],
     "Who may ask": ["host", "port", "apiKey", "corsOrigin"],
     Limits: ["maxQueue", "maxBody", "timeout"],
   },
@@ -117,7 +122,8 @@ export const serve: Command = defineCommand<ServeSettings>({
     const { cacheDir, cache, cacheLimit } = settings;
     const { precision, device, threads, offline, revision, parallel: maxRunning, maxQueue: maxWaiting } = settings;
     const { template, templateOptions } = settings;
-    const served = servedModels(settings.model.length > 0 ? settings.model : [ownModel(terminal)], settings.adapter);
+    const given = settings.model.length > 0 ? settings.model : [ownModel(terminal)];
+    const served = servedModels(given, settings.adapter, settings.draftAdapter);
     await using models = createModels(
       await modelEntries(served, {
         precision,

@@ -34,6 +34,7 @@ interface OwnSettings {
   readonly trajectories: string | undefined;
   readonly fromScratch: boolean;
   readonly fromAdapter: string | undefined;
+  readonly adapter: string | undefined;
   readonly heldOut: number;
 }
 type Settings = OwnSettings &
@@ -55,6 +56,10 @@ const ownFields: Fields<OwnSettings> = {
     .meta({ description: "begin with random weights, of the model's sizes and tokenizer" }),
   fromAdapter: z.string().min(1).optional().meta({
     description: "go on with this PEFT adapter, whose rank, alpha and matrices stay as they are",
+    placeholder: "folder",
+  }),
+  adapter: z.string().min(1).optional().meta({
+    description: "with --lossless: PEFT adapter that is merged into the model that decides, folder or name",
     placeholder: "folder",
   }),
   heldOut: z
@@ -80,9 +85,9 @@ export const trainModel: Command = defineCommand<Settings>({
     ...{ device: modelFields.device, threads: modelFields.threads, templateOptions: modelFields.templateOptions },
   },
   groups: {
-    Run: ["out", "heldOut", "fromScratch", "fromAdapter"],
+    Run: ["out", "heldOut", "fromScratch", "fromAdapter", "adapter"],
     Data: ["trajectories", ...(Object.keys(dataFields) as (keyof DataSettings)[])],
-    Objective: ["objective", "arWeight", "promptWeight", "labelSmoothing"],
+    Objective: ["objective", "lossless", "arWeight", "promptWeight", "labelSmoothing"],
     "Consistency (--objective consistency)": [
       ...(["points", "consistency", "loss", "blockSize", "pointsPerExample", "leadingPoints", "refinements"] as const),
       ...(["draftToken", "rowDecay"] as const),
@@ -102,6 +107,10 @@ export const trainModel: Command = defineCommand<Settings>({
       "make it a CLLM",
     ],
     [
+      "cllm train --model faq-ar/best --objective consistency --lossless --lora-rank 16 --trajectories faq.parquet --out faq-draft",
+      "a draft adapter, which leaves every answer as it is",
+    ],
+    [
       "cllm train --model model.gguf --data gsm8k --lora-rank 16 --learning-rate 1e-3 --out gsm8k-lora",
       "an adapter only",
     ],
@@ -109,17 +118,27 @@ export const trainModel: Command = defineCommand<Settings>({
   foreign: {
     precision: "training is in float32",
     dtype: "training is in float32",
-    adapter: "--from-adapter goes on with an adapter, and cllm export merges one into a model",
   },
   unused: unusedByTraining,
   async run(settings, terminal) {
-    const { out: folder, offline, revision, cacheDir, fromScratch, fromAdapter, heldOut, threads, device } = settings;
+    const {
+      out: folder,
+      offline,
+      revision,
+      cacheDir,
+      fromScratch,
+      fromAdapter,
+      adapter,
+      heldOut,
+      threads,
+      device,
+    } = settings;
     const { signal, progress: onProgress, note: onWarning } = terminal;
     const fields = Object.keys(trainFields).map((key) => [key, settings[key as keyof TrainFields]]);
     const source = sourceOf(settings);
     await using training = await prepareTraining({
       ...{ model: chooseModel(settings.model), folder, source, settings: Object.fromEntries(fields) },
-      ...{ fromScratch, fromAdapter, heldOut, threads, device, signal, nameOf: flagName },
+      ...{ fromScratch, fromAdapter, adapter, heldOut, threads, device, signal, nameOf: flagName },
       open: { offline, revision, cacheDir, onProgress, onWarning, signal },
     });
     terminal.endProgress();
@@ -142,13 +161,16 @@ function sourceOf(settings: Settings): TrainingSource {
 
 /** What these settings leave without a use. */
 function unusedByTraining(settings: Settings): Unused {
-  const { trajectories, heldOut, fromAdapter } = settings;
+  const { trajectories, heldOut, fromAdapter, lossless } = settings;
   const reading = ["templateOptions", ...Object.keys(dataFields).filter((key) => key !== "data")];
   const unread = trajectories === undefined ? [] : reading;
   return {
     ...unusedSettings(settings),
     ...Object.fromEntries(unread.map((key) => [key, "it is for --data"])),
     ...(heldOut === 0 && { evaluateEvery: "nothing is held out", collapseLimit: "nothing is held out" }),
+    ...(!lossless && {
+      adapter: "it is for --lossless; --from-adapter goes on with an adapter, and cllm export merges one",
+    }),
     ...(fromAdapter !== undefined && { loraTargets: `${fromAdapter} has its own` }),
   };
 }

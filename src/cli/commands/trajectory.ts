@@ -8,14 +8,14 @@ import { trajectory as trace } from "../../decode/trajectory.ts";
 import { CllmError } from "../../error.ts";
 import { writeWhole } from "../../files/write-whole.ts";
 import type { LanguageModel } from "../../generate/types.ts";
-import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
+import { type Command, defineCommand, type ModelSettings, undraftedFields } from "../command.ts";
 import { conditionsOf, loadModel, orDemonstration } from "../model.ts";
 import { asMessage, PROMPT_DETAILS, type PromptSettings, promptFields, readPrompt } from "../prompt.ts";
 import type { Terminal } from "../terminal.ts";
 import { type TracedBlock, trajectorySvg } from "../trajectory-svg.ts";
 import { trajectoryText } from "../trajectory-text.ts";
 
-interface TrajectorySettings extends PromptSettings, ModelSettings {
+interface TrajectorySettings extends PromptSettings, Omit<ModelSettings, "draftAdapter"> {
   readonly blockSize: number;
   readonly blocks: number;
   readonly svg: string | undefined;
@@ -27,7 +27,7 @@ export const trajectory: Command = defineCommand<TrajectorySettings>({
   details: `${PROMPT_DETAILS}\n\nEach line is a point of the block, the first one guessed, the last one what greedy decoding writes.`,
   fields: {
     ...promptFields,
-    ...modelFields,
+    ...undraftedFields,
     blockSize: z.int().min(1).max(64).default(16).meta({ description: "tokens of a block", placeholder: "tokens" }),
     blocks: z
       .int()
@@ -45,6 +45,7 @@ export const trajectory: Command = defineCommand<TrajectorySettings>({
       "two blocks as a picture",
     ],
   ],
+  foreign: { draftAdapter: "trajectories are those of the model by itself" },
   async run(settings, terminal) {
     const input = await readPrompt(settings, terminal.signal);
     await using model = await loadModel(orDemonstration(settings, terminal), terminal);

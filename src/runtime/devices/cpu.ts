@@ -10,8 +10,8 @@ import { CllmError } from "../../error.ts";
 import { leadingPlaces } from "../../model/decode-graph.ts";
 import { HostCache } from "../host-cache.ts";
 import type { KvShape } from "../kv-cache.ts";
-import { compile, type Program } from "../ort.ts";
-import { fusedFeeds, single, together } from "../pass-runner.ts";
+import { compile } from "../ort.ts";
+import { fusedFeeds, type Programs, single, together } from "../pass-runner.ts";
 import { bytesSaturate } from "../saturation.ts";
 import type { Caches, Device } from "./device.ts";
 
@@ -39,7 +39,7 @@ export const cpu: Device = {
   memory: null,
   runner([one, several], { config, slots }) {
     const feeds = fusedFeeds(leadingPlaces(config));
-    const alone = single(one as Program, feeds);
+    const alone = single(one as Programs, feeds);
     return several === undefined ? alone : together(several, config, slots, alone, feeds);
   },
 };

@@ -8,7 +8,7 @@ import type { Precision } from "../../model/precision.ts";
 import type { ProductPlan } from "../../model/product-plan.ts";
 import type { KvCache, KvShape } from "../kv-cache.ts";
 import type { ModelFile, Program } from "../ort.ts";
-import type { PassRunner } from "../pass-runner.ts";
+import type { PassRunner, Programs } from "../pass-runner.ts";
 import type { DeviceMemory } from "../resident-memory.ts";
 
 export type DeviceName = "cpu" | "webgpu" | "wasm";
@@ -50,7 +50,7 @@ export interface Device {
   readonly memory: (() => Promise<DeviceMemory>) | null;
   /** Runs passes on `programs`: the graph of one slot, and where `shares` allows it that of `slots` slots. */
   runner(
-    programs: readonly Program[],
+    programs: readonly Programs[],
     options: { readonly config: ModelConfig; readonly plan: ProductPlan; readonly slots: number },
   ): PassRunner;
 }

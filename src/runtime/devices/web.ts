@@ -9,8 +9,8 @@ import { leadingPlaces } from "../../model/decode-graph.ts";
 import { mostThreads, PLACES, plainBias } from "../../model/plain-attention.ts";
 import { HostCache } from "../host-cache.ts";
 import type { KvShape } from "../kv-cache.ts";
-import { type Feeds, float32Tensor, int64Tensor, type Program, type Tensor } from "../ort.ts";
-import { type Pass, type SequenceFeeds, single, together } from "../pass-runner.ts";
+import { type Feeds, float32Tensor, int64Tensor, type Tensor } from "../ort.ts";
+import { type Pass, type Programs, type SequenceFeeds, single, together } from "../pass-runner.ts";
 import { cpu } from "./cpu.ts";
 import type { Device } from "./device.ts";
 
@@ -25,7 +25,7 @@ export const web: Device = {
   caches: async (shape) => ({ open: () => new PlainCache(shape), release: async () => {} }),
   runner([one, several], { config, slots }) {
     const feeds = plainFeeds(config);
-    const alone = single(one as Program, feeds);
+    const alone = single(one as Programs, feeds);
     return several === undefined ? alone : together(several, config, slots, alone, feeds);
   },
 };

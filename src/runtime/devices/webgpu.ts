@@ -9,7 +9,7 @@ import { CllmError } from "../../error.ts";
 import { Graph } from "../../graph/graph.ts";
 import type { ProductPlan } from "../../model/product-plan.ts";
 import { type CompileOptions, compile, float32Tensor, type Program } from "../ort.ts";
-import { resident } from "../pass-runner.ts";
+import { type Programs, resident } from "../pass-runner.ts";
 import { openResidentCaches } from "../resident-cache.ts";
 import { openResidentMemory } from "../resident-memory.ts";
 import type { Device } from "./device.ts";
@@ -57,7 +57,8 @@ export async function openWebgpu({ width = WIDTH }: { readonly width?: number } 
         compile: (model, { outputsOnDevice }) =>
           explained(compile(model, { ...ON_GPU, outputsOnDevice })).then(watched),
       }),
-    runner: ([program], { plan }) => resident(program as Program, plan.form === "resident" && plan.half),
+    // One width of passes for all, so all go through the graph with the draft adapter where there is one.
+    runner: ([programs], { plan }) => resident((programs as Programs).plain, plan.form === "resident" && plan.half),
   };
 }
 

@@ -1,0 +1,119 @@
+/**
+ * What a draft adapter brings to a task's questions: whether every text is that of the unchanged model, tokens per pass by numbers of
+ * verify and draft rows, and tokens per second of `auto` against `ar`, all in one run and question by question.
+ *
+ * The adapters that do not ship yet are found below the recipes' folders: `--draft-adapter runs/spider-draft/draft/best`.
+ */
+import { tokensPerForward } from "../src/decode/tokens-per-forward.ts";
+import type { DecoderName, GenerateOptions, LanguageModel, NamedDecoder, Precision } from "../src/index.ts";
+import { load } from "../src/index.ts";
+import { defaultThreads } from "../src/runtime/host.ts";
+import { openTask } from "../src/tasks/open-task.ts";
+import { dataFolder, flags, modelPath, report } from "./conditions.ts";
+
+const settings = flags({
+  ...{ task: "spider", adapter: "spider-target", "draft-adapter": "", precision: "int8", threads: defaultThreads() },
+  ...{ limit: 0, rows: "16/16", "sampled-limit": 50, seeds: 5, temperature: 0.8, "max-new-tokens": 0 },
+});
+if (settings["draft-adapter"] === "") throw new Error("--draft-adapter is missing: name the folder of one");
+
+/** Decoders, each on the model with the draft adapter (`drafted`) or without it. */
+interface Way {
+  readonly name: string;
+  readonly drafted: boolean;
+  readonly decoder: DecoderName | NamedDecoder;
+  readonly accepted: number[];
+  tokens: number;
+  ms: number;
+  differing: number;
+}
+const way = (name: string, drafted: boolean, decoder: Way["decoder"]): Way => ({
+  ...{ name, drafted, decoder, accepted: [], tokens: 0, ms: 0, differing: 0 },
+});
+const ways = [
+  way("ar", false, "ar"),
+  way("auto without an adapter", false, "auto"),
+  way("auto", true, "auto"),
+  way("multiblock", true, "multiblock"),
+  ...settings.rows.split(",").map((pair) => {
+    const [blockSize = 16, draftRows = 16] = pair.split("/").map(Number);
+    return way(`jacobi, ${blockSize} verify and ${draftRows} draft rows`, true, {
+      name: "jacobi",
+      blockSize,
+      draftRows,
+    });
+  }),
+];
+
+const chat = settings.task === "gsm8k" ? ({ promptFormat: "chat", shots: 0 } as const) : {};
+await using task = await openTask(settings.task, { dataDir: dataFolder(), ...chat });
+const { length } = task.examples;
+const wanted = settings.limit === 0 ? length : Math.min(settings.limit, length);
+const examples = Array.from({ length: wanted }, (_, i) => task.examples[Math.floor(((i + 0.5) * length) / wanted)]!);
+
+const shared = {
+  precision: settings.precision as Precision,
+  threads: settings.threads,
+  ...(settings.adapter !== "" && settings.adapter !== "none" && { adapter: settings.adapter }),
+};
+await using plain = await load(modelPath(), shared);
+await using drafting = await load(modelPath(), { ...shared, draftAdapter: settings["draft-adapter"] });
+const modelOf = ({ drafted }: Way): LanguageModel => (drafted ? drafting : plain);
+
+let sampled = 0;
+let sampledDiffering = 0;
+for (const [index, example] of [examples[0]!, ...examples].entries()) {
+  const request: GenerateOptions = {
+    ...example.input([]),
+    stop: example.stop,
+    maxNewTokens: settings["max-new-tokens"] || example.maxNewTokens,
+    cachePrompt: false,
+  };
+  const { tokens: expected } = await plain.generate({ ...request, decoder: "ar" });
+  const turned = ways.map((_, i) => ways[(i + index) % ways.length]!);
+  for (const each of turned) {
+    const { tokens, stats } = await modelOf(each).generate({ ...request, decoder: each.decoder });
+    if (index === 0) continue; // calibrates and warms up
+    each.accepted.push(...stats.accepted);
+    each.tokens += stats.newTokens - stats.prefillTokens;
+    each.ms += stats.decodeMs;
+    if (tokens.join() === expected.join()) continue;
+    each.differing++;
+    console.log(`${example.id}: ${each.name} differs`);
+  }
+  if (index > 0 && index <= settings["sampled-limit"]) {
+    for (let seed = 0; seed < settings.seeds; seed++) {
+      const drawn = { ...request, temperature: settings.temperature, seed };
+      const { tokens } = await plain.generate({ ...drawn, decoder: "ar" });
+      for (const decoder of ["jacobi", "auto"] as const) {
+        sampled++;
+        const found = (await drafting.generate({ ...drawn, decoder })).tokens;
+        if (found.join() === tokens.join()) continue;
+        sampledDiffering++;
+        console.log(`${example.id}, seed ${seed}: ${decoder} differs`);
+      }
+    }
+  }
+  if (process.stderr.isTTY) process.stderr.write(`\r${index}/${examples.length} `);
+}
+
+const [ar] = ways as [Way];
+const rate = ({ tokens, ms }: Way): number => (1000 * tokens) / ms;
+const figures = ways.map((each) => ({
+  decoder: each.name,
+  tokensPerPass: tokensPerForward(each.accepted),
+  tokensPerSecond: rate(each),
+  againstAr: rate(each) / rate(ar),
+  differing: each.differing,
+}));
+for (const { decoder, tokensPerPass, tokensPerSecond, againstAr, differing } of figures) {
+  const numbers = `${tokensPerPass.toFixed(2)} tokens per pass, ${tokensPerSecond.toFixed(0)} per second, ${againstAr.toFixed(2)} of ar`;
+  console.log(`${decoder.padEnd(40)} ${numbers}, ${differing} of ${examples.length} texts differ`);
+}
+console.log(`sampled at ${settings.temperature}: ${sampledDiffering} of ${sampled} texts differ`);
+report("lossless", settings, {
+  questions: examples.length,
+  figures,
+  sampled: { texts: sampled, differing: sampledDiffering },
+});
+process.exitCode = sampledDiffering + ways.reduce((sum, { differing }) => sum + differing, 0) > 0 ? 1 : 0;

@@ -1,0 +1,149 @@
+/**
+ * The steps from a task's training prompts to a draft adapter, and what it saves: the model answers, the adapter learns to guess those
+ * answers, and every decoder is compared with the model's own `ar`. Knows no task.
+ */
+import { join } from "node:path";
+import { baseModel, GAP } from "./adapter.ts";
+import { drawGroups, type Example, readExamples, writeExamples, writeLines } from "./examples.ts";
+import type { Recipe } from "./steps.ts";
+
+export interface DraftRecipe {
+  readonly task: string;
+  /** Flags that the task's evaluation needs. */
+  readonly asking: readonly string[];
+  /** Questions of the evaluation, for the task `custom`. Default: the task has its own. */
+  readonly questions?: () => readonly { readonly prompt: string; readonly reference: string }[];
+  /** What the adapter is for, wherever the model came from. Default: SmolLM2-135M-Instruct. */
+  readonly base?: string;
+  /** A token that no text has, for guesses that are not there yet. Default: SmolLM2's. */
+  readonly gap?: number;
+  /** Training's prompts, with the data's answers, which are not learned. */
+  readonly readData: (dataDir: string) => Promise<readonly Example[]>;
+  /** What is merged into the model that decides: an adapter by its name, or none. */
+  readonly adapter: string | null;
+  /** Prompts are conversations and not texts. */
+  readonly chat: boolean;
+  /** Most tokens of an answer. */
+  readonly answerTokens: number;
+  /** Examples one after another that are trained beside each other, because their prompts begin alike. */
+  readonly keepTogether: number;
+  readonly scale: DraftScale;
+}
+
+export interface DraftScale {
+  /** Training prompts that the model answers. */
+  readonly collected: number;
+  readonly steps: number;
+  readonly learningRate: string;
+  readonly rank: number;
+  /** Places of an answer that are guessed on from, each time that it is seen. */
+  readonly points: number;
+  /** Tokens of a point: the one that is followed, and guesses. */
+  readonly blockSize: number;
+  /** Tokens of a sequence, clean text and guesses together. */
+  readonly sequence: number;
+  /** Questions of the evaluation, a sample of them; null for all. */
+  readonly asked: number | null;
+}
+
+/** Answers of the model, a draft adapter for them, and what passes settle with it. */
+export function draftRecipe(recipe: DraftRecipe): Recipe {
+  const { readData, adapter, chat, answerTokens, keepTogether, questions: asked, gap = GAP, base = baseModel } = recipe;
+  return ({ model, dataDir, out, small }) => {
+    const at = (...path: string[]): string => join(out, ...path);
+    const scale = small ? smallest(recipe) : recipe.scale;
+    const heldOut = at("held-out.jsonl");
+    const [data, questions, trajectories] = [at("train.jsonl"), at("questions.jsonl"), at("trajectories.parquet")];
+    const fields = [
+      "--prompt-field",
+      "prompt",
+      "--answer-field",
+      "answer",
+      "--id-field",
+      "id",
+      ...(chat ? [] : ["--raw"]),
+    ];
+    // A recipe that is tried on another model than the adapter's begins without it.
+    const merged = adapter === null || small ? [] : ["--adapter", adapter];
+    return [
+      { name: "data", makes: data, run: async () => writeExamples(data, await readData(dataDir)) },
+      {
+        name: "questions",
+        makes: questions,
+        run: async () => writeExamples(questions, drawGroups(await readExamples(data), keepTogether, scale.collected)),
+      },
+      {
+        name: "answers",
+        makes: trajectories,
+        run: [
+          ...["collect", "--model", model, ...merged, "--data", questions, ...fields],
+          // Training makes its points itself and needs the answers only: in blocks of one token they come fastest.
+          ...["--parallel", "8", "--block-size", "1", "--max-new-tokens", String(answerTokens)],
+          ...["--max-sequence-tokens", String(scale.sequence)],
+          ...(small ? ["--no-clean"] : ["--require-end"]),
+          ...["--out", trajectories],
+        ],
+      },
+      {
+        name: "draft adapter",
+        makes: at("draft/final"), // it appears when the run is over; best/ has the weights to use
+        run: [
+          ...["train", "--model", model, ...merged, "--trajectories", trajectories, "--out", at("draft")],
+          ...["--objective", "consistency", "--lossless", "--lora-rank", String(scale.rank)],
+          ...["--learning-rate", scale.learningRate, "--warmup-steps", "50", "--final-share", "0.1"],
+          ...["--steps", String(scale.steps), "--block-size", String(scale.blockSize), "--row-decay", "0.85"],
+          ...["--points-per-example", String(scale.points), "--leading-points", "1", "--refinements", "2"],
+          ...["--draft-token", String(gap)],
+          ...["--sequence-length", String(scale.sequence), "--keep-together", String(keepTogether)],
+          ...(small ? ["--held-out", "2", "--evaluate-every", "2"] : ["--held-out", "32", "--evaluate-every", "500"]),
+          ...["--checkpoint-every", "50"],
+        ],
+      },
+      {
+        name: "the adapter as it ships",
+        makes: at("draft-f16"),
+        run: [
+          ...["export", "--model", model, "--adapter", at("draft/best"), "--format", "adapter", "--dtype", "f16"],
+          ...["--base-model", base, "--to", at("draft-f16")],
+        ],
+      },
+      ...(asked === undefined
+        ? []
+        : [{ name: "held-out questions", makes: heldOut, run: async () => writeLines(heldOut, asked()) }]),
+      {
+        name: "evaluation",
+        makes: at("evaluation/report.html"),
+        run: evaluation(recipe, { model, dataDir, draft: at("draft-f16"), out: at("evaluation"), heldOut, small }),
+      },
+    ];
+  };
+}
+
+/** `cllm eval` of the model with the draft adapter; its `ar` is the model as it is. */
+function evaluation(
+  { task, asking, adapter, answerTokens, scale, questions }: DraftRecipe,
+  at: { model: string; dataDir: string; draft: string; out: string; heldOut: string; small: boolean },
+): string[] {
+  const { asked } = at.small ? { asked: 2 } : scale;
+  const base = adapter === null || at.small ? [] : ["--adapter", `target=${adapter}`, "--only-adapters"];
+  const drafted = base.length > 0 ? "target" : "base";
+  return [
+    ...[
+      "eval",
+      task,
+      ...asking,
+      ...(questions ? ["--data", at.heldOut] : ["--data-dir", at.dataDir]),
+      "--model",
+      `base=${at.model}`,
+      ...base,
+    ],
+    ...["--draft-adapter", `${drafted}=${at.draft}`, "--precision", "int8", "--decoders", "ar,jacobi,auto"],
+    ...["--max-new-tokens", String(answerTokens), ...(asked === null ? [] : ["--sample", String(asked)])],
+    ...["--out", at.out],
+  ];
+}
+
+/** A few steps of everything. A tiny vocabulary makes many tokens of a text. */
+const smallest = ({ scale, keepTogether }: DraftRecipe): DraftScale => ({
+  ...{ ...scale, collected: Math.max(4, keepTogether), steps: 2, asked: 2, sequence: 2 * scale.sequence },
+});
