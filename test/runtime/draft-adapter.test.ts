@@ -9,7 +9,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { type DraftAdapter, requireBounded } from "../../src/model/draft-adapter.ts";
-import { addLowRank, LORA_TARGETS, type LowRank } from "../../src/model/lora.ts";
+import { addLowRank, isLoraTarget, LORA_TARGETS, type LowRank } from "../../src/model/lora.ts";
 import { PRECISIONS } from "../../src/model/precision.ts";
 import { expectedTensors } from "../../src/model/tensors.ts";
 import type { Weights } from "../../src/model/weights.ts";
@@ -38,7 +38,7 @@ function randomAdapter(config: ModelConfig, seed: number, size = 1): DraftAdapte
   const random = gaussian(seed);
   const adapter = new Map<string, LowRank>();
   for (const [name, [outputs = 0, inputs = 0]] of expectedTensors(config)) {
-    if (!LORA_TARGETS.some((target) => name.endsWith(`.${target}.weight`)) || random() < -0.7) continue;
+    if (!isLoraTarget(name, { targets: LORA_TARGETS }) || random() < -0.7) continue;
     const rank = 1 + Math.floor(Math.abs(random()) * 3);
     const numbers = (count: number, deviation: number) =>
       Float32Array.from({ length: count }, () => deviation * random());
@@ -115,6 +115,8 @@ describe.each(settings)("$model in $kind", ({ model, kind: _, ...options }) => {
   });
 });
 
+const PACKED: ModelConfig = { ...MODELS["llama"]!, attentionBias: false, packedProjections: true };
+
 /** Weights with the adapter merged in. */
 function merged(weights: Weights, adapter: DraftAdapter): Weights {
   return {
@@ -128,10 +130,12 @@ function merged(weights: Weights, adapter: DraftAdapter): Weights {
   };
 }
 
-test.each(PRECISIONS)(
-  "draft rows in %s have the numbers of the merged model behind the base's cache",
-  async (precision) => {
-    const config = MODELS["llama"]!;
+test.each([
+  ...PRECISIONS.map((precision) => ["llama", precision, MODELS["llama"]!] as const),
+  ["packed projections", "fp32" as const, PACKED] as const,
+])(
+  "draft rows of %s in %s have the numbers of the merged model behind the base's cache",
+  async (_, precision, config) => {
     const [weights, adapter] = [randomWeights(config), randomAdapter(config, 5)];
     const products = await cpu.plan(precision, { wholeWeights: 0 });
     const program = async (of: Weights) => {
