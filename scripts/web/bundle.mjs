@@ -23,6 +23,23 @@ const twins = {
 };
 
 /**
+ * Zod can write schemas as JSON Schema, and the code for it comes along with every schema. Only a page's own schemas are ever
+ * written so, and those bring the code with them.
+ */
+const leftOut = {
+  name: "left-out",
+  load(id) {
+    if (!/\/zod\/v4\/core\/(to-json-schema|json-schema-processors)\.js$/.test(id.replaceAll("\\", "/"))) return null;
+    const names = [...readFileSync(id, "utf8").matchAll(/^export (?:async )?(?:const|function|class) (\w+)/gm)];
+    const constants = names.map(([, name]) => {
+      const value = name === "toJSONSchema" ? "(schema, options) => schema.toJSONSchema(options)" : "none";
+      return `export const ${name} = ${value};`;
+    });
+    return `const none = () => none;\n${constants.join("\n")}`;
+  },
+};
+
+/**
  * Bundles `input`, an object of names and files. With `external`, these packages stay imports; without, they are bundled.
  * Returns the chunks: file name, code, imports, and which modules they are made of.
  */
@@ -31,7 +48,7 @@ export async function bundle(input, { external = [], conditionNames } = {}) {
     input,
     platform: "browser",
     external,
-    plugins: [twins],
+    plugins: [twins, leftOut],
     treeshake: { moduleSideEffects: (id) => !id.includes("/src/") || /model-worker|demo/.test(id) },
     transform: { define: { CLLM_VERSION: JSON.stringify(version) } },
     ...(conditionNames && { resolve: { conditionNames } }),
