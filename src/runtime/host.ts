@@ -2,6 +2,9 @@
 import { availableParallelism } from "node:os";
 import type { HostPrecision } from "../model/precision.ts";
 
+/** What it is, for people. */
+export const HOST: string = `${process.platform} ${process.arch}`;
+
 /** The precision that a model has where none is asked for. */
 export const DEFAULT_PRECISION: HostPrecision = "int8";
 

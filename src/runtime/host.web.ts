@@ -1,6 +1,8 @@
 /** What a browser is like. The twin of `host.ts`. */
 import type { HostPrecision } from "../model/precision.ts";
 
+export const HOST = "this browser";
+
 /** In WebAssembly, int8 saves bytes and no time. */
 export const DEFAULT_PRECISION: HostPrecision = "fp32";
 

@@ -5,7 +5,7 @@
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { Weights } from "../model/weights.ts";
-import { cpu } from "./devices/cpu.ts";
+import { DEFAULT_DEVICE } from "./devices/default.ts";
 import type { Device } from "./devices/device.ts";
 import { createEngine, type Engine, type EngineOptions } from "./engine.ts";
 import { onDevice, type WantedDevice } from "./open-device.ts";
@@ -82,8 +82,8 @@ async function requireFaster(
     }
     return least;
   };
-  const [there, here] = [await fastest(device), await fastest(cpu)];
+  const [there, here] = [await fastest(device), await fastest(DEFAULT_DEVICE)];
   if (there < here) return;
-  const times = `${there.toFixed(1)} ms on ${device.name} and ${here.toFixed(1)} ms on cpu`;
+  const times = `${there.toFixed(1)} ms on ${device.name} and ${here.toFixed(1)} ms on ${DEFAULT_DEVICE.name}`;
   throw new CllmError("unsupported", `a pass of ${ids.length} tokens through ${slice.layers} layers takes ${times}`);
 }

@@ -1,5 +1,6 @@
 /**
- * The one file that knows `onnxruntime-web`: compile an encoded graph, run it, release it, in WebAssembly. The twin of `ort.ts`.
+ * The one file that knows `onnxruntime-web`: compile an encoded graph, run it, release it, in WebAssembly or by WebGPU, which is
+ * another build of the engine that is loaded where it is asked for. The twin of `ort.ts`.
  */
 import * as ort from "onnxruntime-web/wasm";
 import { CllmError } from "../error.ts";
@@ -26,6 +27,16 @@ export function engineFilesAt(address: string): void {
   ort.env.wasm.wasmPaths = `${new URL(address, self.location.href).href.replace(/\/+$/, "")}/`;
 }
 
+/** The engine with WebGPU: some 27 MB of its own, with which the processor's graphs run as before. */
+async function gpuEngine(): Promise<Pick<typeof ort, "InferenceSession">> {
+  if (!("gpu" in navigator)) throw new CllmError("engine", "no supported adapters: this page has no WebGPU");
+  const engine = await import("onnxruntime-web/webgpu");
+  const { wasmPaths } = ort.env.wasm;
+  if (wasmPaths !== undefined) engine.env.wasm.wasmPaths = wasmPaths;
+  engine.env.wasm.numThreads = 1;
+  return engine as unknown as typeof ort;
+}
+
 /** The engine runs one thing at a time. */
 let last: Promise<unknown> = Promise.resolve();
 
@@ -36,29 +47,38 @@ function inTurn<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /** Compile `model`. Throws `engine` with ONNX Runtime's own message. */
-export async function compile(model: EncodedModel | ModelFile, { threads }: CompileOptions): Promise<Program> {
+export async function compile(
+  model: EncodedModel | ModelFile,
+  { threads, provider = "cpu", entries = {}, outputsOnDevice = false }: CompileOptions,
+): Promise<Program> {
   if ("path" in model) throw new CllmError("engine", `${model.path} is a file, and browsers keep models in memory`);
   ort.env.wasm.numThreads = threads; // the first model's number is that of all: the engine starts once
-  const session = await inTurn(() =>
-    ort.InferenceSession.create(model.bytes, {
-      executionProviders: ["wasm"],
+  const session = await inTurn(async () => {
+    const { InferenceSession } = provider === "webgpu" ? await gpuEngine() : ort;
+    return await InferenceSession.create(model.bytes, {
+      executionProviders: [provider === "webgpu" ? "webgpu" : "wasm"],
       enableMemPattern: false,
-      logSeverityLevel: 3,
+      logSeverityLevel: provider === "webgpu" ? 4 : 3, // what a device lacks is an error here, and no line on the console
       externalData: [...model.externalData],
-    }),
-  ).catch((cause: unknown) => {
+      ...(outputsOnDevice && { preferredOutputLocation: "gpu-buffer" as const }),
+      extra: { session: entries },
+    });
+  }).catch((cause: unknown) => {
     throw engineError("compiling the model failed", cause);
   });
   let released = false;
   return {
     inputs: session.inputNames,
     outputs: session.outputNames,
-    run: (feeds, outputs) =>
+    run: (feeds, outputs, into) =>
       inTurn(async () => {
         if (released) throw new CllmError("disposed", "this model was disposed: load it again");
         const start = performance.now();
         try {
-          return (await session.run(feeds as ort.InferenceSession.FeedsType, outputs)) as Awaited<
+          const wanted = Object.fromEntries(outputs.map((name) => [name, null]));
+          const fetches = { ...wanted, ...into } as ort.InferenceSession.FetchesType;
+          const results = await session.run(feeds as ort.InferenceSession.FeedsType, fetches);
+          return Object.fromEntries(outputs.map((name) => [name, results[name]])) as Awaited<
             ReturnType<Program["run"]>
           >;
         } catch (cause) {

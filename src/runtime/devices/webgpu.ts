@@ -8,6 +8,7 @@
 import { CllmError } from "../../error.ts";
 import { Graph } from "../../graph/graph.ts";
 import type { ProductPlan } from "../../model/product-plan.ts";
+import { HOST } from "../host.ts";
 import { type CompileOptions, compile, float32Tensor, type Program } from "../ort.ts";
 import { type Programs, resident } from "../pass-runner.ts";
 import { openResidentCaches } from "../resident-cache.ts";
@@ -94,7 +95,7 @@ export function gpuError(error: unknown): unknown {
       message,
     )
   ) {
-    return as("unsupported", `ONNX Runtime has no WebGPU on ${process.platform} ${process.arch}: take device cpu`);
+    return as("unsupported", `ONNX Runtime has no WebGPU on ${HOST}: take device cpu`);
   }
   if (/assigned to the default CPU EP/i.test(message)) {
     return as("unsupported", "this model has an operator that ONNX Runtime does not have on a GPU: take device cpu");
