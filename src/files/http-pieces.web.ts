@@ -57,7 +57,7 @@ export async function openAddress(address: string, options: HttpOptions): Promis
 
 /** Forgets all files that are kept. */
 export async function forgetAddresses(): Promise<void> {
-  await caches.delete(CACHE);
+  if ("caches" in globalThis) await caches.delete(CACHE);
 }
 
 /** Whether the file is still what it was. Without a network it is taken for that. */
@@ -194,8 +194,10 @@ interface Store {
 async function openStore(onNote: HttpOptions["onNote"]): Promise<Store> {
   const memory = new Map<string, Blob>();
   let cache: Cache | null = null;
+  let kept: Cache | null = null; // can be read even when no more can be written
   try {
     cache = await caches.open(CACHE);
+    kept = cache;
   } catch {
     onNote?.("this page cannot keep downloads: serve it over https, or from localhost; files are downloaded each time");
   }
@@ -219,7 +221,7 @@ async function openStore(onNote: HttpOptions["onNote"]): Promise<Store> {
   const get = async (key: string): Promise<Blob | null> => {
     const inMemory = memory.get(key);
     if (inMemory !== undefined) return inMemory;
-    const response = await caches.match(key, { cacheName: CACHE }).catch(() => undefined);
+    const response = await kept?.match(key).catch(() => undefined);
     return response === undefined ? null : await response.blob();
   };
   return {

@@ -37,6 +37,54 @@ async function gpuEngine(): Promise<Pick<typeof ort, "InferenceSession">> {
   return engine as unknown as typeof ort;
 }
 
+/** A function that makes a vector: browsers without SIMD refuse it. */
+const VECTOR = Uint8Array.of(
+  0,
+  97,
+  115,
+  109,
+  1,
+  0,
+  0,
+  0,
+  1,
+  5,
+  1,
+  96,
+  0,
+  1,
+  123,
+  3,
+  2,
+  1,
+  0,
+  10,
+  8,
+  1,
+  6,
+  0,
+  65,
+  0,
+  253,
+  15,
+  11,
+);
+/** WebAssembly has 4 GB, and what is not weights needs some. */
+const MOST_BYTES = 3.5e9;
+
+/** Throws `unsupported` for what the engine would only trip over. */
+function checkRoom(model: EncodedModel): void {
+  if (!WebAssembly.validate(VECTOR)) {
+    const next = "take Chrome 91, Firefox 89, Safari 16.4 or a later one";
+    throw new CllmError("unsupported", `this browser has no SIMD in WebAssembly, which the engine needs: ${next}`);
+  }
+  const bytes = model.externalData.reduce((sum, { data }) => sum + data.byteLength, model.bytes.byteLength);
+  if (bytes <= MOST_BYTES) return;
+  const limit = `a page has room for ${MOST_BYTES / 1e9} GB`;
+  const next = "take a smaller model, or precision int8 or int4";
+  throw new CllmError("unsupported", `the model needs ${(bytes / 1e9).toFixed(1)} GB, and ${limit}: ${next}`);
+}
+
 /** The engine runs one thing at a time. */
 let last: Promise<unknown> = Promise.resolve();
 
@@ -52,6 +100,7 @@ export async function compile(
   { threads, provider = "cpu", entries = {}, outputsOnDevice = false }: CompileOptions,
 ): Promise<Program> {
   if ("path" in model) throw new CllmError("engine", `${model.path} is a file, and browsers keep models in memory`);
+  checkRoom(model);
   ort.env.wasm.numThreads = threads; // the first model's number is that of all: the engine starts once
   const session = await inTurn(async () => {
     const { InferenceSession } = provider === "webgpu" ? await gpuEngine() : ort;
