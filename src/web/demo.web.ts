@@ -5,6 +5,8 @@
 import { DEMONSTRATION, DEMONSTRATION_QUESTIONS } from "../tasks/text-to-sql/demonstration.ts";
 import { databaseScript, sqlOfCompletion, textToSqlPrompt } from "../tasks/text-to-sql/schema.ts";
 import type { SqlAnswer, SqlQuestion } from "./demo-sql.web.ts";
+import { type Lane, laneOf } from "./lane.web.ts";
+import { offerOwnModel } from "./try-model.web.ts";
 import { loadInWorker, type WorkerModel } from "./worker.web.ts";
 
 const QUERY_MS = 3000;
@@ -23,6 +25,8 @@ const answer = element("answer");
 const say = (text: string): void => {
   status.textContent = text;
 };
+const lanes = { ar: laneOf("One by one", "h2"), cllm: laneOf("In parallel", "h2") };
+const newWorker = (): Worker => new Worker(new URL("./model-worker.js", import.meta.url), { type: "module" });
 
 interface Step {
   readonly text: string;
@@ -104,28 +108,22 @@ const middle = (runs: readonly Written[]): Written =>
   runs.toSorted((a, b) => a.ms - b.ms)[(runs.length - 1) >> 1] as Written;
 
 /** Shows both at once, each at its own pace, slowed down by the same factor. */
-async function replay(lanes: readonly (readonly [name: string, Written])[]): Promise<void> {
+async function replay(pairs: readonly (readonly [Lane, Written])[]): Promise<void> {
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const slowdown = REPLAY_MS / Math.max(...lanes.map(([, { ms }]) => ms));
+  const slowdown = REPLAY_MS / Math.max(...pairs.map(([, { ms }]) => ms));
   element("slowdown").textContent =
     `Replayed ${Math.round(slowdown)} times slower. One colour: the tokens of one pass.`;
   await Promise.all(
-    lanes.map(async ([name, { steps, tokens, passes, ms }]) => {
-      const text = element(`${name}-text`);
-      const facts = element(`${name}-facts`);
-      text.replaceChildren();
-      facts.textContent = "";
+    pairs.map(async ([lane, { steps, tokens, passes, ms }]) => {
+      lane.clear();
       let shown = 0;
-      for (const [i, step] of steps.entries()) {
+      for (const step of steps) {
         const wait = (step.atMs - shown) * slowdown;
         if (!still) await new Promise((resolve) => setTimeout(resolve, wait));
         shown = step.atMs;
-        const span = document.createElement("span");
-        span.className = `pass c${i % 6}`;
-        span.textContent = step.text;
-        text.append(span);
+        lane.add(step.text);
       }
-      facts.textContent = `${passes} passes · ${tokens} tokens · ${ms.toFixed(0)} ms`;
+      lane.say(`${passes} passes · ${tokens} tokens · ${ms.toFixed(0)} ms`);
     }),
   );
 }
@@ -164,8 +162,8 @@ async function race(model: WorkerModel): Promise<void> {
     const ar = middle(runs.map((run) => run.ar));
     const cllm = middle(runs.map((run) => run.cllm));
     await replay([
-      ["ar", ar],
-      ["cllm", cllm],
+      [lanes.ar, ar],
+      [lanes.cllm, cllm],
     ]);
     const same = ar.text === cllm.text ? "Both wrote the same query." : "The two queries differ, which is a bug.";
     const result = await query(sqlOfCompletion(cllm.text));
@@ -175,6 +173,7 @@ async function race(model: WorkerModel): Promise<void> {
     say(`${same} One by one took ${ar.passes} passes, in parallel ${cllm.passes}${speed}.${count}`);
     if (result.ok) answer.append(table(result.columns, result.rows));
     else answer.textContent = `SQLite: ${result.error}`;
+    answer.tabIndex = answer.scrollWidth > answer.clientWidth ? 0 : -1; // by keyboard where it scrolls
   } catch (error) {
     say(error instanceof Error ? error.message : String(error));
   } finally {
@@ -183,6 +182,8 @@ async function race(model: WorkerModel): Promise<void> {
 }
 
 async function start(): Promise<void> {
+  element("lanes").append(lanes.ar.element, lanes.cllm.element);
+  offerOwnModel(newWorker);
   script.value = databaseScript(DEMONSTRATION);
   for (const { question: each } of DEMONSTRATION_QUESTIONS) {
     const option = document.createElement("option");
@@ -193,7 +194,7 @@ async function start(): Promise<void> {
   const bar = element<HTMLProgressElement>("progress");
   const model = await loadInWorker("./model", {
     engineFiles: "./engine/",
-    worker: new Worker(new URL("./model-worker.js", import.meta.url), { type: "module" }),
+    worker: newWorker(),
     onProgress: ({ stage, done, total }) => {
       say(
         { download: "Loading the model", quantize: "Preparing", compile: "Compiling", calibrate: "Measuring" }[stage],
