@@ -5,7 +5,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DECODERS, load, type PromptInput } from "../src/index.ts";
 import { flags, mixedPrompts, report } from "./conditions.ts";
@@ -98,4 +98,8 @@ for (const precision of settings.precisions.split(",")) {
 }
 rmSync(scratch, { recursive: true, force: true });
 process.exitCode = differing.length > 0 ? 1 : 0;
-report("browser-exactness", { ...settings, device }, { chromium: opened.browserVersion, figures });
+report(
+  "browser-exactness",
+  { ...settings, device },
+  { model: basename(settings.model), chromium: opened.browserVersion, figures },
+);

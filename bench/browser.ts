@@ -220,6 +220,7 @@ report(
   "browser",
   { ...settings, peers: withPeer },
   {
+    model: "text-to-sql",
     versions,
     load: loadavg()[0],
     tokensPerSecond: paceBy,

@@ -46,6 +46,7 @@ export default defineConfig({
           { text: "Tools", link: "/guide/tools" },
           { text: "Server", link: "/guide/server" },
           { text: "In the browser", link: "/guide/browser" },
+          { text: "Bun, Deno, Electron", link: "/guide/runtimes" },
           { text: "Models", link: "/guide/models" },
           { text: "Sampling and stopping", link: "/guide/sampling" },
           { text: "Structured output", link: "/guide/structured-output" },

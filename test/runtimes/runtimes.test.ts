@@ -45,13 +45,32 @@ function installed(name: keyof typeof VERSIONS): string | undefined {
 const [first] = readFileSync(join(root, "models/text-to-sql/held-out.jsonl"), "utf8").split("\n");
 const { prompt } = JSON.parse(first!) as { readonly prompt: string };
 
-function written(program: string, flags: readonly string[]): unknown {
-  const path = join(root, "test/runtimes/program.mjs");
-  const files = [path, join(root, "dist"), join(root, "models/text-to-sql"), prompt];
-  const { status, stdout, stderr } = spawnSync(program, [...flags, ...files], { encoding: "utf8", timeout: TIME });
+const model = join(root, "models/text-to-sql");
+
+/** What a program prints last, which is JSON. */
+function lastLine(program: string, words: readonly string[]): unknown {
+  const { status, stdout, stderr } = spawnSync(program, words, { encoding: "utf8", timeout: TIME });
   expect(status, stderr).toBe(0);
   return JSON.parse(stdout.trim().split("\n").at(-1)!);
 }
+
+const written = (program: string, flags: readonly string[]): unknown =>
+  lastLine(program, [...flags, join(root, "test/runtimes/program.mjs"), join(root, "dist"), model, prompt]);
+
+test("the model process of the example for Electron streams and stops", { timeout: TIME }, () => {
+  const program = join(root, "test/runtimes/electron.mjs");
+  const said = lastLine(process.execPath, [program, join(root, "examples/electron/model.mjs"), model, prompt]);
+  const messages = said as {
+    readonly id: number;
+    readonly text?: string;
+    readonly stats?: object;
+    readonly error?: string;
+  }[];
+  const text = messages.flatMap((each) => (each.id === 1 && each.text !== undefined ? [each.text] : []));
+  expect(text.length).toBeGreaterThan(1);
+  expect(text.join("")).toMatch(/^\s*SELECT /);
+  expect(messages.at(-1)).toEqual({ id: 2, error: expect.stringContaining("aborted") });
+});
 
 test.for([
   { name: "bun", flags: [] },
