@@ -3,7 +3,7 @@
  * devices there are, and nothing of their inside.
  */
 import { CllmError } from "../error.ts";
-import { cpu } from "./devices/cpu.ts";
+import { DEFAULT_DEVICE } from "./devices/default.ts";
 import type { Device } from "./devices/device.ts";
 import { openWebgpu } from "./devices/webgpu.ts";
 
@@ -11,7 +11,7 @@ import { openWebgpu } from "./devices/webgpu.ts";
 export type WantedDevice = "cpu" | "webgpu" | "auto";
 
 /** Throws `unsupported` where it is not there. */
-const openDevice = async (name: "cpu" | "webgpu"): Promise<Device> => (name === "cpu" ? cpu : openWebgpu());
+const openDevice = async (name: "cpu" | "webgpu"): Promise<Device> => (name === "cpu" ? DEFAULT_DEVICE : openWebgpu());
 
 /**
  * What `use` makes on the device that is asked for. Where it throws `unsupported` or `engine` for `auto`, it is called again with the
@@ -32,6 +32,6 @@ export async function onDevice<T>(
   } catch (error) {
     if (!(error instanceof CllmError) || !(error.code === "unsupported" || error.code === "engine")) throw error;
     onNote?.(`device auto takes cpu: ${error.message}`);
-    return { made: await use(cpu), device: cpu, why: error.message };
+    return { made: await use(DEFAULT_DEVICE), device: DEFAULT_DEVICE, why: error.message };
   }
 }

@@ -36,7 +36,7 @@ export async function openEngine(
   const { made, why } = await onDevice(
     wanted,
     async (device) => {
-      if (device === cpu) return createEngine(config, weights, options);
+      if (device === DEFAULT_DEVICE) return createEngine(config, weights, options);
       if (wanted === "auto" && options.precision !== "f16") await requireFaster(device, config, weights, options);
       const engine = await createEngine(config, weights, { ...options, device });
       try {

@@ -19,9 +19,8 @@ port.postMessage = (message) => {
 };
 // The example's `cllm` is this checkout's.
 const dist = JSON.stringify(new URL("../../dist/index.js", import.meta.url).href);
-register(
-  `data:text/javascript,export const resolve = (name, all, next) => next(name === "cllm" ? ${dist} : name, all);`,
-);
+const hook = `export const resolve = (name, all, next) => next(name === "cllm" ? ${dist} : name, all);`;
+register(`data:text/javascript,${encodeURIComponent(hook)}`);
 process.parentPort = port;
 process.argv[2] = path;
 await import(pathToFileURL(file).href);
