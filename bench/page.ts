@@ -16,6 +16,7 @@ interface Bundler {
   readonly WITH_ENGINE: object;
   bundle(input: Readonly<Record<string, string>>, options?: object): Promise<Chunk[]>;
   webChunks(): Promise<Chunk[]>;
+  firstChunks(chunks: readonly Chunk[]): Chunk[];
   gzipped(chunks: readonly Chunk[]): number;
 }
 

@@ -101,5 +101,18 @@ export async function buildWeb(folder) {
   for (const { fileName, code } of await webChunks()) writeFileSync(join(folder, fileName), code);
 }
 
+/** The chunks that a page loads to write text: not those that only a GPU or a form of answers asks for. */
+export function firstChunks(chunks) {
+  const first = new Set();
+  const visit = (name) => {
+    const chunk = chunks.find(({ fileName }) => fileName === name);
+    if (chunk === undefined || first.has(chunk)) return;
+    first.add(chunk);
+    for (const each of chunk.imports) visit(each);
+  };
+  for (const { fileName, isEntry } of chunks) if (isEntry) visit(fileName);
+  return [...first];
+}
+
 /** Bytes of some chunks, gzipped one by one. */
 export const gzipped = (chunks) => chunks.reduce((sum, { code }) => sum + gzipSync(code, { level: 9 }).length, 0);

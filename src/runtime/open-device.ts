@@ -5,13 +5,16 @@
 import { CllmError } from "../error.ts";
 import { DEFAULT_DEVICE } from "./devices/default.ts";
 import type { Device } from "./devices/device.ts";
-import { openWebgpu } from "./devices/webgpu.ts";
 
 /** `auto` takes the GPU where there is one that is exact and faster, else the processor. */
 export type WantedDevice = "cpu" | "webgpu" | "auto";
 
-/** Throws `unsupported` where it is not there. */
-const openDevice = async (name: "cpu" | "webgpu"): Promise<Device> => (name === "cpu" ? DEFAULT_DEVICE : openWebgpu());
+/** Throws `unsupported` where it is not there. A page loads what a GPU needs only with the first model that asks for one. */
+async function openDevice(name: "cpu" | "webgpu"): Promise<Device> {
+  if (name === "cpu") return DEFAULT_DEVICE;
+  const { openWebgpu } = await import("./devices/webgpu.ts");
+  return await openWebgpu();
+}
 
 /**
  * What `use` makes on the device that is asked for. Where it throws `unsupported` or `engine` for `auto`, it is called again with the

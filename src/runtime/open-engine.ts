@@ -9,7 +9,6 @@ import { DEFAULT_DEVICE } from "./devices/default.ts";
 import type { Device } from "./devices/device.ts";
 import { createEngine, type Engine, type EngineOptions } from "./engine.ts";
 import { onDevice, type WantedDevice } from "./open-device.ts";
-import { prove } from "./probe.ts";
 
 export interface OpenedEngine extends Engine {
   /** Why `auto` took the processor; null where it did not, or was not asked. */
@@ -40,6 +39,7 @@ export async function openEngine(
       if (wanted === "auto" && options.precision !== "f16") await requireFaster(device, config, weights, options);
       const engine = await createEngine(config, weights, { ...options, device });
       try {
+        const { prove } = await import("./probe.ts");
         await prove(engine, device);
       } catch (error) {
         await engine.dispose();

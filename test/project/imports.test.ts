@@ -18,6 +18,7 @@ const packageJson = (folder: string): PackageJson =>
 const { name, dependencies = {}, devDependencies, peerDependencies = {} } = packageJson(".");
 const own = { ...dependencies, ...devDependencies, [name]: "" };
 const peers = packageJson("bench/peers");
+const app = packageJson("examples/electron");
 
 /** What a static import, an export from, a dynamic import or a type import names, without comments. */
 const IMPORT =
@@ -41,7 +42,8 @@ function filesBelow(folder: string): string[] {
 test.each([
   ["src", { ...dependencies, ...peerDependencies }],
   ["bench", { ...own, ...peers.dependencies, ...peers.devDependencies }],
-  ...["scripts", "recipes", "test", "examples", "web"].map((folder) => [folder, own] as const),
+  ["examples", { ...own, ...app.devDependencies }],
+  ...["scripts", "recipes", "test", "web"].map((folder) => [folder, own] as const),
 ] as const)("what %s/ imports is named", (folder, named) => {
   const unnamed = filesBelow(folder).flatMap((path) =>
     packagesOf(join(root, path))
