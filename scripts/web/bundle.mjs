@@ -49,7 +49,10 @@ export async function bundle(input, { external = [], conditionNames } = {}) {
     platform: "browser",
     external,
     plugins: [twins, leftOut],
-    treeshake: { moduleSideEffects: (id) => !id.includes("/src/") || /model-worker|demo/.test(id) },
+    treeshake: {
+      moduleSideEffects: (id) =>
+        !/\/src\/|\/node_modules\/(zod|@huggingface)\//.test(id) || /model-worker|demo/.test(id),
+    },
     transform: { define: { CLLM_VERSION: JSON.stringify(version) } },
     ...(conditionNames && { resolve: { conditionNames } }),
     onLog(level, log, handler) {
