@@ -29,7 +29,9 @@ export function engineFilesAt(address: string): void {
 
 /** The engine with WebGPU: some 27 MB of its own, with which the processor's graphs run as before. */
 async function gpuEngine(): Promise<Pick<typeof ort, "InferenceSession">> {
-  if (!("gpu" in navigator)) throw new CllmError("engine", "no supported adapters: this page has no WebGPU");
+  const { gpu } = navigator as { readonly gpu?: { requestAdapter(): Promise<object | null> } };
+  const adapter = (await gpu?.requestAdapter().catch(() => null)) ?? null;
+  if (adapter === null) throw new CllmError("engine", "no supported adapters in this page"); // before 27 MB are loaded
   const engine = await import("onnxruntime-web/webgpu");
   const { wasmPaths } = ort.env.wasm;
   if (wasmPaths !== undefined) engine.env.wasm.wasmPaths = wasmPaths;

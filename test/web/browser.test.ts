@@ -24,6 +24,7 @@ interface Bundler {
   gzipped(chunks: readonly Chunk[]): number;
 }
 
+declare const WebAssembly: { validate: () => boolean };
 declare global {
   /** In the page: what the bundles export. */
   // biome-ignore lint/suspicious/noExplicitAny: the page's own, which is tested by what it does
@@ -247,6 +248,34 @@ describe.skipIf(browserPath === undefined)("in Chromium", () => {
       );
     });
     expect(missing).toMatch(/^not-found: .*\/nothing\/config\.json/);
+  });
+
+  test("what a page lacks is a note and the slower way, or one clear error", async () => {
+    await using opened = await open();
+    const { page } = opened;
+    await page.addInitScript("Object.defineProperty(globalThis, 'caches', { value: undefined })");
+    await page.reload();
+    await page.waitForFunction(() => globalThis.cllm !== undefined);
+    const said = await page.evaluate(async (prompt) => {
+      const { load } = globalThis.cllm;
+      const refused = ({ code, message }: { code: string; message: string }): string => `${code}: ${message}`;
+      const gpu = await load("/model", { device: "webgpu" }).catch(refused);
+      const warnings: string[] = [];
+      const onWarning = (line: string): void => void warnings.push(line);
+      const model = await load("/model", { device: "auto", onWarning });
+      const { tokens } = await model.generate({ prompt });
+      const { device, deviceWhy } = model;
+      await model.dispose();
+      WebAssembly.validate = () => false;
+      const simd = await load("/model").catch(refused);
+      return { gpu, warnings, tokens: [...tokens], device, deviceWhy, simd };
+    }, prompts[0]!);
+    expect(said.gpu).toMatch(/^unsupported: .*take device cpu/);
+    expect(said.simd).toMatch(/^unsupported: this browser has no SIMD in WebAssembly/);
+    expect(said.warnings.join()).toMatch(/cannot keep downloads/);
+    expect([said.device, said.deviceWhy]).toEqual(["wasm", expect.stringContaining("no GPU that WebGPU can use")]);
+    expect(said.tokens).toEqual((await tokensInNode([{ decoder: "ar" }]))[0]![0]);
+    expect(opened.complaints).toEqual([]);
   });
 
   test("a model in a worker streams, is aborted, and ends with the worker", async () => {
