@@ -38,7 +38,7 @@ const model = fileURLToPath(new URL("models/text-to-sql/", root));
 const prompts = readFileSync(`${model}held-out.jsonl`, "utf8")
   .trim()
   .split("\n")
-  .slice(0, 8)
+  .slice(0, 5)
   .map((line) => (JSON.parse(line) as { prompt: string }).prompt);
 
 const BROWSERS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
