@@ -26,7 +26,7 @@ function fieldsOf() {
     for (const [name, field] of Object.entries(schema.shape)) {
       const { description, asksForNothing } = field.meta() ?? {};
       if (description === undefined) throw new Error(`src/serve/fields.ts: ${name} has no description`);
-      const key = `${name} ${JSON.stringify(asksForNothing)}`; // the endpoints may take it as different things
+      const key = `${name} ${JSON.stringify(asksForNothing)} ${description}`; // the endpoints may take it as different things
       const known = fields.get(key) ?? { name, field, description, asksForNothing, endpoints: [] };
       known.endpoints.push(endpoint);
       fields.set(key, known);

@@ -49,4 +49,27 @@ describe.skipIf(!here)("SmolLM2-135M in fp32", () => {
       expect(greedy_text.startsWith(text)).toBe(true);
     }
   });
+
+  test("a call that has to be made fits its schema and is the same by every decoder; its answer goes on", async () => {
+    const parameters = {
+      type: "object",
+      properties: { city: { enum: ["Rome", "Oslo"] }, days: { type: "integer", minimum: 1, maximum: 9 } },
+      required: ["city", "days"],
+    };
+    const tools = [{ name: "weather", description: "The weather of a city", parameters }];
+    const messages: Message[] = [{ role: "user", content: "How is the weather in Oslo in the next 3 days?" }];
+    const request = { messages, tools, toolChoice: "required", parallelToolCalls: false, maxNewTokens: 60 } as const;
+    const { toolCalls, tokens, finishReason } = await model.generate({ ...request, decoder: "ar" });
+    expect([finishReason, toolCalls[0]!.name]).toEqual(["tool-calls", "weather"]);
+    expect(["Rome", "Oslo"]).toContain(toolCalls[0]!.arguments["city"]);
+    for (const decoder of ["jacobi", "auto"] as const)
+      expect((await model.generate({ ...request, decoder })).tokens).toEqual(tokens);
+    const answered: Message[] = [
+      ...messages,
+      { role: "assistant", content: "", toolCalls },
+      { role: "tool", toolCallId: toolCalls[0]!.id, content: "snow" },
+    ];
+    const last = await model.generate({ messages: answered, tools, decoder: "ar", maxNewTokens: 2 });
+    expect(last.stats.cachedTokens).toBeGreaterThan(100); // system message, tools and question
+  });
 });

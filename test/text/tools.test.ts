@@ -150,6 +150,15 @@ test("other ways to write a call that models have", () => {
   expect(callsIn(read(['\n{"name": "add"}'], json))).toEqual([["add", {}]]);
 });
 
+test("a bare call may stand behind a text", () => {
+  const parts = read([`I add. ${written(json, [["add", { a: 1 }]])}`], json);
+  expect([textIn(parts), callsIn(parts)]).toEqual(["I add. ", [["add", { a: 1 }]]]);
+  const name = 'Ann is {"name": "Ann", "age": 3}.';
+  const unknown = read([name], json);
+  expect([textIn(unknown), callsIn(unknown)]).toEqual([name, []]);
+  expect(brokenIn(unknown)).toMatchObject([{ broken: { name: "Ann", reason: "unknown-tool" } }]);
+});
+
 test("an answer in JSON that names no tool is text, and nothing broke", () => {
   const answer = '{"city": "Rome"}';
   const parts = read([answer], json);

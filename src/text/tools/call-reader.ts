@@ -25,7 +25,9 @@ const MAX_NAME = 256; // with what stands between a name and its arguments
 const NAMED = /^([\w.-]{1,128})(?:\[CALL_ID\]\w*)?(?:\[ARGS\])?\s*$/;
 
 export function createCallReader({ form, names, newId }: CallReaderOptions): PartReader {
-  const { openings, closings, bare, list, named } = form;
+  const { closings, bare, list, named } = form;
+  const inText = bare ? form.written("", "").begin : null; // the beginning of an object that is a call wherever it stands
+  const openings = inText === null ? form.openings : [...form.openings, inText];
   let state: State = bare ? "start" : "text";
   let parts: AnswerPart[] = [];
   let held = ""; // white space, or what may be the beginning of an opening or a closing
@@ -43,6 +45,10 @@ export function createCallReader({ form, names, newId }: CallReaderOptions): Par
   }
   function open(opening: string): void {
     [raw, held, state, inList] = [opening, "", "opened", false];
+    if (opening !== inText) return;
+    raw = "";
+    openObject(null);
+    for (const character of opening.slice(1)) step(character);
   }
   function openObject(name: string | null): void {
     [object, begun, state] = [createCallObject(name), null, "object"];
@@ -96,7 +102,7 @@ export function createCallReader({ form, names, newId }: CallReaderOptions): Par
     parts.push({ type: "called", index: calls++, call: { id, ...call } });
     [begun, raw, held, state] = [null, "", "", "after"];
   }
-  /** An object that names no tool and stands alone is an answer in JSON. */
+  /** An object that names no tool is an answer in JSON, or a part of one. */
   const isBareText = (): boolean => object.name === null && raw.trimStart().startsWith("{");
 
   function step(character: string): void {
