@@ -23,6 +23,8 @@ export interface Program {
   release(): Promise<void>;
 }
 
+ort.env.logLevel = "fatal"; // what goes wrong is an error here, and no line on the terminal
+
 let spentMs = 0;
 
 /** Milliseconds that this process has spent in runs of the engine so far: for benchmarks of what is around them. */

@@ -5,6 +5,7 @@
  */
 import { Worker } from "node:worker_threads";
 import { openCheckpoint } from "../checkpoint/open.ts";
+import { CllmError } from "../error.ts";
 import { load } from "../generate/load.ts";
 import type { PromptInput } from "../generate/types.ts";
 import { cacheBytes, weightBytes } from "../model/memory.ts";
@@ -75,6 +76,8 @@ async function run(id: number, request: ServedRequest): Promise<void> {
     }
   } catch (error) {
     post({ type: "failed", id, failure: failureOf(error) });
+    // A GPU that failed may be lost for this process: the next request starts another one.
+    if (error instanceof CllmError && error.code === "engine" && backend?.runsOn.device !== "cpu") await close();
   } finally {
     running.delete(id);
   }

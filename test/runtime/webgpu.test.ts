@@ -109,6 +109,20 @@ describe.skipIf(device === null)("a device in fp32", { timeout: 180_000 }, () =>
     await prove(engine, device!);
   });
 
+  test("has too little memory for a cache of 13 GB, and says so", async () => {
+    const shape = { layers: 1, kvHeads: 64, headSize: 128, contextLength: 500_000 };
+    const caches = await device!.caches(shape, await device!.plan("fp32", { wholeWeights: 0 }));
+    const cache = caches.open();
+    await expect(cache.reserve(400_000, 0)).rejects.toMatchObject({
+      code: "engine",
+      message: expect.stringMatching(/too little memory/),
+    });
+    cache.release();
+    await caches.release();
+    await using session = engine.session(); // and the device goes on
+    expect((await session.forward(ids.subarray(0, 3))).length).toBe(3);
+  });
+
   test("refuses another device's sequence", async () => {
     await using here = engine.session();
     await using there = plain.session();
