@@ -100,7 +100,11 @@ export function gpuError(error: unknown): unknown {
   if (/assigned to the default CPU EP/i.test(message)) {
     return as("unsupported", "this model has an operator that ONNX Runtime does not have on a GPU: take device cpu");
   }
-  if (/out of memory|outofmemory|out_of_(device_)?memory|allocat|exceeds the max|\[invalid buffer/i.test(message)) {
+  if (
+    /out of memory|outofmemory|out_of_(device_)?memory|allocat|exceeds the max|\[invalid buffer|too many storage buffers/i.test(
+      message,
+    )
+  ) {
     return as(
       "engine",
       `the GPU has too little memory: take int4, a smaller model or a shorter context, or device cpu (${message})`,
