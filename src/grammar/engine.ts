@@ -44,6 +44,7 @@ export function compileSource(source: Source, tokens: Tokens): Constraint {
   const forced = new Map<number, Int32Array>();
   const words = (tree.size + 31) >>> 5;
   const path = new Int32Array(tree.longest + 1); // state at each depth
+  const pathBytes = new Uint8Array(tree.longest + 1); // and the byte that leads on from it
 
   const allow = (mask: Uint32Array, node: number): void => {
     for (let id = tree.token[node]!; id >= 0; id = tree.same[id]!) mask[id >>> 5]! |= 1 << (id & 31);
@@ -61,30 +62,22 @@ export function compileSource(source: Source, tokens: Tokens): Constraint {
     path[base] = state;
     for (let node = from; node < to; ) {
       const depth = tree.depth[node]!;
-      const next = machine.step(path[depth]!, tree.byte[node]!);
+      const byte = tree.byte[node]!;
+      const next = machine.step(path[depth]!, byte);
+      pathBytes[depth] = byte;
       if (next === DEAD) {
         node = tree.end[node]!;
         continue;
       }
       allow(mask, node);
       if (exits !== null && machine.leaves(next)) {
-        exits.push({ node, path: bytesTo(node) });
+        exits.push({ node, path: Array.from(pathBytes.subarray(0, depth + 1)) });
         node = tree.end[node]!;
         continue;
       }
       path[depth + 1] = next;
       node++;
     }
-  }
-
-  function bytesTo(node: number): number[] {
-    const bytes: number[] = [];
-    for (let at = node, depth = tree.depth[node]!; at >= 0 && depth >= 0; at--)
-      if (tree.depth[at] === depth) {
-        bytes.unshift(tree.byte[at]!);
-        depth--;
-      }
-    return bytes;
   }
 
   function innerOf(state: number): Inner {

@@ -112,9 +112,10 @@ function tokenizerOver(vocabulary: Vocabulary, vocabSize: number): Tokenizer {
   };
 }
 
+const utf8 = new TextEncoder();
+
 function bytesOfToken(vocabulary: Vocabulary, id: number): Uint8Array {
   const token = vocabulary.tokens[id] ?? "";
-  const utf8 = new TextEncoder();
   if (vocabulary.verbatim.has(id)) return utf8.encode(token);
   if (vocabulary.writing === "byte-level") return bytesOfByteLevelToken(token) ?? utf8.encode(token);
   const byte = vocabulary.byteFallback ? /^<0x([0-9A-Fa-f]{2})>$/.exec(token) : null;

@@ -12,7 +12,7 @@ const tokens: Tokens = {
   bytes: (id) => Uint8Array.of(id),
   encode: (text) => Int32Array.from(new TextEncoder().encode(text)),
 };
-const ajv = new Ajv2020({ strict: false, validateFormats: false, logger: false });
+const ajv = new Ajv2020({ strict: false, ownProperties: true, validateFormats: false, logger: false });
 const compile = (schema: unknown, strict = true): Constraint =>
   compileFormat({ type: "json_schema", schema, strict }, tokens);
 

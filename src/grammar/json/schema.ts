@@ -329,7 +329,8 @@ class Reader {
       maxProperties?: number;
     };
     const counted = minProperties > required.size || maxProperties < Number.POSITIVE_INFINITY;
-    if (minProperties > required.size && open !== false)
+    // A key may be written twice, which counts once: only a first property is sure to be one.
+    if (minProperties > Math.max(1, required.size) && open !== false)
       throw new CllmError(
         "usage",
         `the schema has minProperties ${minProperties} at ${place} without naming as many required properties; name them`,

@@ -1,0 +1,214 @@
+/**
+ * Answers that have a form: how much faster they come than one token at a time, what choosing among allowed tokens costs, how
+ * long a schema takes to compile, whether every decoder writes the same, and whether answers validate. `--parts` picks some.
+ * `--suite` is a checkout of github.com/json-schema-org/JSON-Schema-Test-Suite.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { CllmError, DECODERS, type Format, type LanguageModel, load } from "../src/index.ts";
+import { flags, median, mixedPrompts, modelPath, report } from "./conditions.ts";
+
+const settings = flags({
+  parts: "speed,mask,compile,exact,suite",
+  limit: 200,
+  seeds: 5,
+  rounds: 5,
+  schemas: 200,
+  suite: "",
+  "max-new-tokens": 96,
+  threads: 2,
+});
+const parts = settings.parts.split(",");
+
+const person = (name: string): object => ({
+  type: "object",
+  properties: {
+    [name]: { type: "string", maxLength: 24 },
+    last_name: { type: "string", maxLength: 24 },
+    email_address: { type: "string", format: "email" },
+    age_in_years: { type: "integer", minimum: 0, maximum: 120 },
+    home_city: { type: "string", maxLength: 24 },
+    country_code: { enum: ["DE", "FR", "GB", "IT", "US"] },
+    is_active: { type: "boolean" },
+    membership_level: { enum: ["basic", "silver", "gold"] },
+    number_of_orders: { type: "integer", minimum: 0, maximum: 9999 },
+    preferred_language: { enum: ["English", "French", "German", "Italian"] },
+  },
+  required: [
+    ...[name, "last_name", "email_address", "age_in_years", "home_city", "country_code", "is_active"],
+    ...["membership_level", "number_of_orders", "preferred_language"],
+  ],
+  additionalProperties: false,
+});
+const form: Format = { type: "json_schema", schema: person("first_name") };
+const ask = (content: string) => ({ messages: [{ role: "user" as const, content }] });
+const PEOPLE = ["a teacher from Rome", "a retired sailor", "a student in Berlin", "a chef in Lyon", "a nurse in Leeds"];
+
+/** Tokens per second with ten fields, one at a time and with `auto`, in turn. */
+async function speed(model: LanguageModel): Promise<object> {
+  const rates: Record<"ar" | "auto", number[]> = { ar: [], auto: [] };
+  const ratios: number[] = [];
+  let passes = 0;
+  let tokens = 0;
+  for (let round = -1; round < settings.rounds; round++) {
+    for (const who of PEOPLE) {
+      const request = {
+        ...ask(`Fill in a customer record for ${who}.`),
+        format: form,
+        maxNewTokens: 256,
+        cachePrompt: false,
+      };
+      const slow = (await model.generate({ ...request, decoder: "ar" })).stats;
+      const fast = (await model.generate({ ...request, decoder: "auto" })).stats;
+      if (round < 0) continue; // warm-up
+      rates.ar.push(slow.tokensPerSecond);
+      rates.auto.push(fast.tokensPerSecond);
+      ratios.push(fast.tokensPerSecond / slow.tokensPerSecond);
+      passes += fast.forwards;
+      tokens += fast.newTokens - fast.prefillTokens;
+    }
+  }
+  const figures = {
+    ar: median(rates.ar),
+    auto: median(rates.auto),
+    ratio: median(ratios),
+    tokensPerForward: tokens / passes,
+  };
+  console.log(
+    `ten fields: ${figures.auto.toFixed(1)} tokens/s by auto, ${figures.ar.toFixed(1)} by ar: ${figures.ratio.toFixed(2)}x`,
+  );
+  return figures;
+}
+
+/** Milliseconds of a pass of one token, with any text and with a form; both write as many tokens, in turn. */
+async function mask(model: LanguageModel): Promise<object> {
+  const times: Record<"plain" | "formed", number[]> = { plain: [], formed: [] };
+  for (let round = -1; round < settings.rounds; round++)
+    for (const who of PEOPLE) {
+      const request = { ...ask(`Fill in a customer record for ${who}.`), decoder: "ar" as const, maxNewTokens: 120 };
+      for (const [name, more] of [
+        ["formed", { format: form }],
+        ["plain", { ignoreEos: true }],
+      ] as const) {
+        const { decodeMs, forwards } = (await model.generate({ ...request, ...more })).stats;
+        if (round >= 0) times[name].push(decodeMs / forwards);
+      }
+    }
+  const [plain, formed] = [median(times.plain), median(times.formed)];
+  console.log(
+    `a pass of one token: ${plain.toFixed(2)} ms, with a form ${formed.toFixed(2)} ms: ${((formed / plain - 1) * 100).toFixed(1)} %`,
+  );
+  return { plain, formed, share: formed / plain - 1 };
+}
+
+/** Milliseconds before the first pass that a schema adds: new ones, and one that was there before. */
+async function compile(model: LanguageModel): Promise<object> {
+  const time = async (schema: object): Promise<number> => {
+    const start = performance.now();
+    // Too little room for the answer: the request ends when the schema is compiled.
+    await model.generate({ prompt: "x", maxNewTokens: 1, format: { type: "json_schema", schema } }).catch(() => {});
+    return performance.now() - start;
+  };
+  const first = await time(person("n"));
+  const fresh: number[] = [];
+  const again: number[] = [];
+  for (let i = 0; i < 20; i++) {
+    fresh.push(await time(person(`name_${i}`)));
+    again.push(await time(person(`name_${i}`)));
+  }
+  const figures = { first, fresh: median(fresh), again: median(again) };
+  console.log(
+    `a schema: ${first.toFixed(1)} ms with the model's tokens, ${figures.fresh.toFixed(1)} ms then, ${figures.again.toFixed(2)} ms again`,
+  );
+  return figures;
+}
+
+/** Answers of every decoder beside those of `ar`. */
+async function exact(model: LanguageModel): Promise<object> {
+  const formats: readonly Format[] = [
+    form,
+    { type: "json" },
+    { type: "regex", pattern: "[A-Z][a-z ]{5,60}\\." },
+    {
+      type: "json_schema",
+      schema: { type: "array", items: { type: "string", maxLength: 12 }, minItems: 2, maxItems: 6 },
+    },
+  ];
+  const runs = [0, ...Array.from({ length: settings.seeds }, (_, i) => i + 1)];
+  let answers = 0;
+  let differing = 0;
+  for (const [i, input] of mixedPrompts(settings.limit).entries())
+    for (const seed of runs) {
+      const sampling =
+        seed === 0 ? {} : { temperature: 0.8, topP: 0.95, seed, ...(i % 3 === 0 && { repetitionPenalty: 1.1 }) };
+      const maxNewTokens = i % 4 === 0 ? Math.max(96, settings["max-new-tokens"]) : settings["max-new-tokens"];
+      const request = { ...input, ...sampling, format: formats[i % formats.length]!, maxNewTokens };
+      const expected = (await model.generate({ ...request, decoder: "ar" })).tokens.join();
+      for (const decoder of DECODERS.filter((name) => name !== "ar")) {
+        answers++;
+        if ((await model.generate({ ...request, decoder })).tokens.join() === expected) continue;
+        differing++;
+        console.log(`prompt ${i}, seed ${seed}: ${decoder} differs`);
+      }
+    }
+  console.log(`${differing} of ${answers} answers differ from those of ar`);
+  return { answers, differing };
+}
+
+/** Answers to the schemas of the test suite, one to each that is not refused. */
+async function suite(model: LanguageModel): Promise<object> {
+  const folder = join(settings.suite, "tests", "draft2020-12");
+  const ajv = new Ajv2020({ strict: false, ownProperties: true, validateFormats: false, logger: false });
+  const cases = readdirSync(folder)
+    .filter((name) => name.endsWith(".json"))
+    .flatMap((name) => {
+      const groups = JSON.parse(readFileSync(join(folder, name), "utf8")) as {
+        description: string;
+        schema: object | boolean;
+      }[];
+      return groups.map((group) => ({ ...group, name: `${name}: ${group.description}` }));
+    });
+  const count = { asked: 0, whole: 0, cut: 0, refused: 0, unreadable: 0, invalid: 0 };
+  for (const { name, schema } of cases) {
+    if (count.asked >= settings.schemas) break;
+    let validate: ReturnType<typeof ajv.compile>;
+    try {
+      validate = ajv.compile(schema);
+    } catch {
+      count.unreadable++; // refers to files of its own
+      continue;
+    }
+    try {
+      const { parsed, finishReason, text } = await model.generate({
+        ...ask("Write a short JSON value."),
+        format: { type: "json_schema", schema, strict: false },
+        maxNewTokens: settings["max-new-tokens"],
+        repetitionPenalty: 1.3,
+      });
+      count.asked++;
+      if (finishReason === "length") count.cut++;
+      else if (validate(parsed)) count.whole++;
+      else {
+        count.invalid++;
+        console.log(`does not validate: ${name}: ${text}`);
+      }
+    } catch (error) {
+      if (!(error instanceof CllmError && error.code === "usage")) throw error;
+      count.refused++;
+    }
+  }
+  console.log(
+    `${count.asked} schemas: ${count.invalid} answers do not validate, ${count.whole} do, ${count.cut} were cut by the budget; ` +
+      `${count.refused} schemas were refused by name`,
+  );
+  return count;
+}
+
+await using model = await load(modelPath(), { threads: settings.threads });
+const figures: Record<string, unknown> = {};
+for (const [name, part] of Object.entries({ compile, speed, mask, exact, suite }))
+  if (parts.includes(name) && !(name === "suite" && settings.suite === "")) figures[name] = await part(model);
+report("structured", settings, figures);
+const { exact: compared, suite: validated } = figures as { exact?: { differing: number }; suite?: { invalid: number } };
+process.exitCode = (compared?.differing ?? 0) + (validated?.invalid ?? 0) > 0 ? 1 : 0;
