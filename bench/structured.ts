@@ -10,7 +10,7 @@ import { CllmError, DECODERS, type Format, type LanguageModel, load } from "../s
 import { flags, median, mixedPrompts, modelPath, report } from "./conditions.ts";
 
 const settings = flags({
-  parts: "speed,mask,compile,exact,suite",
+  parts: "compile,speed,mask,exact,suite",
   limit: 200,
   seeds: 5,
   rounds: 5,

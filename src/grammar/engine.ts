@@ -10,7 +10,8 @@ import type { Constraint, State } from "./types.ts";
 import { type Tokens, TokenTree } from "./vocabulary.ts";
 
 const KEPT_MASKS = 2048;
-const FORCED_BYTES = 4096; // a longer text is forced in parts
+const FORCED_BYTES = 256; // a longer text is forced in parts
+const FORCED_TOKENS = 64;
 
 /** Tokens of a rule, whatever called it. */
 interface Inner {
@@ -41,7 +42,7 @@ export function compileSource(source: Source, tokens: Tokens): Constraint {
   const machine = new Machine(network);
   const masks = new Map<number, Uint32Array>();
   const inners = new Map<number, Inner>();
-  const forced = new Map<number, Int32Array>();
+  const onlies = new Map<number, Only | null>();
   const words = (tree.size + 31) >>> 5;
   const path = new Int32Array(tree.longest + 1); // state at each depth
   const pathBytes = new Uint8Array(tree.longest + 1); // and the byte that leads on from it
@@ -110,7 +111,11 @@ export function compileSource(source: Source, tokens: Tokens): Constraint {
     return mask;
   }
 
-  function forcedFrom(state: number): Int32Array {
+  /**
+   * What must come next, as the model writes it. Its first token is the only one allowed, unless another one goes on beyond the
+   * text that must come: so the model meets that text in the tokens that it knows.
+   */
+  function onlyWay(state: number): Only | null {
     machine.begin();
     const bytes: number[] = [];
     let at = state;
@@ -118,31 +123,60 @@ export function compileSource(source: Source, tokens: Tokens): Constraint {
       bytes.push(byte);
       at = machine.step(at, byte);
     }
-    return bytes.length === 0 ? NONE : tokensOf(Uint8Array.from(bytes), tokens, tree);
+    if (bytes.length === 0) return null;
+    const written = tokensOf(Uint8Array.from(bytes), tokens, tree);
+    if (written.length === 0) return null;
+    const further = tree.beyond(bytes).some((id) => ((natural(state)[id >>> 5]! >>> (id & 31)) & 1) === 1);
+    const mask = new Uint32Array(words);
+    mask[written[0]! >>> 5] = 1 << (written[0]! & 31);
+    return { written, mask: further ? null : mask };
+  }
+
+  const natural = (state: number): Uint32Array => remembered(masks, state, maskOf);
+  const only = (state: number): Only | null => remembered(onlies, state, onlyWay);
+
+  function next(state: State, token: number): State | null {
+    const single = only(state);
+    if (single !== null && single.mask !== null && token !== single.written[0]) return null;
+    const bytes = tree.bytes(token);
+    if (bytes.length === 0) return null;
+    machine.begin();
+    let at = state;
+    for (const byte of bytes) {
+      at = machine.step(at, byte);
+      if (at === DEAD) return null;
+    }
+    return at;
+  }
+
+  function forced(state: State): Int32Array {
+    const ids: number[] = [];
+    let at = state;
+    for (let way = only(at); way !== null && ids.length < FORCED_TOKENS; way = only(at)) {
+      const known = way.mask === null ? way.written : way.written.subarray(0, 1);
+      for (const id of known) ids.push(id);
+      if (way.mask === null) break; // the rest is likely, not sure
+      at = next(at, way.written[0]!)!;
+    }
+    return ids.length === 0 ? NONE : Int32Array.from(ids);
   }
 
   return {
     start: machine.start,
     fewestTokens,
-    next(state: State, token: number): State | null {
-      const bytes = tree.bytes(token);
-      if (bytes.length === 0) return null;
-      machine.begin();
-      let at = state;
-      for (const byte of bytes) {
-        at = machine.step(at, byte);
-        if (at === DEAD) return null;
-      }
-      return at;
-    },
-    allowed(state: State): Uint32Array {
-      return remembered(masks, state, maskOf);
-    },
-    canEnd: (state: State) => machine.ends(state),
-    forced(state: State): Int32Array {
-      return remembered(forced, state, forcedFrom);
-    },
+    next,
+    allowed: (state) => only(state)?.mask ?? natural(state),
+    canEnd: (state) => machine.ends(state),
+    forced,
   };
+}
+
+/** The only text that can follow. */
+interface Only {
+  /** In the model's own tokens, or the longest. */
+  readonly written: Int32Array;
+  /** The first of them as a set; null where others go beyond it. */
+  readonly mask: Uint32Array | null;
 }
 
 const NONE = new Int32Array(0);

@@ -18,6 +18,9 @@ export interface Constraint {
   allowed(state: State): Uint32Array;
   /** Whether the text may end here. */
   canEnd(state: State): boolean;
-  /** The tokens that write what must come next, the model's own where it has them; none where several texts may follow. */
+  /**
+   * Tokens that write what must come next, the model's own where it has them; none where several texts may follow. They are a
+   * guess, and a good one: others may write the same.
+   */
   forced(state: State): Int32Array;
 }

@@ -107,6 +107,21 @@ export class TokenTree {
     return ids;
   }
 
+  /** Tokens that begin with these bytes and go on. */
+  beyond(bytes: readonly number[]): number[] {
+    let node = 0;
+    let end = this.byte.length;
+    for (const byte of bytes) {
+      while (node < end && this.byte[node] !== byte) node = this.end[node]!;
+      if (node >= end) return [];
+      end = this.end[node]!;
+      node++;
+    }
+    const ids: number[] = [];
+    for (let at = node; at < end; at++) for (let id = this.token[at]!; id >= 0; id = this.same[id]!) ids.push(id);
+    return ids;
+  }
+
   /** Every token that is what `bytes` have from `from` on, shortest first. */
   #along(bytes: Uint8Array, from: number, found: (id: number, to: number) => void): void {
     let node = 0;
