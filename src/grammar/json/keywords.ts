@@ -70,18 +70,18 @@ const FORMS: Readonly<Record<string, (value: unknown) => boolean>> = {
 };
 
 /** Keywords that say nothing without another one of the same schema. */
-const NEEDED: Readonly<Record<string, readonly string[]>> = {
-  if: ["then", "else"],
-  then: ["if"],
-  else: ["if"],
-  minContains: ["contains"],
-  maxContains: ["contains"],
-};
+const NEEDED: ReadonlyMap<string, readonly string[]> = new Map([
+  ["if", ["then", "else"]],
+  ["then", ["if"]],
+  ["else", ["if"]],
+  ["minContains", ["contains"]],
+  ["maxContains", ["contains"]],
+]);
 
 /** Throws `usage` with the place of a keyword that is not kept, or not of its form. */
 export function checkKeywords(schema: SchemaObject, place: string): void {
   for (const [key, value] of Object.entries(schema)) {
-    if (SILENT.has(key) || (NEEDED[key] !== undefined && !NEEDED[key].some((other) => other in schema))) continue;
+    if (SILENT.has(key) || NEEDED.get(key)?.every((other) => !(other in schema))) continue;
     if (key.startsWith("unevaluated") && value === true) continue;
     if (REFUSED.has(key)) {
       throw new CllmError(
