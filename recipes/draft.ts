@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { baseModel, GAP } from "./adapter.ts";
+import { writeDifference } from "./difference.ts";
 import { drawGroups, type Example, readExamples, writeExamples, writeLines } from "./examples.ts";
 import type { Recipe } from "./steps.ts";
 
@@ -21,6 +22,8 @@ export interface DraftRecipe {
   readonly readData: (dataDir: string) => Promise<readonly Example[]>;
   /** What is merged into the model that decides: an adapter by its name, or none. */
   readonly adapter: string | null;
+  /** A CLLM's adapter that was made from it, by its name: drafts begin with what that has learned. Default: from nothing. */
+  readonly begin?: string;
   /** Prompts are conversations and not texts. */
   readonly chat: boolean;
   /** Most tokens of an answer. */
@@ -48,7 +51,17 @@ export interface DraftScale {
 
 /** Answers of the model, a draft adapter for them, and what passes settle with it. */
 export function draftRecipe(recipe: DraftRecipe): Recipe {
-  const { readData, adapter, chat, answerTokens, keepTogether, questions: asked, gap = GAP, base = baseModel } = recipe;
+  const {
+    readData,
+    adapter,
+    begin,
+    chat,
+    answerTokens,
+    keepTogether,
+    questions: asked,
+    gap = GAP,
+    base = baseModel,
+  } = recipe;
   return ({ model, dataDir, out, small }) => {
     const at = (...path: string[]): string => join(out, ...path);
     const scale = small ? smallest(recipe) : recipe.scale;
@@ -65,7 +78,17 @@ export function draftRecipe(recipe: DraftRecipe): Recipe {
     ];
     // A recipe that is tried on another model than the adapter's begins without it.
     const merged = adapter === null || small ? [] : ["--adapter", adapter];
+    const start = begin === undefined || adapter === null || small ? null : { from: adapter, to: begin };
     return [
+      ...(start === null
+        ? []
+        : [
+            {
+              name: "beginning",
+              makes: at("begin"),
+              run: () => writeDifference(at("begin"), start.from, start.to, scale.rank),
+            },
+          ]),
       { name: "data", makes: data, run: async () => writeExamples(data, await readData(dataDir)) },
       {
         name: "questions",
@@ -89,7 +112,8 @@ export function draftRecipe(recipe: DraftRecipe): Recipe {
         makes: at("draft/final"), // it appears when the run is over; best/ has the weights to use
         run: [
           ...["train", "--model", model, ...merged, "--trajectories", trajectories, "--out", at("draft")],
-          ...["--objective", "consistency", "--lossless", "--lora-rank", String(scale.rank)],
+          ...["--objective", "consistency", "--lossless"],
+          ...(start === null ? ["--lora-rank", String(scale.rank)] : ["--from-adapter", at("begin")]),
           ...["--learning-rate", scale.learningRate, "--warmup-steps", "50", "--final-share", "0.1"],
           ...["--steps", String(scale.steps), "--block-size", String(scale.blockSize), "--row-decay", "0.85"],
           ...["--points-per-example", String(scale.points), "--leading-points", "1", "--refinements", "2"],

@@ -8,11 +8,12 @@ export const recipe: Recipe = draftRecipe({
   asking: [],
   readData,
   adapter: "spider-target",
+  begin: "spider",
   chat: false,
   answerTokens: 128,
   keepTogether: GROUP,
   scale: {
-    ...{ collected: 3200, steps: 3200, learningRate: "1e-3", rank: 16 },
+    ...{ collected: 3200, steps: 3200, learningRate: "8e-4", rank: 16 },
     ...{ points: 8, blockSize: 10, sequence: 640, asked: null },
   },
 });
