@@ -10,7 +10,8 @@ import {
   type SamplingSettings,
   samplingFields,
 } from "../../generate/options.ts";
-import type { Chunk, GenerateOptions, Generation, LanguageModel, Stats } from "../../generate/types.ts";
+import type { GenerateOptions, Generation, LanguageModel, Stats } from "../../generate/types.ts";
+import { createAnswerView } from "../answer-view.ts";
 import { openChatInput } from "../chat/input.ts";
 import { completions, runSlash } from "../chat/slash.ts";
 import { allMessages, loadTalk, type Talk } from "../chat/talk.ts";
@@ -18,7 +19,6 @@ import { type Command, defineCommand, type ModelSettings, modelFields } from "..
 import { inGroup } from "../flags.ts";
 import { formatDuration } from "../format.ts";
 import { GENERAL_MODEL, loadModel } from "../model.ts";
-import { passColor } from "../passes.ts";
 import { formatError, type Terminal } from "../terminal.ts";
 
 interface ChatSettings extends DecodingSettings, SamplingSettings, ModelSettings {
@@ -136,7 +136,7 @@ async function answer(
   terminal: Terminal,
 ): Promise<void> {
   const stream = model.stream({ ...requestOf(talk, settings), messages: allMessages(talk), signal });
-  const view = createView(settings, terminal);
+  const view = createAnswerView({ colorPasses: settings.colorPasses, silent: settings.json }, terminal);
   try {
     for await (const chunk of stream) view.show(chunk);
     const generation = await stream.result;
@@ -161,42 +161,6 @@ function requestOf({ decoder }: Talk, settings: ChatSettings): Asked {
   const { temperature, topK, topP, minP, seed, modelSampling } = settings;
   const decoding = { decoder, blockSize, jacobiForm, maxNewTokens, stop, stopIds, ignoreEos };
   return { ...decoding, temperature, topK, topP, minP, seed, modelSampling };
-}
-
-/** An answer on the screen: reasoning dim, each pass of the text in a colour. */
-function createView({ colorPasses, json }: ChatSettings & { readonly json: boolean }, terminal: Terminal) {
-  const { colors } = terminal;
-  let passes = 0;
-  let last = "\n";
-  let text = "";
-  let thinking = false;
-  const write = (shown: string, color: (text: string) => string): void => {
-    if (shown === "" || json) return;
-    terminal.write(color(shown));
-    last = shown;
-  };
-  return {
-    get text() {
-      return text;
-    },
-    show({ text: said, parts = [] }: Chunk): void {
-      const color = passColor(passes++, colors);
-      const thought = parts.map((part) => (part.type === "reasoning" ? part.text : "")).join("");
-      text += said;
-      if (thought !== "") {
-        thinking = true;
-        write(thought, colors.dim);
-      }
-      if (said === "") return;
-      if (thinking) write("\n\n", (line) => line);
-      thinking = false;
-      write(said, colorPasses ? color : (plain) => plain);
-    },
-    end(): void {
-      if (!last.endsWith("\n")) terminal.write("\n");
-      last = "\n";
-    },
-  };
 }
 
 function reportOf({ text, reasoning, finishReason, stopReason, seed, stats }: Generation): object {

@@ -15,11 +15,11 @@ import {
 import type { GenerateOptions, Generation, LanguageModel, PromptInput } from "../../generate/types.ts";
 import type { Format } from "../../grammar/format.ts";
 import { answerForm, type FormSettings, formFields } from "../answer-form.ts";
+import { createAnswerView } from "../answer-view.ts";
 import { type Command, type Common, defineCommand, type ModelSettings, modelFields } from "../command.ts";
 import { inGroup } from "../flags.ts";
 import { formatDuration } from "../format.ts";
 import { conditionsOf, GENERAL_MODEL, loadModel, orDemonstration } from "../model.ts";
-import { passColor } from "../passes.ts";
 import { asMessage, PROMPT_DETAILS, type PromptSettings, promptFields, readPrompt } from "../prompt.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -116,19 +116,13 @@ async function writeStream(
   colorPasses: boolean,
   terminal: Terminal,
 ): Promise<Generation> {
-  let passes = 0;
-  let last = "";
+  const view = createAnswerView({ colorPasses }, terminal);
   try {
     const stream = model.stream(request);
-    for await (const { text } of stream) {
-      const color = passColor(passes++, terminal.colors);
-      if (text === "") continue;
-      terminal.write(colorPasses ? color(text) : text);
-      last = text;
-    }
+    for await (const chunk of stream) view.show(chunk);
     return await stream.result;
   } finally {
-    if (last !== "" && !last.endsWith("\n")) terminal.write("\n");
+    view.end();
   }
 }
 
