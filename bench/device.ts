@@ -47,7 +47,7 @@ const settings = flags({ tiny: false, gpu: "", rounds: 15, "max-new-tokens": 64,
 const tiny = settings.tiny;
 const rounds = tiny ? 1 : settings.rounds;
 const maxNewTokens = tiny ? 6 : settings["max-new-tokens"];
-const ROWS = [1, 4, 8, 16, 30];
+const ROWS = tiny ? [1, 16] : [1, 4, 8, 16, 30]; // each width compiles kernels of its own
 const WIDEST = 30;
 const CONTEXT = tiny ? 8 : 256; // cached tokens before a pass
 
@@ -184,7 +184,7 @@ async function decoding(engine: Engine) {
   const { vocabSize } = engine.config;
   const prompt = ids(tiny ? 5 : 64, vocabSize, 3);
   await using measured = engine.session();
-  const costs = await measurePassCosts(measured);
+  const costs = tiny ? new Map([[1, 1]]) : await measurePassCosts(measured);
   const options = { maxNewTokens, blockSize: 15 };
   await using session = engine.session();
   const runs = {
@@ -332,7 +332,7 @@ async function run(base: Device): Promise<void> {
     }
   }
   const trained = { ...shipped.config, ...SIZES[0]!.shape } as ModelConfig;
-  for (const rank of [0, 16]) {
+  for (const rank of tiny ? [16] : [0, 16]) {
     const what = rank === 0 ? "training" : `training, LoRA of rank ${rank}`;
     figures[what] = await part(`${what}, ${SIZES[0]!.name}`, () => training(trained, base, rank));
   }

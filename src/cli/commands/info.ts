@@ -54,6 +54,12 @@ export const info: Command = defineCommand<InfoSettings>({
     ["cllm info --model model.gguf", "a file"],
     ["cllm info --model HuggingFaceTB/SmolLM2-135M-Instruct --json", "a hub id, as JSON"],
   ],
+  foreign: {
+    precision: "it says the memory of each",
+    dtype: "it says the memory of each precision",
+    device: "it runs no model, and weights take the same memory on a GPU",
+    threads: "it runs no model",
+  },
   async run(settings, terminal) {
     const { offline, revision, cacheDir } = settings;
     const checkpoint = await openCheckpoint(orDemonstration(settings, terminal).model, {
