@@ -34,9 +34,10 @@ export function shortest({ rules }: Source): Lengths {
         return lengths.get(expression.name) ?? Number.POSITIVE_INFINITY;
     }
   };
+  const lastFirst = [...rules].reverse(); // rules mostly call those behind them
   for (let changed = true; changed; ) {
     changed = false;
-    for (const [name, expression] of rules) {
+    for (const [name, expression] of lastFirst) {
       const length = of(expression);
       if (length >= (lengths.get(name) ?? Number.POSITIVE_INFINITY)) continue;
       lengths.set(name, length);

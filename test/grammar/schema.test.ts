@@ -105,6 +105,15 @@ const SCHEMAS: readonly unknown[] = [
   },
 ];
 
+/** A schema each of whose parts holds the next one twice. */
+function doubling(twice: (a: object, b: object) => object): object {
+  const parts = Array.from({ length: 40 }, (_, i) => {
+    const next = { $ref: `#/$defs/d${i + 1}` };
+    return [`d${i}`, twice(next, { ...next, required: [`k${i}`] })];
+  });
+  return { $ref: "#/$defs/d0", $defs: { ...Object.fromEntries(parts), d40: { type: "object" } } };
+}
+
 describe("a JSON Schema", () => {
   test("allows only what validates", () => {
     let written = 0;
@@ -166,6 +175,11 @@ describe("a JSON Schema", () => {
       [{ type: "number", multipleOf: 0.1 }, "multipleOf 0.1"],
       [JSON.parse(`${'{"items":'.repeat(200)}{}${"}".repeat(200)}`), "nested"],
       [5, "no JSON Schema"],
+      [
+        { properties: Object.fromEntries(Array.from({ length: 1001 }, (_, i) => [`p${i}`, {}])) },
+        "1001 properties at #",
+      ],
+      [doubling((a, b) => ({ anyOf: [a, b], type: "object" })), "grows past"],
     ];
     for (const [schema, place] of refused)
       expect(() => compile(schema), JSON.stringify(schema).slice(0, 100)).toThrow(place);

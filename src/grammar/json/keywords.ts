@@ -26,6 +26,9 @@ const SILENT: ReadonlySet<string> = new Set([
   ...["contentEncoding", "contentMediaType", "contentSchema"],
 ]);
 
+/** Whether a keyword says anything about what is valid. */
+export const says = (key: string): boolean => !SILENT.has(key);
+
 /** Keywords of the draft that no answer is held to here. */
 const REFUSED: ReadonlySet<string> = new Set([
   ...["not", "if", "then", "else", "contains", "minContains", "maxContains", "patternProperties", "propertyNames"],

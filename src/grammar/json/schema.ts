@@ -14,6 +14,7 @@ import {
   type JsonType,
   type Schema,
   type SchemaObject,
+  says,
   typesOf,
 } from "./keywords.ts";
 import { apart, merge } from "./merge.ts";
@@ -28,6 +29,9 @@ export interface SchemaOptions {
 const MAX_BYTES = 1_000_000;
 const MAX_DEPTH = 100;
 const MOST_MULTIPLES = 10_000;
+const MOST_RULES = 20_000; // and as many merges
+const MOST_PROPERTIES = 1000;
+const MOST_COUNTED = 64; // properties of an object whose number is limited
 const STRING = "string";
 const ANY = "any value";
 
@@ -53,6 +57,7 @@ class Reader {
   readonly #strict: boolean;
   readonly #rules = new Map<string, Expression>();
   #depth = 0;
+  #merges = 0;
 
   constructor(schema: Schema, strict: boolean) {
     this.#schema = schema;
@@ -82,12 +87,21 @@ class Reader {
   #rule(schema: Schema, place: string): string {
     if (schema === true || (isObject(schema) && Object.keys(schema).length === 0)) return ANY;
     if (this.#rules.has(place)) return place;
+    this.#requireRoom(this.#rules.size, place);
     if (++this.#depth > MAX_DEPTH)
       throw new CllmError("usage", `the schema is nested more than ${MAX_DEPTH} deep at ${place.slice(0, 200)}`);
     this.#rules.set(place, NOTHING); // until its inside is known, which may call it
     this.#rules.set(place, this.#expression(schema, place));
     this.#depth--;
     return place;
+  }
+
+  #requireRoom(count: number, place: string): void {
+    if (count < MOST_RULES) return;
+    throw new CllmError(
+      "usage",
+      `the schema grows past ${MOST_RULES} parts at ${place.slice(0, 200)}; let it repeat less`,
+    );
   }
 
   #call(schema: Schema, place: string): Expression {
@@ -115,7 +129,10 @@ class Reader {
     for (const key of ["anyOf", "oneOf"] as const) {
       const { [key]: parts, ...base } = schema;
       if (parts === undefined) continue;
-      const branches = (parts as Schema[]).map((part, i) => this.#flat(base, part, `${place}/${key}/${i}`));
+      const alone = !Object.keys(base).some(says);
+      const branches = (parts as Schema[]).map((part, i) =>
+        alone ? part : this.#flat(base, part, `${place}/${key}/${i}`),
+      );
       if (key === "oneOf") this.#requireApart(branches, place);
       return among(branches.map((branch, i) => this.#call(branch, `${place}/${key}/${i}`)));
     }
@@ -125,6 +142,7 @@ class Reader {
 
   /** Both at once; a reference in either is followed. */
   #flat(a: Schema, b: Schema, place: string): Schema {
+    this.#requireRoom(this.#merges++, place);
     const [ours, theirs] = [this.#followed(a, place), this.#followed(b, place)];
     if (isObject(ours)) checkKeywords(ours, place);
     if (isObject(theirs)) checkKeywords(theirs, place);
@@ -329,6 +347,12 @@ class Reader {
       maxProperties?: number;
     };
     const counted = minProperties > required.size || maxProperties < Number.POSITIVE_INFINITY;
+    const most = counted ? MOST_COUNTED : MOST_PROPERTIES;
+    if (properties.length > most)
+      throw new CllmError(
+        "usage",
+        `the schema has ${properties.length} properties at ${place}; at most ${most} are taken`,
+      );
     // A key may be written twice, which counts once: only a first property is sure to be one.
     if (minProperties > Math.max(1, required.size) && open !== false)
       throw new CllmError(
@@ -367,22 +391,6 @@ class Reader {
     };
     return sequence(text("{"), rest(0, 0), text("}"));
   }
-}
-
-/** Whether a keyword says anything about what is valid. */
-function says(key: string): boolean {
-  return ![
-    "$schema",
-    "$id",
-    "$comment",
-    "$defs",
-    "definitions",
-    "$anchor",
-    "title",
-    "description",
-    "default",
-    "examples",
-  ].includes(key);
 }
 
 function escapePointer(name: string): string {
