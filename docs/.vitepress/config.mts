@@ -112,6 +112,7 @@ export default defineConfig({
           { text: "The text-to-SQL model", link: "/log/text-to-sql" },
           { text: "Adapters", link: "/log/adapters" },
           { text: "The server", link: "/log/server" },
+          { text: "The browser", link: "/log/browser" },
         ],
       },
     ],

@@ -2,12 +2,15 @@
  * The library in Chromium, in WebAssembly, with the model that ships: the tokens are those of `ar` and of Node, and what was
  * downloaded stays. Skipped where there is no browser; CLLM_BROWSER names one.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { load } from "../../src/generate/load.ts";
 import { DECODERS } from "../../src/generate/types.ts";
+import { writeTinyCheckpoint } from "../generate/tiny-checkpoint.ts";
 import { type SiteServer, serveSite } from "./site-server.ts";
 
 interface Chunk {
@@ -46,6 +49,13 @@ const browserPath = process.env["CLLM_BROWSER"] ?? BROWSERS.find((path) => exist
 if (browserPath === undefined) {
   process.stderr.write(`The library in a browser is not tested: no browser at ${BROWSERS.join(", ")}.\n`);
 }
+
+const GPU_TIME = 180_000;
+/** What makes Chromium take its driver in software. */
+const SWIFTSHADER = [
+  ...["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan,WebGPU"],
+  ...["--use-vulkan=swiftshader", "--disable-vulkan-surface"],
+];
 
 /** Our JavaScript, minified and gzipped, without the engine and without what is loaded on demand. */
 const MOST_BYTES = 130_000;
@@ -96,9 +106,9 @@ describe.skipIf(browserPath === undefined)("in Chromium", () => {
     readonly complaints: string[];
   }
 
-  async function open(options: { readonly isolated?: boolean } = {}): Promise<Opened> {
+  async function open(options: { readonly isolated?: boolean; readonly on?: Browser } = {}): Promise<Opened> {
     const site = await serveSite(memory, folders, options);
-    const context = await browser.newContext();
+    const context = await (options.on ?? browser).newContext();
     const page = await context.newPage();
     const complaints: string[] = [];
     page.on("pageerror", (error) => complaints.push(String(error)));
@@ -248,6 +258,41 @@ describe.skipIf(browserPath === undefined)("in Chromium", () => {
       );
     });
     expect(missing).toMatch(/^not-found: .*\/nothing\/config\.json/);
+  });
+
+  test("on a GPU, here a driver in software, every decoder writes the tokens of ar", { timeout: GPU_TIME }, async ({
+    skip,
+  }) => {
+    const folder = mkdtempSync(join(tmpdir(), "cllm-gpu-"));
+    const on = await chromium.launch({ executablePath: browserPath!, args: ["--no-sandbox", ...SWIFTSHADER] });
+    try {
+      folders.set("/tiny/", `${writeTinyCheckpoint(folder, { contextLength: 128 })}/`);
+      await using opened = await open({ on });
+      const request = { prompt: "a b", maxNewTokens: 12, ignoreEos: true };
+      const found = await opened.page.evaluate(
+        async ({ request, decoders }) => {
+          const { load } = globalThis.cllm;
+          const model = await load("/tiny", { device: "webgpu" }).catch(({ message }: { message: string }) => message);
+          if (typeof model === "string") return model;
+          const tokens: number[][] = [];
+          for (const decoder of decoders) tokens.push([...(await model.generate({ ...request, decoder })).tokens]);
+          return { device: model.device as string, tokens };
+        },
+        { request, decoders: DECODERS.filter((name) => name !== "auto") },
+      );
+      if (typeof found === "string") {
+        expect(found).toMatch(/no GPU that WebGPU can use/);
+        return skip("this browser has no driver in software");
+      }
+      expect(found.device).toBe("webgpu");
+      await using node = await load(folder, { precision: "fp32", threads: 1 });
+      const { tokens } = await node.generate({ ...request, decoder: "ar" });
+      for (const each of found.tokens) expect(each).toEqual([...tokens]);
+    } finally {
+      await on.close();
+      folders.delete("/tiny/");
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test("what a page lacks is a note and the slower way, or one clear error", async () => {
