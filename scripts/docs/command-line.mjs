@@ -25,6 +25,7 @@ const ORDER = [
   "info",
   "trajectory",
   "collect",
+  "batch",
   "merge",
   "train",
   "export",

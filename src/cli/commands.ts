@@ -1,5 +1,6 @@
 /** All commands, in the order of the help. */
 import type { Command } from "./command.ts";
+import { batch } from "./commands/batch.ts";
 import { bench } from "./commands/bench.ts";
 import { cache } from "./commands/cache.ts";
 import { chat } from "./commands/chat.ts";
@@ -23,6 +24,7 @@ const library: readonly Command[] = [
   info,
   trajectory,
   collect,
+  batch,
   merge,
   trainModel,
   exportModel,

@@ -63,7 +63,7 @@ export const conditionsOf = ({ precision, device }: Pick<LanguageModel, "precisi
 export async function loadModel(
   settings: ModelSettings,
   terminal: Terminal,
-  { slots }: { readonly slots?: number } = {},
+  { slots, keep }: { readonly slots?: number; readonly keep?: number } = {},
 ): Promise<LanguageModel> {
   const { precision, device, threads, offline, revision, cacheDir, cache, cacheLimit } = settings;
   const { adapter, draftAdapter, template, templateOptions } = settings;
@@ -81,6 +81,7 @@ export async function loadModel(
     template,
     templateOptions,
     slots,
+    keep,
   };
   const model = await load(chooseModel(settings.model), {
     ...options,

@@ -20,6 +20,7 @@ import { DATABASE_PATH, mountDatabase, mountPage, PAGE_FILES, SQL_PATH } from ".
 import { type AskDatabase, demonstrationDatabase } from "./query.ts";
 import type { Client } from "./queue.ts";
 import { eventStream, writeEvents } from "./sse.ts";
+import { ignoring } from "./unknown-fields.ts";
 
 export interface AppOptions {
   readonly models: Models;
@@ -56,7 +57,6 @@ export interface AppOptions {
 const DEFAULT_BODY_BYTES = 1 << 20;
 export const DEFAULT_TIMEOUT_MS = 600_000;
 const EVERYBODY: Client = { address: "", name: "" };
-const MAX_TOLD = 50; // names of fields
 const HANG_UP_MS = 5_000; // for reading what was written in time
 const ENDPOINTS: Readonly<Record<string, string>> = {
   "/v1/chat/completions": "chat",
@@ -203,19 +203,6 @@ export function createApp(options: AppOptions): Hono {
   app.post("/v1/completions", (c) => answer(c, "completion", readCompletionBody));
   if (withDatabase) mountDatabase(app, options.askDatabase ?? demonstrationDatabase(), { maxBodyBytes, timeoutMs });
   return app;
-}
-
-/** Tells of each field that is ignored once, and of no more than there is room for: clients choose the names. */
-function ignoring(note: (line: string) => void): OnUnknown {
-  const told = new Set<string>();
-  return (names) => {
-    const fresh = names.map((name) => name.slice(0, 80)).filter((name) => !told.has(name));
-    if (fresh.length === 0 || told.size >= MAX_TOLD) return;
-    for (const name of fresh) told.add(name);
-    note(
-      `ignored in a request: ${JSON.stringify(fresh.slice(0, MAX_TOLD)).slice(1, -1)}; --strict refuses such fields`,
-    );
-  };
 }
 
 /** The objects of a stream, in order. */

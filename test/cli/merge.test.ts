@@ -83,6 +83,24 @@ test("of an evaluation leave the report to the whole", () => {
   expect(readdirSync(join(scratch, "shards"))).toContain("report.json");
 }, 60_000);
 
+test("of a batch, whose bodies call the model by a name", () => {
+  const requests = ["the sun", "an owl", "one more"].map((prompt, i) => ({
+    ...{ custom_id: `r${i}`, method: "POST", url: "/v1/completions" },
+    body: { model: i === 2 ? "theirs" : "mine", prompt, max_tokens: 8 },
+  }));
+  writeFileSync(join(scratch, "requests.jsonl"), lines(requests));
+  const args = ["batch", "--model", `mine=${env["CLLM_MODELS"]}`, "-i", "requests.jsonl", ...few];
+  expect(run(...args, "-o", "answers.jsonl")).toMatchObject({
+    status: 0,
+    stderr: "",
+    stdout: "3 answers, 1 of them errors\nwrote answers.jsonl\n",
+  });
+  for (const shard of ["1/2", "2/2"]) expect(run(...args, "-o", "parts.jsonl", "--shard", shard).status).toBe(0);
+  expect(run("merge", "parts.jsonl", "--json").stdout).toContain('"kind":"batch"');
+  const read = (name: string): string => readFileSync(join(scratch, name), "utf8");
+  expect(read("parts.jsonl")).toBe(read("answers.jsonl"));
+}, 60_000);
+
 test.each<[args: string[], status: number, message: RegExp]>([
   [["merge"], 2, /--output is missing|output is missing/],
   [["merge", "nothing.parquet"], 1, /error\[not-found\]: nothing\.parquet has no shards beside it/],

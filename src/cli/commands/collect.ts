@@ -4,15 +4,10 @@
  * `trajectory/`.
  */
 import * as z from "zod";
-import { openCheckpoint } from "../../checkpoint/open.ts";
-import { withAdapter } from "../../checkpoint/peft/adapter.ts";
-import { readAdapter } from "../../checkpoint/peft/read-adapter.ts";
 import { acquireLock } from "../../files/lock.ts";
 import { shardPath, shardText } from "../../files/shards.ts";
-import type { LanguageModel } from "../../generate/types.ts";
 import { toCandidates } from "../../trajectory/candidates.ts";
 import { readDataset, unknownRolesText } from "../../trajectory/dataset.ts";
-import { identify, type ModelIdentity } from "../../trajectory/identity.ts";
 import type { CollectionInfo, CollectionReport, TrajectoryFormat } from "../../trajectory/info.ts";
 import { KNOWN_DATASETS } from "../../trajectory/known-datasets.ts";
 import { checkPrompts, fingerprintPrompts, type RunProgress, runCollection } from "../../trajectory/run.ts";
@@ -20,8 +15,9 @@ import { collectionText } from "../collection-text.ts";
 import { type Command, defineCommand, type ModelSettings, undraftedFields } from "../command.ts";
 import { type DataSettings, dataField, dataFields, datasetOptions } from "../data-fields.ts";
 import { formatDuration } from "../format.ts";
+import { identityOf } from "../identity.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
-import { chooseModel, GENERAL_MODEL, loadModel } from "../model.ts";
+import { GENERAL_MODEL, loadModel } from "../model.ts";
 import { type ShardSettings, shardFields, shardOf } from "../shard.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -153,20 +149,6 @@ export const collect: Command = defineCommand<CollectSettings>({
     else if (report.kept === 0) terminal.note("nothing was kept: there is nothing to learn from; see why above");
   },
 });
-
-/** The checkpoint is opened once more, for its headers and a few rows of its weights. */
-async function identityOf(settings: ModelSettings, model: LanguageModel, terminal: Terminal): Promise<ModelIdentity> {
-  const { offline, revision, cacheDir, adapter } = settings;
-  const options = { offline, revision, cacheDir, signal: terminal.signal };
-  const checkpoint = await openCheckpoint(chooseModel(settings.model), options);
-  try {
-    const { name, config, weights } = checkpoint;
-    const adapted = adapter === undefined ? weights : withAdapter(weights, await readAdapter(adapter));
-    return await identify({ name, config, weights: adapted }, model.tokenizer);
-  } finally {
-    await checkpoint.close();
-  }
-}
 
 const NOTE_EVERY_MS = 30_000; // where no bar can be shown
 

@@ -5,9 +5,6 @@
 import { readdirSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import * as z from "zod";
-import { openCheckpoint } from "../../checkpoint/open.ts";
-import { withAdapter } from "../../checkpoint/peft/adapter.ts";
-import { readAdapter } from "../../checkpoint/peft/read-adapter.ts";
 import { CllmError } from "../../error.ts";
 import { contendersOf, takesBlockSize } from "../../eval/contenders.ts";
 import { publishedResults } from "../../eval/published.ts";
@@ -27,11 +24,11 @@ import { writeAnswers } from "../../tasks/mt-bench/mt-bench.ts";
 import { type OpenTaskOptions, openTask, TASKS } from "../../tasks/open-task.ts";
 import { sampleOf } from "../../tasks/sample.ts";
 import type { PromptFormat } from "../../tasks/task.ts";
-import { identify } from "../../trajectory/identity.ts";
 import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
 import { dataFolder } from "../data-fields.ts";
 import { evaluationText } from "../eval-text.ts";
 import { formatDuration } from "../format.ts";
+import { identityOf } from "../identity.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
 import { chooseModel, GENERAL_MODEL, loadModel } from "../model.ts";
 import { type ShardSettings, shardFields, shardOf } from "../shard.ts";
@@ -221,7 +218,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
         const own = { ...settings, model: path, adapter, draftAdapter };
         const model = await loadModel(own, terminal);
         models.set(entrant.name, model);
-        subjects.push({ name: entrant.name, model, identity: await identityOf(own, model, terminal) });
+        subjects.push({ name: entrant.name, model, identity: await storedIdentity(own, model, terminal) });
       }
       const { defaultThreads } = await import("../../runtime/host.ts");
       const conditions = { machine: machineName(), threads: settings.threads ?? defaultThreads() };
@@ -298,27 +295,21 @@ function judgeOf({ judge, judgeModel }: EvalSettings): Judge | undefined {
   return createJudge({ baseUrl: judge, model: judgeModel, apiKey: process.env["CLLM_JUDGE_KEY"] || undefined });
 }
 
-/** The checkpoint is opened once more, for its headers and a few rows of its weights. */
-async function identityOf(
-  { model: pathOrId, adapter, draftAdapter, offline, revision, cacheDir }: ModelSettings & { readonly model: string },
-  { tokenizer }: LanguageModel,
-  { signal }: Terminal,
+/** What is stored of a model. */
+async function storedIdentity(
+  settings: ModelSettings,
+  model: LanguageModel,
+  terminal: Terminal,
 ): Promise<Subject["identity"]> {
-  const checkpoint = await openCheckpoint(pathOrId, { offline, revision, cacheDir, signal });
-  try {
-    const { name, config, weights: base } = checkpoint;
-    const weights = adapter === undefined ? base : withAdapter(base, await readAdapter(adapter));
-    const identity = await identify({ name, config, weights }, tokenizer);
-    return {
-      source: name,
-      adapter: adapter === undefined ? null : basename(resolve(adapter)),
-      ...(draftAdapter !== undefined && { draftAdapter: basename(resolve(draftAdapter)) }),
-      weights: identity.weights,
-      tokenizer: identity.tokenizer,
-    };
-  } finally {
-    await checkpoint.close();
-  }
+  const { name: source, weights, tokenizer } = await identityOf(settings, model, terminal);
+  const { adapter, draftAdapter } = settings;
+  return {
+    source,
+    adapter: adapter === undefined ? null : basename(resolve(adapter)),
+    ...(draftAdapter !== undefined && { draftAdapter: basename(resolve(draftAdapter)) }),
+    weights,
+    tokenizer,
+  };
 }
 
 const NOTE_EVERY_MS = 30_000; // where no bar can be shown

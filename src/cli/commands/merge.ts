@@ -5,10 +5,10 @@
 import { statSync } from "node:fs";
 import { extname } from "node:path";
 import * as z from "zod";
-import { START } from "../../eval/answers-file.ts";
 import { answersOf, mergeEvaluation } from "../../eval/merge.ts";
 import { openBinaryFile } from "../../files/binary-file.ts";
 import { findShards } from "../../files/shards.ts";
+import { isBatchShard, mergeBatch } from "../../serve/batch-run.ts";
 import { mergeCollection } from "../../trajectory/merge.ts";
 import { type Command, defineCommand } from "../command.ts";
 
@@ -61,6 +61,10 @@ async function mergeAny(given: string): Promise<Merged> {
     const { report } = await mergeCollection(output, shards);
     return { kind: "collection", output, shards: shards.length, records: report.kept };
   }
+  if (isBatchShard(start)) {
+    const { answers } = await mergeBatch(output, shards);
+    return { kind: "batch", output, shards: shards.length, records: answers };
+  }
   const { answers } = await mergeEvaluation(output, shards);
   return { kind: "evaluation", output, shards: shards.length, records: answers };
 }
@@ -69,7 +73,7 @@ async function mergeAny(given: string): Promise<Merged> {
 async function beginning(path: string): Promise<string> {
   const file = await openBinaryFile(path);
   try {
-    return Buffer.from(await file.read(0, Math.min(file.size, START.length))).toString("latin1");
+    return Buffer.from(await file.read(0, Math.min(file.size, 16))).toString("latin1");
   } finally {
     await file.close();
   }
