@@ -10,7 +10,7 @@ import { wholeLines } from "../files/whole-lines.ts";
 import { writeWhole } from "../files/write-whole.ts";
 import { headerOf, readPasses, START, type StoredSettings, settingDifferences } from "./answers-file.ts";
 import { decodeRecord, type EvaluationRecord, encodePasses } from "./records.ts";
-import { ANSWERS, PASSES } from "./run.ts";
+import { PASSES } from "./run.ts";
 
 /** A shard's file as it was read. */
 interface ReadShard {
@@ -111,6 +111,3 @@ async function writeLines(path: string, lines: Iterable<string>): Promise<void> 
     for (const line of lines) await handle.appendFile(`${line}\n`);
   });
 }
-
-/** The answers of an evaluation's folder. */
-export const answersOf = (folder: string): string => join(folder, ANSWERS);

@@ -19,7 +19,8 @@ import type { ModelStatus, Models } from "./models.ts";
 import { DATABASE_PATH, mountDatabase, mountPage, PAGE_FILES, SQL_PATH } from "./playground.ts";
 import { type AskDatabase, demonstrationDatabase } from "./query.ts";
 import type { Client } from "./queue.ts";
-import { eventStream, writeEvents } from "./sse.ts";
+import { REQUEST_ID, requestId } from "./request-id.ts";
+import { EVENT_HEADERS, eventStream, writeEvents } from "./sse.ts";
 import { ignoring } from "./unknown-fields.ts";
 
 export interface AppOptions {
@@ -40,6 +41,10 @@ export interface AppOptions {
   readonly clientOf?: (c: Context) => Client;
   /** A line for each request. */
   readonly log?: ((line: string) => void) | undefined;
+  /** The same as data, for logs that programs read. */
+  readonly logRequest?: ((entry: RequestEntry) => void) | undefined;
+  /** Whether requests are answered at once, for `/ready`. Default: always. */
+  readonly isReady?: (() => boolean) | undefined;
   /** What people who run the server should know, such as fields that it ignores. */
   readonly note?: ((line: string) => void) | undefined;
   /** Refuse fields that are not known, instead of ignoring them. Default: false. */
@@ -54,6 +59,16 @@ export interface AppOptions {
   readonly askDatabase?: AskDatabase;
 }
 
+/** What is logged of a request. */
+export interface RequestEntry {
+  readonly requestId: string;
+  readonly method: string;
+  readonly path: string;
+  readonly status: number;
+  /** From its arrival to the end of its answer, or to the start of a stream. */
+  readonly ms: number;
+}
+
 const DEFAULT_BODY_BYTES = 1 << 20;
 export const DEFAULT_TIMEOUT_MS = 600_000;
 const EVERYBODY: Client = { address: "", name: "" };
@@ -63,6 +78,7 @@ const ENDPOINTS: Readonly<Record<string, string>> = {
   "/v1/completions": "completion",
   "/v1/models": "models",
   "/health": "health",
+  "/ready": "ready",
   "/metrics": "metrics",
   "/": "page",
   [DATABASE_PATH]: "database",
@@ -82,7 +98,7 @@ type BodyReader = (body: unknown, onUnknown: OnUnknown) => Asked;
  * const answer = await app.request("http://localhost/v1/models", { headers: { authorization: "Bearer secret" } });
  */
 export function createApp(options: AppOptions): Hono {
-  const { models, apiKey, localNamesOnly = true, corsOrigins = [], draining, closing, log } = options;
+  const { models, apiKey, localNamesOnly = true, corsOrigins = [], draining, closing, log, logRequest } = options;
   const { maxBodyBytes = DEFAULT_BODY_BYTES, timeoutMs = DEFAULT_TIMEOUT_MS, clientOf = () => EVERYBODY } = options;
   const { reportError = (error) => void process.stderr.write(`${stackOf(error)}\n`) } = options;
   const metrics = createMetrics();
@@ -121,12 +137,17 @@ export function createApp(options: AppOptions): Hono {
 
   app.use(async (c, next) => {
     const since = performance.now();
+    const id = requestId(c.req.header(REQUEST_ID));
+    c.header(REQUEST_ID, id);
     await next();
     const endpoint = ENDPOINTS[c.req.path] ?? (c.req.path.startsWith("/v1/models/") ? "models" : "other");
     metrics.answered(endpoint, c.res.status);
-    log?.(
-      `${c.req.method} ${JSON.stringify(c.req.path.slice(0, 200))} ${c.res.status} ${(performance.now() - since).toFixed(0)} ms`,
-    );
+    const { method } = c.req;
+    const { status } = c.res;
+    const path = c.req.path.slice(0, 200);
+    const ms = Math.round(performance.now() - since);
+    log?.(`${method} ${JSON.stringify(path)} ${status} ${ms} ms, request ${id}`);
+    logRequest?.({ requestId: id, method, path, status, ms });
   });
   if (localNamesOnly) {
     app.use(async (c, next) => {
@@ -136,7 +157,11 @@ export function createApp(options: AppOptions): Hono {
   }
   mountPage(app); // before other origins get their headers, and before the key, which is typed into it
   if (corsOrigins.length > 0) app.use(cors({ origin: [...corsOrigins], allowMethods: ["GET", "POST"], maxAge: 600 }));
-  app.get("/health", (c) => c.json({ status: draining?.aborted ? "draining" : "ok" }, draining?.aborted ? 503 : 200));
+  app.get("/health", (c) => c.json({ status: "ok" })); // it lives, also while it drains
+  app.get("/ready", (c) => {
+    const status = draining?.aborted ? "draining" : (options.isReady?.() ?? true) ? "ready" : "loading";
+    return c.json({ status }, status === "ready" ? 200 : 503);
+  });
   if (apiKey !== undefined) {
     const check = keyCheck(apiKey);
     for (const path of ["/v1/*", "/metrics", DATABASE_PATH, SQL_PATH]) {
@@ -190,9 +215,9 @@ export function createApp(options: AppOptions): Hono {
     const first = await events.next().catch((error: unknown) => Promise.reject(placed(error, asked)));
     const source = { objects: lines(first, events, asked, shapes), describe: (error: unknown) => failure(error).body };
     const { outgoing } = (c.env ?? {}) as { readonly outgoing?: ServerResponse };
-    if (outgoing === undefined) return eventStream(source); // a test without a connection
+    if (outgoing === undefined) return c.newResponse(eventStream(source), { headers: EVENT_HEADERS }); // a test without a connection
     hangUpAfter(outgoing, since + timeoutMs + HANG_UP_MS);
-    const headers = corsOrigins.length === 0 ? {} : Object.fromEntries(c.res.headers);
+    const headers = Object.fromEntries(c.res.headers); // the request's id, and what other origins are told
     writeEvents(outgoing, headers, source).catch((error: unknown) => {
       reportError(error);
       outgoing.destroy();

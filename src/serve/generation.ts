@@ -69,13 +69,14 @@ export function generate(asked: Asked, context: RunContext): Mailbox<ServedEvent
 
   async function work(): Promise<void> {
     const lease = await models.lease(model, client, stop.signal);
+    metrics.began(model, seconds());
     let begun = false;
     try {
       for (const [index, request] of requests.entries()) {
         for await (const event of lease.run(request, stop.signal)) {
           if (!begun) metrics.firstToken(model, seconds());
           begun = true;
-          if (event.generation !== undefined) metrics.generated(model, event.generation.stats);
+          if (event.generation !== undefined) metrics.generated(model, event.generation);
           events.push({ index, ...event });
         }
       }

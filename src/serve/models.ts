@@ -56,6 +56,8 @@ export interface Models extends AsyncDisposable {
   status(): readonly ModelStatus[];
   /** Throws `not-found`, which names the models there are. */
   require(name: string): void;
+  /** Loads a model before it is asked for. Throws what loading throws. */
+  load(name: string): Promise<void>;
   /**
    * Waits for the model's turn for this client, and loads it where it is not. Throws `not-found`, `busy`, `aborted`, and
    * `unavailable` where it cannot be loaded.
@@ -210,6 +212,7 @@ export function createModels(entries: readonly ModelEntry[], options: ModelsOpti
         },
       })),
     require: (name) => void find(name),
+    load: async (name) => void (await ready(find(name))),
     lease,
     [Symbol.asyncDispose]: dispose,
   };

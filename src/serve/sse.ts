@@ -2,12 +2,13 @@
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 
-const HEADERS = {
+/** What a stream of events is sent with. */
+export const EVENT_HEADERS = {
   "Content-Type": "text/event-stream; charset=utf-8",
   "Cache-Control": "no-cache, no-transform",
   "Transfer-Encoding": "chunked",
   "X-Accel-Buffering": "no",
-};
+} as const;
 const END = "data: [DONE]\n\n";
 
 const frame = (object: object): string => `data: ${JSON.stringify(object)}\n\n`;
@@ -29,7 +30,7 @@ export async function writeEvents(
   { objects, describe }: EventSource,
 ): Promise<void> {
   let end = END;
-  outgoing.writeHead(200, { ...headers, ...HEADERS }); // goes out with the first event
+  outgoing.writeHead(200, { ...headers, ...EVENT_HEADERS }); // goes out with the first event
   try {
     for await (const object of objects) {
       if (outgoing.destroyed) return;
@@ -53,11 +54,11 @@ async function drained(outgoing: ServerResponse): Promise<void> {
   }
 }
 
-/** The same as a response, for where there is no connection. */
-export function eventStream({ objects, describe }: EventSource): Response {
+/** The same as a body, for where there is no connection. */
+export function eventStream({ objects, describe }: EventSource): ReadableStream<Uint8Array> {
   let gone = false;
   const encoder = new TextEncoder();
-  const body = new ReadableStream<Uint8Array>({
+  return new ReadableStream<Uint8Array>({
     async pull(controller) {
       let text = END;
       let last = true;
@@ -76,5 +77,4 @@ export function eventStream({ objects, describe }: EventSource): Response {
       await objects.return();
     },
   });
-  return new Response(body, { headers: HEADERS });
 }

@@ -32,6 +32,7 @@ const NEIGHBOURS = ["zod", "hono", "@hono", "ai", "@ai-sdk", "openai", "@types"]
 const SMALL: Readonly<Record<string, object>> = {
   train: { steps: 2, sequenceLength: 128, heldOut: 1, threads: 1 },
   collect: { maxNewTokens: 16, threads: 1 },
+  batch: { threads: 1 },
   bench: { maxNewTokens: 4, limit: 2, threads: 1 },
   eval: { maxNewTokens: 4, sample: 2, threads: 1 },
   generate: { maxNewTokens: 16, threads: 1 },
@@ -247,6 +248,12 @@ const questions = ["What is the return policy?", "Do you ship abroad?", "Where a
 const FILES: Readonly<Record<string, string>> = {
   "faq.jsonl": jsonl(questions.map((prompt) => ({ prompt, question: prompt, answer: "the and the" }))),
   "prompts.jsonl": jsonl(questions.map((prompt) => ({ prompt }))),
+  "requests.jsonl": jsonl(
+    questions.map((prompt, i) => ({
+      ...{ custom_id: `r${i}`, method: "POST", url: "/v1/completions" },
+      body: { model: "model", prompt, max_tokens: 4 },
+    })),
+  ),
   "questions.jsonl": jsonl([{ prompt: "1 and 1?", reference: "2", grader: "exact" }]),
   "sharegpt.json": JSON.stringify([
     {

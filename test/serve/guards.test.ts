@@ -100,32 +100,39 @@ test("what is counted is what happened", async () => {
     );
   expect(value('cllm_requests_total{endpoint="chat",status="200"}')).toBe(1);
   expect(value('cllm_requests_total{endpoint="chat",status="400"}')).toBe(1);
-  expect(value('cllm_completion_tokens_total{model="scripted"}')).toBe(stats.newTokens);
+  expect(value('vllm:generation_tokens_total{model_name="scripted"}')).toBe(stats.newTokens);
   expect(value('cllm_forwards_total{model="scripted"}')).toBe(stats.forwards);
   expect(value('cllm_accepted_tokens_count{model="scripted"}')).toBe(stats.forwards);
   expect(value('cllm_accepted_tokens_sum{model="scripted"}')).toBe(stats.newTokens - 1);
   expect(value('cllm_accepted_tokens_bucket{le="+Inf",model="scripted"}')).toBe(stats.forwards);
-  expect(value('cllm_time_to_first_token_seconds_count{model="scripted"}')).toBe(1);
-  expect(value('cllm_requests_running{model="scripted"}')).toBe(0);
+  expect(value('vllm:time_to_first_token_seconds_count{model_name="scripted"}')).toBe(1);
+  expect(value('vllm:num_requests_running{model_name="scripted"}')).toBe(0);
   expect(value('cllm_model_loaded{model="scripted"}')).toBe(1);
   for (const line of text.trimEnd().split("\n"))
-    expect(line).toMatch(/^(|# (HELP|TYPE) \w+ .+|\w+(\{\w+="[^"]*"(,\w+="[^"]*")*\})? \S+)$/);
-  const kinds = [...text.matchAll(/^# TYPE (\w+) (\w+)$/gm)].map(([, name, kind]) => `${name} ${kind}`);
+    expect(line).toMatch(/^(|# (HELP|TYPE) [\w:]+ .+|[\w:]+(\{\w+="[^"]*"(,\w+="[^"]*")*\})? \S+)$/);
+  const kinds = [...text.matchAll(/^# TYPE ([\w:]+) (\w+)$/gm)].map(([, name, kind]) => `${name} ${kind}`);
   expect(kinds.sort()).toEqual([
     "cllm_accepted_tokens histogram",
     "cllm_cached_prompt_tokens_total counter",
-    "cllm_completion_tokens_total counter",
     "cllm_event_loop_stall_seconds gauge",
     "cllm_forwards_total counter",
     "cllm_generations_failed_total counter",
     "cllm_model_loaded gauge",
     "cllm_model_loads_total counter",
-    "cllm_prompt_tokens_total counter",
-    "cllm_request_seconds histogram",
-    "cllm_requests_running gauge",
     "cllm_requests_total counter",
-    "cllm_requests_waiting gauge",
-    "cllm_time_to_first_token_seconds histogram",
     "cllm_tokens_per_forward histogram",
+    "vllm:e2e_request_latency_seconds histogram",
+    "vllm:generation_tokens_total counter",
+    "vllm:num_requests_running gauge",
+    "vllm:num_requests_waiting gauge",
+    "vllm:prompt_tokens_total counter",
+    "vllm:request_decode_time_seconds histogram",
+    "vllm:request_generation_tokens histogram",
+    "vllm:request_prefill_time_seconds histogram",
+    "vllm:request_prompt_tokens histogram",
+    "vllm:request_queue_time_seconds histogram",
+    "vllm:request_success_total counter",
+    "vllm:request_time_per_output_token_seconds histogram",
+    "vllm:time_to_first_token_seconds histogram",
   ]);
 });

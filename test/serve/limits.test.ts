@@ -298,7 +298,9 @@ test("a server that shuts down answers what it has, and takes nothing new", asyn
   const late = await post(app, CHAT, chat);
   expect(late.status).toBe(503);
   expect(await late.json()).toMatchObject({ error: { code: "unavailable", message: /shutting down/ } });
-  expect((await app.request("/health")).status).toBe(503);
+  expect((await app.request("/health")).status).toBe(200); // it lives until it has answered
+  const ready = await app.request("/ready");
+  expect([ready.status, await ready.json()]).toEqual([503, { status: "draining" }]);
   gate.openForGood();
   expect((await running).status).toBe(200);
 });

@@ -2,7 +2,9 @@
  * `cllm batch`: a file of OpenAI's batch requests to a file of answers, without a server: resumable, in shards, several at a time.
  * The work itself is in `serve/`, which answers the same requests over HTTP.
  */
+import { join } from "node:path";
 import * as z from "zod";
+import { localCopy, openWorkFolder, splitPath, type WorkFolder } from "../../files/remote.ts";
 import { shardPath, shardText } from "../../files/shards.ts";
 import type { LanguageModel } from "../../generate/types.ts";
 import type { BatchProgress, BatchReport } from "../../serve/batch-run.ts";
@@ -51,9 +53,12 @@ export const batch: Command = defineCommand<BatchSettings>({
       description: "draft adapter of one of these models, as name=folder; may be repeated, and changes no text",
       placeholder: "name=folder",
     }),
-    input: z.string().min(1).meta({ description: "the requests, as JSON Lines", placeholder: "file", short: "i" }),
+    input: z
+      .string()
+      .min(1)
+      .meta({ description: "the requests, as JSON Lines; or s3://bucket/name", placeholder: "file", short: "i" }),
     output: z.string().min(1).meta({
-      description: "the file of answers; unfinished work stands beside it",
+      description: "the file of answers, or s3://bucket/name; unfinished work stands beside it",
       placeholder: "file",
       short: "o",
     }),
@@ -85,7 +90,10 @@ export const batch: Command = defineCommand<BatchSettings>({
     const { readBatch, runBatch } = await import("../../serve/batch-run.ts");
     const { createMetrics } = await import("../../serve/metrics.ts");
     const { ignoring } = await import("../../serve/unknown-fields.ts");
-    const requests = await readBatch(settings.input);
+    const remote = { signal: terminal.signal, note: terminal.note };
+    const requests = await readBatch(await localCopy(settings.input, remote));
+    const { folder, name: file } = splitPath(output);
+    await using work = await openWorkFolder(folder, { growing: [`${file}.journal`], whole: [file] }, remote);
     const served = servedModels(
       settings.model.length > 0 ? settings.model : [chooseModel(undefined)],
       settings.adapter,
@@ -109,8 +117,17 @@ export const batch: Command = defineCommand<BatchSettings>({
       const onUnknown = settings.strict ? ("refuse" as const) : ignoring(terminal.note);
       const { signal, note: onWait } = terminal;
       const context = { models, metrics: createMetrics(), seed, onUnknown, signal };
-      const run = runBatch({ ...context, output, requests, conditions, parallel, shard, onWait });
-      const report = await follow(run, output, terminal);
+      const run = runBatch({
+        ...context,
+        output: join(work.folder, file),
+        requests,
+        conditions,
+        parallel,
+        shard,
+        onWait,
+      });
+      const report = await follow(run, output, work, terminal);
+      await work.finish();
       if (terminal.json) terminal.write(`${JSON.stringify({ output, ...report })}\n`);
       else terminal.write(`${report.answers} answers, ${report.failed} of them errors\nwrote ${output}\n`);
       if (shard !== undefined) {
@@ -128,6 +145,7 @@ const NOTE_EVERY_MS = 30_000; // where no bar can be shown
 async function follow(
   run: AsyncGenerator<BatchProgress, BatchReport, void>,
   output: string,
+  work: WorkFolder,
   terminal: Terminal,
 ): Promise<BatchReport> {
   const begin = performance.now();
@@ -140,6 +158,7 @@ async function follow(
       if (progress === null && value.resumed > 0) {
         terminal.note(`going on with ${output}.journal: ${value.resumed} of ${value.total} requests are answered`);
       }
+      await work.sync();
       progress = value;
       terminal.progress({ stage: "batch", what: "", done: value.done, total: value.total, unit: "requests" });
       const fresh = value.done - value.resumed;

@@ -3,8 +3,10 @@
  * with data and settings is found out before the first pass; what was collected is never lost. The work itself is in
  * `trajectory/`.
  */
+import { join } from "node:path";
 import * as z from "zod";
 import { acquireLock } from "../../files/lock.ts";
+import { localCopy, openWorkFolder, splitPath, type WorkFolder } from "../../files/remote.ts";
 import { shardPath, shardText } from "../../files/shards.ts";
 import { toCandidates } from "../../trajectory/candidates.ts";
 import { readDataset, unknownRolesText } from "../../trajectory/dataset.ts";
@@ -52,10 +54,11 @@ export const collect: Command = defineCommand<CollectSettings>({
     ...dataFields,
     ...shardFields,
     data: dataField,
-    out: z
-      .string()
-      .min(1)
-      .meta({ description: "the file to write; unfinished work stands beside it", placeholder: "file", short: "o" }),
+    out: z.string().min(1).meta({
+      description: "the file to write, or s3://bucket/name; unfinished work stands beside it",
+      placeholder: "file",
+      short: "o",
+    }),
     format: z
       .enum(["parquet", "cllm-json"])
       .default("parquet")
@@ -112,11 +115,16 @@ export const collect: Command = defineCommand<CollectSettings>({
     const { out: whole, format } = settings;
     const shard = shardOf(settings, process.env, terminal.note);
     const output = shard === undefined ? whole : shardPath(whole, shard, ".parquet");
-    const dataset = await readDataset(settings.data, datasetOptions(settings));
+    const { folder, name } = splitPath(output);
+    const remote = { signal: terminal.signal, note: terminal.note };
+    const data = await localCopy(settings.data, remote);
+    const dataset = await readDataset(data, datasetOptions(settings));
     const leftOut = unknownRolesText(dataset, "--strict-data");
     if (leftOut !== null) terminal.note(leftOut);
     const { signal, note: onWait } = terminal;
-    await (await acquireLock(output, { signal, onWait })).release(); // another run, or a folder that cannot be written to
+    await using work = await openWorkFolder(folder, { growing: [`${name}.journal`], whole: [name] }, remote);
+    const path = join(work.folder, name);
+    await (await acquireLock(path, { signal, onWait })).release(); // another run, or a folder that cannot be written to
     await using model = await loadModel({ ...settings, template: settings.chatTemplate }, terminal, {
       slots: settings.parallel,
     });
@@ -139,9 +147,10 @@ export const collect: Command = defineCommand<CollectSettings>({
     };
     checkPrompts(candidates, info, model.config);
     const run = runCollection(() => model.session(), candidates, {
-      ...{ output, format, info, parallel: settings.parallel, signal, onWait },
+      ...{ output: path, format, info, parallel: settings.parallel, signal, onWait },
     });
-    const report = await follow(run, output, terminal);
+    const report = await follow(run, output, work, terminal);
+    await work.finish();
     const seconds = (performance.now() - begin) / 1000;
     if (!terminal.json) terminal.write(collectionText(report, info, output, model.tokenizer, terminal.colors));
     else terminal.write(`${JSON.stringify(asJson(report, info, output, seconds))}\n`);
@@ -156,6 +165,7 @@ const NOTE_EVERY_MS = 30_000; // where no bar can be shown
 async function follow(
   run: AsyncGenerator<RunProgress, CollectionReport, void>,
   output: string,
+  work: WorkFolder,
   terminal: Terminal,
 ): Promise<CollectionReport> {
   const begin = performance.now();
@@ -168,6 +178,7 @@ async function follow(
       if (progress === null && value.resumed > 0) {
         terminal.note(`going on with ${output}.journal: ${value.resumed} of ${value.total} prompts are done`);
       }
+      await work.sync();
       progress = value;
       const elapsed = performance.now() - begin;
       const fresh = value.done - value.resumed;

@@ -9,8 +9,9 @@ import { CllmError } from "../../error.ts";
 import { contendersOf, takesBlockSize } from "../../eval/contenders.ts";
 import { publishedResults } from "../../eval/published.ts";
 import { reportHtml } from "../../eval/report-html.ts";
-import { ANSWERS, type Evaluation, type EvaluationProgress, runEvaluation, type Subject } from "../../eval/run.ts";
+import { ANSWERS, type Evaluation, PASSES, runEvaluation, type Subject } from "../../eval/run.ts";
 import { summarizeEvaluation, type TokenText } from "../../eval/summary.ts";
+import { openWorkFolder, type StagedFiles } from "../../files/remote.ts";
 import { type Shard, shardPath, shardText } from "../../files/shards.ts";
 import { writeWhole } from "../../files/write-whole.ts";
 import { unknownName } from "../../generate/check.ts";
@@ -26,8 +27,8 @@ import { sampleOf } from "../../tasks/sample.ts";
 import type { PromptFormat } from "../../tasks/task.ts";
 import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
 import { dataFolder } from "../data-fields.ts";
+import { followEvaluation } from "../eval-progress.ts";
 import { evaluationText } from "../eval-text.ts";
-import { formatDuration } from "../format.ts";
 import { identityOf } from "../identity.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
 import { chooseModel, GENERAL_MODEL, loadModel } from "../model.ts";
@@ -113,10 +114,11 @@ export const evaluate: Command = defineCommand<EvalSettings>({
       .default([16])
       .meta({ description: "for jacobi, prompt-lookup and multiblock: each of them", placeholder: "sizes" }),
     jacobiForm: decodingFields.jacobiForm,
-    out: z
-      .string()
-      .min(1)
-      .meta({ description: "the folder for answers and reports", placeholder: "folder", short: "o" }),
+    out: z.string().min(1).meta({
+      description: "the folder for answers and reports, or s3://bucket/folder",
+      placeholder: "folder",
+      short: "o",
+    }),
     data: text("custom: JSON Lines, JSON or Parquet with prompt, reference and grader", "file"),
     dataDir: text("folder of the tasks' data; default: CLLM_DATA", "folder"),
     split: text("which part of the data; default: the task's own, never one for training", "name"),
@@ -226,11 +228,15 @@ export const evaluate: Command = defineCommand<EvalSettings>({
       const { signal } = terminal;
       const tracedBlockSize = settings.blockSizes.includes(16) ? 16 : settings.blockSizes[0];
       const how = { jacobiForm, traced, tracedBlockSize, shard, signal, onWait: terminal.note };
-      const run = runEvaluation({ folder, task, subjects, contenders, conditions, ...how });
-      const evaluation = await follow(run, answersPath(folder, shard), terminal);
+      const remote = { signal, note: terminal.note };
+      await using work = await openWorkFolder(folder, stagedFiles(shard), remote);
+      const run = runEvaluation({ folder: work.folder, task, subjects, contenders, conditions, ...how });
+      const evaluation = await followEvaluation(run, answersPath(folder, shard), work, terminal);
+      await work.finish();
       if (shard !== undefined) return reportShard(evaluation, folder, shard, terminal);
       const textOf: TokenText = (name, id) => models.get(name)!.tokenizer.tokenText(id);
-      await report(evaluation, folder, textOf, terminal);
+      await report(evaluation, work.folder, folder, textOf, terminal);
+      await work.finish();
     } finally {
       for (const model of models.values()) await model.dispose();
     }
@@ -312,64 +318,17 @@ async function storedIdentity(
   };
 }
 
-const NOTE_EVERY_MS = 30_000; // where no bar can be shown
-const FIRST_NOTE = 8; // answers after which the time left can be told
-
-/** Shows how far it is and how long it will take, and says how to go on where it was stopped. */
-async function follow(
-  run: AsyncGenerator<EvaluationProgress, Evaluation, void>,
-  path: string,
-  terminal: Terminal,
-): Promise<Evaluation> {
-  let begin = performance.now();
-  let noted: number | null = null;
-  let progress: EvaluationProgress | null = null;
-  try {
-    for (;;) {
-      const { done, value } = await run.next();
-      if (done) return value;
-      const { stage, what, resumed } = value;
-      if (progress === null && stage !== "trace" && resumed > 0) {
-        terminal.note(`going on with ${path}: ${resumed} answers are there`);
-      }
-      if (progress?.stage !== stage) begin = performance.now(); // the first of a stage tells nothing of its time
-      progress = value;
-      const unit = stage === "warm up" ? "contenders" : stage === "answer" ? "answers" : "trajectories";
-      terminal.progress({ stage, what, done: value.done, total: value.total, unit });
-      if (process.stderr.isTTY || stage !== "answer") continue;
-      const now = performance.now();
-      if (noted === null ? value.done !== FIRST_NOTE : now - noted < NOTE_EVERY_MS) continue;
-      noted = now;
-      const left = ((now - begin) / Math.max(1, value.done - 1)) * (value.total - value.done);
-      terminal.note(`${value.done} of ${value.total} answers, about ${formatDuration(left)} left`);
-    }
-  } catch (error) {
-    terminal.endProgress();
-    if (progress !== null || terminal.signal.aborted) {
-      terminal.note(`stopped: ${keptAnswers(progress, path)}; run the same command again to go on`);
-    }
-    throw error;
-  } finally {
-    terminal.endProgress();
-  }
-}
-
-/** What an evaluation that was stopped leaves behind. */
-function keptAnswers(progress: EvaluationProgress | null, path: string): string {
-  if (progress?.stage === "trace") return `all answers are in ${path}`;
-  if (progress?.stage === "answer") {
-    const { done, total, resumed } = progress;
-    return `${done + resumed} of ${total + resumed} answers are in ${path}`;
-  }
-  return progress === null || progress.resumed === 0
-    ? "no question was asked yet"
-    : `${progress.resumed} answers are in ${path}`;
-}
-
 /** Where answers stand, and those of a shard while it is not whole. */
 function answersPath(folder: string, shard: Shard | undefined): string {
   const whole = join(folder, ANSWERS);
   return shard === undefined ? whole : `${shardPath(whole, shard)}.journal`;
+}
+
+/** What an evaluation leaves in its folder, and what grows meanwhile. */
+function stagedFiles(shard: Shard | undefined): StagedFiles {
+  if (shard === undefined) return { growing: [ANSWERS, PASSES], whole: [ANSWERS, PASSES, JSON_FILE, HTML] };
+  const [answers, passes] = [shardPath(ANSWERS, shard), shardPath(PASSES, shard)];
+  return { growing: [`${answers}.journal`, passes], whole: [answers, passes] };
 }
 
 /** A shard has answers and no report: scores and speeds are of the whole. */
@@ -383,7 +342,13 @@ function reportShard({ questions }: Evaluation, folder: string, shard: Shard, te
 const [JSON_FILE, HTML] = ["report.json", "report.html"];
 
 /** Writes the files and shows the result. */
-async function report(evaluation: Evaluation, folder: string, tokenText: TokenText, terminal: Terminal): Promise<void> {
+async function report(
+  evaluation: Evaluation,
+  folder: string,
+  named: string,
+  tokenText: TokenText,
+  terminal: Terminal,
+): Promise<void> {
   const { task, settings, traces } = evaluation;
   const summary = summarizeEvaluation(evaluation, tokenText);
   const published = publishedResults(task);
@@ -398,7 +363,7 @@ async function report(evaluation: Evaluation, folder: string, tokenText: TokenTe
   if (terminal.json) return terminal.write(json);
   const asked = `${summary.questions} ${summary.questions === 1 ? "question" : "questions"}`;
   terminal.write(`${task}, ${asked}; the target is ${summary.target}\n${made}\n\n`);
-  terminal.write(`${evaluationText(summary, terminal.colors)}\nwrote ${join(folder, HTML)}\n`);
+  terminal.write(`${evaluationText(summary, terminal.colors)}\nwrote ${named.replace(/\/+$/, "")}/${HTML}\n`);
 }
 
 /** One file for each contender, in the form that FastChat's judges read. */

@@ -3,11 +3,15 @@
  * is read from them; the joining itself is in the rooms that write them.
  */
 import { statSync } from "node:fs";
-import { extname } from "node:path";
+import { rm } from "node:fs/promises";
+import { extname, join } from "node:path";
 import * as z from "zod";
-import { answersOf, mergeEvaluation } from "../../eval/merge.ts";
+import { mergeEvaluation } from "../../eval/merge.ts";
+import { ANSWERS, PASSES } from "../../eval/run.ts";
 import { openBinaryFile } from "../../files/binary-file.ts";
-import { findShards } from "../../files/shards.ts";
+import { namesIn, openWorkFolder, type RemoteOptions, splitPath } from "../../files/remote.ts";
+import { isS3 } from "../../files/s3.ts";
+import { findShards, shardOfName } from "../../files/shards.ts";
 import { isBatchShard, mergeBatch } from "../../serve/batch-run.ts";
 import { mergeCollection } from "../../trajectory/merge.ts";
 import { type Command, defineCommand } from "../command.ts";
@@ -36,7 +40,7 @@ export const merge: Command = defineCommand<MergeSettings>({
     output: z
       .string()
       .min(1)
-      .meta({ description: "the file to write, or an evaluation's folder", placeholder: "file" }),
+      .meta({ description: "the file to write, or an evaluation's folder; or s3://", placeholder: "file" }),
   },
   argument: "output",
   argumentOnly: true,
@@ -46,27 +50,38 @@ export const merge: Command = defineCommand<MergeSettings>({
     ["cllm merge answers.jsonl", "what cllm batch -o answers.jsonl --shard i/8 wrote"],
   ],
   async run({ output }, terminal) {
-    const merged = await mergeAny(output);
+    const merged = await mergeAny(output, { signal: terminal.signal, note: terminal.note });
     if (terminal.json) terminal.write(`${JSON.stringify(merged)}\n`);
     else terminal.write(`joined ${merged.shards} shards: ${merged.records} records\nwrote ${merged.output}\n`);
   },
 });
 
-async function mergeAny(given: string): Promise<Merged> {
-  const output = statSync(given, { throwIfNoEntry: false })?.isDirectory() ? answersOf(given) : given;
+async function mergeAny(given: string, remote: RemoteOptions): Promise<Merged> {
+  const isFolder = isS3(given) ? extname(given) === "" : statSync(given, { throwIfNoEntry: false })?.isDirectory();
+  const output = isFolder ? `${given.replace(/\/+$/, "")}/${ANSWERS}` : given;
+  const { folder, name } = splitPath(output);
+  const present = isS3(output) ? (await namesIn(folder, remote)).filter((each) => shardOfName(each) !== null) : [];
+  await using work = await openWorkFolder(folder, { growing: [], whole: [name, PASSES, ...present] }, remote);
+  const merged = await mergeHere(join(work.folder, name));
+  for (const each of present) await rm(join(work.folder, each)); // they are in the store already
+  await work.finish();
+  return { ...merged, output };
+}
+
+async function mergeHere(output: string): Promise<Omit<Merged, "output">> {
   const own = extname(output);
   const shards = await findShards(output, own === ".json" ? [".parquet"] : [own]);
   const start = await beginning(shards[0]!);
   if (start.startsWith("PAR1")) {
     const { report } = await mergeCollection(output, shards);
-    return { kind: "collection", output, shards: shards.length, records: report.kept };
+    return { kind: "collection", shards: shards.length, records: report.kept };
   }
   if (isBatchShard(start)) {
     const { answers } = await mergeBatch(output, shards);
-    return { kind: "batch", output, shards: shards.length, records: answers };
+    return { kind: "batch", shards: shards.length, records: answers };
   }
   const { answers } = await mergeEvaluation(output, shards);
-  return { kind: "evaluation", output, shards: shards.length, records: answers };
+  return { kind: "evaluation", shards: shards.length, records: answers };
 }
 
 /** The first bytes of a file, as text. */

@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { CllmError } from "../../error.ts";
+import type { Models } from "../../serve/index.ts";
 import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
 import { orDemonstration } from "../model.ts";
 import type { Terminal } from "../terminal.ts";
@@ -25,6 +26,8 @@ interface ServeSettings extends Omit<ModelSettings, "model" | "adapter" | "draft
   readonly timeout: number;
   readonly drain: number;
   readonly memoryLimit: number | undefined;
+  readonly preload: boolean;
+  readonly log: "text" | "json" | undefined;
 }
 
 /** Seconds behind the last answers, for the workers. */
@@ -36,12 +39,12 @@ export const serve: Command = defineCommand<ServeSettings>({
   name: "serve",
   summary: "Answer OpenAI's clients over HTTP",
   details:
-    "POST /v1/chat/completions and /v1/completions, whole and streamed; GET /v1/models, /health and /metrics; " +
-    "a playground for browsers at /. Models are loaded when they are first asked for, each in a process of its own. " +
+    "POST /v1/chat/completions and /v1/completions, whole and streamed; GET /v1/models, /health (it lives), /ready (it takes requests) and /metrics; " +
+    "a playground for browsers at /. Models are loaded when they are first asked for, or with --preload before, each in a process of its own. " +
     "A field that would change the answer and is not supported is an error; other unknown fields are ignored, and named once in the log. " +
     "Without max_tokens, an answer may be as long as the context allows. " +
     "Extensions: decoder, block_size, top_k, min_p, ignore_eos, stop_token_ids, chat_template_kwargs, continue_final_message, add_generation_prompt; " +
-    "stream_options.include_passes adds an event for each pass. --verbose also logs requests.",
+    "stream_options.include_passes adds an event for each pass. --verbose or --log logs requests. A request has the id of its header X-Request-Id, or a new one; its answer and the log repeat it.",
   fields: {
     ...modelFields,
     model: list.meta({
@@ -99,9 +102,16 @@ export const serve: Command = defineCommand<ServeSettings>({
       description: "gigabytes for loaded models; idle ones make room; default: no limit",
       placeholder: "GB",
     }),
+    preload: z
+      .boolean()
+      .default(false)
+      .meta({ description: "load the models at once; /ready says 503 until they are there" }),
+    log: z.enum(["text", "json"]).optional().meta({
+      description: "log each request on standard error; json also writes all notes as JSON, one object a line",
+    }),
   },
   groups: {
-    Model: ["model", "adapter", "draftAdapter", "parallel", "batch", "memoryLimit"],
+    Model: ["model", "adapter", "draftAdapter", "parallel", "batch", "memoryLimit", "preload"],
     "Who may ask": ["host", "port", "apiKey", "corsOrigin"],
     Limits: ["maxQueue", "maxBody", "timeout"],
   },
@@ -110,9 +120,11 @@ export const serve: Command = defineCommand<ServeSettings>({
     ["cllm serve --model model.gguf --model small=HuggingFaceTB/SmolLM2-135M-Instruct", "two models, one renamed"],
     ["cllm serve --model faq-ar/best --adapter faq=faq-lora/best", "a model, and as best:faq with an adapter"],
     ["CLLM_API_KEY=secret cllm serve --host 0.0.0.0 --memory-limit 8", "for other machines"],
+    ["CLLM_API_KEY=secret cllm serve --host 0.0.0.0 --preload --log json", "a replica behind a proxy"],
   ],
   async run(settings, terminal) {
-    const { host, port, timeout, drain, maxBody, corsOrigin, strict, verbose } = settings;
+    const { host, port, timeout, drain, maxBody, corsOrigin, strict, verbose, preload, log } = settings;
+    const note = log === "json" ? (message: string) => terminal.note(logLine("note", { message })) : terminal.note;
     const { listen, isLoopback, createModels, servedModels, modelEntries } = await import("../../serve/index.ts");
     const apiKey = await keyOf(settings);
     if (!isLoopback(host) && apiKey === undefined) {
@@ -143,26 +155,47 @@ export const serve: Command = defineCommand<ServeSettings>({
         maxRunning,
         maxWaiting,
         ...(settings.memoryLimit !== undefined && { memoryLimit: settings.memoryLimit * 1e9 }),
-        log: terminal.note,
+        log: note,
       },
     );
+    let isReady = !preload;
     const server = await listen({
       ...{ host, port, models, apiKey, localNamesOnly: isLoopback(host), corsOrigins: corsOrigin },
       ...{ maxBodyBytes: Math.floor(maxBody * 1e6), timeoutMs: timeout * 1000, drainMs: drain * 1000 },
-      ...{ strict, note: terminal.note },
-      ...(verbose && { log: terminal.note }),
+      ...{ strict, note, isReady: () => isReady },
+      ...(log === "json" && { logRequest: (entry) => terminal.note(logLine("request", entry)) }),
+      ...((log === "text" || (verbose && log === undefined)) && { log: note }),
     });
     terminal.allow((drain + ENDING) * 1000);
     const names = served.map(({ name }) => name);
     announce(server.url, names, apiKey !== undefined, terminal);
+    if (preload) await loadAll(models, names, terminal.signal);
+    isReady = true;
     if (!terminal.signal.aborted) {
       await new Promise<void>((resolve) => terminal.signal.addEventListener("abort", () => resolve(), { once: true }));
     }
     const running = models.status().reduce((sum, model) => sum + model.running + model.waiting, 0);
-    if (running > 0) terminal.note(`finishing ${running} requests within ${drain} s; another signal ends them`);
+    if (running > 0) note(`finishing ${running} requests within ${drain} s; another signal ends them`);
     await server.drain();
   },
 });
+
+/** Loads the models one after the other; a signal ends the wait. */
+async function loadAll(models: Models, names: readonly string[], signal: AbortSignal): Promise<void> {
+  const aborted = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+  for (const name of names) {
+    if (!signal.aborted) await Promise.race([models.load(name), aborted]);
+  }
+}
+
+/** A line for programs, snake_case as other logs have it. */
+function logLine(event: string, fields: object): string {
+  const snake = Object.entries(fields).map(([key, value]) => [
+    key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+    value as unknown,
+  ]);
+  return JSON.stringify({ time: new Date().toISOString(), level: "info", event, ...Object.fromEntries(snake) });
+}
 
 /** The key that requests must carry, from the one place that has it. */
 async function keyOf({ apiKey, apiKeyFile }: ServeSettings): Promise<string | undefined> {
