@@ -245,7 +245,7 @@ export async function mergeBatch(output: string, shards: readonly string[]): Pro
         `${path} has ${lines.length} answers, and ${end - begin} are due; run the shard again`,
       );
     }
-    answers.push(...lines);
+    for (const line of lines) answers.push(line);
   }
   await writeWhole(output, async (handle) => {
     for (const answer of answers) await handle.appendFile(`${answer}\n`);
