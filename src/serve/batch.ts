@@ -95,7 +95,21 @@ async function respond(
   const prefix = String(whole["id"]).split("-")[0];
   const { prompt_tokens, completion_tokens, total_tokens } = whole["usage"] as Record<string, number>;
   const usage = { prompt_tokens, completion_tokens, total_tokens };
-  return { status: 200, body: { ...whole, id: `${prefix}-${idOf(request, seed)}`, created: 0, usage } };
+  const id = idOf(request, seed);
+  const choices = (whole["choices"] as readonly Choice[]).map((choice, i) => withCallIds(choice, `${id}_${i}`));
+  return { status: 200, body: { ...whole, id: `${prefix}-${id}`, created: 0, choices, usage } };
+}
+
+interface Choice {
+  readonly message?: { readonly tool_calls?: readonly object[] };
+}
+
+/** The ids of calls are drawn too; here they are their places. */
+function withCallIds(choice: Choice, id: string): Choice {
+  const { message } = choice;
+  if (message?.tool_calls === undefined) return choice;
+  const calls = message.tool_calls.map((call, i) => ({ ...call, id: `call_${id}_${i}` }));
+  return { ...choice, message: { ...message, tool_calls: calls } };
 }
 
 function readRequest(request: BatchRequest, seed: number, onUnknown: OnUnknown): { endpoint: Endpoint; asked: Asked } {
