@@ -7,7 +7,6 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { load } from "../../src/generate/load.ts";
-import { trainFields } from "../../src/train/settings.ts";
 import { builtCommand } from "../cli/command.ts";
 
 const python = process.env["CLLM_PYTHON"] ?? "python3";
@@ -27,9 +26,7 @@ const OBJECTIVES: Readonly<Record<string, readonly string[]>> = {
   "local, with a divergence": [...stored, "--consistency", "local", "--loss", "kl", "--label-smoothing", "0.1"],
   "fresh points": ["--objective", "consistency", "--block-size", "8", "--leading-points", "1", "--row-decay", "0.9"],
   "an adapter": [...stored, "--lora-rank", "4", "--batch", "2"],
-  ...(Object.hasOwn(trainFields, "lossless") && {
-    "lossless, an adapter": ["--objective", "consistency", "--lossless", "--block-size", "8", "--lora-rank", "4"],
-  }),
+  "lossless, an adapter": ["--objective", "consistency", "--lossless", "--block-size", "8", "--lora-rank", "4"],
 };
 
 const folderOf = (name: string, whose: string): string => join(scratch, `${name.replaceAll(/\W+/g, "-")}-${whose}`);
@@ -109,6 +106,10 @@ describe.skipIf(!isThere)(`training with PyTorch${hint}`, () => {
       adapter: join(folderOf("an adapter", "theirs"), "final"),
     });
     expect((await adapted.generate(prompt)).tokens.length).toBeGreaterThan(0);
+    const draftAdapter = join(folderOf("lossless, an adapter", "theirs"), "final");
+    await using plain = await load(model, { precision: "int8" });
+    await using drafted = await load(model, { precision: "int8", draftAdapter });
+    expect((await drafted.generate(prompt)).tokens).toEqual((await plain.generate(prompt)).tokens);
   }, 120_000);
 
   test("a run that was stopped goes on from its checkpoint to the same losses", () => {

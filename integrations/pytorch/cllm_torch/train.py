@@ -286,10 +286,12 @@ def _save(run: Run, model_path: str, target: Path, info: dict) -> None:
 
 
 def _write_adapter_facts(folder: Path, settings: Settings) -> None:
-    """What decoders draft and where: the file beside PEFT's own."""
-    if settings.draft_token is None:
+    """What decoders draft and where, and whether it is a draft adapter: the file beside PEFT's own."""
+    facts = {"draft_adapter": True} if settings.lossless else {}
+    if settings.draft_token is not None:
+        facts["draft_token_id"] = settings.draft_token
+    if not facts:
         return
-    facts = {"draft_token_id": settings.draft_token}
-    if settings.leading_points > 0 and not settings.lossless:
+    if settings.draft_token is not None and settings.leading_points > 0 and not settings.lossless:
         facts["leading_draft"] = True
     (folder / "cllm.json").write_text(json.dumps(facts, indent=2) + "\n")
