@@ -6,8 +6,8 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 const use = (name) => import(new URL(`../../dist/${name}.js`, import.meta.url).href);
-const { writeGguf } = await use("checkpoint/write-gguf");
-const { writeHuggingFace } = await use("checkpoint/write-huggingface");
+const { writeGguf } = await use("checkpoint/gguf/write");
+const { writeHuggingFace } = await use("checkpoint/huggingface/write");
 const { memoryWeights } = await use("model/memory-weights");
 const { expectedTensors } = await use("model/tensors");
 const { createEngine } = await use("runtime/engine");
@@ -75,6 +75,10 @@ const BASE = {
   queryKeyNorm: false,
 };
 const llama3 = { factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContextLength: 32 };
+const GEMMA = {
+  ...{ normPlace: "both", normsAddOne: true, activation: "gelu" },
+  ...{ embeddingScale: Math.sqrt(BASE.hiddenSize), attentionScale: BASE.headSize ** -0.5 },
+};
 const MODELS = {
   llama: [{}, byteLevel("llama-bpe")],
   "llama-biases": [{ attentionBias: true, outputBias: true, tiedHead: false }, byteLevel("smollm")],
@@ -82,6 +86,66 @@ const MODELS = {
   "llama-linear": [{ ropeScaling: { type: "linear", factor: 2 } }, ggufPieces()],
   mistral: [{ family: "mistral", tiedHead: false }, sentencePiece()],
   qwen2: [{ family: "qwen2", hiddenSize: 128, attentionBias: true }, byteLevel("qwen2")],
+  "qwen2-yarn": [
+    {
+      ...{ family: "qwen2", hiddenSize: 128, attentionBias: true },
+      ropeScaling: {
+        ...{ type: "yarn", factor: 4, originalContextLength: 64, fastTurns: 32, slowTurns: 1 },
+        ...{ magnitude: 0.1 * Math.log(4) + 1, wholeChannels: true },
+      },
+    },
+    byteLevel("qwen2"),
+  ],
+  smollm3: [{ family: "smollm3", layers: 5, rotatedLayers: [true, true, true, false, true] }, byteLevel("llama-bpe")],
+  granite: [
+    {
+      ...{ family: "granite", embeddingScale: 6, attentionScale: 0.125, residualScale: 0.25, logitScale: 0.125 },
+    },
+    byteLevel("gpt-2"),
+  ],
+  phi3: [{ family: "phi3", packedProjections: true, tiedHead: false }, sentencePiece()],
+  "phi3-longrope": [
+    {
+      ...{ family: "phi3", packedProjections: true, rotarySize: 16, contextLength: 256 },
+      ropeScaling: {
+        ...{ type: "longrope", originalContextLength: 256, magnitude: 1.25 },
+        short: [1, 1.1, 1.2, 1.5, 1.5, 2, 2, 3],
+        long: [1, 2, 3, 4, 5, 6, 7, 8],
+      },
+    },
+    byteLevel("gpt-2"),
+  ],
+  olmo2: [
+    {
+      family: "olmo2",
+      hiddenSize: 128,
+      normPlace: "after",
+      queryKeyNorm: true,
+      wideQueryKeyNorm: true,
+      tiedHead: false,
+    },
+    byteLevel("gpt-2"),
+  ],
+  gemma2: [
+    {
+      ...{
+        ...GEMMA,
+        family: "gemma2",
+        attentionCap: 50,
+        logitCap: 30,
+        slidingWindow: 16,
+        slidingLayers: [true, false],
+      },
+    },
+    sentencePiece(),
+  ],
+  gemma3: [
+    {
+      ...{ ...GEMMA, family: "gemma3_text", layers: 7, queryKeyNorm: true, slidingRopeTheta: 10_000 },
+      ...{ ropeTheta: 1_000_000, slidingWindow: 16, slidingLayers: [true, true, true, true, true, false, true] },
+    },
+    sentencePiece(),
+  ],
   qwen3: [{ family: "qwen3", queryKeyNorm: true, tiedHead: false }, byteLevel("gpt-2")],
 };
 
@@ -93,9 +157,9 @@ function uniform() {
 }
 const normal = () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
 
-function randomTensor([name, shape]) {
+function randomTensor([name, shape], { normsAddOne }) {
   const vector = shape.length === 1;
-  const mean = vector && name.endsWith(".weight") ? 1 : 0;
+  const mean = vector && name.endsWith(".weight") && !normsAddOne ? 1 : 0;
   const deviation = vector ? 0.3 : name.includes("embed") ? 1 : 1.5 / Math.sqrt(shape[1]);
   const length = shape.reduce((product, size) => product * size, 1);
   return { name, shape, data: Float32Array.from({ length }, () => mean + deviation * normal()) };
@@ -132,7 +196,7 @@ for (const [name, [fields, given]] of Object.entries(MODELS)) {
   const tokenizer = createTokenizer(given, vocabSize);
   const ends = { bosTokenId: tokenizer.bosTokenId, eosTokenIds: [tokenizer.eosTokenId] };
   const config = { ...BASE, ...fields, ...ends, vocabSize };
-  const weights = memoryWeights(Array.from(expectedTensors(config), randomTensor));
+  const weights = memoryWeights(Array.from(expectedTensors(config), (tensor) => randomTensor(tensor, config)));
   rmSync(join(folder, name), { recursive: true, force: true });
   await writeHuggingFace(join(folder, name), { config, weights, tokenizer: toHuggingFaceTokenizer(given, config) });
   const gguf = { name, config, weights, tokenizer: toGgufTokenizer(given, vocabSize) };

@@ -2,44 +2,15 @@
  * Element types of stored tensors and how each becomes float32: plain floats, and the blocks of GGUF's quantized types.
  * A block's layout is given as bytes in order; f16 stands for a little-endian half. Products are rounded to float32
  * before a sum, as ggml's reference loops and its Python twin do, so values are equal to theirs bit for bit.
- * Knows no file.
+ * Types of fewer bits are in `few-bits.ts`. Knows no file.
  */
 
-/** How runs of elements are stored. Reading `blocks` blocks at a time keeps the loops below tight. */
-export interface Codec {
-  readonly name: string;
-  /** Elements per block; 1 for plain types. */
-  readonly blockSize: number;
-  /** Bytes per block. */
-  readonly blockBytes: number;
-  /** Decode `blocks` blocks from the start of `bytes` (4-byte aligned) into the start of `out`. */
-  decode(bytes: Uint8Array, blocks: number, out: Float32Array): void;
-}
+import { type Codec, HALF, half } from "./codec.ts";
+import { FEW_BITS } from "./few-bits.ts";
+
+export type { Codec } from "./codec.ts";
 
 const fround = Math.fround;
-const HALF = halfTable();
-
-/** Float32 of every IEEE half, by bits. */
-function halfTable(): Float32Array {
-  const table = new Float32Array(65536);
-  for (let bits = 0; bits < 65536; bits++) table[bits] = bits & 0x8000 ? -halfSize(bits) : halfSize(bits);
-  return table;
-}
-
-/** A half without its sign: 5 bits of exponent, 10 of fraction. */
-function halfSize(bits: number): number {
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 0) return fraction * 2 ** -24;
-  if (exponent === 31) return fraction === 0 ? Infinity : NaN;
-  return (1 + fraction / 1024) * 2 ** (exponent - 15);
-}
-
-/** The f16 at byte `i`. */
-function half(bytes: Uint8Array, i: number): number {
-  return HALF[bytes[i]! | (bytes[i + 1]! << 8)]!;
-}
-
 function decodeF32(bytes: Uint8Array, blocks: number, out: Float32Array): void {
   out.set(new Float32Array(bytes.buffer, bytes.byteOffset, blocks));
 }
@@ -214,4 +185,5 @@ export const CODECS: ReadonlyMap<string, Codec> = new Map([
   codec("Q4_K", 256, 144, decodeQ4_K),
   codec("Q5_K", 256, 176, decodeQ5_K),
   codec("Q6_K", 256, 210, decodeQ6_K),
+  ...FEW_BITS.map((codec) => [codec.name, codec] as const),
 ]);

@@ -127,4 +127,4 @@ export function unsupportedType({ name, dtype, file }: StoredTensor): CllmError 
 }
 
 const SUPPORTED_TYPES =
-  "safetensors may hold F32, F16, BF16 and F64; GGUF also Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K";
+  "safetensors may hold F32, F16, BF16, F64 and F8; GGUF also Q2_K to Q8_K, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL, IQ4_XS and MXFP4";

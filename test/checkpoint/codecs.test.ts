@@ -55,6 +55,14 @@ function kValue(view: DataView, i: number, q: number): number {
   return f32(f32(f32(half(view, 0) * scale) * q) - f32(half(view, 2) * minimum));
 }
 
+const IQ4 = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+const FP4 = [0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6];
+
+/** Bit pair of element `i`: 32 bytes hold 128 elements, four to a byte, 32 apart. */
+function pair256(view: DataView, at: number, i: number): number {
+  return bitsAt(view, at + Math.floor(i / 128) * 32, (i % 32) * 8 + Math.floor((i % 128) / 32) * 2, 2);
+}
+
 /** Element `i` of one block, straight from the definition. */
 const twins: Record<string, (view: DataView, i: number) => number> = {
   Q8_0: (v, i) => f32(half(v, 0) * v.getInt8(2 + i)),
@@ -71,6 +79,25 @@ const twins: Record<string, (view: DataView, i: number) => number> = {
     const high = bitsAt(v, 128 + half128 * 32 + (i % 32), run * 2, 2);
     return f32(f32(half(v, 208) * v.getInt8(192 + Math.floor(i / 16))) * (low + 16 * high - 32));
   },
+  Q2_K: (v, i) => {
+    const [scale, minimum] = [bitsAt(v, Math.floor(i / 16), 0, 4), bitsAt(v, Math.floor(i / 16), 4, 4)];
+    return f32(f32(f32(half(v, 80) * scale) * pair256(v, 16, i)) - f32(half(v, 82) * minimum));
+  },
+  Q3_K: (v, i) => {
+    const s = Math.floor(i / 16);
+    const low = bitsAt(v, 96 + (s % 8), s < 8 ? 0 : 4, 4);
+    const scale = low + 16 * bitsAt(v, 104 + (s % 4), Math.floor(s / 4) * 2, 2) - 32;
+    const q = pair256(v, 32, i) + 4 * bitsAt(v, i % 32, Math.floor(i / 32), 1) - 4;
+    return f32(f32(half(v, 108) * scale) * q);
+  },
+  Q8_K: (v, i) => f32(v.getFloat32(0, true) * v.getInt8(4 + i)),
+  IQ4_NL: (v, i) => f32(half(v, 0) * IQ4[nibble32(v, 2, i)]!),
+  IQ4_XS: (v, i) => {
+    const s = Math.floor(i / 32);
+    const scale = bitsAt(v, 4, s * 4, 4) + 16 * bitsAt(v, 2, s * 2, 2) - 32;
+    return f32(f32(half(v, 0) * scale) * IQ4[nibble32(v, 8 + 16 * s, i % 32)]!);
+  },
+  MXFP4: (v, i) => f32(2 ** (v.getUint8(0) - 127) * FP4[nibble32(v, 1, i)]!),
 };
 
 describe("quantized blocks", () => {

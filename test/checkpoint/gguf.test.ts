@@ -66,7 +66,7 @@ const bad: Record<string, [bytes: Uint8Array, code: string, says: string]> = {
   "a dimension of 0": [withTensor(0, { shape: [0, 32] }), "bad-file", "does not fit"],
   "a shape that overflows": [withTensor(0, { shape: [2 ** 40, 2 ** 40] }), "bad-file", "does not fit"],
   "an unknown element type": [withTensor(0, { type: 99 }), "bad-file", "element type 99"],
-  "an element type that is not built": [withTensor(0, { type: 23 }), "unsupported", "IQ4_XS"],
+  "an element type that is not built": [withTensor(0, { type: 18 }), "unsupported", "IQ3_XXS"],
   "rows that are no whole blocks": [withTensor(1, { shape: [31], type: 8 }), "bad-file", "multiples of 32"],
   "an unaligned tensor": [withTensor(1, { offset: 4 }), "bad-file", "no multiple of 32"],
   "overlapping tensors": [withTensor(1, { offset: 0 }), "bad-file", "overlaps"],

@@ -50,6 +50,7 @@ export function toHuggingFaceConfig(given: ModelConfig, dtype: FloatType): Huggi
     ...ids,
     ...(config.draftTokenId !== undefined && { cllm_draft_token_id: config.draftTokenId }),
     ...(config.leadingDraft && { cllm_leading_draft: true }),
+    dtype: TORCH_TYPES[dtype],
     torch_dtype: TORCH_TYPES[dtype],
   };
   const generation = Object.fromEntries(Object.entries(ids).filter(([, value]) => value !== null));
@@ -77,6 +78,15 @@ function endIds(ids: readonly number[]): number | readonly number[] | null {
   return ids.length > 1 ? ids : (ids[0] ?? null);
 }
 
+/** JSON with the keys of objects in order. */
+function inOrder(value: unknown): string | undefined {
+  return JSON.stringify(value, (_, part: unknown) =>
+    typeof part === "object" && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
+}
+
 /** Reads the written configuration back and compares it. If it differs, the family's class cannot express it. */
 function checkInverse(config: ModelConfig, json: unknown, generation: unknown): void {
   const read = readHuggingFaceConfig({
@@ -87,7 +97,7 @@ function checkInverse(config: ModelConfig, json: unknown, generation: unknown): 
   });
   for (const [key, value] of Object.entries(config)) {
     const back = read[key as keyof ModelConfig];
-    if (JSON.stringify(back) === JSON.stringify(value)) continue;
+    if (inOrder(back) === inOrder(value)) continue;
     const message = `a ${config.family} model with ${key} ${JSON.stringify(value)} cannot be told to transformers`;
     throw new CllmError(
       "unsupported",

@@ -1,0 +1,35 @@
+/** What a codec of stored elements is, and halves, which most blocks begin with. Knows no type. */
+
+/** How runs of elements are stored. Reading `blocks` blocks at a time keeps the loops below tight. */
+export interface Codec {
+  readonly name: string;
+  /** Elements per block; 1 for plain types. */
+  readonly blockSize: number;
+  /** Bytes per block. */
+  readonly blockBytes: number;
+  /** Decode `blocks` blocks from the start of `bytes` (4-byte aligned) into the start of `out`. */
+  decode(bytes: Uint8Array, blocks: number, out: Float32Array): void;
+}
+
+/** Float32 of every IEEE half, by bits. */
+export const HALF: Float32Array = halfTable();
+
+function halfTable(): Float32Array {
+  const table = new Float32Array(65536);
+  for (let bits = 0; bits < 65536; bits++) table[bits] = bits & 0x8000 ? -halfSize(bits) : halfSize(bits);
+  return table;
+}
+
+/** A half without its sign: 5 bits of exponent, 10 of fraction. */
+function halfSize(bits: number): number {
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 0) return fraction * 2 ** -24;
+  if (exponent === 31) return fraction === 0 ? Infinity : NaN;
+  return (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/** The f16 at byte `i`. */
+export function half(bytes: Uint8Array, i: number): number {
+  return HALF[bytes[i]! | (bytes[i + 1]! << 8)]!;
+}
