@@ -199,7 +199,7 @@ for (const [name, [fields, given]] of Object.entries(MODELS)) {
   const weights = memoryWeights(Array.from(expectedTensors(config), (tensor) => randomTensor(tensor, config)));
   rmSync(join(folder, name), { recursive: true, force: true });
   await writeHuggingFace(join(folder, name), { config, weights, tokenizer: toHuggingFaceTokenizer(given, config) });
-  const gguf = { name, config, weights, tokenizer: toGgufTokenizer(given, vocabSize) };
+  const gguf = { name: "tiny", config, weights, tokenizer: toGgufTokenizer(given, vocabSize) };
   await writeGguf(join(folder, `${name}.gguf`), gguf, { overwrite: true });
   answers[name] = await answersOf(config, weights, tokenizer);
 }
