@@ -103,10 +103,10 @@ const MODELS = {
     },
     byteLevel("gpt-2"),
   ],
-  phi3: [{ family: "phi3", packedProjections: true, tiedHead: false }, sentencePiece()],
+  phi3: [{ family: "phi3", hiddenSize: 128, packedProjections: true, tiedHead: false }, sentencePiece()],
   "phi3-longrope": [
     {
-      ...{ family: "phi3", packedProjections: true, rotarySize: 16, contextLength: 256 },
+      ...{ family: "phi3", hiddenSize: 128, packedProjections: true, rotarySize: 16, contextLength: 256 },
       ropeScaling: {
         ...{ type: "longrope", originalContextLength: 256, magnitude: 1.25 },
         short: [1, 1.1, 1.2, 1.5, 1.5, 2, 2, 3],

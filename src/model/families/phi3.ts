@@ -3,7 +3,7 @@
  * channels, by frequencies that follow from the length of the context (Abdin et al., arXiv:2404.14219).
  */
 import * as z from "zod";
-import { type Family, firstMissing, missingDivisors } from "./family.ts";
+import { type Family, firstMissing, missingDivisors, missingHeads } from "./family.ts";
 import { missingWindow, readWindow } from "./windows.ts";
 
 const schema = z.looseObject({ sliding_window: z.unknown().optional() });
@@ -38,6 +38,6 @@ export const phi3: Family = {
     },
     read: () => ({ packedProjections: true }),
     write: () => [],
-    missing: (config) => firstMissing(missingDivisors(config), missingWindow(config)),
+    missing: (config) => firstMissing(missingDivisors(config), missingHeads(config), missingWindow(config)),
   },
 };
