@@ -47,6 +47,7 @@ export function toHuggingFaceConfig(given: ModelConfig, dtype: FloatType): Huggi
     attention_dropout: 0,
     initializer_range: 0.02,
     use_cache: true,
+    pad_token_id: null, // some classes have an id by default, beyond a small vocabulary
     ...ids,
     ...(config.draftTokenId !== undefined && { cllm_draft_token_id: config.draftTokenId }),
     ...(config.leadingDraft && { cllm_leading_draft: true }),
@@ -58,9 +59,9 @@ export function toHuggingFaceConfig(given: ModelConfig, dtype: FloatType): Huggi
   return { config, text: withFloats(JSON.stringify(json, null, 2)), generation };
 }
 
-/** transformers warns where a factor of rotary scaling is written as a whole number, which JSON makes of 8.0. */
+/** transformers warns of factors of rotary scaling and refuses caps that are written as whole numbers, which JSON makes of 8.0. */
 function withFloats(text: string): string {
-  return `${text.replaceAll(/("(?:factor|low_freq_factor|high_freq_factor|attention_factor|beta_fast|beta_slow)": \d+)(?=[,\n])/g, "$1.0")}\n`;
+  return `${text.replaceAll(/("(?:factor|low_freq_factor|high_freq_factor|attention_factor|beta_fast|beta_slow|(?:attn|final)_logit_softcapping)": \d+)(?=[,\n])/g, "$1.0")}\n`;
 }
 
 /** GGUF files call Mistral's models llama and list rotary divisors; Hugging Face has other words for both. */
