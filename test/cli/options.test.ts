@@ -162,6 +162,7 @@ describe("an option without a use here", () => {
         generate: ["hi"],
         demo: [],
         cache: [],
+        chat: [],
       };
       expect(await tryOut([name, ...needed[name]!])).toMatchObject({ code: 0 });
     }
