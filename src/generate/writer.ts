@@ -10,7 +10,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import type { AnswerPart, BrokenCall, ToolCall } from "../text/tools/types.ts";
 import type { AnswerForm } from "./answer-form.ts";
 import type { Request } from "./options.ts";
-import type { Chunk, FinishReason, StopReason } from "./types.ts";
+import type { Chunk, Generation, StopReason } from "./types.ts";
 
 export interface Writer {
   /** Takes the tokens of one pass and gives what of them can be shown. */
@@ -23,15 +23,10 @@ export interface Writer {
   end(): Written & { readonly rest: Chunk };
 }
 
-export interface Written {
-  readonly text: string;
-  readonly reasoning: string | null;
-  readonly toolCalls: readonly ToolCall[];
-  readonly brokenCalls: readonly BrokenCall[];
-  readonly tokens: TokenIds;
-  readonly finishReason: FinishReason;
-  readonly stopReason: StopReason;
-}
+export type Written = Pick<
+  Generation,
+  "text" | "reasoning" | "toolCalls" | "brokenCalls" | "tokens" | "finishReason" | "stopReason"
+>;
 
 /** The ids that end a text: the model's own say nothing of why. */
 export interface StopIds {
