@@ -106,7 +106,9 @@ export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord,
     throw new CllmError("unsupported", "lossless training is built for the processor: take device cpu");
   const asked = settings.lossless ? "cpu" : run.device;
   const wanted = asked === "auto" ? ((await deviceBefore(folder)) ?? "auto") : (asked ?? "cpu");
-  if (wanted !== "auto") await keepSettings(run, wanted);
+  // A folder of which nothing was trained yet is not bound to a device that turns out not to be there.
+  const known = wanted === "cpu" || (wanted !== "auto" && (await settingsBefore(folder)) !== null);
+  if (known) await keepSettings(run, wanted);
   const parameters = await startingParameters(run);
   const opened = await openTrainer(
     wanted,
@@ -120,7 +122,7 @@ export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord,
     run.onNote,
   );
   await using trainer = opened.trainer;
-  if (wanted === "auto") await keepSettings(run, opened.device.name);
+  if (!known) await keepSettings(run, opened.device.name);
   const log = await openLog(join(folder, LOG), await savedState(folder));
   const stopIds = new Set(config.eosTokenIds);
   const { blockSize } = settings;

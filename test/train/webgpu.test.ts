@@ -2,7 +2,8 @@
  * Training on a GPU, or on the software driver that comes with Chromium: the processor's losses, runs that go on to the same bits, and
  * devices that are refused. Where no driver is, only what needs none runs.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -172,3 +173,19 @@ test.skipIf(device === null)(
     else expect(notes).toEqual([expect.stringMatching(/^device auto takes cpu: .* ms on webgpu and .* ms on cpu$/)]);
   },
 );
+
+test("a GPU that is not there leaves the folder free for another device", () => {
+  const root = join(import.meta.dirname, "../..");
+  const data = join(folder, "faq.jsonl");
+  writeFileSync(data, '{"prompt":"a","answer":"b c"}\n{"prompt":"c","answer":"d e"}\n{"prompt":"e","answer":"f g"}\n');
+  const flags = ["--model", join(root, "models/text-to-sql"), "--data", data, "--answer-field", "answer"];
+  const main = join(root, "dist/cli/main.js");
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [main, "train", ...flags, "--out", join(folder, "run"), "--device", "gpu", "--steps", "1"],
+    { env: { ...process.env, VK_ICD_FILENAMES: join(folder, "none.json") }, encoding: "utf8" },
+  );
+  expect(status).not.toBe(0);
+  expect(stderr).toMatch(/no GPU that WebGPU can use was found: .* take device cpu/);
+  expect(existsSync(join(folder, "run/settings.json"))).toBe(false);
+});
