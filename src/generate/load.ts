@@ -4,9 +4,7 @@
  */
 import { describeCheckpoint } from "../checkpoint/checkpoint.ts";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/open.ts";
-import { adaptedConfig, withAdapter } from "../checkpoint/peft/adapter.ts";
-import { draftedConfig, draftNote, readDraftAdapter } from "../checkpoint/peft/draft.ts";
-import { readAdapter } from "../checkpoint/peft/read-adapter.ts";
+import type { Adapted } from "../checkpoint/peft/adapted.ts";
 import type { Adapter } from "../checkpoint/peft/types.ts";
 import { sampled } from "../decode/choice.ts";
 import type { Engine } from "../runtime/engine.ts";
@@ -41,15 +39,9 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
   try {
     const { name } = checkpoint;
     const identity = fingerprint(checkpoint);
-    const adapter = settings.adapter === undefined ? null : await readAdapter(settings.adapter);
-    const adapted = adapter === null ? checkpoint.config : adaptedConfig(checkpoint.config, adapter);
-    const { tokenizer, template } = textOf(checkpoint, adapted.vocabSize, settings);
-    const weights = adapter === null ? checkpoint.weights : withAdapter(checkpoint.weights, adapter);
-    const { draftAdapter } = settings;
-    const draft = draftAdapter === undefined ? null : await readDraftAdapter(draftAdapter, weights);
-    const note = draft === null ? null : draftNote(draft, settings.adapter);
+    const { config, weights, draft, note } = await withAdapters(checkpoint, settings);
+    const { tokenizer, template } = textOf(checkpoint, config.vocabSize, settings);
     if (note !== null) (settings.onWarning ?? warn)(note);
-    const config = draft === null ? adapted : draftedConfig(adapted, draft);
     const engine = await openEngine(config, weights, {
       precision,
       device: settings.device === "gpu" ? "webgpu" : settings.device,
@@ -126,6 +118,16 @@ function calibrated(
       onProgress?.({ stage: "calibrate", what: "cost of a pass", done, total, unit: "passes" });
     return await calibrate(session, { signal, onPass, activity: () => engine.activity(), drafting });
   });
+}
+
+/** A page loads what adapters need only with the first one. */
+async function withAdapters(
+  { config, weights }: Checkpoint,
+  { adapter, draftAdapter }: Pick<LoadSettings, "adapter" | "draftAdapter">,
+): Promise<Adapted> {
+  if (adapter === undefined && draftAdapter === undefined) return { config, weights, draft: null, note: null };
+  const { adapted } = await import("../checkpoint/peft/adapted.ts");
+  return await adapted({ config, weights }, adapter, draftAdapter);
 }
 
 /** What the speed of passes depends on of a draft adapter. */
