@@ -9,6 +9,17 @@ export interface Codec {
   readonly blockBytes: number;
   /** Decode `blocks` blocks from the start of `bytes` (4-byte aligned) into the start of `out`. */
   decode(bytes: Uint8Array, blocks: number, out: Float32Array): void;
+  /** For types whose elements are scale * code + offset in runs of 32. */
+  readonly blocks?: BlockLayout;
+}
+
+export interface BlockLayout {
+  /** Codes go from 0 to this. */
+  readonly largest: number;
+  /** The middle code means zero in every run. */
+  readonly centered: boolean;
+  /** Scale and offset of each run of `blocks` blocks. */
+  read(bytes: Uint8Array, blocks: number, scales: Float32Array, offsets: Float32Array): void;
 }
 
 /** Float32 of every IEEE half, by bits. */

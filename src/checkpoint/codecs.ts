@@ -5,7 +5,7 @@
  * Types of fewer bits are in `few-bits.ts`. Knows no file.
  */
 
-import { type Codec, HALF, half } from "./codec.ts";
+import { type BlockLayout, type Codec, HALF, half } from "./codec.ts";
 import { FEW_BITS } from "./few-bits.ts";
 
 export type { Codec } from "./codec.ts";
@@ -167,8 +167,59 @@ function decodeQ6_K(bytes: Uint8Array, blocks: number, out: Float32Array): void 
   }
 }
 
-function codec(name: string, blockSize: number, blockBytes: number, decode: Codec["decode"]): [string, Codec] {
-  return [name, { name, blockSize, blockBytes, decode }];
+/** Types that begin each run with a scale; the middle code means zero. */
+function centeredBlocks(largest: number, blockBytes: number): BlockLayout {
+  const middle = (largest + 1) / 2;
+  return {
+    largest,
+    centered: true,
+    read(bytes, blocks, scales, offsets) {
+      for (let b = 0; b < blocks; b++) {
+        scales[b] = half(bytes, b * blockBytes);
+        offsets[b] = -middle * scales[b]!;
+      }
+    },
+  };
+}
+
+/** Types that begin each run with a scale and a minimum. */
+function shiftedBlocks(largest: number, blockBytes: number): BlockLayout {
+  return {
+    largest,
+    centered: false,
+    read(bytes, blocks, scales, offsets) {
+      for (let b = 0; b < blocks; b++) {
+        scales[b] = half(bytes, b * blockBytes);
+        offsets[b] = half(bytes, b * blockBytes + 2);
+      }
+    },
+  };
+}
+
+/** Q4_K and Q5_K: eight runs, each with a share of the block's scale and minimum. */
+function superBlocks(largest: number, blockBytes: number): BlockLayout {
+  return {
+    largest,
+    centered: false,
+    read(bytes, blocks, scales, offsets) {
+      for (let b = 0, p = 0; b < blocks; b++, p += blockBytes) {
+        for (let s = 0; s < 8; s++) {
+          scales[8 * b + s] = half(bytes, p) * subScale(bytes, p + 4, s);
+          offsets[8 * b + s] = -half(bytes, p + 2) * subMinimum(bytes, p + 4, s);
+        }
+      }
+    },
+  };
+}
+
+function codec(
+  name: string,
+  blockSize: number,
+  blockBytes: number,
+  decode: Codec["decode"],
+  blocks?: BlockLayout,
+): [string, Codec] {
+  return [name, { name, blockSize, blockBytes, decode, ...(blocks && { blocks }) }];
 }
 
 /** Every type that can be read, by name. */
@@ -177,13 +228,13 @@ export const CODECS: ReadonlyMap<string, Codec> = new Map([
   codec("F16", 1, 2, decodeF16),
   codec("BF16", 1, 2, decodeBF16),
   codec("F64", 1, 8, decodeF64),
-  codec("Q8_0", 32, 34, decodeQ8_0),
-  codec("Q4_0", 32, 18, decodeQ4_0),
-  codec("Q4_1", 32, 20, decodeQ4_1),
-  codec("Q5_0", 32, 22, decodeQ5_0),
-  codec("Q5_1", 32, 24, decodeQ5_1),
-  codec("Q4_K", 256, 144, decodeQ4_K),
-  codec("Q5_K", 256, 176, decodeQ5_K),
+  codec("Q8_0", 32, 34, decodeQ8_0, centeredBlocks(255, 34)),
+  codec("Q4_0", 32, 18, decodeQ4_0, centeredBlocks(15, 18)),
+  codec("Q4_1", 32, 20, decodeQ4_1, shiftedBlocks(15, 20)),
+  codec("Q5_0", 32, 22, decodeQ5_0, centeredBlocks(31, 22)),
+  codec("Q5_1", 32, 24, decodeQ5_1, shiftedBlocks(31, 24)),
+  codec("Q4_K", 256, 144, decodeQ4_K, superBlocks(15, 144)),
+  codec("Q5_K", 256, 176, decodeQ5_K, superBlocks(31, 176)),
   codec("Q6_K", 256, 210, decodeQ6_K),
   ...FEW_BITS.map((codec) => [codec.name, codec] as const),
 ]);

@@ -26,6 +26,8 @@ export interface StoredTensor {
 }
 
 const CHUNK_BYTES = 4 << 20;
+/** Elements of the blocks that matrices can be multiplied in. */
+const BLOCK = 32;
 
 /** Tensors by name, in order. `close` closes their files. Throws `bad-file` where a name comes twice. */
 export function storedWeights(tensors: readonly StoredTensor[], close: () => Promise<void>): Weights {
@@ -66,8 +68,38 @@ export function storedWeights(tensors: readonly StoredTensor[], close: () => Pro
       checkFinite(values, tensor, from * columns);
       return values;
     },
+    blocks(name) {
+      const tensor = find(name);
+      const { codec, shape } = tensor;
+      if (!codec?.blocks || shape.length !== 2 || shape[1]! % BLOCK !== 0) return null;
+      return { ...codec.blocks, parameters: () => readParameters(tensor, shape[0]!, shape[1]! / BLOCK) };
+    },
     close,
   };
+}
+
+/** Scales and offsets of a matrix's blocks, row by row, in the order in which rows are read. */
+async function readParameters(
+  tensor: StoredTensor,
+  rows: number,
+  columns: number,
+): Promise<{ readonly scales: Float32Array; readonly offsets: Float32Array }> {
+  const { codec, file, offset, interleavedHeadSize } = tensor;
+  const { blockSize, blockBytes, blocks } = codec!;
+  const scales = new Float32Array(rows * columns);
+  const offsets = new Float32Array(rows * columns);
+  const total = (rows * columns * BLOCK) / blockSize;
+  const chunk = Math.floor(CHUNK_BYTES / blockBytes);
+  for (let first = 0; first < total; first += chunk) {
+    const count = Math.min(chunk, total - first);
+    const bytes = await file.read(offset + first * blockBytes, count * blockBytes);
+    const at = (first * blockSize) / BLOCK;
+    blocks!.read(bytes, count, scales.subarray(at), offsets.subarray(at));
+  }
+  if (!interleavedHeadSize) return { scales, offsets };
+  const inOrder = (values: Float32Array): Float32Array =>
+    deinterleaved(values, interleavedHeadSize, columns, 0, 0, rows);
+  return { scales: inOrder(scales), offsets: inOrder(offsets) };
 }
 
 /** Elements `[from, to)` in stored order. */
@@ -98,14 +130,27 @@ async function readInterleaved(
   from: number,
   to: number,
 ): Promise<Float32Array> {
+  const first = from - (from % headSize);
+  const end = Math.ceil(to / headSize) * headSize;
+  const stored = await readElements(tensor, first * columns, end * columns);
+  return deinterleaved(stored, headSize, columns, first, from, to);
+}
+
+/** Rows `[from, to)` out of those that are stored from row `first` on, where a head begins. */
+function deinterleaved(
+  stored: Float32Array,
+  headSize: number,
+  columns: number,
+  first: number,
+  from: number,
+  to: number,
+): Float32Array {
   const half = headSize / 2;
   const values = new Float32Array((to - from) * columns);
-  for (let start = from - (from % headSize); start < to; start += headSize) {
-    const head = await readElements(tensor, start * columns, (start + headSize) * columns); // (headSize, columns)
-    for (let i = Math.max(0, from - start); i < Math.min(headSize, to - start); i++) {
-      const stored = i < half ? 2 * i : 2 * (i - half) + 1;
-      values.set(head.subarray(stored * columns, (stored + 1) * columns), (start + i - from) * columns);
-    }
+  for (let row = from; row < to; row++) {
+    const i = row % headSize;
+    const place = row - first - i + (i < half ? 2 * i : 2 * (i - half) + 1);
+    values.set(stored.subarray(place * columns, (place + 1) * columns), (row - from) * columns);
   }
   return values;
 }

@@ -5,7 +5,15 @@
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "./config.ts";
 import { hollowMatrix, type Matrix, stack } from "./matrix.ts";
+
+
 import { type LayerNorms, normNames, projectionRows } from "./tensors.ts";
+
+
+import { BLOCK } from "./quantize.ts";
+import type { StoredBlocks } from "./stored-blocks.ts";
+
+
 import type { Weights } from "./weights.ts";
 
 /** y = x · Wᵀ + b, with W as `(out, in)`. */
@@ -55,12 +63,13 @@ export type WeightUnit = number | "vocabulary";
 /**
  * Throws `bad-weights` where a tensor has not the shape that the configuration asks for. `begin` is told of each unit
  * before it is read and says whether its matrices are wanted; if not, hollow matrices take their place, for a thread
- * that makes only a part of the model.
+ * that makes only a part of the model. `blocks`: matrices come with the blocks that the file stores them in.
  */
 export function layeredWeights(
   config: ModelConfig,
   weights: Weights,
   begin: (unit: WeightUnit) => boolean | Promise<boolean> = () => true,
+  { blocks = false }: { readonly blocks?: boolean } = {},
 ): LayeredWeights {
   const { hiddenSize, vocabSize, intermediateSize, headSize } = config;
   const projections = projectionRows(config);
@@ -78,8 +87,10 @@ export function layeredWeights(
     return weights.read(name);
   };
   let wanted = true;
-  const matrix = async (name: string, rows: number, columns: number): Promise<Matrix> =>
-    wanted ? { rows, columns, data: await read(name, rows, columns) } : hollowMatrix(rows, columns);
+  const matrix = async (name: string, rows: number, columns: number): Promise<Matrix> => {
+    const plain = wanted ? { rows, columns, data: await read(name, rows, columns) } : hollowMatrix(rows, columns);
+    return blocks ? { ...plain, blocks: await blocksOf(weights, name, rows * columns, wanted) } : plain;
+  };
   const vocabulary = async (name: string): Promise<Matrix> => {
     wanted = await begin("vocabulary");
     return matrix(name, vocabSize, hiddenSize);
@@ -153,4 +164,25 @@ function halves({ rows, columns, data, hollow }: Matrix): [Matrix, Matrix] {
   if (hollow) return [hollowMatrix(half, columns), hollowMatrix(half, columns)];
   const upper = { rows: half, columns, data: data.subarray(0, half * columns) };
   return [upper, { ...upper, data: data.subarray(half * columns) }];
+}
+
+/** The blocks of a matrix of so many elements; only their form where they are not wanted. */
+async function blocksOf(
+  weights: Weights,
+  name: string,
+  elements: number,
+  wanted: boolean,
+): Promise<StoredBlocks | undefined> {
+  const form = weights.blocks?.(name) ?? null;
+  if (form === null) return undefined;
+  const { scales, offsets } = wanted
+    ? await form.parameters()
+    : { scales: new Float32Array(0), offsets: new Float32Array(0) };
+  return {
+    bits: form.largest < 16 && form.centered ? 4 : 8,
+    ownOffsets: !form.centered,
+    largest: new Uint8Array(wanted ? elements / BLOCK : 0).fill(form.largest),
+    scales,
+    offsets,
+  };
 }

@@ -2,6 +2,7 @@
  * Dense float32 matrices as the model needs them before they are quantized: row-major, `(rows, columns)`. Plain loops, blocked
  * where the cache asks for it. Knows nothing about graphs or files.
  */
+import { type StoredBlocks, stackBlocks } from "./stored-blocks.ts";
 
 export interface Matrix {
   readonly rows: number;
@@ -9,6 +10,8 @@ export interface Matrix {
   readonly data: Float32Array; // (rows, columns)
   /** Only its sizes are known. All numbers are zero, and what is made of them is not read. */
   readonly hollow?: true;
+  /** The blocks that the file stores it in, where they were asked for and it does. */
+  readonly blocks?: StoredBlocks | undefined;
 }
 
 /** A matrix of which only the sizes matter, where another process makes the numbers. Its zeros take no memory until touched. */
@@ -38,14 +41,15 @@ export function transpose({ rows, columns, data, hollow }: Matrix): Matrix {
 export function stack(parts: readonly Matrix[]): Matrix {
   const columns = (parts[0] as Matrix).columns;
   const rows = parts.reduce((sum, part) => sum + part.rows, 0);
-  if (parts.some((part) => part.hollow)) return hollowMatrix(rows, columns);
+  const blocks = stackBlocks(parts);
+  if (parts.some((part) => part.hollow)) return { ...hollowMatrix(rows, columns), blocks };
   const data = new Float32Array(rows * columns);
   let at = 0;
   for (const part of parts) {
     data.set(part.data, at);
     at += part.data.length;
   }
-  return { rows, columns, data };
+  return { rows, columns, data, blocks };
 }
 
 /** The square matrix with `values` on its diagonal. */

@@ -34,6 +34,15 @@ const LAYOUTS: Readonly<Record<Precision, Layout>> = {
     table: 2,
     channel: 0,
   },
+  // Blocks of 8 bits; a file of Q4_0 takes half of it.
+  stored: {
+    qkv: 1 + BLOCK_SCALE,
+    gated: 1 + BLOCK_SCALE,
+    writing: 1 + BLOCK_SCALE,
+    head: 1 + BLOCK_SCALE,
+    table: 2,
+    channel: 0,
+  },
 };
 
 /** Bytes of the compiled weights. */
@@ -41,7 +50,7 @@ export function weightBytes(config: ModelConfig, precision: Precision): number {
   const { layers, hiddenSize, intermediateSize, vocabSize, contextLength, heads, kvHeads, headSize } = config;
   const { qkv: quantized, gated, writing, head, table, channel } = LAYOUTS[precision];
   const qkvRows = (heads + 2 * kvHeads) * headSize;
-  const qkv = precision === "int8" && qkvRows * hiddenSize <= WHOLE_WEIGHTS ? 4 : quantized;
+  const qkv = (precision === "int8" || precision === "stored") && qkvRows * hiddenSize <= WHOLE_WEIGHTS ? 4 : quantized;
   const qkvScales = qkv === 2 ? 2 * qkvRows : 0; // each of two planes has its own
   const layer =
     qkvRows * hiddenSize * qkv +

@@ -3,7 +3,7 @@
  * configuration and the weights, as plain data that keys and threads can be told. Knows no device.
  */
 import type { Graph } from "../graph/graph.ts";
-import type { HostPrecision, Precision } from "./precision.ts";
+import type { HostPrecision, ResidentPrecision } from "./precision.ts";
 import { type Products, productsFor } from "./products.ts";
 import { residentProducts } from "./resident-products.ts";
 
@@ -21,7 +21,7 @@ export type ProductPlan =
     }
   | {
       readonly form: "resident";
-      readonly precision: Precision;
+      readonly precision: ResidentPrecision;
       /** Activations and the cache are half floats. */
       readonly half: boolean;
     };

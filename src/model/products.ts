@@ -1,5 +1,5 @@
 /**
- * Matrix products in each precision, as nodes of a graph: what `fp32`, `int8` and `int4` mean on a processor. Also how token ids become
+ * Matrix products in each precision, as nodes of a graph: what `fp32`, `int8`, `int4` and `stored` mean on a processor. Also how token ids become
  * vectors and logits become the next token, because both share the vocabulary's table. Knows nothing about the model around.
  *
  * Rows must not influence each other, or decoding would not be exact: activations are scaled row by row, never by tensor.
@@ -9,8 +9,9 @@ import { toFloat16 } from "./float16.ts";
 import type { Product } from "./layered-weights.ts";
 import { diagonal, type Matrix, transpose } from "./matrix.ts";
 import type { HostPrecision } from "./precision.ts";
-import { quantizeBlocks, quantizeRows } from "./quantize.ts";
+import { type BlockWeights, quantizeBlocks, quantizeRows } from "./quantize.ts";
 import { Rotation, segmentOf } from "./rotation.ts";
+import { storedBlocks } from "./stored-blocks.ts";
 
 /** Which product of the model: schemes differ in how they treat them. */
 export type ProductKind = "qkv" | "output" | "gate" | "up" | "down";
@@ -50,14 +51,16 @@ export interface ProductOptions {
   readonly tiedHead: boolean;
   /** The engine's products of unsigned by signed bytes saturate at 16 bits (x86 without VNNI). */
   readonly saturates: boolean;
-  /** int8: matrices for queries, keys and values of up to so many numbers stay float32. Default: `WHOLE_WEIGHTS`. */
+  /** int8 and stored: matrices for queries, keys and values of up to so many numbers stay float32. Default: `WHOLE_WEIGHTS`. */
   readonly wholeWeights?: number;
 }
 
 export function productsFor(precision: HostPrecision, graph: Graph, options: ProductOptions): Products {
   if (precision === "fp32") return fp32Products(graph);
   if (precision === "int8") return int8Products(graph, options);
-  return int4Products(graph, options);
+  if (precision === "int4") return blockProducts(graph, options, FOUR_BITS);
+  const { wholeWeights = WHOLE_WEIGHTS } = options;
+  return blockProducts(graph, options, { layers: storedBlocks, head: storedBlocks, wholeWeights });
 }
 
 /** What all precisions of a processor have in common. */
@@ -116,7 +119,7 @@ function int8Products(graph: Graph, options: ProductOptions): Products {
     if (IN_BLOCKS.has(kind)) {
       // Each row is scaled inside by its own largest magnitudes, so what it is still to be multiplied by can wait.
       const { value, scale } = rowsOf(x);
-      return { value: blockProduct(graph, value, matrix, 8), scale };
+      return { value: blockProduct(graph, value, matrix, quantizeBlocks(matrix, 8)), scale };
     }
     if (kind === "qkv" && matrix.data.length <= wholeWeights) {
       return { value: wholeProduct(graph, scaled(graph, x), matrix), scale: null };
@@ -134,28 +137,47 @@ function int8Products(graph: Graph, options: ProductOptions): Products {
   };
 }
 
-/**
- * Four bits in blocks of 32 along the input, each with its own scale: half the memory of int8 and less faithful. For
- * models that do not fit otherwise. The head stays in eight bits.
- */
-function int4Products(graph: Graph, options: ProductOptions): Products {
-  const product = (x: Value, matrix: Matrix, bits: 4 | 8): Value => blockProduct(graph, x, matrix, bits);
+/** How blocks of weights are made of a matrix: in the layers, and for the head. */
+interface BlockMakers {
+  readonly layers: (matrix: Matrix) => BlockWeights;
+  readonly head: (matrix: Matrix) => BlockWeights;
+  /** Matrices for queries, keys and values of up to so many numbers stay float32: attention suffers most from rounding. */
+  readonly wholeWeights: number;
+}
+
+/** `int4`: half the memory of int8 and less faithful, for models that do not fit otherwise. The head stays in eight bits. */
+const FOUR_BITS: BlockMakers = {
+  layers: (matrix) => quantizeBlocks(matrix, 4),
+  head: (matrix) => quantizeBlocks(matrix, 8),
+  wholeWeights: 0,
+};
+
+/** Every product in blocks of 32 along the input, each with its own scale: those of `int4`, or those that the file stores. */
+function blockProducts(graph: Graph, options: ProductOptions, make: BlockMakers): Products {
   return {
     ...inFloats(graph),
-    apply: (x, { matrix, bias }) => withBias(graph, product(scaled(graph, x), matrix, 4), bias),
-    applyUnscaled: (x, { matrix }) => ({ value: product(x, matrix, 4), scale: null }),
-    ...lowPrecisionVocabulary(graph, options, (x, table) => ({ logits: product(x, table, 8), scale: null })),
+    apply(x, { matrix, bias }, kind) {
+      const rows = scaled(graph, x);
+      const whole = kind === "qkv" && matrix.data.length <= make.wholeWeights;
+      const y = whole ? wholeProduct(graph, rows, matrix) : blockProduct(graph, rows, matrix, make.layers(matrix));
+      return withBias(graph, y, bias);
+    },
+    applyUnscaled: (x, { matrix }) => ({ value: blockProduct(graph, x, matrix, make.layers(matrix)), scale: null }),
+    ...lowPrecisionVocabulary(graph, options, (x, table) => ({
+      logits: blockProduct(graph, x, table, make.head(table)),
+      scale: null,
+    })),
   };
 }
 
 /** x · Wᵀ with weights, and inside the engine activations, quantized in blocks along the input. */
-function blockProduct(graph: Graph, x: Value, matrix: Matrix, bits: 4 | 8): Value {
-  const blocks = quantizeBlocks(matrix, bits);
-  return graph.op(
-    "MatMulNBits",
-    [x, graph.constant(blocks.data, blocks.shape), graph.constant(blocks.scales, [blocks.scales.length])],
-    { K: matrix.columns, N: matrix.rows, bits, block_size: blocks.blockSize, accuracy_level: 4 },
-  );
+function blockProduct(graph: Graph, x: Value, matrix: Matrix, blocks: BlockWeights): Value {
+  const { data, shape, scales, zeros, blockSize } = blocks;
+  const bits = shape[2] === blockSize ? 8 : 4;
+  const inputs = [x, graph.constant(data, shape), graph.constant(scales, [scales.length])];
+  if (zeros) inputs.push(graph.constant(zeros, [zeros.length]));
+  const sizes = { K: matrix.columns, N: matrix.rows, bits, block_size: blockSize };
+  return graph.op("MatMulNBits", inputs, { ...sizes, accuracy_level: 4 });
 }
 
 /** Candidates of the low-precision head that are computed again in half precision. */

@@ -57,10 +57,13 @@ export interface BlockWeights {
   readonly data: Uint8Array;
   readonly shape: readonly [number, number, number]; // (out, blocks, bytes of a block)
   readonly scales: Float32Array; // (out * blocks,)
+  /** Which code means zero, block by block (8 bits only); null: the middle of the range. */
+  readonly zeros: Uint8Array | null; // (out * blocks,)
   readonly blockSize: number;
 }
 
-const BLOCK = 32;
+/** Inputs of a block. */
+export const BLOCK = 32;
 
 /**
  * Quantize a matrix `(out, in)` to `bits`, around the middle of the range. The last block of a row is padded with zeros. In
@@ -69,42 +72,54 @@ const BLOCK = 32;
 export function quantizeBlocks({ rows, columns, data, hollow }: Matrix, bits: 4 | 8): BlockWeights {
   const blocks = Math.ceil(columns / BLOCK);
   const blockBytes = (BLOCK * bits) / 8;
-  const middle = 2 ** (bits - 1);
   const bytes = new Uint8Array(rows * blocks * blockBytes);
   const scales = new Float32Array(rows * blocks);
-  const whole: BlockWeights = { data: bytes, shape: [rows, blocks, blockBytes], scales, blockSize: BLOCK };
+  const shape = [rows, blocks, blockBytes] as const;
+  const whole: BlockWeights = { data: bytes, shape, scales, zeros: null, blockSize: BLOCK };
   if (hollow) return whole;
-  bytes.fill(bits === 8 ? middle : middle * 17);
   for (let block = 0; block < rows * blocks; block++) {
     const row = Math.floor(block / blocks);
     const from = row * columns + (block % blocks) * BLOCK;
     const to = Math.min(from + BLOCK, (row + 1) * columns);
-    let lowest = 0;
-    let highest = 0;
-    for (let i = from; i < to; i++) {
-      const value = data[i] as number;
-      if (value > highest) highest = value;
-      else if (value < lowest) lowest = value;
-    }
-    const largest = firstLargest(data, from, to, lowest, highest);
-    const scale = bits === 8 ? Math.abs(largest) / (middle - 1) : largest / -middle;
-    scales[block] = scale;
-    if (scale === 0) continue;
-    const start = block * blockBytes;
-    if (bits === 8) {
-      for (let i = from, at = start; i < to; i++, at++) {
-        bytes[at] = Math.min(Math.floor((data[i] as number) / scale + 0.5) + middle, 2 * middle - 1);
-      }
-      continue;
-    }
-    for (let i = from, at = 0; i < to; i++, at++) {
-      const q = Math.min(Math.round((data[i] as number) / scale) + middle, 2 * middle - 1);
-      const index = start + (at >> 1);
-      if ((at & 1) === 0) bytes[index] = ((bytes[index] as number) & 0xf0) | q;
-      else bytes[index] = ((bytes[index] as number) & 0x0f) | (q << 4);
-    }
+    scales[block] = quantizeBlock(data, from, to, bits, bytes, block * blockBytes);
   }
   return whole;
+}
+
+/** Quantizes one block, the elements `[from, to)`, into the bytes from `start` on. Returns its scale. */
+export function quantizeBlock(
+  data: Float32Array,
+  from: number,
+  to: number,
+  bits: 4 | 8,
+  bytes: Uint8Array,
+  start: number,
+): number {
+  const middle = 2 ** (bits - 1);
+  bytes.fill(bits === 8 ? middle : middle * 17, start, start + (BLOCK * bits) / 8);
+  let lowest = 0;
+  let highest = 0;
+  for (let i = from; i < to; i++) {
+    const value = data[i] as number;
+    if (value > highest) highest = value;
+    else if (value < lowest) lowest = value;
+  }
+  const largest = firstLargest(data, from, to, lowest, highest);
+  const scale = bits === 8 ? Math.abs(largest) / (middle - 1) : largest / -middle;
+  if (scale === 0) return scale;
+  if (bits === 8) {
+    for (let i = from, at = start; i < to; i++, at++) {
+      bytes[at] = Math.min(Math.floor((data[i] as number) / scale + 0.5) + middle, 2 * middle - 1);
+    }
+    return scale;
+  }
+  for (let i = from, at = 0; i < to; i++, at++) {
+    const q = Math.min(Math.round((data[i] as number) / scale) + middle, 2 * middle - 1);
+    const index = start + (at >> 1);
+    if ((at & 1) === 0) bytes[index] = ((bytes[index] as number) & 0xf0) | q;
+    else bytes[index] = ((bytes[index] as number) & 0x0f) | (q << 4);
+  }
+  return scale;
 }
 
 /** The value of the largest magnitude with its sign; of two with opposite signs the one that comes first. */

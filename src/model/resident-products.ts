@@ -9,12 +9,12 @@
 import type { Graph, Value } from "../graph/graph.ts";
 import { toFloat16 } from "./float16.ts";
 import { type Matrix, transpose } from "./matrix.ts";
-import type { Precision } from "./precision.ts";
+import type { ResidentPrecision } from "./precision.ts";
 import type { Products, Rows } from "./products.ts";
 import { quantizeBlocks } from "./quantize.ts";
 
 /** Bits of the weights in blocks; null for whole matrices. The head of int4 has eight, as it decides every token. */
-const BITS: Readonly<Record<Precision, { readonly layers: 4 | 8 | null; readonly head: 8 | null }>> = {
+const BITS: Readonly<Record<ResidentPrecision, { readonly layers: 4 | 8 | null; readonly head: 8 | null }>> = {
   fp32: { layers: null, head: null },
   f16: { layers: null, head: null },
   int8: { layers: 8, head: 8 },
@@ -24,7 +24,7 @@ const BITS: Readonly<Record<Precision, { readonly layers: 4 | 8 | null; readonly
 const ACCURACY = 0;
 
 export function residentProducts(
-  { precision, half }: { readonly precision: Precision; readonly half: boolean },
+  { precision, half }: { readonly precision: ResidentPrecision; readonly half: boolean },
   graph: Graph,
 ): Products {
   const bits = BITS[precision];

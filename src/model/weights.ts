@@ -16,7 +16,19 @@ export interface Weights {
    * the caller owns. Throws `bad-weights` where a value is NaN or infinite.
    */
   read(name: string, from?: number, to?: number): Promise<Float32Array>;
+  /** How the file stores a matrix in blocks of 32 along its rows; null where it does not. Absent: it stores none so. */
+  readonly blocks?: (name: string) => BlockForm | null;
   /** Bytes on disk of all tensors. */
   readonly byteLength: number;
   close(): Promise<void>;
+}
+
+/** A matrix in blocks: each element is scale * code + offset, with the scale and the offset of its block. */
+export interface BlockForm {
+  /** Codes go from 0 to this. */
+  readonly largest: number;
+  /** The middle code means zero in every block. */
+  readonly centered: boolean;
+  /** Of all blocks, row by row, `(out * blocks,)`. */
+  parameters(): Promise<{ readonly scales: Float32Array; readonly offsets: Float32Array }>;
 }

@@ -23,7 +23,8 @@ export async function buildGraph(
 ): Promise<{ readonly graph: Graph; readonly encoded: ReturnType<Graph["encode"]> }> {
   const graph = new Graph(store);
   const products = productsOf(plan, graph, config.tiedHead);
-  const layers = layeredWeights(config, weights, begin ? (unit) => begin(unit, graph) : undefined);
+  const blocks = plan.precision === "stored";
+  const layers = layeredWeights(config, weights, begin ? (unit) => begin(unit, graph) : undefined, { blocks });
   const options = { slots, form: plan.form, draft, ...(onLayer && { onLayer }) };
   const encoded = await decodeGraph(config, layers, products, options);
   return { graph, encoded };

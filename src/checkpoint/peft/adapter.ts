@@ -156,6 +156,9 @@ export function withAdapter(weights: Weights, adapter: Adapter): Weights {
     dtype: (tensor) => weights.dtype(tensor),
     byteLength: weights.byteLength,
     close: () => weights.close(),
+    // A merged matrix is in no blocks any more.
+    blocks: (tensor) =>
+      copies.has(tensor) || modules.has(tensor.replace(/\.weight$/, "")) ? null : (weights.blocks?.(tensor) ?? null),
     async read(tensor, from = 0, to) {
       const copy = copies.get(tensor);
       const values = copy === undefined ? await weights.read(tensor, from, to) : rowsOf(copy, from, to);

@@ -39,6 +39,10 @@ export async function openWebgpu({ width = WIDTH }: { readonly width?: number } 
     shares: false,
     rows: { most: width, head: width, padded: () => width },
     async plan(precision): Promise<ProductPlan> {
+      if (precision === "stored") {
+        const next = "take int8 or int4, or device cpu";
+        throw new CllmError("unsupported", `precision stored is not built for GPUs: ${next}`);
+      }
       const half = precision !== "fp32" && (await hasHalves());
       if (precision === "f16" && !half) {
         const next = "take int8, which runs in float32 here, or device cpu";
