@@ -5,7 +5,7 @@
 import { type LanguageModel, load, type Precision } from "../src/index.ts";
 import { flags, goldens, gsm8k, modelPath, report } from "./conditions.ts";
 
-const settings = flags({ precisions: "int8,int4", limit: 32, "max-new-tokens": 128, gap: 1e-3 });
+const settings = flags({ precisions: "int8,int4,stored", limit: 32, "max-new-tokens": 128, gap: 1e-3 });
 
 /** Tokens after `prompt` that `model` writes greedily, and how often they differ from the golden ones beyond rounding. */
 async function againstGoldens(model: LanguageModel): Promise<{ tokens: number; differences: number }> {

@@ -3,6 +3,7 @@
     OUT/config.json, model.safetensors, tokenizer.json, ...   a Hugging Face directory, float32: cllm
     OUT/onnx/model.onnx, OUT/onnx/model_q4.onnx               ONNX as published for transformers.js: fp32, q4
     OUT/model.Q8_0.gguf                                       every matrix in Q8_0: llama.cpp
+    OUT/source.gguf                                           the file itself: llama.cpp, and cllm in its own blocks
     OUT/prepared.json                                         what they were made from, and with
 
 The ONNX files follow the conversion of transformers.js: Optimum's export with past keys and values, slimmed by
@@ -15,6 +16,7 @@ import importlib.metadata
 import json
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -129,6 +131,7 @@ def main() -> None:
     write_onnx(args.out, args.out / "onnx")
     print("GGUF, Q8_0", flush=True)
     write_gguf(args.gguf, args.out / "model.Q8_0.gguf", GGMLQuantizationType.Q8_0, LlamaFileType.MOSTLY_Q8_0)
+    shutil.copyfile(args.gguf, args.out / "source.gguf")
     versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "optimum-onnx", "onnxruntime")}
     prepared = {"model": args.gguf.stem, "versions": versions}
     (args.out / "prepared.json").write_text(json.dumps(prepared, indent=2) + "\n")

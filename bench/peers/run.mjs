@@ -26,7 +26,7 @@ const BUSY = 0.5;
 const USAGE = `node run.mjs --data DIR [options]
   --data DIR             folder that prepare.py wrote
   --peers NAMES          default: transformers-fp32,transformers-q4,llama-q8
-  --ours PRECISIONS      default: fp32,int8; "" for none
+  --ours PRECISIONS      default: fp32,int8; "" for none; stored against the peer llama-source
   --prompts FILE         JSON Lines with "question"; default: GSM8K's test split in the folder of CLLM_DATA
   --limit N              prompts; default: 32
   --max-new-tokens N     default: 128

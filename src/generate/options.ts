@@ -228,10 +228,9 @@ export const requestSchema: z.ZodType<Request> = z.strictObject(requestFields);
 export const loadFields: Fields<
   Omit<LoadSettings, "token" | "keep" | "slots" | "onProgress" | "onWarning" | "signal">
 > = {
-  precision: z
-    .enum(ALL_PRECISIONS)
-    .default(DEFAULT_PRECISION)
-    .meta({ description: "arithmetic: fp32 exact, int8 fast and faithful, int4 for big models, f16 on GPUs" }),
+  precision: z.enum(ALL_PRECISIONS).default(DEFAULT_PRECISION).meta({
+    description: "arithmetic: fp32 exact, int8 fast and faithful, int4 small, stored as in the GGUF file, f16 on GPUs",
+  }),
   dtype: dtypeSchema.optional(),
   device: deviceSchema.default("cpu"),
   threads: z

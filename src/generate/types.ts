@@ -33,7 +33,10 @@ export interface Progress {
 }
 
 export interface LoadOptions {
-  /** Arithmetic of the matrix products: `fp32` exact, `int8` fast and faithful (the default), `int4` for big models, `f16` on a GPU. */
+  /**
+   * Arithmetic of the matrix products: `fp32` exact, `int8` fast and faithful (the default), `int4` for big models, `f16` on a GPU,
+   * `stored` the blocks of a GGUF file as they are, without quantizing them a second time (on a processor).
+   */
   readonly precision?: Precision | undefined;
   /** Another name of `precision`, with transformers.js' values: `q8` is `int8`, `q4` is `int4`, `fp16` is `f16`. One of the two is enough. */
   readonly dtype?: Dtype | undefined;

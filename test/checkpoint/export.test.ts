@@ -213,6 +213,16 @@ describe("a GGUF file", () => {
     expect(opened.weights.dtype("model.layers.0.mlp.down_proj.weight")).toBe("F16"); // rows of 56
     expect(await opened.weights.read("model.norm.weight")).toEqual(await weights.read("model.norm.weight"));
     await expectSameTensors(config, opened.weights, weights, 1);
+    expect(opened.weights.blocks?.("model.layers.0.mlp.down_proj.weight")).toBeNull();
+    for (const part of ["q_proj", "v_proj", "o_proj"]) {
+      // the file interleaves the rows of queries
+      const name = `model.layers.1.self_attn.${part}.weight`;
+      const { scales, offsets } = await opened.weights.blocks!(name)!.parameters();
+      const codes = (await opened.weights.read(name)).map((value, i) => (value - offsets[i >> 5]!) / scales[i >> 5]!);
+      expect(scales).toHaveLength(codes.length / 32);
+      for (const code of codes) expect(Math.abs(code - Math.round(code))).toBeLessThan(1e-3);
+      expect([Math.min(...codes), Math.max(...codes)].map(Math.round)).toEqual([1, 255]);
+    }
     await opened.close();
   });
 

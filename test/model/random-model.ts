@@ -169,6 +169,51 @@ export function randomWeights(config: ModelConfig, { seed = 1, zeroIds = [] }: R
   };
 }
 
+/**
+ * The same model as a file might store it in blocks of 32: matrices in eight bits, in four bits around zero, in four bits with
+ * minima, and as they are, in turn.
+ */
+export function inBlocks(weights: Weights): Weights {
+  const FORMS = [
+    { largest: 255, centered: true },
+    { largest: 15, centered: true },
+    { largest: 15, centered: false },
+  ];
+  const formOf = (name: string) => {
+    const [, columns = 0] = weights.shape(name);
+    return columns % 32 === 0 && columns > 0 ? FORMS[weights.names().indexOf(name) % (FORMS.length + 1)] : undefined;
+  };
+  /** Rounds whole blocks; gives what they are made of. */
+  const rounded = (values: Float32Array, { largest, centered }: { largest: number; centered: boolean }) => {
+    const [scales, offsets] = [new Float32Array(values.length / 32), new Float32Array(values.length / 32)];
+    for (let block = 0; block < scales.length; block++) {
+      const own = values.subarray(32 * block, 32 * block + 32);
+      const [low, high] = [Math.min(...own), Math.max(...own)];
+      const scale = Math.fround(centered ? (2 * Math.max(-low, high)) / (largest - 1) : (high - low) / largest);
+      scales[block] = scale;
+      offsets[block] = centered ? (-scale * (largest + 1)) / 2 : low;
+      const offset = offsets[block]!;
+      if (scale === 0) continue;
+      for (const [i, value] of own.entries())
+        own[i] = Math.fround(scale * Math.round((value - offset) / scale)) + offset;
+    }
+    return { scales, offsets };
+  };
+  return {
+    ...weights,
+    async read(name, from, to) {
+      const values = await weights.read(name, from, to);
+      const form = formOf(name);
+      if (form) rounded(values, form);
+      return values;
+    },
+    blocks(name) {
+      const form = formOf(name);
+      return form ? { ...form, parameters: async () => rounded(await weights.read(name), form) } : null;
+    },
+  };
+}
+
 /** Normally distributed numbers, the same ones for the same seed (mulberry32 and Box-Muller). */
 export function gaussian(seed: number): () => number {
   let state = seed;

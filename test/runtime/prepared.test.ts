@@ -24,7 +24,7 @@ import { unitsOf } from "../../src/runtime/prepare.ts";
 import type { PreparedOptions } from "../../src/runtime/prepared.ts";
 import { listPrepared, removePrepared } from "../../src/runtime/prepared-cache.ts";
 import { writeTinyCheckpoint } from "../generate/tiny-checkpoint.ts";
-import { BASE, randomWeights } from "../model/random-model.ts";
+import { BASE, inBlocks, randomWeights } from "../model/random-model.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "cllm-prepared-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -48,7 +48,7 @@ async function logitsOf(
   { precision = "int8" as Precision, slots = 1, seed = 1, config = BASE as ModelConfig } = {},
 ): Promise<{ logits: Float32Array[]; made: boolean }> {
   let made = false;
-  await using engine = await createEngine(config, randomWeights(config, { seed }), {
+  await using engine = await createEngine(config, inBlocks(randomWeights(config, { seed })), {
     ...{ precision, slots, threads: 2, prepared: options },
     onProgress: (stage) => {
       made ||= stage === "quantize";
@@ -60,7 +60,7 @@ async function logitsOf(
   return { logits, made };
 }
 
-describe.each(PRECISIONS)("%s", (precision) => {
+describe.each([...PRECISIONS, "stored"] as const)("%s", (precision) => {
   test.each([1, 3])(
     "a prepared model of %i slots has the bits of one in memory, when it is made and when it is found",
     async (slots) => {

@@ -15,7 +15,7 @@ import { createEngine, type Engine } from "../../src/runtime/engine.ts";
 import { openSession } from "../../src/runtime/onnx-session.ts";
 import { single } from "../../src/runtime/pass-runner.ts";
 import type { Session, TokenIds } from "../../src/runtime/session.ts";
-import { BASE, gaussian, randomIds, randomWeights } from "../model/random-model.ts";
+import { BASE, gaussian, inBlocks, randomIds, randomWeights } from "../model/random-model.ts";
 
 const ZERO_ID = 7;
 const MODELS: Readonly<Record<string, ModelConfig>> = {
@@ -38,6 +38,7 @@ const KINDS: readonly { kind: string; precision: Precision; wholeWeights?: numbe
     device: web,
   })),
   { kind: "int8 as in large models", precision: "int8", wholeWeights: 0 },
+  { kind: "stored", precision: "stored" },
 ];
 const settings = Object.keys(MODELS).flatMap((model) =>
   KINDS.filter(({ precision }) => model !== "gemma3" || precision === "fp32").flatMap((kind) =>
@@ -101,7 +102,7 @@ describe.each(settings)("$model in $kind with $threads threads", ({ model, kind:
   let engine: Engine;
   let whole: Float32Array; // logits of the first 100 ids in one pass
   beforeAll(async () => {
-    engine = await createEngine(config, randomWeights(config, { zeroIds: [ZERO_ID] }), options);
+    engine = await createEngine(config, inBlocks(randomWeights(config, { zeroIds: [ZERO_ID] })), options);
     await using session = engine.session();
     whole = await session.logits(ids.subarray(0, 100));
   });
