@@ -4,16 +4,8 @@
  */
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "./config.ts";
-import { hollowMatrix, type Matrix, stack } from "./matrix.ts";
-
-
+import { BLOCK, hollowMatrix, type Matrix, type StoredBlocks, stack } from "./matrix.ts";
 import { type LayerNorms, normNames, projectionRows } from "./tensors.ts";
-
-
-import { BLOCK } from "./quantize.ts";
-import type { StoredBlocks } from "./stored-blocks.ts";
-
-
 import type { Weights } from "./weights.ts";
 
 /** y = x · Wᵀ + b, with W as `(out, in)`. */

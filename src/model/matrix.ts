@@ -2,8 +2,6 @@
  * Dense float32 matrices as the model needs them before they are quantized: row-major, `(rows, columns)`. Plain loops, blocked
  * where the cache asks for it. Knows nothing about graphs or files.
  */
-import { type StoredBlocks, stackBlocks } from "./stored-blocks.ts";
-
 export interface Matrix {
   readonly rows: number;
   readonly columns: number;
@@ -12,6 +10,20 @@ export interface Matrix {
   readonly hollow?: true;
   /** The blocks that the file stores it in, where they were asked for and it does. */
   readonly blocks?: StoredBlocks | undefined;
+}
+
+/** Columns of a block. */
+export const BLOCK = 32;
+
+/** What the file says of the blocks of a matrix, row by row. */
+export interface StoredBlocks {
+  /** Bits that hold the codes. */
+  readonly bits: 4 | 8;
+  /** Whether offsets are the block's own; if not, the middle code means zero. */
+  readonly ownOffsets: boolean;
+  readonly largest: Uint8Array; // (out * blocks,): the largest code, or 0 where the file stores the elements otherwise
+  readonly scales: Float32Array; // (out * blocks,)
+  readonly offsets: Float32Array; // (out * blocks,)
 }
 
 /** A matrix of which only the sizes matter, where another process makes the numbers. Its zeros take no memory until touched. */
@@ -50,6 +62,30 @@ export function stack(parts: readonly Matrix[]): Matrix {
     at += part.data.length;
   }
   return { rows, columns, data, blocks };
+}
+
+/** Blocks of matrices that lie one below the other. Undefined where none is stored in blocks. */
+function stackBlocks(parts: readonly Matrix[]): StoredBlocks | undefined {
+  if (parts.every((part) => part.blocks === undefined)) return undefined;
+  const counts = parts.map(({ rows, columns, hollow }) => (hollow ? 0 : rows * Math.ceil(columns / BLOCK)));
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  const whole = {
+    bits: parts.every((part) => part.blocks?.bits === 4) ? 4 : 8,
+    ownOffsets: parts.some((part) => part.blocks?.ownOffsets),
+    largest: new Uint8Array(total),
+    scales: new Float32Array(total),
+    offsets: new Float32Array(total),
+  } as const;
+  let at = 0;
+  for (const [i, { blocks, hollow }] of parts.entries()) {
+    if (blocks !== undefined && !hollow) {
+      whole.largest.set(blocks.largest, at);
+      whole.scales.set(blocks.scales, at);
+      whole.offsets.set(blocks.offsets, at);
+    }
+    at += counts[i] as number;
+  }
+  return whole;
 }
 
 /** The square matrix with `values` on its diagonal. */

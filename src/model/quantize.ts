@@ -2,7 +2,7 @@
  * Weights in few bits: the two layouts that ONNX Runtime multiplies by. Rounds to nearest, scales by the largest magnitude.
  * Knows nothing about graphs.
  */
-import type { Matrix } from "./matrix.ts";
+import { BLOCK, type Matrix } from "./matrix.ts";
 
 /** Signed bytes with a scale for each output channel, transposed to `(in, planes * out)`. */
 export interface Int8Weights {
@@ -61,9 +61,6 @@ export interface BlockWeights {
   readonly zeros: Uint8Array | null; // (out * blocks,)
   readonly blockSize: number;
 }
-
-/** Inputs of a block. */
-export const BLOCK = 32;
 
 /**
  * Quantize a matrix `(out, in)` to `bits`, around the middle of the range. The last block of a row is padded with zeros. In

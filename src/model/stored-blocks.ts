@@ -3,43 +3,8 @@
  * largest one. Such blocks become those that the engine multiplies by, and are not quantized a second time: the steps stay
  * where they are. Knows no file and no graph.
  */
-import type { Matrix } from "./matrix.ts";
-import { BLOCK, type BlockWeights, quantizeBlock, quantizeBlocks } from "./quantize.ts";
-
-/** What the file says of the blocks of a matrix, row by row. */
-export interface StoredBlocks {
-  /** Bits that hold the codes. */
-  readonly bits: 4 | 8;
-  /** Whether offsets are the block's own; if not, the middle code means zero. */
-  readonly ownOffsets: boolean;
-  readonly largest: Uint8Array; // (out * blocks,): the largest code, or 0 where the file stores the elements otherwise
-  readonly scales: Float32Array; // (out * blocks,)
-  readonly offsets: Float32Array; // (out * blocks,)
-}
-
-/** Blocks of matrices that lie one below the other. Undefined where none is stored in blocks. */
-export function stackBlocks(parts: readonly Matrix[]): StoredBlocks | undefined {
-  if (parts.every((part) => part.blocks === undefined)) return undefined;
-  const counts = parts.map(({ rows, columns, hollow }) => (hollow ? 0 : rows * Math.ceil(columns / BLOCK)));
-  const total = counts.reduce((sum, count) => sum + count, 0);
-  const whole = {
-    bits: parts.every((part) => part.blocks?.bits === 4) ? 4 : 8,
-    ownOffsets: parts.some((part) => part.blocks?.ownOffsets),
-    largest: new Uint8Array(total),
-    scales: new Float32Array(total),
-    offsets: new Float32Array(total),
-  } as const;
-  let at = 0;
-  for (const [i, { blocks, hollow }] of parts.entries()) {
-    if (blocks !== undefined && !hollow) {
-      whole.largest.set(blocks.largest, at);
-      whole.scales.set(blocks.scales, at);
-      whole.offsets.set(blocks.offsets, at);
-    }
-    at += counts[i] as number;
-  }
-  return whole;
-}
+import { BLOCK, type Matrix } from "./matrix.ts";
+import { type BlockWeights, quantizeBlock, quantizeBlocks } from "./quantize.ts";
 
 /**
  * The matrix as the engine's blocks. Codes and scales are the file's, and so is the offset where its middle code means zero.
