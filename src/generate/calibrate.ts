@@ -23,7 +23,7 @@ const LONG_PASS_MS = 200; // and caches hold nothing of them anyway
 const WARMING_PASSES = 32;
 const WARMING_MS = 150;
 /** How it is measured: results of another method are not used. */
-export const METHOD = "warm";
+export const METHOD = "fastest";
 
 /** Passes of all sequences of an engine. */
 export interface Activity {
@@ -39,6 +39,8 @@ export interface CalibrateOptions {
   readonly activity?: () => Activity;
   /** Measure passes with draft rows, which a third of their rows verify. Default: false. */
   readonly drafting?: boolean;
+  /** Milliseconds of work so far, as the engine counts them. Default: those of the clock, all that the process does included. */
+  readonly clock?: () => number;
   /** Called after each pass. */
   readonly onPass?: (done: number, total: number) => void;
 }
@@ -47,7 +49,7 @@ export interface CalibrateOptions {
 export interface Calibration {
   readonly costs: PassCosts;
   /**
-   * `good` is kept for a week. `noisy` was measured while the machine did other things, and is good enough for some minutes.
+   * `good` is kept for a week. `noisy` was measured while the machine did other things: it is measured again before long, and the faster passes count.
    * `disturbed` was not measured at all, because the engine had other requests: the costs are those of a usual machine.
    */
   readonly verdict: "good" | "noisy" | "disturbed";
@@ -56,9 +58,11 @@ export interface Calibration {
 const DISTURBANCES = 5; // then it gives up, because a request is waiting
 const FEW_ROUNDS = 3; // that tell nothing of noise
 const NOISE = 0.25; // of a size's cost, in half of the rounds
-const NOISY_MS = 5 * 60_000;
-/** Costs beside a pass of one token, as small models have them in int8. */
-const USUAL: PassCosts = new Map(CALIBRATED_SIZES.map((size) => [size, 10 * (1 + 0.2 * (size - 1))]));
+const LOW = 0.1; // share of the passes of a size that are faster than what it costs
+const NOISY_MS = 20_000;
+const LONE_PASSES = 3; // a token alone follows tokens alone where it matters
+/** Costs beside a pass of one token, as small models have them in int8 on two cores. */
+const USUAL: PassCosts = new Map(CALIBRATED_SIZES.map((size) => [size, 10 * (1 + 0.08 * (size - 1))]));
 
 /**
  * Milliseconds of a pass by its number of tokens, on a session that nothing else runs beside. See `calibrate`.
@@ -70,14 +74,13 @@ export async function measurePassCosts(session: Session, options: CalibrateOptio
 }
 
 /**
- * Milliseconds of a pass by its number of tokens. Decisions need to know how sizes compare on this machine as it is. So
- * each size's cost is the median, over rounds through all sizes, of its time over the geometric mean of the same round.
- * The shortest pass of each size would compare different moments, and would hide how a busy machine slows wide passes.
- * Sizes that the context has no room for are left out. The session must be empty; it is left empty.
+ * Milliseconds of a pass by its number of tokens. Other programs only ever make a pass slower, and they slow wide passes more, since
+ * these meet them more often. So rounds go through all sizes, and each size's cost is that of one of its fastest passes: what
+ * a program that comes and goes has slowed does not count, nor does a single lucky moment. Sizes that the context has no room for are left out. The session must be empty; it is left empty.
  */
 export async function calibrate(
   session: Session,
-  { signal, onPass, activity = nothingElse, drafting = false }: CalibrateOptions = {},
+  { signal, onPass, activity = nothingElse, drafting = false, clock = () => performance.now() }: CalibrateOptions = {},
 ): Promise<Calibration> {
   const ids = Int32Array.from({ length: CONTEXT }, (_, i) => hash(i) % session.vocabSize);
   const context = ids.subarray(0, Math.min(CONTEXT, Math.floor(session.contextLength / 2)));
@@ -89,19 +92,28 @@ export async function calibrate(
   const pass = async (size: number): Promise<number | null> => {
     if (signal?.aborted) throw new CllmError("aborted", "the calibration was aborted", { cause: signal.reason });
     const before = activity();
-    const start = performance.now();
+    const start = clock();
     await session.forward(ids.subarray(0, size), drafting ? draftForest(Math.ceil(size / 3), size) : undefined);
-    const elapsed = performance.now() - start;
+    const elapsed = clock() - start;
     session.truncate(context.length);
     const after = activity();
     return before.running + after.running > 0 || after.begun - before.begun > 1 ? null : elapsed;
   };
+  /** The shortest of some passes of a size, one right after the other. */
+  const shortest = async (size: number, passes: number): Promise<number | null> => {
+    let least = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < passes; i++) {
+      const ms = await pass(size);
+      if (ms === null) return null;
+      least = Math.min(least, ms);
+    }
+    return least;
+  };
   /** A pass of each size; null where one of them was not alone. */
-  const measureRound = async (warmed: boolean, round: number): Promise<number[] | null> => {
-    if (!warmed && (await pass(sizes[0]!)) === null) return null; // what a wide pass left in the processor's caches
+  const measureRound = async (long: boolean, round: number): Promise<number[] | null> => {
     const times: number[] = [];
     for (const [index, size] of sizes.entries()) {
-      const ms = await pass(size);
+      const ms = await shortest(size, index === 0 && !long ? LONE_PASSES : 1);
       if (ms === null) return null;
       times.push(ms);
       onPass?.(round * sizes.length + index + 1, ROUNDS * sizes.length);
@@ -124,34 +136,31 @@ export async function calibrate(
   session.truncate(0);
   const few = rounds.length < ENOUGH_ROUNDS;
   if (rounds.length === 0 || (disturbances === DISTURBANCES && few)) return disturbed;
-  const paces = rounds.map(geometricMean);
-  const pace = median(paces);
-  const shares = sizes.map((_, i) => rounds.map((times, r) => times[i]! / paces[r]!)); // [size][round]
-  const costs = new Map(sizes.map((size, i) => [size, pace * median(shares[i]!)]));
-  return { costs, verdict: rounds.length > FEW_ROUNDS && noiseOf(shares) > NOISE ? "noisy" : "good" };
+  const times = sizes.map((_, i) => rounds.map((round) => round[i]!)); // [size][round]
+  const costs = new Map(sizes.map((size, i) => [size, quantile(times[i]!, LOW)]));
+  return { costs, verdict: rounds.length > FEW_ROUNDS && noiseOf(times) > NOISE ? "noisy" : "good" };
 }
 
-/** How far a size's share in a round is from its usual one: the median over rounds, of the size where that is most. */
-function noiseOf(shares: readonly (readonly number[])[]): number {
-  const noises = shares.map((rounds) => {
-    const usual = median(rounds);
-    return median(rounds.map((share) => Math.abs(share - usual) / usual));
-  });
-  return Math.max(...noises);
+/** How far the usual pass of a size is above its cost, of the size where that is most. */
+function noiseOf(times: readonly (readonly number[])[]): number {
+  return Math.max(...times.map((rounds) => quantile(rounds, 0.5) / quantile(rounds, LOW) - 1));
 }
 
 /** The activity of an engine with one sequence: its own passes are not seen. */
 const nothingElse = (): Activity => ({ begun: 0, running: 0 });
 
-const geometricMean = (values: readonly number[]): number =>
-  Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+/** The value that a share of the others lies below, or the next lower one. */
+const quantile = (values: readonly number[], share: number): number =>
+  values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * share)]!;
 
-/** The middle one, or the lower of the two. */
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[(values.length - 1) >> 1]!;
+/** The same machine measured twice while it was busy: what was faster is nearer to the truth. */
+const faster = (a: PassCosts, b: PassCosts): PassCosts =>
+  new Map([...b].map(([size, ms]) => [size, Math.min(ms, a.get(size) ?? ms)]));
 
 /**
  * Measures at most once: callers that ask meanwhile wait, and measure themselves if the first one failed. A noisy
- * result is measured again after some minutes, a disturbed one when it is next asked for.
+ * result is measured again soon, and later each time; of all results since, the faster passes count. A disturbed one is measured when it is
+ * next asked for.
  */
 export function measuredOnce(
   measure: (signal: AbortSignal | undefined) => Promise<Calibration>,
@@ -159,15 +168,21 @@ export function measuredOnce(
 ): (signal?: AbortSignal) => Promise<PassCosts> {
   let known: { readonly costs: PassCosts; readonly until: number } | null = null;
   let measuring: Promise<Calibration> | null = null;
+  let noisy: { readonly costs: PassCosts; readonly times: number } | null = null;
   return async (signal) => {
     while ((known === null || now() > known.until) && measuring !== null) await measuring.catch(() => {});
     if (known !== null && now() <= known.until) return known.costs;
     measuring = measure(signal);
     try {
-      const { costs, verdict } = await measuring;
-      if (verdict === "good") known = { costs, until: Number.POSITIVE_INFINITY };
-      else if (verdict === "noisy") known = { costs, until: now() + NOISY_MS };
-      return costs;
+      const { costs: measured, verdict } = await measuring;
+      if (verdict === "disturbed") return noisy?.costs ?? measured;
+      if (verdict === "good") {
+        known = { costs: measured, until: Number.POSITIVE_INFINITY };
+        return measured;
+      }
+      noisy = { costs: noisy === null ? measured : faster(noisy.costs, measured), times: (noisy?.times ?? 0) + 1 };
+      known = { costs: noisy.costs, until: now() + NOISY_MS * 2 ** (noisy.times - 1) };
+      return noisy.costs;
     } finally {
       measuring = null;
     }

@@ -10,6 +10,7 @@ import { sampled } from "../decode/choice.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { defaultThreads, warn } from "../runtime/host.ts";
 import { openEngine } from "../runtime/open-engine.ts";
+import { engineTime } from "../runtime/ort.ts";
 import type { TokenIds } from "../runtime/session.ts";
 import { type ChatTemplate, createChatTemplate } from "../text/chat.ts";
 import { createTokenizer, type Tokenizer } from "../text/tokenizer.ts";
@@ -116,7 +117,9 @@ function calibrated(
     await using session = sampled(engine.session(), { temperature: sampling ? 1 : 0 });
     const onPass = (done: number, total: number): void =>
       onProgress?.({ stage: "calibrate", what: "cost of a pass", done, total, unit: "passes" });
-    return await calibrate(session, { signal, onPass, activity: () => engine.activity(), drafting });
+    // Where tokens are sampled, searching the logits is a part of a pass, and not the engine's.
+    const clock = sampling ? {} : { clock: engineTime };
+    return await calibrate(session, { signal, onPass, activity: () => engine.activity(), drafting, ...clock });
   });
 }
 
