@@ -39,6 +39,7 @@ const KINDS: readonly { kind: string; precision: Precision; wholeWeights?: numbe
   })),
   { kind: "int8 as in large models", precision: "int8", wholeWeights: 0 },
   { kind: "stored", precision: "stored" },
+  { kind: "stored as in large models", precision: "stored", wholeWeights: 0 },
 ];
 const settings = Object.keys(MODELS).flatMap((model) =>
   KINDS.filter(({ precision }) => model !== "gemma3" || precision === "fp32").flatMap((kind) =>
