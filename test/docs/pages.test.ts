@@ -50,7 +50,8 @@ describe("figures", () => {
     if (typeof value === "number") measured.add(value);
     if (typeof value === "string")
       for (const [number] of value.matchAll(/\d+(?:\.\d+)?/g)) measured.add(Number(number));
-    if (typeof value === "object" && value !== null) Object.values(value).forEach(gather);
+    if (typeof value === "object" && value !== null)
+      for (const [name, inner] of Object.entries(value)) if (name !== "chunks") gather(inner); // moments of a recording
   };
   for (const result of results) {
     const { commands: _, ...figures } = result as { commands?: unknown };
@@ -62,7 +63,6 @@ describe("figures", () => {
     // numbers of papers and versions, the level of an interval, and counts below ten. Logs keep their own figures.
     const FIGURE =
       /(?<![\w.]|arXiv:|abs\/|Node(?:\.js)? |Runtime )(?!95 % intervals)(\d+\.\d{2,}(?!\.?\d)|\d+(?:\.\d+)?(?= ?%| ?[x×](?!\w)))/g;
-    /(?<![\w.]|arXiv:|abs\/|Node(?:\.js)? |Runtime )(?!95 % intervals)(\d+\.\d{2,}|\d+(?:\.\d+)?(?= ?%| ?[x×](?!\w)))/g;
     const CONSTANTS = ["docs/explain/auto.md: 1.5", "recipes/README.md: 0.80"]; // settings, which are not measured
     const twice = all
       .filter(({ path }) => !path.startsWith("docs/log/"))
