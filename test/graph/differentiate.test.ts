@@ -129,6 +129,15 @@ const CASES: Record<string, { shapes: Shape[]; make: (graph: Graph, inputs: Valu
   ],
   FastGelu: [{ shapes: [[7]], make: (graph, [x]) => [graph.op("FastGelu", [x!])] }],
   Tanh: [{ shapes: [[7]], make: (graph, [x]) => [graph.op("Tanh", [x!])] }],
+  Concat: [
+    {
+      shapes: [
+        [2, 3],
+        [2, 2],
+      ],
+      make: (graph, xs) => [graph.op("Concat", xs, { axis: 1 })],
+    },
+  ],
   Split: [
     {
       shapes: [[2, 6]],
