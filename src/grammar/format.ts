@@ -72,7 +72,10 @@ export function formatSource(format: Format): Source {
 /**
  * A format over a model's tokens. Throws what `formatSource` throws, and `usage` where no text matches.
  *
- * @example const constraint = compileFormat({ type: "regex", pattern: "yes|no" }, tokens);
+ * @example
+ * const bytes = [new TextEncoder().encode("yes"), new TextEncoder().encode("no")];
+ * const tokens = { size: 2, bytes: (id: number) => bytes[id]!, encode: (text: string) => Int32Array.of(text === "yes" ? 0 : 1) };
+ * const constraint = compileFormat({ type: "regex", pattern: "yes|no" }, tokens);
  */
 export function compileFormat(format: Format, tokens: Tokens): Constraint {
   return compileSource(formatSource(format), tokens);

@@ -88,12 +88,14 @@ export async function createEngine(
     compiled.push(program);
     return program;
   };
-  const compileAll = async (programsOf: (count: number) => Promise<Programs>): Promise<Programs[]> => {
+  /** `ready` has the graph for a number of slots at hand; what it returns compiles it. */
+  const compileAll = async (ready: (count: number) => Promise<() => Promise<Programs>>): Promise<Programs[]> => {
     const all: Programs[] = [];
     try {
       for (const [i, count] of counts.entries()) {
+        const compile = await ready(count);
         onProgress?.("compile", "graph", i, counts.length);
-        all.push(await programsOf(count));
+        all.push(await compile());
         onProgress?.("compile", "graph", i + 1, counts.length);
       }
       return all;
@@ -113,7 +115,7 @@ export async function createEngine(
         weights,
         counts,
         (graphs) =>
-          compileAll(async (count) => {
+          compileAll(async (count) => async () => {
             const { plain, drafting } = graphs.get(count) as GraphFiles;
             if (drafting === null) return alone(await compileOne({ path: plain }));
             if (products.form === "resident") return alone(await compileOne({ path: drafting }));
@@ -135,7 +137,7 @@ export async function createEngine(
         draft,
         onLayer: (done) => onUnit(done, config.layers),
       });
-      return alone(await compileOne(encoded)); // weights in memory are there once, so all passes go through this graph
+      return async () => alone(await compileOne(encoded)); // weights in memory are there once, so all passes go through this graph
     }));
   const runner = device.runner(programs, { config, plan: products, slots });
   const caches = await device.caches(config, products);

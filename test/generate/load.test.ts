@@ -101,7 +101,7 @@ describe("loading fails with one clear error", () => {
       () => tiny,
       { precision: "fp8" },
       "usage",
-      /one of fp32, f16, int8, int4, not "fp8"/,
+      /one of fp32, f16, int8, int4, stored, not "fp8"/,
     ],
     ["for threads that are none", () => tiny, { threads: 0 }, "usage", /threads must be at least 1/],
     ["for a path that leads nowhere", () => join(scratch, "nothing"), {}, "not-found", /nothing/],

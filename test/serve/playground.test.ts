@@ -26,7 +26,9 @@ function withDatabase(options: { readonly apiKey?: string } = {}): Hono {
 
 test("the page's files are served as they are, each with its type and under the policy", async () => {
   const { app } = serving({ app: { corsOrigins: ["http://other.example"] } });
-  const own = readdirSync(web).filter((name) => name !== "tsconfig.json");
+  const own = readdirSync(web, { withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name !== "tsconfig.json")
+    .map(({ name }) => name);
   expect([...PAGE_FILES].sort()).toEqual(own.sort());
   for (const [i, name] of PAGE_FILES.entries()) {
     const path = i === 0 ? "/" : `/playground/${name}`;

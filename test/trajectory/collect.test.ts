@@ -108,7 +108,7 @@ describe("on scripted models", () => {
         await using session = scriptedSession(model);
         await session.forward(promptIds.subarray(0, -1));
         const decoder = jacobi(session, promptIds.subarray(0, -1), {
-          ...{ maxNewTokens: maxNewTokens + 1, blockSize, form: "block" },
+          ...{ maxNewTokens: maxNewTokens + 1, blockSize, form: "block", draftRows: 0 },
           draft: () => ({
             guess(text, known, { count }) {
               const block = Math.floor((text.length - promptIds.length) / blockSize);
