@@ -133,10 +133,11 @@ export {
   type TokenLogprob,
   type ToolChoice,
 } from "./generate/types.ts";
-export type { ModelConfig, RopeScaling } from "./model/config.ts";
+export type { Activation, ModelConfig, NormPlace, RopeScaling } from "./model/config.ts";
 export type { NamedTensor } from "./model/memory-weights.ts";
 export { type HostPrecision, PRECISIONS, type Precision } from "./model/precision.ts";
-export type { Weights } from "./model/weights.ts";
+export type { BlockForm, Weights } from "./model/weights.ts";
+export type { DeviceName } from "./runtime/devices/name.ts";
 export {
   createJudge,
   type Judge,

@@ -10,7 +10,7 @@ import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
-import type { DeviceName } from "../runtime/devices/device.ts";
+import type { DeviceName } from "../runtime/devices/name.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import type { ChatTemplate } from "../text/chat.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";

@@ -13,7 +13,7 @@ import type { DecodeOptions, Decoder } from "../decode/types.ts";
 import type { Format } from "../grammar/format.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
-import type { DeviceName } from "../runtime/devices/device.ts";
+import type { DeviceName } from "../runtime/devices/name.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { AnswerPart, BrokenCall, Tool, ToolCall } from "../text/tools/types.ts";

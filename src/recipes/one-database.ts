@@ -14,7 +14,7 @@ import { openSqlite, type Sqlite } from "../tasks/sqlite.ts";
 import { DEMONSTRATION, demonstrationExample } from "../tasks/text-to-sql/demonstration.ts";
 import { databaseScript, sqlOfCompletion, textToSqlCompletion } from "../tasks/text-to-sql/schema.ts";
 import { createTokenizer, type Tokenizer } from "../text/tokenizer.ts";
-import type { HeldOut } from "../train/evaluate.ts";
+import type { HeldOut } from "../train/held-out.ts";
 import { type TrainFields, trainSettings } from "../train/settings.ts";
 import { type ExampleSource, shuffled } from "../train/source.ts";
 import type { TrainRecord } from "../train/train.ts";

@@ -6,7 +6,15 @@ import * as ort from "onnxruntime-node";
 import { CllmError } from "../error.ts";
 import type { EncodedModel } from "../graph/graph.ts";
 
-export type Tensor = ort.Tensor;
+/** What a run is fed and gives: the part of the engine's tensor that is used here, so that the engine's own types stay in this file. */
+export interface Tensor {
+  readonly type: string;
+  readonly dims: readonly number[];
+  readonly size: number;
+  readonly location: string;
+  readonly data: ArrayBufferView | readonly string[];
+  dispose(): void;
+}
 export type Feeds = Record<string, Tensor>;
 
 /** A compiled graph. */
@@ -112,12 +120,13 @@ export async function compile(
   return {
     inputs: session.inputNames,
     outputs: session.outputNames,
-    async run(feeds, outputs, into) {
+    async run(fed, outputs, into) {
+      const feeds = fed as Record<string, ort.Tensor>;
       const start = performance.now();
       try {
         if (into === undefined) return await session.run(feeds, outputs);
         const wanted = Object.fromEntries(outputs.map((name) => [name, null]));
-        const results = await session.run(feeds, { ...wanted, ...into });
+        const results = await session.run(feeds, { ...wanted, ...(into as Record<string, ort.Tensor>) });
         for (const [name, given] of Object.entries(into)) {
           if (results[name] !== given) results[name]?.dispose(); // another handle of the same memory
         }
@@ -147,7 +156,7 @@ export function float32Tensor(data: Float32Array, dimensions: readonly number[])
 
 /** The same numbers of a device under another shape: a handle of its own to the same memory. */
 export function reshaped(tensor: Tensor, dimensions: readonly number[]): Tensor {
-  const { gpuBuffer } = tensor;
+  const { gpuBuffer } = tensor as ort.Tensor;
   return ort.Tensor.fromGpuBuffer(gpuBuffer, { dataType: "float32", dims: dimensions });
 }
 

@@ -5,12 +5,13 @@
 
 export { CllmError, type ErrorCode } from "../error.ts";
 export type { QueryError, QueryFailure } from "../tasks/sqlite.ts";
-export { type AppOptions, createApp } from "./app.ts";
+export { type AppOptions, createApp, type RequestEntry } from "./app.ts";
 export {
   type Backend,
   inThisProcess,
   type PassEvent,
   type RunEvent,
+  type RunsOn,
   type ServedGeneration,
   type ServedRequest,
   type TokenText,

@@ -12,12 +12,7 @@ import { memoryWeights, type NamedTensor } from "../model/memory-weights.ts";
 import type { Device } from "../runtime/devices/device.ts";
 import { createEngine } from "../runtime/engine.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
-import type { Example } from "./objectives.ts";
-
-export interface HeldOut extends Example {
-  /** Whether an answer is right; default: it is the example's completion. */
-  readonly isRight?: (answer: TokenIds) => boolean | Promise<boolean>;
-}
+import type { HeldOut } from "./held-out.ts";
 
 export interface Evaluation {
   readonly examples: number;

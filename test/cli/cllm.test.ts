@@ -48,7 +48,7 @@ const file = (name: string, content: string): string => {
 describe("wrong usage", () => {
   test.each<[args: string[], message: RegExp]>([
     [["genrate"], /cllm has no command genrate; did you mean generate\?/],
-    [["chat"], /cllm has no command chat; there are generate, bench/],
+    [["talk"], /cllm has no command talk; there are generate, chat, bench/],
     [["What is a prime number?"], /needs a command before "What is a prime number\?"; to answer it: cllm generate/],
     [["help", "genrate"], /cllm has no command genrate; did you mean generate\?/],
     [["generate", "--blok-size", "3", "hi"], /cllm generate has no --blok-size; did you mean --block-size\?/],
@@ -91,7 +91,7 @@ describe("wrong usage", () => {
     ],
     [["completion", "tcsh"], /must be one of bash, zsh, fish/],
     [["completion"], /shell is missing; give one of bash, zsh, fish/],
-    [["--quiet"], /no command given; there are generate, bench/],
+    [["--quiet"], /no command given; there are generate, chat, bench/],
   ])("%j exits with 2 and one line", (args, message) => {
     const { status, stdout, stderr } = cllm(args);
     expect(stderr).toMatch(message);
@@ -247,7 +247,13 @@ describe("info", () => {
 
 const generation = z.strictObject({
   model: z.string(),
+  device: z.literal("cpu"),
+  deviceWhy: z.string().optional(),
+  precision: z.string(),
   text: z.string(),
+  reasoning: z.string().nullable(),
+  toolCalls: z.array(z.unknown()).max(0),
+  brokenCalls: z.array(z.unknown()).max(0),
   tokens: z.array(z.int()).min(1),
   finishReason: z.enum(["stop", "length"]),
   stopReason: z.union([z.string(), z.number()]).nullable(),

@@ -10,8 +10,7 @@ import type { KvCache, KvShape } from "../kv-cache.ts";
 import type { ModelFile, Program } from "../ort.ts";
 import type { PassRunner, Programs } from "../pass-runner.ts";
 import type { DeviceMemory } from "../resident-memory.ts";
-
-export type DeviceName = "cpu" | "webgpu" | "wasm";
+import type { DeviceName } from "./name.ts";
 
 /** How rows are put into passes, so that each keeps its bits whatever the others are. */
 export interface RowRules {
