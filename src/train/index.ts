@@ -10,7 +10,13 @@ export type { WantedDevice } from "../runtime/open-device.ts";
 export type { DropReason } from "../trajectory/clean.ts";
 export { type CollectOptions, collect } from "../trajectory/collect.ts";
 export type { ExpectedIdentity, ModelIdentity } from "../trajectory/identity.ts";
-export type { CollectionInfo, CollectionReport, CollectionSettings, CollectionShard } from "../trajectory/info.ts";
+export type {
+  CollectionInfo,
+  CollectionReport,
+  CollectionSettings,
+  CollectionShard,
+  TrajectoryFormat,
+} from "../trajectory/info.ts";
 export type { Collocation, TrajectoryReport } from "../trajectory/measure.ts";
 export { type OpenTrajectoriesOptions, openTrajectories, type Trajectories } from "../trajectory/open.ts";
 export { writeTrajectories } from "../trajectory/store.ts";
