@@ -77,14 +77,14 @@ export async function withPrepared<T>(
     await recoverFolder(folder);
     if (!(await isSound(folder, key))) return null;
     const graphs = new Map<number, GraphFiles>();
-    for (const count of slots) graphs.set(count, await filesOf(count));
     try {
+      for (const count of slots) graphs.set(count, await filesOf(count));
       const value = await use(graphs);
       const now = new Date();
       await utimes(join(folder, INFO), now, now).catch(() => {}); // a cache that is read-only is fine
       return { value };
     } catch (error) {
-      if (error instanceof CllmError && error.code === "engine") return null; // what the engine cannot read is made anew
+      if (error instanceof CllmError && error.code === "engine") return null; // what cannot be read is made anew
       throw error;
     }
   };
@@ -130,7 +130,11 @@ async function draftGraph(
   const places = externalConstants(await readFile(plain)).map(({ entries }) => entries);
   const graph = relocated(await hollowGraph(plan, weights, slots, draft), ({ length }, index) => {
     const place = places[index];
-    if (place?.["length"] !== length) throw new Error(`constant ${index} has ${length} bytes with a draft adapter`);
+    if (place?.["length"] !== length)
+      throw new CllmError(
+        "engine",
+        `constant ${index} has ${length} bytes with a draft adapter, which the prepared model has not`,
+      );
     return place as ExternalEntries;
   });
   await writeWhole(path, (file) => file.writeFile(graph));

@@ -215,43 +215,46 @@ test("sequences that run together have the bits of those alone, with draft rows 
   for (const { session } of sessions) await session.dispose();
 });
 
-test("a prepared model and its draft adapters have the same constants in the same files", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "cllm-draft-"));
-  try {
-    const config = MODELS["llama"]!;
-    const weights = randomWeights(config);
-    const prepared = { folder, identity: "same", name: "same", source: null, limitBytes: 1e9 };
-    const [one, other] = [randomAdapter(config, 1), randomAdapter(config, 2)];
-    const ids = randomIds(30, config.vocabSize, 1);
-    const files = async (): Promise<string[]> =>
-      (await readdir(folder, { recursive: true })).filter((name) => /\.(bin|onnx)$/.test(name));
-    const logitsOf = async (draft: DraftAdapter | null, cached: boolean): Promise<Float32Array> => {
-      await using engine = await createEngine(config, weights, {
-        precision: "int8",
-        threads: 1,
-        draft,
-        ...(cached && { prepared }),
-      });
-      await using session = engine.session();
-      await session.forward(ids.subarray(0, 20));
-      const logits = await session.logits(ids.subarray(20, 28), draft === null ? undefined : withDrafts(4, 4));
-      return logits.slice();
-    };
-    const width = config.vocabSize;
-    const base = await logitsOf(null, true);
-    const constants = (await files()).filter((name) => name.endsWith(".bin"));
-    for (const draft of [one, other, one]) {
-      const found = await logitsOf(draft, true);
-      expectSameBits(found.slice(0, 4 * width), base.slice(0, 4 * width));
-      expectSameBits(found, await logitsOf(draft, false));
+test.each(PRECISIONS)(
+  "a prepared model in %s and its draft adapters have the same constants in the same files",
+  async (precision) => {
+    const folder = await mkdtemp(join(tmpdir(), "cllm-draft-"));
+    try {
+      const config = MODELS["llama"]!;
+      const weights = randomWeights(config);
+      const prepared = { folder, identity: "same", name: "same", source: null, limitBytes: 1e9 };
+      const [one, other] = [randomAdapter(config, 1), randomAdapter(config, 2)];
+      const ids = randomIds(30, config.vocabSize, 1);
+      const files = async (): Promise<string[]> =>
+        (await readdir(folder, { recursive: true })).filter((name) => /\.(bin|onnx)$/.test(name));
+      const logitsOf = async (draft: DraftAdapter | null, cached: boolean): Promise<Float32Array> => {
+        await using engine = await createEngine(config, weights, {
+          precision,
+          threads: 1,
+          draft,
+          ...(cached && { prepared }),
+        });
+        await using session = engine.session();
+        await session.forward(ids.subarray(0, 20));
+        const logits = await session.logits(ids.subarray(20, 28), draft === null ? undefined : withDrafts(4, 4));
+        return logits.slice();
+      };
+      const width = config.vocabSize;
+      const base = await logitsOf(null, true);
+      const constants = (await files()).filter((name) => name.endsWith(".bin"));
+      for (const draft of [one, other, one]) {
+        const found = await logitsOf(draft, true);
+        expectSameBits(found.slice(0, 4 * width), base.slice(0, 4 * width));
+        expectSameBits(found, await logitsOf(draft, false));
+      }
+      const after = await files();
+      expect(after.filter((name) => name.endsWith(".bin"))).toEqual(constants);
+      expect(after.filter((name) => name.endsWith(".onnx")).length).toBe(3); // the base's, and one for each adapter
+    } finally {
+      await rm(folder, { recursive: true, force: true });
     }
-    const after = await files();
-    expect(after.filter((name) => name.endsWith(".bin"))).toEqual(constants);
-    expect(after.filter((name) => name.endsWith(".onnx")).length).toBe(3); // the base's, and one for each adapter
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-});
+  },
+);
 
 test("sessions without an adapter refuse draft rows, and with one a forest that begins with them", async () => {
   await using plain = await createEngine(BASE, randomWeights(BASE), { precision: "fp32", threads: 1 });
