@@ -143,5 +143,5 @@ describe.skipIf(!isThere)(`training with PyTorch${hint}`, () => {
       1,
       expect.stringContaining("points must be one of on-policy, stored"),
     ]);
-  }, 60_000);
+  }, 180_000);
 });
