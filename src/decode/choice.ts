@@ -6,6 +6,7 @@
 import { CllmError } from "../error.ts";
 import type { Constraint, State } from "../grammar/types.ts";
 import { type Forest, type Session, type TokenIds, trunkLength } from "../runtime/session.ts";
+import { WrappedSession } from "../runtime/wrapped-session.ts";
 import { bestAllowed, forbid } from "./allowed.ts";
 import { noiseAt, sample, sampleAmong } from "./gumbel.ts";
 import { isSilent, type Penalties, type PenaltyOptions, penaltiesOf } from "./penalties.ts";
@@ -75,8 +76,7 @@ interface Rules {
   readonly logprobs: number | undefined;
 }
 
-class Chosen implements ChosenSession {
-  readonly #session: Session;
+class Chosen extends WrappedSession implements ChosenSession {
   readonly #rules: Rules;
   readonly #promptLength: number;
   #text: Int32Array; // the cached tokens, and room
@@ -86,7 +86,7 @@ class Chosen implements ChosenSession {
   readonly mend?: NonNullable<Session["mend"]>;
 
   constructor(session: Session, prompt: TokenIds, rules: Rules) {
-    this.#session = session;
+    super(session);
     this.#rules = rules;
     this.#promptLength = prompt.length;
     this.#text = prompt.slice();
@@ -98,37 +98,13 @@ class Chosen implements ChosenSession {
     }
   }
 
-  get vocabSize(): number {
-    return this.#session.vocabSize;
-  }
-
-  get contextLength(): number {
-    return this.#session.contextLength;
-  }
-
-  get draftToken(): number | undefined {
-    return this.#session.draftToken;
-  }
-
-  get leadingDraft(): boolean | undefined {
-    return this.#session.leadingDraft;
-  }
-
-  get drafter(): boolean | undefined {
-    return this.#session.drafter;
-  }
-
-  get length(): number {
-    return this.#session.length;
-  }
-
   async forward(tokens: TokenIds, forest?: Forest): Promise<TokenIds> {
-    const start = this.#session.length;
+    const start = this.inner.length;
     const pass = this.#place(tokens, forest, start);
     const { rows } = pass;
     const whole = rows.length === tokens.length;
     const run = whole ? tokens : Int32Array.from(rows, (row) => tokens[row]!);
-    const logits = await this.#session.logits(run, whole ? forest : pass.forest); // (T, V)
+    const logits = await this.inner.logits(run, whole ? forest : pass.forest); // (T, V)
     this.#hold(run, start, pass);
     const { vocabSize } = this;
     const next = Int32Array.from(tokens, (_, row) => tokens[row + 1] ?? tokens[row]!); // of rows that were not run
@@ -146,28 +122,12 @@ class Chosen implements ChosenSession {
 
   async prefill(tokens: TokenIds, rows: number): Promise<TokenIds> {
     const head = tokens.subarray(0, tokens.length - rows); // whose logits are not used
-    if (head.length > 0) await (this.#session.prefill?.(head, 1) ?? this.#session.forward(head));
+    if (head.length > 0) await (this.inner.prefill?.(head, 1) ?? this.inner.forward(head));
     return this.forward(tokens.subarray(head.length));
-  }
-
-  logits(tokens: TokenIds, forest?: Forest): Promise<Float32Array> {
-    return this.#session.logits(tokens, forest);
-  }
-
-  truncate(length: number): void {
-    this.#session.truncate(length);
   }
 
   score(index: number): TokenScore | null {
     return this.#scores.get(index) ?? null;
-  }
-
-  dispose(): Promise<void> {
-    return this.#session.dispose();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#session.dispose();
   }
 
   /** Where the grammar stands behind the text of `length` tokens. */
@@ -268,7 +228,7 @@ class Chosen implements ChosenSession {
    * the first that it does not allow.
    */
   #mend(constraint: Constraint, last: number, guesses: TokenIds, most: number): TokenIds {
-    const before = this.#session.length;
+    const before = this.inner.length;
     let state = before < this.#promptLength ? constraint.start : this.#after(this.#stateAt(before), last);
     const mended: number[] = [];
     let at = 0;

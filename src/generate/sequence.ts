@@ -4,43 +4,19 @@
  */
 import { commonPrefix } from "../decode/prefix.ts";
 import type { Forest, Session, TokenIds } from "../runtime/session.ts";
+import { WrappedSession } from "../runtime/wrapped-session.ts";
 
 /** One sequence of a pool, as decoders see it. It passes everything on. */
-export class Sequence implements Session {
+export class Sequence extends WrappedSession {
   readonly prefill?: NonNullable<Session["prefill"]>;
-  readonly #session: Session;
   #buffer = new Int32Array(0); // what was run, in its place; the cache holds as much of it as it has tokens
   #pass: Promise<unknown> | null = null;
   #broken = false;
 
   constructor(session: Session) {
-    this.#session = session;
+    super(session);
     if (session.prefill !== undefined)
       this.prefill = (tokens, rows) => this.#run(tokens, () => session.prefill!(tokens, rows));
-  }
-
-  get vocabSize(): number {
-    return this.#session.vocabSize;
-  }
-
-  get contextLength(): number {
-    return this.#session.contextLength;
-  }
-
-  get draftToken(): number | undefined {
-    return this.#session.draftToken;
-  }
-
-  get leadingDraft(): boolean | undefined {
-    return this.#session.leadingDraft;
-  }
-
-  get drafter(): boolean | undefined {
-    return this.#session.drafter;
-  }
-
-  get length(): number {
-    return this.#session.length;
   }
 
   /** The tokens in the cache; during a pass those that it has finished. A view that is valid until the next call. */
@@ -59,21 +35,17 @@ export class Sequence implements Session {
   }
 
   forward(tokens: TokenIds, forest?: Forest): Promise<TokenIds> {
-    return this.#run(tokens, () => this.#session.forward(tokens, forest));
+    return this.#run(tokens, () => this.inner.forward(tokens, forest));
   }
 
-  logits(tokens: TokenIds, forest?: Forest): Promise<Float32Array> {
-    return this.#run(tokens, () => this.#session.logits(tokens, forest));
-  }
-
-  truncate(length: number): void {
-    this.#session.truncate(length);
+  override logits(tokens: TokenIds, forest?: Forest): Promise<Float32Array> {
+    return this.#run(tokens, () => this.inner.logits(tokens, forest));
   }
 
   /** Holds the first `length` tokens of another sequence, copied where the session can, else those that it has itself. */
   adopt(donor: Sequence, length: number): void {
-    if (this.#session.copyFrom === undefined) return;
-    this.#session.copyFrom(donor.#session, length);
+    if (this.inner.copyFrom === undefined) return;
+    this.inner.copyFrom(donor.inner, length);
     this.#reserve(length);
     this.#buffer.set(donor.#buffer.subarray(0, length));
   }
@@ -81,14 +53,6 @@ export class Sequence implements Session {
   /** Waits until the pass that is under way has ended, with success or not. */
   async settled(): Promise<void> {
     await this.#pass?.catch(() => {});
-  }
-
-  dispose(): Promise<void> {
-    return this.#session.dispose();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.dispose();
   }
 
   /** The trunk of a forest is its first rows, so what stays in the cache is always a beginning of `tokens`. */

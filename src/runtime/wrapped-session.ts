@@ -1,0 +1,55 @@
+/**
+ * A session around another one: what it says of its model and its cache is what the inner one says. Those that extend it say
+ * how passes are run. Knows no decoder.
+ */
+import type { Forest, Session, TokenIds } from "./session.ts";
+
+export abstract class WrappedSession implements Session {
+  protected readonly inner: Session;
+
+  constructor(inner: Session) {
+    this.inner = inner;
+  }
+
+  abstract forward(tokens: TokenIds, forest?: Forest): Promise<TokenIds>;
+
+  get vocabSize(): number {
+    return this.inner.vocabSize;
+  }
+
+  get contextLength(): number {
+    return this.inner.contextLength;
+  }
+
+  get draftToken(): number | undefined {
+    return this.inner.draftToken;
+  }
+
+  get leadingDraft(): boolean | undefined {
+    return this.inner.leadingDraft;
+  }
+
+  get drafter(): boolean | undefined {
+    return this.inner.drafter;
+  }
+
+  get length(): number {
+    return this.inner.length;
+  }
+
+  logits(tokens: TokenIds, forest?: Forest): Promise<Float32Array> {
+    return this.inner.logits(tokens, forest);
+  }
+
+  truncate(length: number): void {
+    this.inner.truncate(length);
+  }
+
+  dispose(): Promise<void> {
+    return this.inner.dispose();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}
