@@ -8,8 +8,9 @@ import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DECODERS, load, type PromptInput } from "../src/index.ts";
+import { root } from "../test/web/bundler.ts";
 import { flags, mixedPrompts, report } from "./conditions.ts";
-import { openPage, root } from "./page.ts";
+import { openPage } from "./page.ts";
 
 const shipped = fileURLToPath(new URL("models/text-to-sql", root));
 const settings = flags({

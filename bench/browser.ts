@@ -10,8 +10,9 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { rolldown } from "rolldown";
 import { quantile } from "../src/eval/statistics.ts";
+import { bundler, root } from "../test/web/bundler.ts";
 import { flags, report } from "./conditions.ts";
-import { bundler, openPage, pageOf, root } from "./page.ts";
+import { openPage, pageOf } from "./page.ts";
 
 const settings = flags({
   precision: "fp32",

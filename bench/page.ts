@@ -5,25 +5,8 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { bundler, root } from "../test/web/bundler.ts";
 import { type SiteServer, serveSite } from "../test/web/site-server.ts";
-
-interface Chunk {
-  readonly fileName: string;
-  readonly code: string;
-}
-interface Bundler {
-  readonly ENTRIES: Readonly<Record<string, string>>;
-  readonly WITH_ENGINE: object;
-  bundle(input: Readonly<Record<string, string>>, options?: object): Promise<Chunk[]>;
-  webChunks(): Promise<Chunk[]>;
-  firstChunks(chunks: readonly Chunk[]): Chunk[];
-  gzipped(chunks: readonly Chunk[]): number;
-}
-
-export const root: URL = new URL("../", import.meta.url);
-export const bundler: Bundler = (await import(
-  /* @vite-ignore */ new URL("scripts/web/bundle.mjs", root).href
-)) as Bundler;
 
 /** A driver in software, for machines without a GPU. */
 const SWIFTSHADER = [

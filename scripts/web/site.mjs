@@ -15,6 +15,7 @@ export async function buildSite(folder) {
     for (const name of names) copyFileSync(join(root, from, name), join(folder, to, name));
   };
   copy("web/demo", "", readdirSync(join(root, "web/demo")));
+  copy("web", "", ["colors.css"]);
   copy("node_modules/onnxruntime-web/dist", "engine", ["ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"]);
   copy("node_modules/sql.js/dist", "", ["sql-wasm-browser.wasm"]);
   const model = readdirSync(join(root, "models/text-to-sql")).filter((name) => !/held-out|README/.test(name));

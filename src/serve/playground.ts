@@ -16,6 +16,7 @@ import type { AskDatabase } from "./query.ts";
 /** The page's files in `web/`. The first is the page itself, at `/`; the others are below `/playground/`. */
 export const PAGE_FILES = [
   "index.html",
+  "colors.css",
   "style.css",
   "icon.svg",
   "main.js",

@@ -11,21 +11,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { load } from "../../src/generate/load.ts";
 import { DECODERS } from "../../src/generate/types.ts";
 import { writeTinyCheckpoint } from "../generate/tiny-checkpoint.ts";
+import { bundler, root } from "./bundler.ts";
 import { type SiteServer, serveSite } from "./site-server.ts";
-
-interface Chunk {
-  readonly fileName: string;
-  readonly code: string;
-}
-interface Bundler {
-  readonly ENTRIES: Readonly<Record<string, string>>;
-  readonly WITH_ENGINE: object;
-  bundle(input: Readonly<Record<string, string>>, options?: object): Promise<Chunk[]>;
-  webChunks(): Promise<Chunk[]>;
-  foreignModules(chunks: readonly Chunk[]): string[];
-  firstChunks(chunks: readonly Chunk[]): Chunk[];
-  gzipped(chunks: readonly Chunk[]): number;
-}
 
 declare const WebAssembly: { validate: () => boolean };
 declare global {
@@ -35,8 +22,6 @@ declare global {
   var crossOriginIsolated: boolean;
 }
 
-const root = new URL("../../", import.meta.url);
-const bundler = (await import(new URL("scripts/web/bundle.mjs", root).href)) as Bundler;
 const model = fileURLToPath(new URL("models/text-to-sql/", root));
 const prompts = readFileSync(`${model}held-out.jsonl`, "utf8")
   .trim()
@@ -227,7 +212,7 @@ describe.skipIf(browserPath === undefined)("in Chromium", () => {
       }, abort);
     site.cut = { name: "model.safetensors", after: 5 << 20 };
     expect(await failing(false)).toBe("network");
-    site.cut = { name: "model.safetensors", after: 9 << 19 }; // of the rest: it never comes to its end
+    site.cut = { name: "model.safetensors", after: 9 << 19, stays: true }; // of the rest: it never comes to its end
     expect(await failing(true)).toBe("aborted");
     site.asked.length = 0;
     const [tokens] = await tokensIn(page, [{ decoder: "ar" }], {});

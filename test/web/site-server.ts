@@ -25,8 +25,8 @@ export interface Asked {
 export interface SiteServer extends AsyncDisposable {
   readonly url: string;
   readonly asked: Asked[];
-  /** Breaks off the next file of this name after so many bytes. */
-  cut: { readonly name: string; readonly after: number } | null;
+  /** Breaks off the next file of this name after so many bytes; one that `stays` says nothing more until the page hangs up. */
+  cut: { readonly name: string; readonly after: number; readonly stays?: boolean } | null;
 }
 
 /** Serves what stands in `memory` by its path, and files of `folders` below theirs. */
@@ -76,7 +76,9 @@ export async function serveSite(
     if (cut !== null && path.endsWith(cut.name)) {
       site.cut = null;
       entry.bytes = cut.after;
-      response.write(bytes.subarray(start, start + cut.after), () => setTimeout(() => response.destroy(), 300));
+      const part = bytes.subarray(start, start + cut.after);
+      if (cut.stays) response.write(part);
+      else response.write(part, () => setTimeout(() => response.destroy(), 300));
       return;
     }
     entry.bytes = bytes.length - start;
