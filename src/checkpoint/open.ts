@@ -13,7 +13,6 @@ import { recoverFolder } from "../files/scratch.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { openGguf } from "./gguf/open.ts";
 import type { DownloadProgress } from "./hub/download.ts";
-import { fetchCheckpoint, hubDefaults } from "./hub/hub.ts";
 import { type HubId, hubName, parseHubId } from "./hub/id.ts";
 import { checkedToken, implicitToken } from "./hub/token.ts";
 import { openHuggingFace } from "./huggingface/open.ts";
@@ -124,6 +123,7 @@ async function startsAsGguf(path: string): Promise<boolean> {
 }
 
 async function openFromHub(id: HubId, options: OpenOptions): Promise<Checkpoint> {
+  const { fetchCheckpoint, hubDefaults } = await import("./hub/hub.ts"); // with its library, which a local model does not need
   const defaults = hubDefaults(options.cacheDir ?? (process.env["CLLM_CACHE"] || null));
   if (id.revision !== null && (options.revision ?? id.revision) !== id.revision) {
     const message = `${id.repo} is named at revision ${id.revision}, and the option revision says ${options.revision}`;

@@ -1,36 +1,36 @@
-/** All commands, in the order of the help. */
+/**
+ * All commands, in the order of the help. Each is a module of its own that is read when it is needed, because reading all of them
+ * takes longer than most commands take to begin.
+ */
 import type { Command } from "./command.ts";
-import { batch } from "./commands/batch.ts";
-import { bench } from "./commands/bench.ts";
-import { cache } from "./commands/cache.ts";
-import { chat } from "./commands/chat.ts";
-import { collect } from "./commands/collect.ts";
-import { defineCompletion } from "./commands/completion.ts";
-import { demo } from "./commands/demo.ts";
-import { evaluate } from "./commands/eval.ts";
-import { exportModel } from "./commands/export.ts";
-import { generate } from "./commands/generate.ts";
-import { info } from "./commands/info.ts";
-import { merge } from "./commands/merge.ts";
-import { serve } from "./commands/serve.ts";
-import { trainModel } from "./commands/train.ts";
-import { trajectory } from "./commands/trajectory.ts";
 
-const library: readonly Command[] = [
-  generate,
-  chat,
-  bench,
-  evaluate,
-  info,
-  trajectory,
-  collect,
-  batch,
-  merge,
-  trainModel,
-  exportModel,
-  serve,
-  cache,
-  demo,
-];
+const library: Readonly<Record<string, () => Promise<Command>>> = {
+  generate: async () => (await import("./commands/generate.ts")).generate,
+  chat: async () => (await import("./commands/chat.ts")).chat,
+  bench: async () => (await import("./commands/bench.ts")).bench,
+  eval: async () => (await import("./commands/eval.ts")).evaluate,
+  info: async () => (await import("./commands/info.ts")).info,
+  trajectory: async () => (await import("./commands/trajectory.ts")).trajectory,
+  collect: async () => (await import("./commands/collect.ts")).collect,
+  batch: async () => (await import("./commands/batch.ts")).batch,
+  merge: async () => (await import("./commands/merge.ts")).merge,
+  train: async () => (await import("./commands/train.ts")).trainModel,
+  export: async () => (await import("./commands/export.ts")).exportModel,
+  serve: async () => (await import("./commands/serve.ts")).serve,
+  cache: async () => (await import("./commands/cache.ts")).cache,
+  demo: async () => (await import("./commands/demo.ts")).demo,
+};
 
-export const commands: readonly Command[] = [...library, defineCompletion(library)];
+/** All of them: for the list of commands, near misses and completion. */
+export async function allCommands(): Promise<readonly Command[]> {
+  const { defineCompletion } = await import("./commands/completion.ts");
+  const commands = await Promise.all(Object.values(library).map((read) => read()));
+  return [...commands, defineCompletion(commands)];
+}
+
+/** Those that a command line can mean: one where it begins with its name, none for the version alone, else all. */
+export async function commandsFor(args: readonly string[]): Promise<readonly Command[]> {
+  const [first = ""] = args;
+  if (args.length === 1 && (first === "--version" || first === "-V")) return [];
+  return Object.hasOwn(library, first) ? [await library[first]!()] : allCommands();
+}

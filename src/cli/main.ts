@@ -5,7 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { CllmError } from "../error.ts";
-import { commands } from "./commands.ts";
+import { commandsFor } from "./commands.ts";
 import { createInterrupt } from "./interrupt.ts";
 import { runProgram } from "./program.ts";
 import { formatError } from "./terminal.ts";
@@ -25,7 +25,8 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
-const code = await runProgram(process.argv.slice(2), commands, version, interrupt.signal, interrupt.allow);
+const args = process.argv.slice(2);
+const code = await runProgram(args, await commandsFor(args), version, interrupt.signal, interrupt.allow);
 // Standard input may still be open, so the process does not end by itself; what was written leaves first.
 if (process.stdout.writable) await new Promise<void>((done) => void process.stdout.write("", () => done()));
 await interrupt.leave(code);

@@ -6,10 +6,12 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { commands } from "../../src/cli/commands.ts";
+import { allCommands } from "../../src/cli/commands.ts";
 import { runProgram } from "../../src/cli/program.ts";
 import { type Block, type Page, pages, root } from "./pages.ts";
 import { openWorkplace, type Ran, type Server, type Workplace } from "./workplace.ts";
+
+const commands = await allCommands();
 
 const TIME = 240_000;
 
