@@ -1,21 +1,26 @@
 /**
  * Answers that have a form: how much faster they come than one token at a time, what choosing among allowed tokens costs, how
  * long a schema takes to compile, whether every decoder writes the same, and whether answers validate. `--parts` picks some.
- * `--suite` is a checkout of github.com/json-schema-org/JSON-Schema-Test-Suite.
+ * `--suite` is a checkout of github.com/json-schema-org/JSON-Schema-Test-Suite. With `--journal FILE --minutes 8` the long parts
+ * (exact, suite) run in pieces: the same command goes on. `--model models/text-to-sql` has passes that cost little.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { CllmError, DECODERS, type Format, type LanguageModel, load } from "../src/index.ts";
 import { flags, median, mixedPrompts, modelPath, report } from "./conditions.ts";
+import { openJournal } from "./journal.ts";
 
 const settings = flags({
   parts: "compile,speed,mask,exact,suite",
   limit: 200,
   seeds: 5,
   rounds: 5,
-  schemas: 200,
   suite: "",
+  refused: false,
+  journal: "",
+  minutes: 600,
+  model: "",
   "max-new-tokens": 96,
   threads: 2,
 });
@@ -124,10 +129,22 @@ async function compile(model: LanguageModel): Promise<object> {
   return figures;
 }
 
-/** Answers of every decoder beside those of `ar`. */
+/** Answers of every decoder beside those of `ar`, prompt by prompt. */
 async function exact(model: LanguageModel): Promise<object> {
+  const { limit, seeds, "max-new-tokens": maxNewTokens } = settings;
   const formats: readonly Format[] = [
-    form,
+    {
+      type: "json_schema",
+      schema: {
+        type: "object",
+        properties: {
+          name: { type: "string", maxLength: 12 },
+          age: { type: "integer", minimum: 0, maximum: 120 },
+          level: { enum: ["basic", "silver", "gold"] },
+        },
+        required: ["name", "age", "level"],
+      },
+    },
     { type: "json" },
     { type: "regex", pattern: "[A-Z][a-z ]{5,60}\\." },
     {
@@ -135,80 +152,105 @@ async function exact(model: LanguageModel): Promise<object> {
       schema: { type: "array", items: { type: "string", maxLength: 12 }, minItems: 2, maxItems: 6 },
     },
   ];
-  const runs = [0, ...Array.from({ length: settings.seeds }, (_, i) => i + 1)];
-  let answers = 0;
-  let differing = 0;
-  for (const [i, input] of mixedPrompts(settings.limit).entries())
-    for (const seed of runs) {
-      const sampling =
-        seed === 0 ? {} : { temperature: 0.8, topP: 0.95, seed, ...(i % 3 === 0 && { repetitionPenalty: 1.1 }) };
-      const maxNewTokens = i % 4 === 0 ? Math.max(96, settings["max-new-tokens"]) : settings["max-new-tokens"];
-      const request = { ...input, ...sampling, format: formats[i % formats.length]!, maxNewTokens };
-      const expected = (await model.generate({ ...request, decoder: "ar" })).tokens.join();
-      for (const decoder of DECODERS.filter((name) => name !== "ar")) {
-        answers++;
-        if ((await model.generate({ ...request, decoder })).tokens.join() === expected) continue;
-        differing++;
-        console.log(`prompt ${i}, seed ${seed}: ${decoder} differs`);
+  const runs = [0, ...Array.from({ length: seeds }, (_, i) => i + 1)];
+  const room = model.config.contextLength - maxNewTokens;
+  const prompts = mixedPrompts(2 * limit)
+    .filter((input) => model.promptIds(input).length < room)
+    .slice(0, limit);
+  const journal = openJournal(settings.journal, settings.minutes, {
+    ...{ part: "exact", model: model.name, precision: model.precision, seeds, maxNewTokens },
+  });
+  const done = await journal.run(
+    prompts.map((_, i) => String(i)),
+    async (_, i) => {
+      const count = { answers: 0, differing: 0 };
+      for (const seed of runs) {
+        const sampling =
+          seed === 0 ? {} : { temperature: 0.8, topP: 0.95, seed, ...(i % 3 === 0 && { repetitionPenalty: 1.1 }) };
+        const request = { ...prompts[i]!, ...sampling, format: formats[i % formats.length]!, maxNewTokens };
+        const expected = (await model.generate({ ...request, decoder: "ar" })).tokens.join();
+        for (const decoder of DECODERS.filter((name) => name !== "ar")) {
+          count.answers++;
+          if ((await model.generate({ ...request, decoder })).tokens.join() === expected) continue;
+          count.differing++;
+          console.log(`prompt ${i}, seed ${seed}: ${decoder} differs`);
+        }
       }
-    }
-  console.log(`${differing} of ${answers} answers differ from those of ar`);
-  return { answers, differing };
+      return count;
+    },
+  );
+  const [answers, differing] = [total(done, "answers"), total(done, "differing")];
+  console.log(`${done.length} prompts: ${differing} of ${answers} answers differ from those of ar`);
+  return { prompts: done.length, answers, differing };
 }
 
 /** Answers to the schemas of the test suite, one to each that is not refused. */
 async function suite(model: LanguageModel): Promise<object> {
   const folder = join(settings.suite, "tests", "draft2020-12");
   const ajv = new Ajv2020({ strict: false, ownProperties: true, validateFormats: false, logger: false });
-  const cases = readdirSync(folder)
+  const schemas = readdirSync(folder)
     .filter((name) => name.endsWith(".json"))
     .flatMap((name) => {
       const groups = JSON.parse(readFileSync(join(folder, name), "utf8")) as {
         description: string;
         schema: object | boolean;
       }[];
-      return groups.map((group) => ({ ...group, name: `${name}: ${group.description}` }));
+      return groups.map(({ description, schema }) => ({ schema, name: `${name}: ${description}` }));
     });
-  const count = { asked: 0, whole: 0, cut: 0, refused: 0, unreadable: 0, invalid: 0 };
-  for (const { name, schema } of cases) {
-    if (count.asked >= settings.schemas) break;
-    let validate: ReturnType<typeof ajv.compile>;
-    try {
-      validate = ajv.compile(schema);
-    } catch {
-      count.unreadable++; // refers to files of its own
-      continue;
-    }
-    try {
-      const { parsed, finishReason, text } = await model.generate({
-        ...ask("Write a short JSON value."),
-        format: { type: "json_schema", schema, strict: false },
-        maxNewTokens: settings["max-new-tokens"],
-        repetitionPenalty: 1.3,
-      });
-      count.asked++;
-      if (finishReason === "length") count.cut++;
-      else if (validate(parsed)) count.whole++;
-      else {
-        count.invalid++;
-        console.log(`does not validate: ${name}: ${text}`);
-      }
-    } catch (error) {
-      if (!(error instanceof CllmError && error.code === "usage")) throw error;
-      count.refused++;
-    }
+  const journal = openJournal(settings.journal, settings.minutes, {
+    ...{ part: "suite", model: model.name, precision: model.precision, maxNewTokens: settings["max-new-tokens"] },
+  });
+  const done = await journal.run(
+    schemas.map(({ name }, i) => `${i} ${name}`),
+    async (name, i) => ({ name, ...(await answerTo(schemas[i]!.schema, model, ajv)) }),
+  );
+  const count = { unreadable: 0, refused: 0, cut: 0, whole: 0, invalid: 0 };
+  for (const { name, end, text } of done) {
+    count[end]++;
+    if (end === "invalid") console.log(`does not validate: ${name}: ${text}`);
+    if (end === "refused" && settings.refused) console.log(`${name}: ${text}`);
   }
   console.log(
-    `${count.asked} schemas: ${count.invalid} answers do not validate, ${count.whole} do, ${count.cut} were cut by the budget; ` +
-      `${count.refused} schemas were refused by name`,
+    `${count.whole + count.invalid} whole answers: ${count.invalid} do not validate; ${count.cut} were cut by the budget; ` +
+      `${count.refused} schemas were refused by name, ${count.unreadable} refer to files of their own`,
   );
   return count;
 }
 
-await using model = await load(modelPath(), { threads: settings.threads });
+interface Answered {
+  readonly end: "unreadable" | "refused" | "cut" | "whole" | "invalid";
+  readonly text: string;
+}
+
+async function answerTo(schema: object | boolean, model: LanguageModel, ajv: Ajv2020): Promise<Answered> {
+  let validate: ReturnType<typeof ajv.compile>;
+  try {
+    validate = ajv.compile(schema);
+  } catch (error) {
+    return { end: "unreadable", text: String(error) };
+  }
+  try {
+    const { parsed, finishReason, text } = await model.generate({
+      ...ask("Write a short JSON value."),
+      format: { type: "json_schema", schema, strict: false },
+      maxNewTokens: settings["max-new-tokens"],
+      repetitionPenalty: 1.3,
+    });
+    if (finishReason === "length") return { end: "cut", text };
+    return { end: validate(parsed) ? "whole" : "invalid", text };
+  } catch (error) {
+    if (!(error instanceof CllmError && error.code === "usage")) throw error;
+    return { end: "refused", text: error.message };
+  }
+}
+
+const total = <K extends string>(all: readonly Record<K, number>[], key: K): number =>
+  all.reduce((sum, each) => sum + each[key], 0);
+
+await using model = await load(settings.model || modelPath(), { threads: settings.threads });
 const figures: Record<string, unknown> = {};
 for (const [name, part] of Object.entries({ compile, speed, mask, exact, suite }))
   if (parts.includes(name) && !(name === "suite" && settings.suite === "")) figures[name] = await part(model);
-report("structured", settings, figures);
+report("structured", settings, figures, model.name);
 const { exact: compared, suite: validated } = figures as { exact?: { differing: number }; suite?: { invalid: number } };
 process.exitCode = (compared?.differing ?? 0) + (validated?.invalid ?? 0) > 0 ? 1 : 0;
