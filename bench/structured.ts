@@ -194,15 +194,16 @@ async function suite(model: LanguageModel): Promise<object> {
       const groups = JSON.parse(readFileSync(join(folder, name), "utf8")) as {
         description: string;
         schema: object | boolean;
+        tests: Asked["tests"];
       }[];
-      return groups.map(({ description, schema }) => ({ schema, name: `${name}: ${description}` }));
+      return groups.map(({ description, schema, tests }) => ({ schema, tests, name: `${name}: ${description}` }));
     });
   const journal = openJournal(settings.journal, settings.minutes, {
     ...{ part: "suite", model: model.name, precision: model.precision, maxNewTokens: settings["max-new-tokens"] },
   });
   const done = await journal.run(
     schemas.map(({ name }, i) => `${i} ${name}`),
-    async (name, i) => ({ name, ...(await answerTo(schemas[i]!.schema, model, ajv)) }),
+    async (name, i) => ({ name, ...(await answerTo(schemas[i]!, model, ajv)) }),
   );
   const count = { unreadable: 0, refused: 0, cut: 0, whole: 0, invalid: 0 };
   for (const { name, end, text } of done) {
@@ -212,7 +213,7 @@ async function suite(model: LanguageModel): Promise<object> {
   }
   console.log(
     `${count.whole + count.invalid} whole answers: ${count.invalid} do not validate; ${count.cut} were cut by the budget; ` +
-      `${count.refused} schemas were refused by name, ${count.unreadable} refer to files of their own`,
+      `${count.refused} schemas were refused by name; of ${count.unreadable} ajv fails the suite's own tests or needs other files`,
   );
   return count;
 }
@@ -222,10 +223,18 @@ interface Answered {
   readonly text: string;
 }
 
-async function answerTo(schema: object | boolean, model: LanguageModel, ajv: Ajv2020): Promise<Answered> {
+interface Asked {
+  readonly schema: object | boolean;
+  readonly tests: readonly { readonly data: unknown; readonly valid: boolean }[];
+}
+
+async function answerTo({ schema, tests }: Asked, model: LanguageModel, ajv: Ajv2020): Promise<Answered> {
   let validate: ReturnType<typeof ajv.compile>;
   try {
     validate = ajv.compile(schema);
+    const wrong = tests.find(({ data, valid }) => validate(data) !== valid);
+    if (wrong !== undefined)
+      return { end: "unreadable", text: `ajv fails the suite's own test: ${JSON.stringify(wrong)}` };
   } catch (error) {
     return { end: "unreadable", text: String(error) };
   }

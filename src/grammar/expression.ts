@@ -19,6 +19,13 @@ export type Expression =
   /** One of these; none of them is nothing at all, which no text matches. */
   | { readonly kind: "choice"; readonly parts: readonly Expression[] }
   | { readonly kind: "repeat"; readonly of: Expression; readonly least: number; readonly most: number }
+  /** From state 0 along edges to a state that ends. Edges call no rules. */
+  | {
+      readonly kind: "automaton";
+      readonly states: number;
+      readonly edges: readonly { readonly from: number; readonly over: Expression; readonly to: number }[];
+      readonly ends: readonly boolean[];
+    }
   | { readonly kind: "rule"; readonly name: string };
 
 /** What a text must match: the rule `root`, which may call the others. */

@@ -143,6 +143,13 @@ class Builder {
       case "repeat":
         this.#repeat(expression, from, to);
         break;
+      case "automaton": {
+        const states = expression.ends.map(() => this.#state());
+        this.free[from]!.push(states[0]!);
+        for (const { from: a, over, to: b } of expression.edges) this.#build(over, states[a]!, states[b]!);
+        for (const [i, end] of expression.ends.entries()) if (end) this.free[states[i]!]!.push(to);
+        break;
+      }
       case "rule":
         this.calls[from]!.push(this.ruleStart(expression.name), to);
         break;

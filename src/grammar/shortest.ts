@@ -30,9 +30,22 @@ export function shortest({ rules }: Source): Lengths {
         return expression.parts.reduce((least, part) => Math.min(least, of(part)), Number.POSITIVE_INFINITY);
       case "repeat":
         return expression.least === 0 ? 0 : expression.least * of(expression.of);
+      case "automaton":
+        return wayThrough(expression).length;
       case "rule":
         return lengths.get(expression.name) ?? Number.POSITIVE_INFINITY;
     }
+  };
+  type Through = { readonly length: number; readonly way: readonly Expression[] };
+  const ways = new Map<Expression, Through>();
+  /** The edges of a shortest way; they call no rules, so it stays what it is. */
+  const wayThrough = (expression: Extract<Expression, { kind: "automaton" }>): Through => {
+    let found = ways.get(expression);
+    if (found === undefined) {
+      found = shortestWay(expression, of);
+      ways.set(expression, found);
+    }
+    return found;
   };
   const lastFirst = [...rules].reverse(); // rules mostly call those behind them
   for (let changed = true; changed; ) {
@@ -67,6 +80,9 @@ export function shortest({ rules }: Source): Lengths {
       case "repeat":
         for (let i = 0; i < expression.least; i++) write(expression.of, to);
         break;
+      case "automaton":
+        for (const over of wayThrough(expression).way) write(over, to);
+        break;
       case "rule":
         write(ruleOf(rules, expression.name), to);
         break;
@@ -80,6 +96,33 @@ export function shortest({ rules }: Source): Lengths {
       return Uint8Array.from(bytes);
     },
   };
+}
+
+/** States are looked at again whenever a shorter way to them is found (Moore 1957). */
+function shortestWay(
+  { states, edges, ends }: Extract<Expression, { kind: "automaton" }>,
+  of: (expression: Expression) => number,
+): { length: number; way: Expression[] } {
+  const out: (typeof edges)[number][][] = Array.from({ length: states }, () => []);
+  for (const edge of edges) out[edge.from]!.push(edge);
+  const length = new Float64Array(states).fill(Number.POSITIVE_INFINITY);
+  const by = new Array<(typeof edges)[number] | undefined>(states);
+  length[0] = 0;
+  const queue = [0];
+  for (let i = 0; i < queue.length; i++)
+    for (const edge of out[queue[i]!]!) {
+      const next = length[edge.from]! + of(edge.over);
+      if (next >= length[edge.to]!) continue;
+      length[edge.to] = next;
+      by[edge.to] = edge;
+      queue.push(edge.to);
+    }
+  let end = -1;
+  for (const [i, isEnd] of ends.entries()) if (isEnd && (end < 0 || length[i]! < length[end]!)) end = i;
+  if (end < 0) return { length: Number.POSITIVE_INFINITY, way: [] };
+  const way: Expression[] = [];
+  for (let edge = by[end]; edge !== undefined; edge = edge.from === 0 ? undefined : by[edge.from]) way.push(edge.over);
+  return { length: length[end]!, way: way.reverse() };
 }
 
 /** The expression of a rule; throws `usage` where there is none. */

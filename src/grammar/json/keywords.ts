@@ -1,6 +1,5 @@
 /**
- * Which keywords of JSON Schema (draft 2020-12) a grammar can keep, which say nothing about a text, and which are refused by
- * name and place, because an answer that ignored them would not validate. Knows no grammar.
+ * The keywords of JSON Schema (draft 2020-12) and what each of them must be. Knows no grammar.
  */
 import { CllmError } from "../../error.ts";
 
@@ -10,47 +9,28 @@ export type SchemaObject = { readonly [key: string]: unknown };
 export const TYPES = ["null", "boolean", "object", "array", "number", "string", "integer"] as const;
 export type JsonType = (typeof TYPES)[number];
 
-/** Keywords that are kept. */
-const KEPT: ReadonlySet<string> = new Set([
-  ...["$ref", "type", "enum", "const", "anyOf", "oneOf", "allOf"],
-  ...["minLength", "maxLength", "pattern", "format"],
-  ...["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"],
-  ...["items", "prefixItems", "minItems", "maxItems", "uniqueItems"],
-  ...["properties", "required", "additionalProperties", "minProperties", "maxProperties"],
-]);
-
-/** Keywords that describe or name, and say nothing about what is valid. */
-const SILENT: ReadonlySet<string> = new Set([
-  ...["$schema", "$id", "$comment", "$defs", "definitions", "$anchor", "$vocabulary"],
-  ...["title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"],
-  ...["contentEncoding", "contentMediaType", "contentSchema"],
-]);
-
-/** Whether a keyword says anything about what is valid. */
-export const says = (key: string): boolean => !SILENT.has(key);
-
-/** Keywords of the draft that no answer is held to here. */
-const REFUSED: ReadonlySet<string> = new Set([
-  ...["not", "if", "then", "else", "contains", "minContains", "maxContains", "patternProperties", "propertyNames"],
-  ...[
-    "dependentRequired",
-    "dependentSchemas",
-    "dependencies",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-    "additionalItems",
-  ],
-  ...["$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor"],
+/** Keywords of older drafts that say what newer ones say otherwise: to ignore them would let through what does not validate. */
+const OLDER: ReadonlyMap<string, string> = new Map([
+  ["dependencies", "dependentRequired or dependentSchemas"],
+  ["additionalItems", "prefixItems and items"],
+  ["$recursiveRef", "$dynamicRef"],
+  ["$recursiveAnchor", "$dynamicAnchor"],
 ]);
 
 /** What a keyword that is kept must be. */
 const FORMS: Readonly<Record<string, (value: unknown) => boolean>> = {
   $ref: isText,
+  $dynamicRef: isText,
   type: (value) => (Array.isArray(value) ? value.every(isType) : isType(value)),
   enum: Array.isArray,
   anyOf: isSchemas,
   oneOf: isSchemas,
   allOf: isSchemas,
+  not: isSchema,
+  if: isSchema,
+  // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+  then: isSchema,
+  else: isSchema,
   minLength: isCount,
   maxLength: isCount,
   pattern: isText,
@@ -64,36 +44,31 @@ const FORMS: Readonly<Record<string, (value: unknown) => boolean>> = {
   prefixItems: isSchemas,
   minItems: isCount,
   maxItems: isCount,
+  contains: isSchema,
+  minContains: isCount,
+  maxContains: isCount,
+  unevaluatedItems: isSchema,
   uniqueItems: (value) => typeof value === "boolean",
-  properties: (value) => isObject(value) && Object.values(value).every(isSchema),
-  required: (value) => Array.isArray(value) && value.every(isText),
+  properties: isSchemaMap,
+  patternProperties: isSchemaMap,
+  propertyNames: isSchema,
+  unevaluatedProperties: isSchema,
+  dependentSchemas: isSchemaMap,
+  dependentRequired: (value) => isObject(value) && Object.values(value).every(isTexts),
+  required: isTexts,
   additionalProperties: isSchema,
   minProperties: isCount,
   maxProperties: isCount,
 };
 
-/** Keywords that say nothing without another one of the same schema. */
-const NEEDED: ReadonlyMap<string, readonly string[]> = new Map([
-  ["if", ["then", "else"]],
-  ["then", ["if"]],
-  ["else", ["if"]],
-  ["minContains", ["contains"]],
-  ["maxContains", ["contains"]],
-]);
-
-/** Throws `usage` with the place of a keyword that is not kept, or not of its form. */
+/** Throws `usage` with the place of a keyword that is of an older draft, or not of its form. */
 export function checkKeywords(schema: SchemaObject, place: string): void {
   for (const [key, value] of Object.entries(schema)) {
-    if (SILENT.has(key) || NEEDED.get(key)?.every((other) => !(other in schema))) continue;
-    if (key.startsWith("unevaluated") && value === true) continue;
-    if (REFUSED.has(key)) {
-      throw new CllmError(
-        "usage",
-        `the schema has ${key} at ${place}, which decoding cannot keep to; take it out, and check the answer for it`,
-      );
-    }
+    const newer = OLDER.get(key);
+    if (newer !== undefined)
+      throw new CllmError("usage", `the schema has ${key} at ${place}, which draft 2020-12 has not; write ${newer}`);
     const form = FORMS[key];
-    if (form === undefined || !KEPT.has(key)) continue; // by the draft, a keyword that nobody knows is an annotation
+    if (form === undefined) continue; // by the draft, a keyword that nobody knows is an annotation
     if (!form(value))
       throw new CllmError("usage", `the schema has ${key}: ${shown(value)} at ${place}, which is no such value`);
   }
@@ -109,6 +84,14 @@ export function isSchema(value: unknown): value is Schema {
 
 function isSchemas(value: unknown): boolean {
   return Array.isArray(value) && value.length > 0 && value.every(isSchema);
+}
+
+function isSchemaMap(value: unknown): boolean {
+  return isObject(value) && Object.values(value).every(isSchema);
+}
+
+function isTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every(isText);
 }
 
 function isText(value: unknown): value is string {
@@ -132,13 +115,4 @@ function shown(value: unknown): string {
 export function typesOf({ type }: SchemaObject): readonly JsonType[] {
   if (type === undefined) return TYPES.filter((each) => each !== "integer");
   return (Array.isArray(type) ? type : [type]) as JsonType[];
-}
-
-/** Whether a value has one of these types. */
-export function hasType(value: unknown, types: readonly JsonType[]): boolean {
-  if (value === null) return types.includes("null");
-  if (Array.isArray(value)) return types.includes("array");
-  if (typeof value === "number")
-    return types.includes("number") || (types.includes("integer") && Number.isInteger(value));
-  return types.includes(typeof value as JsonType);
 }

@@ -1,7 +1,18 @@
 /**
  * Numbers between bounds as grammars over their digits. Knows no schema.
  */
-import { among, choice, EMPTY, type Expression, NOTHING, repeat, sequence, set, text } from "../expression.ts";
+import {
+  among,
+  choice,
+  EMPTY,
+  type Expression,
+  NOTHING,
+  optional,
+  repeat,
+  sequence,
+  set,
+  text,
+} from "../expression.ts";
 import { MOST_DIGITS } from "./text.ts";
 
 const LARGEST = 10 ** MOST_DIGITS - 1;
@@ -18,16 +29,30 @@ export function integersBetween(low: number, high: number): Expression {
   return among(parts);
 }
 
-/** Whole numbers of 0 or more, one length after the other. */
-function naturals(low: number, high: number): Expression {
+/** Whole numbers of 0 or more, one length after the other; `behind`: what follows numbers of a length. */
+function naturals(low: number, high: number, behind: (length: number) => Expression = () => EMPTY): Expression {
   const parts: Expression[] = [];
   for (let length = 1; length <= String(high).length; length++) {
     const first = Math.max(low, length === 1 ? 0 : 10 ** (length - 1));
     const last = Math.min(high, 10 ** length - 1);
-    if (first <= last) parts.push(sameLength(String(first), String(last)));
+    if (first <= last) parts.push(sequence(sameLength(String(first), String(last)), behind(length)));
   }
   return among(parts);
 }
+
+/** Digits behind the point, so few that the whole number is read back as it was written. */
+const roomBehind = (length: number): number => MOST_DIGITS - length;
+const anyFraction = (length: number): Expression => fraction(null, null, roomBehind(length));
+
+/** Numbers without an exponent. */
+export const DECIMAL: Expression = sequence(optional(text("-")), naturals(0, LARGEST, anyFraction));
+/** Those with a fraction that is not zero. */
+export const BROKEN: Expression = sequence(
+  optional(text("-")),
+  naturals(0, 10 ** (MOST_DIGITS - 1) - 1, (length) =>
+    sequence(text("."), anyDigits(0, roomBehind(length) - 1), digits(1, 9)),
+  ),
+);
 
 /** Digits between two numbers of the same length. */
 function sameLength(low: string, high: string): Expression {
@@ -49,7 +74,7 @@ export interface Bound {
   readonly closed: boolean;
 }
 
-/** Numbers between bounds, with a fraction of up to 15 digits and no exponent. */
+/** Numbers between bounds, with at most 15 digits in all and no exponent. */
 export function numbersBetween(low: Bound, high: Bound): Expression {
   const parts: Expression[] = [];
   if (low.value < 0) {
@@ -66,12 +91,16 @@ function magnitudes(low: Bound, high: Bound): Expression {
   const [a, b] = [Math.floor(low.value), Math.floor(top)];
   const [from, to] = [fractionOf(low.value), fractionOf(top)];
   const closedTop = high.value > LARGEST || high.closed;
-  if (a === b)
-    return sequence(naturals(a, a), fraction({ digits: from, closed: low.closed }, { digits: to, closed: closedTop }));
+  const [bottom, ceiling] = [
+    { digits: from, closed: low.closed },
+    { digits: to, closed: closedTop },
+  ];
+  const room = (value: number) => roomBehind(String(value).length);
+  if (a === b) return sequence(naturals(a, a), fraction(bottom, ceiling, room(a)));
   return choice(
-    sequence(naturals(a, a), fraction({ digits: from, closed: low.closed }, null)),
-    a + 1 < b ? sequence(naturals(a + 1, b - 1), fraction(null, null)) : NOTHING,
-    sequence(naturals(b, b), fraction(null, { digits: to, closed: closedTop })),
+    sequence(naturals(a, a), fraction(bottom, null, room(a))),
+    a + 1 < b ? naturals(a + 1, b - 1, anyFraction) : NOTHING,
+    sequence(naturals(b, b), fraction(null, ceiling, room(b))),
   );
 }
 
@@ -99,33 +128,40 @@ interface FractionBound {
 }
 
 /** A fraction with its point, or nothing, between bounds. */
-function fraction(low: FractionBound | null, high: FractionBound | null): Expression {
+function fraction(low: FractionBound | null, high: FractionBound | null, room: number): Expression {
   const none =
     (low === null || (low.closed && isZero(low.digits))) && (high === null || high.closed || !isZero(high.digits));
-  const some = sequence(text("."), behind(low, high, 0, 1));
+  const some = room > 0 ? sequence(text("."), behind(low, high, { at: 0, least: 1, room })) : NOTHING;
   return none ? choice(EMPTY, some) : some;
 }
 
-const isZero = (all: string): boolean => /^0*$/.test(all);
+function isZero(all: string): boolean {
+  return /^0*$/.test(all);
+}
 
-/** Digits from place `at` on, at least `least` of them. A bound is null where what was written is inside it already. */
-function behind(low: FractionBound | null, high: FractionBound | null, at: number, least: number): Expression {
-  const room = MOST_DIGITS - at;
-  if (low === null && high === null) return anyDigits(Math.min(least, room), room);
+/** Digits from place `at` on, at least `least` of `room`. A bound is null where what was written is inside it already. */
+function behind(
+  low: FractionBound | null,
+  high: FractionBound | null,
+  { at, least, room }: { readonly at: number; readonly least: number; readonly room: number },
+): Expression {
+  const left = room - at;
+  if (low === null && high === null) return anyDigits(Math.min(least, left), left);
   const rest = (bound: FractionBound): string => bound.digits.slice(at);
   const mayEnd =
     least === 0 &&
     (low === null || (low.closed && isZero(rest(low)))) &&
     (high === null || high.closed || !isZero(rest(high)));
   const parts: Expression[] = mayEnd ? [EMPTY] : [];
-  if (room > 0) {
+  if (left > 0) {
     const a = low === null ? 0 : Number(low.digits[at] ?? 0);
     const b = high === null ? 9 : Number(high.digits[at] ?? 0);
-    if (a === b) parts.push(sequence(digits(a, a), behind(low, high, at + 1, 0)));
+    const next = { at: at + 1, least: 0, room };
+    if (a === b) parts.push(sequence(digits(a, a), behind(low, high, next)));
     else if (a < b) {
-      parts.push(sequence(digits(a, a), behind(low, null, at + 1, 0)));
-      parts.push(sequence(digits(a + 1, b - 1), behind(null, null, at + 1, 0)));
-      parts.push(sequence(digits(b, b), behind(null, high, at + 1, 0)));
+      parts.push(sequence(digits(a, a), behind(low, null, next)));
+      parts.push(sequence(digits(a + 1, b - 1), behind(null, null, next)));
+      parts.push(sequence(digits(b, b), behind(null, high, next)));
     }
   }
   return among(parts);

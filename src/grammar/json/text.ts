@@ -72,6 +72,8 @@ export function escaped(expression: Expression): Expression {
       return { kind: expression.kind, parts: expression.parts.map(escaped) };
     case "repeat":
       return { ...expression, of: escaped(expression.of) };
+    case "automaton":
+      return { ...expression, edges: expression.edges.map((edge) => ({ ...edge, over: escaped(edge.over) })) };
     default:
       return expression;
   }
