@@ -71,7 +71,7 @@ describe("a request with a form", () => {
     const refused: readonly (readonly [object, string])[] = [
       [{ format: { type: "jsn" } }, "json_schema"],
       [{ format: "json" }, "format"],
-      [{ format: { type: "json_schema", schema: { not: {} } } }, "not at #"],
+      [{ format: { type: "json_schema", schema: { not: {} } } }, "# can never be satisfied"],
       [{ format: { type: "json_schema", schema, strickt: true } }, "format"],
       [{ format: { type: "json_schema", schema }, maxNewTokens: 3 }, "maxNewTokens is 3"],
       [{ format: { type: "regex", pattern: "(a{1,2000}){1,2000}" } }, "states"],

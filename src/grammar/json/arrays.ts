@@ -60,7 +60,7 @@ function counted(each: ArrayCase, emitter: Emitter, name: string): Expression {
       "usage",
       `the schema has more than ${MOST_CONTAINED} contains that must hold at once at ${name.slice(0, 200)}`,
     );
-  const fixed = Math.max(prefix.length, least, ...contains.map(({ from }) => from));
+  const fixed = contains.reduce((last, { from }) => Math.max(last, from), Math.max(prefix.length, least));
   const room = most === Number.POSITIVE_INFINITY ? fixed : most;
   if (room > MOST_PLACES)
     throw new CllmError(
@@ -134,19 +134,30 @@ function differing(each: ArrayCase, emitter: Emitter, name: string): Expression 
 
 /** All values of a node as they are written, or null where they are many. */
 function valuesOf(node: Node, { cases }: Emitter): string[] | null {
-  const found: string[] = [];
+  const found = new Set<string>();
   for (const each of cases(node)) {
-    if (each.refused !== undefined) return null;
-    if (each.type === "null") found.push("null");
-    else if (each.type === "boolean") found.push(...each.values.map(written));
-    else if (each.type === "string" && each.values !== null && each.matching.length + each.unlike.length === 0)
-      found.push(...each.values.map(written));
-    else if (each.type === "number") {
+    const values = each.refused === undefined ? finite(each) : null;
+    if (values === null) return null;
+    for (const value of values) found.add(written(value));
+  }
+  return [...found];
+}
+
+function finite(each: Case): readonly unknown[] | null {
+  switch (each.type) {
+    case "null":
+      return [null];
+    case "boolean":
+      return each.values;
+    case "string":
+      return each.matching.length + each.unlike.length === 0 ? each.values : null;
+    case "number": {
       const { values, low, high, whole } = each;
       if (values === null && !(whole === true && high.value - low.value <= MOST_UNIQUE)) return null;
       const all = values ?? Array.from({ length: MOST_UNIQUE + 2 }, (_, i) => Math.ceil(low.value) + i);
-      found.push(...all.filter((value) => isNumberOf(each, value)).map(written));
-    } else return null;
+      return all.filter((value) => isNumberOf(each, value));
+    }
+    default:
+      return null;
   }
-  return [...new Set(found)];
 }

@@ -351,17 +351,17 @@ interface Named {
 /** Strings, numbers and truth values of a list as one case each. */
 function gathered(cases: readonly Case[]): readonly Case[] {
   const rest: Case[] = [];
-  const texts: string[] = [];
-  const numbers: number[] = [];
-  const truths: boolean[] = [];
+  const texts = new Set<string>();
+  const numbers = new Set<number>();
+  const truths = new Set<boolean>();
   for (const each of cases) {
-    if (each.type === "string" && each.values !== null) texts.push(...each.values);
-    else if (each.type === "number" && each.values !== null) numbers.push(...each.values);
-    else if (each.type === "boolean") truths.push(...each.values);
+    if (each.type === "string" && each.values !== null) for (const value of each.values) texts.add(value);
+    else if (each.type === "number" && each.values !== null) for (const value of each.values) numbers.add(value);
+    else if (each.type === "boolean") for (const value of each.values) truths.add(value);
     else rest.push(each);
   }
-  if (texts.length > 0) rest.push({ ...ANY_STRING, values: [...new Set(texts)] });
-  if (numbers.length > 0) rest.push({ ...ANY_NUMBER, values: [...new Set(numbers)] });
-  if (truths.length > 0) rest.push({ ...ANY_BOOLEAN, values: [...new Set(truths)] });
+  if (texts.size > 0) rest.push({ ...ANY_STRING, values: [...texts] });
+  if (numbers.size > 0) rest.push({ ...ANY_NUMBER, values: [...numbers] });
+  if (truths.size > 0) rest.push({ ...ANY_BOOLEAN, values: [...truths] });
   return distinct(rest);
 }

@@ -87,7 +87,7 @@ function multiples(each: NumberCase, first: number, last: number): Expression {
     const all = automatonOf(unlimited ? INTEGER : integersBetween(first, last), place);
     return expression(without(intersection(all, remainders(common), place), each, place));
   }
-  const step = common ?? Math.max(...steps.map((one) => one.step));
+  const step = common ?? steps.reduce((most, one) => Math.max(most, one.step), 0);
   if (common === null && !((high.value - low.value) / step <= MOST_MULTIPLES))
     throw new CllmError(
       "usage",
