@@ -43,6 +43,8 @@ export interface GgufTokenizerSource {
   readonly addBos: boolean | null;
   readonly addEos: boolean | null;
   readonly addSpacePrefix: boolean | null;
+  /** Tokens looked for in the text as it stands that take the white space behind them. Default: none. */
+  readonly strippingIds?: readonly number[] | undefined;
   readonly chatTemplate: string | null;
   /** The templates by name, where the file names several: `tokenizer.chat_template.NAME`. */
   readonly namedTemplates?: NamedTemplates | undefined;

@@ -24,7 +24,7 @@ export function fewestTokens(vocabulary: Vocabulary): (text: string) => number {
   return (text) => {
     if (factor === null) return 0;
     longest ??= longestToken(vocabulary);
-    const kept = dropsSpace ? text.replaceAll(/\s+/g, "") : text;
+    const kept = dropsSpace ? text.replaceAll(/\p{White_Space}+/gu, "") : text;
     return Math.ceil(utf8Length(kept) / (longest * factor));
   };
 }

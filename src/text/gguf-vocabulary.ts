@@ -7,6 +7,7 @@ import type { GgufTokenizerSource } from "../checkpoint/tokenizer-source.ts";
 import { CllmError } from "../error.ts";
 import { preTokenizerNamed } from "./pre-tokenizers.ts";
 import { joinByRank, ranksByScore } from "./sentence-piece.ts";
+import type { StrippingToken } from "./stripping.ts";
 import {
   badVocabulary,
   checkCount,
@@ -154,10 +155,12 @@ function isAdded(type: number): boolean {
   return type === CONTROL || type === USER_DEFINED || type === UNKNOWN;
 }
 
-function addedTokens(source: GgufTokenizerSource, types: Int32Array): object[] {
-  return source.tokens.flatMap((content, id) =>
-    isAdded(types[id]!) ? [{ id, content, special: types[id] !== USER_DEFINED, normalized: false }] : [],
-  );
+function addedTokens(source: GgufTokenizerSource, types: Int32Array): StrippingToken[] {
+  const stripping = new Set(source.strippingIds);
+  return source.tokens.flatMap((content, id) => {
+    const token = { id, content, special: types[id] !== USER_DEFINED, normalized: false };
+    return isAdded(types[id]!) ? [{ ...token, rstrip: stripping.has(id) }] : [];
+  });
 }
 
 function optionalId(id: number | null, source: GgufTokenizerSource, what: string): number | null {

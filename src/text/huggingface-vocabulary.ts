@@ -7,6 +7,7 @@ import { specialToken } from "../checkpoint/huggingface/special-tokens.ts";
 import type { HuggingFaceTokenizerSource } from "../checkpoint/tokenizer-source.ts";
 import { CllmError } from "../error.ts";
 import { GPT2_WORDS } from "./pre-tokenizers.ts";
+import { type SplitPattern, splitStep } from "./splits.ts";
 import {
   badVocabulary,
   checkCount,
@@ -72,8 +73,9 @@ function checkedVocabulary(source: HuggingFaceTokenizerSource, vocabSize: number
   const eosTokenId = within(idOf("eos_token"), vocabSize);
   const specialIds = new Set(added.filter((token) => token.special).map((token) => token.id));
   for (const id of [bosTokenId, eosTokenId]) if (id !== null) specialIds.add(id);
-  const verbatim = new Set(added.map((token) => token.id));
   const decoding = decodingOf(json["decoder"] ?? null);
+  const isVerbatim = ({ content }: AddedToken) => decoding.writing === "byte-level" || !content.includes("\u2581");
+  const verbatim = new Set(added.filter(isVerbatim).map((token) => token.id));
   return { ...decoding, library, tokens, verbatim, specialIds, bosTokenId, eosTokenId, before: [], after: [] };
 }
 
@@ -190,12 +192,9 @@ function preTokenizer(node: unknown): object | null {
       return sequence(steps(step, "pretokenizers").map(preTokenizer));
     case "Split": {
       checkPattern(step);
-      const kept = step["invert"] !== true && step["behavior"] === "Isolated";
-      const removed = step["behavior"] === "Removed"; // with `invert`, what does not match is removed
-      if (!kept && !removed) {
-        throw unsupported(`its Split pre-tokenizer is ${quote(step["behavior"])}, invert ${quote(step["invert"])}`);
-      }
-      return step;
+      const split = splitStep(step["pattern"] as SplitPattern, step["behavior"], step["invert"] === true);
+      if (split !== null) return split;
+      throw unsupported(`its Split pre-tokenizer is ${quote(step["behavior"])}, invert ${quote(step["invert"])}`);
     }
     case "ByteLevel": {
       const bytes = { type: "ByteLevel", use_regex: false };
@@ -288,7 +287,7 @@ function within(id: number | null, vocabSize: number): number | null {
 function unsupported(what: string): CllmError {
   return new CllmError(
     "unsupported",
-    `the tokenizer cannot be used: ${what}; built are the byte-level and SentencePiece BPE tokenizers of the Llama, ` +
-      "Mistral, Qwen2 and Qwen3 families",
+    `the tokenizer cannot be used: ${what}; built are byte-level and SentencePiece-style BPE tokenizers; ` +
+      "use the model's GGUF file",
   );
 }

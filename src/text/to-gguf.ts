@@ -178,9 +178,16 @@ function patternsOf(step: Json): string[] {
   const pattern = (step["pattern"] as Json | undefined)?.["Regex"];
   if (step["type"] === "ByteLevel") return step["use_regex"] === false ? [] : [GPT2_WORDS];
   if (step["type"] === "Digits") return [step["individual_digits"] === true ? "\\p{N}" : "\\p{N}+"];
-  const isolated = step["behavior"] === "Isolated" && step["invert"] !== true;
-  if (step["type"] === "Split" && isolated && typeof pattern === "string") return [pattern];
+  const isolated = step["behavior"] === "Isolated";
+  // GPT's expressions leave nothing between their matches that could be removed.
+  const matches = step["behavior"] === "Removed" && step["invert"] === true && /\|\\s\+$/.test(String(pattern));
+  if (step["type"] === "Split" && (isolated || matches) && typeof pattern === "string") return [pattern];
   throw unsupported(`the pre-tokenizer ${quote(step)}`);
+}
+
+/** Whether a normalizer makes U+2581 of spaces. */
+function isSpaces({ type, pattern, content }: Json): boolean {
+  return type === "Replace" && (pattern as Json)["String"] === " " && content === "\u2581";
 }
 
 /** Whether a space goes before every text, and after every special token in it. */
@@ -189,12 +196,13 @@ function spacePrefix(json: Json): boolean {
   const words = flatten(json["pre_tokenizer"], "pretokenizers");
   let prefix = false;
   for (const step of normalizers) {
-    const spaces =
-      step["type"] === "Replace" && (step["pattern"] as Json)["String"] === " " && step["content"] === "\u2581";
     if (step["type"] === "Prepend" && step["prepend"] === "\u2581") prefix = true;
-    else if (!spaces) throw unsupported(`the normalizer ${quote(step)}`);
+    else if (!isSpaces(step)) throw unsupported(`the normalizer ${quote(step)}`);
   }
   for (const step of words) {
+    const nothing =
+      step["type"] === "Split" && (step["pattern"] as Json)["String"] === " " && normalizers.some(isSpaces);
+    if (nothing) continue; // Gemma's: no space is left to split at
     const scheme = step["prepend_scheme"] ?? (step["add_prefix_space"] === false ? "never" : "always");
     if (step["type"] !== "Metaspace" || step["split"] !== false) throw unsupported(`the pre-tokenizer ${quote(step)}`);
     if (scheme === "first") throw unsupported("a space before the first word of a text and not after special tokens");

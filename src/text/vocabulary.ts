@@ -5,6 +5,7 @@
 import { Tokenizer } from "@huggingface/tokenizers";
 import { CllmError } from "../error.ts";
 import { type Coverage, coverageOf } from "./coverage.ts";
+import { type StrippingToken, stripBeside } from "./stripping.ts";
 
 /** What is used of the library's tokenizer; the types it publishes do not resolve under Node's module rules. */
 export interface LibraryTokenizer {
@@ -15,8 +16,16 @@ export interface LibraryTokenizer {
 }
 
 /** The library's encoder for an object in the form of `tokenizer.json`, decoder apart. */
-export function libraryTokenizer(json: object): LibraryTokenizer {
-  return Object.assign(new Tokenizer({ ...json, decoder: null }, {}), { coverage: coverageOf(json) });
+export function libraryTokenizer(
+  json: { readonly added_tokens: readonly StrippingToken[] } & Readonly<Record<string, unknown>>,
+): LibraryTokenizer {
+  const tokens = json.added_tokens.map((token) => ({ ...token, lstrip: false, rstrip: false }));
+  const library = new Tokenizer({ ...json, added_tokens: tokens, decoder: null }, {});
+  if (json.added_tokens.some(({ lstrip, rstrip }) => lstrip || rstrip)) {
+    stripBeside(library.splitter_unnormalized, json.added_tokens);
+    stripBeside(library.splitter_normalized, json.added_tokens);
+  }
+  return Object.assign(library, { coverage: coverageOf(json) });
 }
 
 /** A checked vocabulary with the library's tokenizer over it. */

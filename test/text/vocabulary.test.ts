@@ -111,7 +111,7 @@ describe("tokenizer.json", () => {
     ["a pattern that is none", { pre_tokenizer: split({}) }, "bad-file", "pattern"],
     [
       "a split of another kind",
-      { pre_tokenizer: { ...split({ Regex: "a" }), behavior: "Contiguous" } },
+      { pre_tokenizer: { ...split({ Regex: "a" }), behavior: "Contiguous", invert: true } },
       "unsupported",
       "Split",
     ],

@@ -73,6 +73,7 @@ async function assemble(
     outputBias: find("model.layers.0.self_attn.o_proj.bias") !== undefined,
     ropeDivisors: await divisorsIn(FREQUENCIES),
     ropeFactors: short && long ? { short, long } : null,
+    strips: family.gguf.strips,
   };
   const warnings: string[] = [];
   const warn = (message: string): void => void warnings.push(message);

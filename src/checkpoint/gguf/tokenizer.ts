@@ -10,6 +10,8 @@ export interface GgufTokenizerFacts {
   readonly path: string;
   /** Rows of the embedding. */
   readonly vocabSize: number;
+  /** Which tokens take the white space behind them, as the family knows: files do not say it. Default: none does. */
+  readonly strips?: ((token: string) => boolean) | undefined;
 }
 
 export interface GgufTokenizer {
@@ -32,7 +34,7 @@ const UNUSED = 5;
  */
 export function readGgufTokenizer(
   metadata: Metadata,
-  { path, vocabSize }: GgufTokenizerFacts,
+  { path, vocabSize, strips }: GgufTokenizerFacts,
   warn: (message: string) => void = () => {},
 ): GgufTokenizer {
   const field = fieldsOf(metadata, path, warn);
@@ -84,6 +86,7 @@ export function readGgufTokenizer(
       addBos: added("add_bos_token", bosTokenId),
       addEos: added("add_eos_token", eosTokenId),
       addSpacePrefix: field.flag(key("add_space_prefix")),
+      ...(strips && model === "llama" && { strippingIds: tokens.flatMap((token, id) => (strips(token) ? [id] : [])) }),
       ...readTemplates(metadata, field),
     },
     endTokenIds: [...new Set([...ends, ...named])],

@@ -77,6 +77,8 @@ export interface Family {
     readonly normsWithOne?: boolean;
     /** Keys that only families which list them have, as with `huggingFace.keys`. */
     readonly keys: readonly string[];
+    /** Tokens of SentencePiece vocabularies that take the white space behind them. Default: none does. */
+    strips?(token: string): boolean;
     /** What files call the tensors of a layer, by Hugging Face's names. */
     readonly tensors: Readonly<Record<string, string>>;
     /** How this file differs from Llama's, `common`. */

@@ -28,6 +28,7 @@ export const phi3: Family = {
     architecture: "phi3",
     interleaved: false,
     keys: [],
+    strips: (token) => /^<(?:\|.*\||\/s)>$/.test(token) && token !== "<|endoftext|>",
     tensors: {
       input_layernorm: "attn_norm",
       "self_attn.qkv_proj": "attn_qkv",
