@@ -3,8 +3,8 @@
  * lying file from asking for terabytes. Knows no format's keys.
  */
 import { CllmError } from "../error.ts";
+import { nearMisses, shorten } from "../files/near-miss.ts";
 import type { ModelConfig } from "../model/config.ts";
-import { FAMILY_NAMES } from "../model/families/index.ts";
 
 type LimitedSize = "vocabSize" | "hiddenSize" | "intermediateSize" | "layers" | "heads" | "headSize" | "contextLength";
 
@@ -95,8 +95,16 @@ function ropeScales({ ropeScaling }: ModelConfig): readonly number[] {
   return [ropeScaling.factor, ropeScaling.lowFrequencyFactor, ropeScaling.highFrequencyFactor];
 }
 
-/** The error for a family without a graph. */
-export function unsupportedFamily(family: string, path: string): CllmError {
-  const message = `${path}: the model family ${family.slice(0, 80)} is not supported; ${FAMILY_NAMES.join(", ")} are`;
-  return new CllmError("unsupported", `${message} (SmolLM2 and Llama 2 and 3 are llama); choose a model of these`);
+/** The error for a family without a graph. `names` are those that have one, in the words of the file. */
+export function unsupportedFamily(
+  family: string,
+  path: string,
+  names: readonly string[],
+  next = "choose a model of these",
+): CllmError {
+  const near = nearMisses(family, names, 1);
+  const hint = near.length > 0 ? `did you mean ${near[0]}? ` : "";
+  const supported = `${names.join(", ")} are (SmolLM2 and Llama 2 and 3 are llama)`;
+  const message = `${path}: the model family ${shorten(family)} is not supported; ${hint}${supported}`;
+  return new CllmError("unsupported", `${message}; ${next}`);
 }

@@ -23,6 +23,8 @@ export interface StoredTensor {
   readonly interleavedHeadSize?: number;
   /** What is added to every element that is read. Default: nothing. */
   readonly added?: number;
+  /** What elements are multiplied by: one number for so many rows and columns of the matrix. Default: nothing. */
+  readonly scales?: { readonly tensor: StoredTensor; readonly rows: number; readonly columns: number };
 }
 
 const CHUNK_BYTES = 4 << 20;
@@ -63,6 +65,7 @@ export function storedWeights(tensors: readonly StoredTensor[], close: () => Pro
       const values = tensor.interleavedHeadSize
         ? await readInterleaved(tensor, tensor.interleavedHeadSize, columns, from, end)
         : await readElements(tensor, from * columns, end * columns);
+      await multiplyByScales(values, tensor, from, columns);
       const { added } = tensor;
       if (added !== undefined) for (let i = 0; i < values.length; i++) values[i] = values[i]! + added;
       checkFinite(values, tensor, from * columns);
@@ -76,6 +79,28 @@ export function storedWeights(tensors: readonly StoredTensor[], close: () => Pro
     },
     close,
   };
+}
+
+/** `values` are the rows from `from` on, with so many columns. */
+async function multiplyByScales(
+  values: Float32Array,
+  { scales }: StoredTensor,
+  from: number,
+  columns: number,
+): Promise<void> {
+  if (scales === undefined) return;
+  const across = Math.ceil(columns / scales.columns);
+  const first = Math.floor(from / scales.rows);
+  const rows = values.length / columns;
+  const factors = await readElements(scales.tensor, first * across, Math.ceil((from + rows) / scales.rows) * across);
+  for (let row = 0; row < rows; row++) {
+    const at = (Math.floor((from + row) / scales.rows) - first) * across;
+    for (let block = 0; block < across; block++) {
+      const factor = factors[at + block]!;
+      const end = row * columns + Math.min(columns, (block + 1) * scales.columns);
+      for (let i = row * columns + block * scales.columns; i < end; i++) values[i] = values[i]! * factor;
+    }
+  }
 }
 
 /** Scales and offsets of a matrix's blocks, row by row, in the order in which rows are read. */

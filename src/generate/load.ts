@@ -7,6 +7,7 @@ import { type Checkpoint, openCheckpoint } from "../checkpoint/open.ts";
 import type { Adapted } from "../checkpoint/peft/adapted.ts";
 import type { Adapter } from "../checkpoint/peft/types.ts";
 import { sampled } from "../decode/choice.ts";
+import { withoutIds } from "../decode/silent.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { defaultThreads, warn } from "../runtime/host.ts";
 import { openEngine } from "../runtime/open-engine.ts";
@@ -42,6 +43,7 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
     const identity = fingerprint(checkpoint);
     const { config, weights, draft, note } = await withAdapters(checkpoint, settings);
     const { tokenizer, template } = textOf(checkpoint, config.vocabSize, settings);
+    const silent = new Set([...tokenizer.silentIds].filter((id) => !config.eosTokenIds.includes(id)));
     if (note !== null) (settings.onWarning ?? warn)(note);
     const engine = await openEngine(config, weights, {
       precision,
@@ -63,7 +65,7 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
       tokenizer,
       template,
       sampling: checkpoint.sampling,
-      session: () => engine.session(),
+      session: () => withoutIds(engine.session(), silent),
       keep: settings.keep,
       drafter: draft !== null,
       measureCosts: (kind, abort) => calibrated(engine, [identity, ...ranksOf(draft)], settings, kind, abort),

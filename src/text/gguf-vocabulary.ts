@@ -22,6 +22,7 @@ import {
 const UNKNOWN = 2;
 const CONTROL = 3;
 const USER_DEFINED = 4;
+const UNUSED = 5;
 const BYTE = 6;
 
 /**
@@ -45,11 +46,13 @@ export function ggufVocabulary(source: GgufTokenizerSource, vocabSize: number): 
   const after = source.addEos === true ? [required(parts.eosTokenId, "end")] : [];
   const specialIds = new Set<number>();
   const verbatim = new Set<number>();
+  const unused: number[] = [];
   for (const [id, type] of types.entries()) {
     if (type === CONTROL || type === UNKNOWN) specialIds.add(id);
     if (isAdded(type)) verbatim.add(id);
+    if (type === UNUSED) unused.push(id);
   }
-  return { ...parts, tokens: source.tokens, verbatim, specialIds, before, after };
+  return { ...parts, tokens: source.tokens, verbatim, specialIds, unused, before, after };
 }
 
 interface Parts

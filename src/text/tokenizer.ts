@@ -34,6 +34,8 @@ export interface Tokenizer {
   /** The model's: ids are in `[0, vocabSize)`, and those at the end may have no token. */
   readonly vocabSize: number;
   readonly specialIds: ReadonlySet<number>;
+  /** Ids that stand for no token: the embedding may have more rows than there are tokens. */
+  readonly silentIds: ReadonlySet<number>;
   readonly bosTokenId: number | null;
   readonly eosTokenId: number | null;
   /** Whether decoding drops the one space at the very start of a text. */
@@ -67,6 +69,8 @@ export function createTokenizer(source: TokenizerSource, vocabSize: number): Tok
 }
 
 function tokenizerOver(vocabulary: Vocabulary, vocabSize: number): Tokenizer {
+  const silentIds = new Set(vocabulary.unused);
+  for (let id = 0; id < vocabSize; id++) if (vocabulary.tokens[id] === undefined) silentIds.add(id);
   const { library, specialIds, bosTokenId, eosTokenId, dropsLeadingSpace } = vocabulary;
   const bytesById: Uint8Array[] = []; // filled as asked for
 
@@ -107,7 +111,7 @@ function tokenizerOver(vocabulary: Vocabulary, vocabSize: number): Tokenizer {
 
   const tokenText = (id: number) => textOfBytes(tokenBytes(id));
   return {
-    ...{ vocabSize, specialIds, bosTokenId, eosTokenId, dropsLeadingSpace },
+    ...{ vocabSize, specialIds, silentIds, bosTokenId, eosTokenId, dropsLeadingSpace },
     ...{ encode, fewestTokens: fewestTokens(vocabulary), decode, tokenBytes, tokenText },
   };
 }

@@ -42,6 +42,8 @@ export interface Vocabulary {
   /** Whether encoding puts a space before a text, which decoding takes away again. */
   readonly dropsLeadingSpace: boolean;
   readonly specialIds: ReadonlySet<number>;
+  /** Tokens that stand for no text, beside ids without a token. Default: there are none. */
+  readonly unused?: readonly number[];
   readonly bosTokenId: number | null;
   readonly eosTokenId: number | null;
   /** Special tokens that go around a text, beside those that the library adds. */
@@ -76,7 +78,7 @@ export function checkCount(count: number, vocabSize: number): void {
   if (count > vocabSize) {
     throw new CllmError(
       "bad-file",
-      `the tokenizer has ${count} tokens, but the model's vocabulary has ${vocabSize}: they do not belong together; ` +
+      `the tokenizer has ${count} tokens, but the model's vocab_size is ${vocabSize}: they do not belong together; ` +
         "use the tokenizer that was published with the model",
     );
   }

@@ -29,6 +29,11 @@ function withMeta(changes: Readonly<Record<string, Meta | null>>): Buffer {
   return ggufBytes({ ...sound, metadata: [...kept, ...added] });
 }
 
+/** The same tensors as a file of another family. */
+function ofFamily(family: string, more: Readonly<Record<string, Meta>>): Buffer {
+  return ggufBytes({ ...sound, metadata: [...ggufMetadata({ ...TINY, family }), ...Object.entries(more)] });
+}
+
 function withTensor(index: number, change: Partial<GgufTensor>): Buffer {
   return ggufBytes({
     ...sound,
@@ -93,6 +98,27 @@ const bad: Record<string, [bytes: Uint8Array, code: string, says: string]> = {
     "unsupported",
     "llama.residual_scale is 0.5, a key of granite",
   ],
+  "an architecture misspelt": [
+    withMeta({ "general.architecture": text("qwen-3") }),
+    "unsupported",
+    "did you mean qwen3?",
+  ],
+  "a multiplier of zero": [
+    ofFamily("granite", { "granite.residual_scale": { type: "f32", value: 0 } }),
+    "bad-file",
+    "granite.residual_scale is 0",
+  ],
+  "a multiplier that is no number": [
+    ofFamily("granite", { "granite.logit_scale": { type: "f32", value: Number.NaN } }),
+    "bad-file",
+    "granite.logit_scale is not a single exact number",
+  ],
+  "a cap of zero": [
+    ofFamily("gemma2", { "gemma2.attn_logit_softcapping": { type: "f32", value: 0 } }),
+    "bad-file",
+    "gemma2.attn_logit_softcapping is 0",
+  ],
+  "windows of no size": [ofFamily("gemma3", {}), "bad-file", "gemma3.attention.sliding_window is missing"],
   experts: [withMeta({ "llama.expert_count": u32(8) }), "unsupported", "8 experts"],
   "more tokens than rows": [
     withMeta({ "tokenizer.ggml.tokens": strings(..."abcdefghijklm") }),

@@ -138,3 +138,17 @@ describe("loading fails with one clear error", () => {
     expect((error as Error).message).toMatch(message);
   });
 });
+
+test("rows of the embedding without a token are never written, and all decoders agree on what is", async () => {
+  const padded = writeTinyCheckpoint(join(scratch, "padded"), { padding: 9 });
+  await using model = await load(padded, { precision: "int8", cacheDir });
+  const { tokenizer } = model;
+  expect(tokenizer.silentIds.size).toBe(9);
+  for (const sampling of [{}, { temperature: 1, seed: 3 }]) {
+    const request: GenerateOptions = { prompt: "the and", ...sampling, maxNewTokens: 32, ignoreEos: true };
+    const baseline = await model.generate({ ...request, decoder: "ar" });
+    expect([...baseline.tokens].filter((id) => tokenizer.silentIds.has(id))).toEqual([]);
+    for (const decoder of DECODERS)
+      expect(essence(await model.generate({ ...request, decoder }))).toEqual(essence(baseline));
+  }
+});

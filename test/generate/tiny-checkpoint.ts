@@ -11,6 +11,8 @@ export interface TinyOptions {
   readonly contextLength?: number;
   /** With a chat template, as instruct models have. Default: true. */
   readonly chat?: boolean;
+  /** Rows of the embedding without a token, which the model finds likelier than most. Default: 0. */
+  readonly padding?: number;
 }
 
 const MERGES = [
@@ -63,7 +65,7 @@ export function tinyTokenizerSource({ chat = true }: TinyOptions = {}): {
 /** Writes the checkpoint into `folder`, which is made where it is missing, and returns the folder. */
 export function writeTinyCheckpoint(
   folder: string,
-  { seed = 1, contextLength = 256, chat = true }: TinyOptions = {},
+  { seed = 1, contextLength = 256, chat = true, padding = 0 }: TinyOptions = {},
 ): string {
   mkdirSync(folder, { recursive: true });
   const write = (name: string, content: object): void => writeFileSync(join(folder, name), JSON.stringify(content));
@@ -81,7 +83,7 @@ export function writeTinyCheckpoint(
   write("config.json", {
     architectures: ["LlamaForCausalLM"],
     model_type: "llama",
-    vocab_size: vocabSize,
+    vocab_size: vocabSize + padding,
     hidden_size: HIDDEN,
     num_hidden_layers: LAYERS,
     num_attention_heads: HEADS,
@@ -98,7 +100,7 @@ export function writeTinyCheckpoint(
     eos_token_id: endOfText + 2,
     torch_dtype: "float32",
   });
-  writeFileSync(join(folder, "model.safetensors"), tinyWeights(vocabSize, seed));
+  writeFileSync(join(folder, "model.safetensors"), tinyWeights(vocabSize, seed, padding));
   return folder;
 }
 
@@ -145,10 +147,10 @@ function byteAlphabet(): string[] {
   return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : next++));
 }
 
-function tinyWeights(vocabSize: number, seed: number): Buffer {
+function tinyWeights(vocabSize: number, seed: number, padding: number): Buffer {
   const random = gaussian(seed);
   const tensors: [name: string, shape: readonly number[], deviation: number][] = [
-    ["model.embed_tokens.weight", [vocabSize, HIDDEN], 1],
+    ["model.embed_tokens.weight", [vocabSize + padding, HIDDEN], 1],
   ];
   for (let layer = 0; layer < LAYERS; layer++) {
     const name = (part: string): string => `model.layers.${layer}.${part}.weight`;
@@ -171,6 +173,7 @@ function tinyWeights(vocabSize: number, seed: number): Buffer {
   for (const [name, shape, deviation] of tensors) {
     const size = shape.reduce((product, dimension) => product * dimension, 1);
     data.push(Float32Array.from({ length: size }, () => (deviation === 0 ? 1 : random() * deviation)));
+    if (offset === 0) for (let i = vocabSize * HIDDEN; i < size; i++) data[0]![i] = 4 * data[0]![i]!;
     header[name] = { dtype: "F32", shape, data_offsets: [offset, offset + size * 4] };
     offset += size * 4;
   }

@@ -55,7 +55,7 @@ describe("GGUF metadata", () => {
     fails(
       byteLevel,
       "bad-file",
-      `${VOCAB_SIZE} tokens, but the model's vocabulary has ${VOCAB_SIZE - 1}`,
+      `${VOCAB_SIZE} tokens, but the model's vocab_size is ${VOCAB_SIZE - 1}`,
       VOCAB_SIZE - 1,
     );
   });

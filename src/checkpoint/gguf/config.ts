@@ -5,7 +5,7 @@
 import { CllmError } from "../../error.ts";
 import type { ModelConfig, RopeScaling } from "../../model/config.ts";
 import type { Family, GgufFields, GgufMetadata } from "../../model/families/family.ts";
-import { FAMILIES, familyOfArchitecture } from "../../model/families/index.ts";
+import { ARCHITECTURES, FAMILIES, familyOfArchitecture } from "../../model/families/index.ts";
 import { checkModelConfig, LIMITS, unsupportedFamily } from "../config-limits.ts";
 import { type Fields, fieldsOf, type Metadata } from "./fields.ts";
 import type { GgufTokenizer } from "./tokenizer.ts";
@@ -30,7 +30,7 @@ export function readFamily(metadata: Metadata, path: string): Family {
   const architecture = field.text("general.architecture");
   if (architecture === null) throw field.bad("general.architecture", "is missing");
   const family = familyOfArchitecture(architecture);
-  if (!family) throw unsupportedFamily(architecture, path);
+  if (!family) throw unsupportedFamily(architecture, path, ARCHITECTURES);
   return family;
 }
 

@@ -8,8 +8,9 @@ import { CllmError } from "../../error.ts";
 import { shorten } from "../../files/near-miss.ts";
 import type { ModelConfig } from "../../model/config.ts";
 import type { Complaints, Family } from "../../model/families/family.ts";
-import { FAMILIES } from "../../model/families/index.ts";
+import { FAMILIES, FAMILY_NAMES } from "../../model/families/index.ts";
 import { checkModelConfig, LIMITS, unsupportedFamily } from "../config-limits.ts";
+import { rejectQuantization } from "./quantized.ts";
 import { readRope } from "./rope.ts";
 
 const count = (max: number): z.ZodNumber => z.number().int().min(1).max(max);
@@ -30,7 +31,8 @@ const configSchema = z.looseObject({
   hidden_activation: z.string().nullish(),
   tie_word_embeddings: z.boolean().nullish(),
   mlp_bias: z.boolean().nullish(),
-  quantization_config: z.looseObject({ quant_method: z.string().nullish() }).nullish(),
+  quantization_config: z.unknown().optional(),
+  quantization: z.unknown().optional(),
   bos_token_id: tokenId.nullish(),
   eos_token_id: z.union([tokenId, z.array(tokenId)]).nullish(),
   cllm_draft_token_id: tokenId.nonnegative().nullish(),
@@ -140,27 +142,33 @@ const complaintsOf = (file: string): Complaints => ({
 
 /** The family first: a file of another one should not fail on a key that it spells differently. */
 function readFamily(config: unknown, file: string): Family {
-  const schema = z.looseObject({ model_type: z.string().nullish(), architectures: z.array(z.string()).nullish() });
-  const { model_type, architectures } = parse(schema, config, file);
+  const schema = z.looseObject({
+    model_type: z.string().nullish(),
+    architectures: z.array(z.string()).nullish(),
+    text_config: z
+      .looseObject({ model_type: z.string().nullish().catch(null) })
+      .nullish()
+      .catch(null),
+  });
+  const { model_type, architectures, text_config: text } = parse(schema, config, file);
   const named = model_type ?? architectures?.[0]?.replace(/ForCausalLM$/, "").toLowerCase();
   if (named === undefined) {
     throw new CllmError("bad-file", `${file}: model_type is missing, and so is architectures; fetch it again`);
   }
   const family = FAMILIES.find(({ name }) => name === named);
-  if (!family) throw unsupportedFamily(named, file);
-  return family;
+  if (family) return family;
+  const part = FAMILY_NAMES.find((name) => name === text?.model_type);
+  const next = part && `its text part is ${part}: use a GGUF file of the model, which has the text part alone`;
+  throw unsupportedFamily(named, file, FAMILY_NAMES, next);
 }
 
-function rejectUnbuilt(raw: Config, { name: family, huggingFace }: Family, { unsupported }: Complaints): void {
+function rejectUnbuilt(raw: Config, { name: family, huggingFace }: Family, complaints: Complaints): void {
+  const { unsupported } = complaints;
   const other = raw.architectures?.find((name) => !name.endsWith("ForCausalLM"));
   if (other !== undefined) {
     throw unsupported(`architecture ${other} is no causal language model`, "use the model's ...ForCausalLM version");
   }
-  if (raw.quantization_config && !isSwitchedOff(raw.quantization_config)) {
-    const method = raw.quantization_config.quant_method ?? "an unnamed method";
-    const next = "use the original F32, F16 or BF16 weights, or a GGUF file";
-    throw unsupported(`weights quantized by ${method} (quantization_config) are not supported`, next);
-  }
+  rejectQuantization(raw, complaints);
   const { activation: usual = "silu" } = huggingFace;
   const [key, activation = usual] = raw.hidden_activation
     ? ["hidden_activation", raw.hidden_activation]
@@ -189,12 +197,6 @@ function rejectForeignKeys(raw: Config, family: Family, { unsupported }: Complai
 function saysNothing(value: unknown): boolean {
   if (Array.isArray(value)) return value.every(saysNothing);
   return value === undefined || value === null || value === false || value === 1;
-}
-
-/** Settings that bitsandbytes leaves in the configuration of weights that are no longer quantized. */
-function isSwitchedOff(settings: Readonly<Record<string, unknown>>): boolean {
-  const on = ["load_in_4bit", "load_in_8bit", "_load_in_4bit", "_load_in_8bit"].some((key) => settings[key] === true);
-  return settings["quant_method"] === "bitsandbytes" && !on;
 }
 
 /** Validate, or throw `bad-file` naming the first wrong key (within `holder`), its value and what it may be. */

@@ -27,6 +27,7 @@ import type { StoredTensor } from "../stored-weights.ts";
 import { storedWeights } from "../stored-weights.ts";
 import type { HuggingFaceTokenizerSource } from "../tokenizer-source.ts";
 import { readHuggingFaceConfig } from "./config.ts";
+import { rejectQuantizedTensors, withScales } from "./quantized.ts";
 import { readSafetensorsHeader } from "./safetensors.ts";
 import { readSampling } from "./sampling.ts";
 import { tokenizerEndIds, withSpecialTokens } from "./special-tokens.ts";
@@ -49,10 +50,12 @@ export async function openHuggingFace(folder: Folder, name: string): Promise<Che
   const warn = (message: string): void => void warnings.push(message);
   try {
     const { tensors: stored, missing } = await readTensors(folder, files);
-    const tensors = causalNames(stored, config["tie_word_embeddings"] === true);
+    const named = causalNames(stored, config["tie_word_embeddings"] === true);
+    const tensors = withScales(named, config["quantization_config"]);
     const hasHead = tensors.some((tensor) => tensor.name === "lm_head.weight");
     const { tokenizer, endIds: tokenizerEnds } = await readTokenizer(folder);
     const modelConfig = readHuggingFaceConfig({ config, generation, hasHead, tokenizerEnds, path, warn });
+    rejectQuantizedTensors(tensors);
     for (const [name] of expectedTensors(modelConfig)) if (missing.has(name)) throw missing.get(name);
     const weights = storedWeights(selectTensors(modelConfig, tensors, path), close);
     return {

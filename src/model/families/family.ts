@@ -115,6 +115,13 @@ export function writeAttentionBias({ attentionBias }: ModelConfig): Record<strin
   return { attention_bias: attentionBias };
 }
 
+/** A multiplier or cap of GGUF metadata, by its key with the architecture's name in front. Throws `bad-file` where it is not positive. */
+export function positiveNumber(fields: GgufFields, architecture: string, key: string, otherwise: number): number {
+  const value = fields.number(key) ?? otherwise;
+  if (value > 0) return value;
+  throw fields.bad(`metadata ${architecture}.${key} is ${value}; it must be a positive number`);
+}
+
 /** Rotary scaling that llama.cpp applies only in graphs that read `rope_freqs.weight`; null for one that all have. */
 export function missingDivisors({ ropeScaling }: ModelConfig): string | null {
   const stored = ropeScaling?.type === "llama3" || ropeScaling?.type === "divisors";

@@ -4,7 +4,15 @@
  */
 import * as z from "zod";
 import type { ModelConfig } from "../config.ts";
-import { allButEvery, type Family, firstMissing, GGUF_TENSORS, missingDivisors, sameLayers } from "./family.ts";
+import {
+  allButEvery,
+  type Family,
+  firstMissing,
+  GGUF_TENSORS,
+  missingDivisors,
+  positiveNumber,
+  sameLayers,
+} from "./family.ts";
 import { readWindow, writeLayerTypes } from "./windows.ts";
 
 const STEP = 2;
@@ -106,8 +114,8 @@ export const gemma2: Family = {
         ...GEMMA_BLOCKS,
         embeddingScale: Math.sqrt(common.hiddenSize),
         attentionScale: common.headSize ** -0.5,
-        attentionCap: fields.number("attn_logit_softcapping") ?? 50,
-        logitCap: fields.number("final_logit_softcapping") ?? 30,
+        attentionCap: positiveNumber(fields, "gemma2", "attn_logit_softcapping", 50),
+        logitCap: positiveNumber(fields, "gemma2", "final_logit_softcapping", 30),
         ...(window < common.contextLength && { slidingWindow: window, slidingLayers: allButEvery(common, STEP) }),
       };
     },

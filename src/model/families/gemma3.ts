@@ -49,6 +49,9 @@ export const gemma3: Family = {
       const flags = fields.layers("attention.sliding_window_pattern");
       const step = flags === null ? (fields.number("attention.sliding_window_pattern") ?? STEP) : STEP;
       const logitCap = fields.number("final_logit_softcapping");
+      if (fields.number("attention.sliding_window") === null) {
+        throw fields.bad("metadata gemma3.attention.sliding_window is missing: how far layers look back is not known");
+      }
       return {
         ...GEMMA_BLOCKS,
         queryKeyNorm: true,

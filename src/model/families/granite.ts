@@ -1,7 +1,7 @@
 /** Granite 3 and 4, the dense ones: Llama with four multipliers (Granite Team, arXiv:2405.04324; muP, arXiv:2203.03466). */
 import * as z from "zod";
 import type { ModelConfig } from "../config.ts";
-import { type Family, GGUF_TENSORS, readAttentionBias, writeAttentionBias } from "./family.ts";
+import { type Family, GGUF_TENSORS, positiveNumber, readAttentionBias, writeAttentionBias } from "./family.ts";
 import { missingWindow } from "./windows.ts";
 
 const multiplier = z.number().positive().nullish();
@@ -54,11 +54,7 @@ export const granite: Family = {
     keys: ["embedding_scale", "residual_scale", "logit_scale", "attention.scale"],
     tensors: GGUF_TENSORS,
     read(fields, common) {
-      const read = (key: string, otherwise: number): number => {
-        const value = fields.number(key) ?? otherwise;
-        if (!(value > 0)) throw fields.bad(`metadata granite.${key} is ${value}; it must be a positive number`);
-        return value;
-      };
+      const read = (key: string, otherwise: number): number => positiveNumber(fields, "granite", key, otherwise);
       return {
         embeddingScale: read("embedding_scale", 1),
         attentionScale: read("attention.scale", 1 / Math.sqrt(common.headSize)),

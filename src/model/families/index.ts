@@ -19,6 +19,9 @@ export const FAMILIES: readonly Family[] = [
 /** What `config.json` calls them. */
 export const FAMILY_NAMES: readonly string[] = FAMILIES.map(({ name }) => name);
 
+/** What GGUF files call them, each once. */
+export const ARCHITECTURES: readonly string[] = [...new Set(FAMILIES.map(({ gguf }) => gguf.architecture))];
+
 const byName = new Map(FAMILIES.map((family) => [family.name, family]));
 
 /** The family of a configuration. */

@@ -40,6 +40,9 @@ function windowOf(fields: HuggingFaceFields, sliding: readonly boolean[], { cont
   if (count === 0) return { slidingWindow: null };
   const { sliding_window: given } = fields.parse(sizeSchema);
   const window = given === undefined ? DEFAULT_WINDOW : given; // null says none, absence the default
+  if (window === null && count < sliding.length) {
+    throw fields.bad(`sliding_window is null, but ${count} of ${sliding.length} layers are to have a window`);
+  }
   if (window === null || window >= contextLength) return { slidingWindow: null };
   return { slidingWindow: window, ...(count < sliding.length && { slidingLayers: sliding }) };
 }
@@ -66,8 +69,12 @@ export function writeLayerTypes(config: ModelConfig): Record<string, unknown> {
 /** Qwen's words: a window has to be switched on, and begins at some layer. */
 export function readLaterWindow(fields: HuggingFaceFields, common: ModelConfig): Windows {
   const types = readLayerTypes(fields, common);
+  const { use_sliding_window: used } = fields.parse(typesSchema);
+  if (used === false && types?.includes(true)) {
+    throw fields.bad("layer_types names layers with a window, but use_sliding_window is false");
+  }
   if (types !== null) return windowOf(fields, types, common);
-  if (fields.parse(typesSchema).use_sliding_window !== true) return { slidingWindow: null };
+  if (used !== true) return { slidingWindow: null };
   const first = fields.parse(sizeSchema).max_window_layers ?? DEFAULT_FULL_LAYERS;
   return windowOf(
     fields,
