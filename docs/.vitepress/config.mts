@@ -51,6 +51,7 @@ export default defineConfig({
           { text: "Sampling and stopping", link: "/guide/sampling" },
           { text: "Structured output", link: "/guide/structured-output" },
           { text: "Train a CLLM", link: "/guide/train" },
+          { text: "What to draft from", link: "/guide/drafts" },
           { text: "Lossless CLLM", link: "/guide/lossless" },
           { text: "Adapters", link: "/guide/adapters" },
           { text: "Batch", link: "/guide/batch" },

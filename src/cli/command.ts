@@ -42,6 +42,7 @@ export interface ModelSettings
   > {
   readonly model: string | undefined;
   readonly draftAdapter?: LoadSettings["draftAdapter"];
+  readonly suffixMemory?: LoadSettings["suffixMemory"];
 }
 
 export const modelFields: Fields<ModelSettings> = inGroup("Model", {
@@ -53,9 +54,12 @@ export const modelFields: Fields<ModelSettings> = inGroup("Model", {
   ...loadFields,
 });
 
-const { draftAdapter: _, ...alone } = modelFields;
-/** Those of commands for which a draft adapter is of no use. */
-export const undraftedFields: Fields<Omit<ModelSettings, "draftAdapter">> = alone;
+/** What decoders draft from, and no text depends on. */
+export type DraftSettings = Pick<ModelSettings, "draftAdapter" | "suffixMemory">;
+
+const { draftAdapter: _adapter, suffixMemory: _memory, ...alone } = modelFields;
+/** Those of commands that draft from nothing. */
+export const undraftedFields: Fields<Omit<ModelSettings, keyof DraftSettings>> = alone;
 
 /** What it takes to find and read a checkpoint: for commands that compile none. */
 export type CheckpointSettings = Pick<ModelSettings, "model" | "offline" | "revision" | "cacheDir">;

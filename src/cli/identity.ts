@@ -4,13 +4,13 @@ import { withAdapter } from "../checkpoint/peft/adapter.ts";
 import { readAdapter } from "../checkpoint/peft/read-adapter.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import { identify, type ModelIdentity } from "../trajectory/identity.ts";
-import type { ModelSettings } from "./command.ts";
+import type { DraftSettings, ModelSettings } from "./command.ts";
 import { chooseModel } from "./model.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** The identity of the settings' model, with its adapter merged into it. */
 export async function identityOf(
-  settings: Omit<ModelSettings, "draftAdapter">,
+  settings: Omit<ModelSettings, keyof DraftSettings>,
   { tokenizer }: LanguageModel,
   { signal }: Terminal,
 ): Promise<ModelIdentity> {

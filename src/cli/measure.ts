@@ -12,6 +12,9 @@ import type { Progress } from "./terminal.ts";
 /** What all requests of a run share. */
 export type SharedOptions = Omit<GenerateOptions, "prompt" | "messages" | "decoder">;
 
+/** A prompt, perhaps with what its answer is likely to be. */
+export type MeasuredInput = PromptInput & Pick<GenerateOptions, "prediction">;
+
 export interface Measurement {
   readonly decoder: DecoderName;
   /** Index of the prompt. */
@@ -41,7 +44,7 @@ export const withBaseline = (decoders: readonly DecoderName[]): readonly Decoder
  */
 export async function* measure(
   model: LanguageModel,
-  inputs: readonly PromptInput[],
+  inputs: readonly MeasuredInput[],
   decoders: readonly DecoderName[],
   runs: number,
   shared: SharedOptions,
@@ -51,7 +54,7 @@ export async function* measure(
     for (const [prompt, input] of inputs.entries()) {
       if (refused.has(prompt)) continue;
       try {
-        yield* measurePrompt(model, input, prompt, turned(withBaseline(decoders), prompt + run), shared);
+        yield* measurePrompt(model, input, prompt, turned(withBaseline(decoders), prompt + run), shared, run);
       } catch (error) {
         if (!isRefusal(error)) throw error;
         refused.add(prompt);
@@ -68,15 +71,17 @@ const turned = <T>(items: readonly T[], by: number): readonly T[] => [
 
 async function* measurePrompt(
   model: LanguageModel,
-  input: PromptInput,
+  input: MeasuredInput,
   prompt: number,
   decoders: readonly DecoderName[],
   shared: SharedOptions,
+  run: number,
 ): AsyncGenerator<MeasureEvent, void, void> {
   const generations = new Map<DecoderName, Generation>();
   for (const decoder of decoders) {
-    // Each runs the prompt itself, which the next one would find in the cache.
-    generations.set(decoder, await model.generate({ ...shared, ...input, decoder, cachePrompt: false }));
+    // Each runs the prompt itself, which the next one would find in the cache, and remembers its own answers of this run.
+    const own = { decoder, cachePrompt: false, memoryScope: `${decoder}, run ${run}` };
+    generations.set(decoder, await model.generate({ ...shared, ...input, ...own }));
     yield { kind: "generated", prompt, decoder };
   }
   const baseline = generations.get("ar")!;
@@ -110,7 +115,7 @@ const SHORT = 16; // new tokens of a request that warms up
  */
 export async function* warmUp(
   model: LanguageModel,
-  inputs: readonly PromptInput[],
+  inputs: readonly MeasuredInput[],
   decoders: readonly DecoderName[],
   shared: SharedOptions,
 ): AsyncGenerator<Progress, void, void> {
@@ -119,7 +124,7 @@ export async function* warmUp(
   for (const [index, decoder] of names.entries()) {
     for (const input of inputs) {
       try {
-        await model.generate({ ...shared, ...input, decoder, maxNewTokens });
+        await model.generate({ ...shared, ...input, decoder, maxNewTokens, memoryScope: "warm up" });
         break;
       } catch (error) {
         if (!isRefusal(error)) throw error;

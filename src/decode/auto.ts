@@ -3,9 +3,11 @@
  * from what passes cost here and from what was accepted so far; a pass without a draft is autoregressive. It can fall
  * behind autoregressive decoding by a small share of the time only, because it keeps accounts of what it may lose.
  */
+import { CllmError } from "../error.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import { Acceptance } from "./acceptance.ts";
 import { Accounts } from "./accounts.ts";
+import { ASKED_PRIOR, AskedDraft, AskedRecord, MOST_ASKED } from "./asked-draft.ts";
 import { costModel } from "./cost.ts";
 import { planDrafts, worthVerifying } from "./draft-window.ts";
 import { type DraftPolicy, ownDraft } from "./drafts.ts";
@@ -13,6 +15,7 @@ import { FreeDrafts, type FreeRecords, freeRecords } from "./free-drafts.ts";
 import { OpenDraft } from "./open-draft.ts";
 import { commonPrefix } from "./prefix.ts";
 import { requireInteger } from "./require.ts";
+import type { SuffixView } from "./suffix-memory.ts";
 import { Transcript } from "./transcript.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
 
@@ -27,8 +30,17 @@ export interface AutoOptions extends DecodeOptions {
   readonly draftCosts?: ReadonlyMap<number, number> | undefined;
   /** What earlier requests to the same model taught; this one adds to it. Default: nothing. */
   readonly memory?: AutoMemory;
-  /** Where new guesses of its Jacobi windows come from. Default: `ownDraft`. */
-  readonly draft?: DraftPolicy;
+  /**
+   * A draft of one's own, such as a draft model. It is asked where that pays: what asking takes is measured, and weighed against how often
+   * its guesses were right. Default: none.
+   */
+  readonly draft?: DraftPolicy | undefined;
+  /** What the text is likely to be, in part or as a whole. Default: nothing is known. */
+  readonly prediction?: TokenIds | undefined;
+  /** Earlier answers to draft from. Default: none. */
+  readonly answers?: SuffixView | undefined;
+  /** Milliseconds, for what asking the draft takes. Default: `performance.now`. */
+  readonly clock?: () => number;
 }
 
 /**
@@ -46,10 +58,19 @@ export class AutoMemory {
   /** Guesses that draft rows refined. */
   readonly drafted: Acceptance = new Acceptance(0.98);
   readonly accounts: Accounts = new Accounts();
+  readonly #asked = new WeakMap<DraftPolicy, AskedRecord>();
+
+  /** What is known of a draft that is asked. */
+  asked(draft: DraftPolicy): AskedRecord {
+    const known = this.#asked.get(draft) ?? new AskedRecord();
+    this.#asked.set(draft, known);
+    return known;
+  }
 }
 
 const NONE = new Int32Array(0);
 const WIDE = 4; // tokens of the shortest wide window
+const ALONE: Plan = { rows: 1, draft: null, window: null, drafts: 0 };
 const LEADING = 8; // tokens of a window that rides in the prompt's pass
 const STAY = 1.06; // how much more another width must promise: each change costs guesses, or a pass that makes new ones
 const UNKNOWN = 0.05; // how often a refined guess is thought to be right before any was seen
@@ -68,6 +89,10 @@ interface Plan {
   readonly window: Acceptance | null;
   /** Draft rows beside them. */
   readonly drafts: number;
+  /** The guesses are to be asked for. */
+  readonly asks?: boolean;
+  /** Tokens that it promises in the time of a pass of one. Default: one. */
+  readonly promise?: number;
 }
 
 /**
@@ -83,12 +108,18 @@ export async function* auto(
     draftCosts = costs,
     blockSize = 32,
     memory = new AutoMemory(),
-    draft: policy = ownDraft(session),
+    draft: policy,
+    prediction,
+    answers,
+    clock = () => performance.now(),
     ...options
   }: AutoOptions,
 ): AsyncGenerator<Iteration, void, void> {
   requireInteger("blockSize", blockSize, 1);
   const drafting = session.drafter === true && blockSize > 1;
+  const foreign = prediction?.find((id) => id < 0 || id >= session.vocabSize);
+  if (foreign !== undefined)
+    throw new CllmError("bad-input", `the prediction has token id ${foreign}; the vocabulary has ${session.vocabSize}`);
   const text = new Transcript(session, prompt, options);
   const { accounts, narrow, wide } = memory;
   const cost = costModel(costs);
@@ -98,8 +129,11 @@ export async function* auto(
   let probeRows = Math.min(PROBE_ROWS, blockSize);
   while (probeRows > WIDE && loss[probeRows]! * PROBE_PASSES > PROBE_LOSS) probeRows--;
 
-  const free = new FreeDrafts(memory.free, blockSize - 1);
-  await using source = await OpenDraft.open(policy, prompt, session, options.signal);
+  const free = new FreeDrafts(memory.free, blockSize - 1, { promptLength: prompt.length, prediction, answers });
+  await using source = await OpenDraft.open(ownDraft(session), prompt, session, options.signal);
+  await using own = policy === undefined ? null : await OpenDraft.open(policy, prompt, session, options.signal);
+  const record = policy === undefined ? null : memory.asked(policy);
+  const asked = own && new AskedDraft(record!, own, prompt.length, cost(1), clock);
   let refined: TokenIds = new Int32Array(0); // what the last pass wrote behind the settled tokens
   let lastWidth = 0; // tokens of the last wide window, or its draft rows
   let probing = 0; // passes left of a probe
@@ -107,8 +141,9 @@ export async function* auto(
 
   /** The pass of at most `most` tokens that promises the most tokens per time among those that may fail. */
   function choose(most: number): Plan {
-    let plan: Plan = { rows: 1, draft: null, window: null, drafts: 0 };
-    let best = 1; // tokens in the time of a pass of one, which is what autoregressive decoding promises
+    const asking = ask(most);
+    let plan = asking?.plan ?? ALONE;
+    let best = Math.max(1, asking?.promise ?? 1); // 1: tokens in the time of a pass of one, as autoregressive decoding has them
     const consider = (from: number, to: number, draft: TokenIds | null, window: Acceptance | null) => {
       for (let m = from; m <= to; m++) {
         const promise = expected[m]! / (1 + loss[m]!);
@@ -123,12 +158,31 @@ export async function* auto(
       record.expect(expected, draft.length + 1, prior);
       consider(2, draft.length + 1, draft, null);
     }
-    if (drafting) return withDrafts(most, best) ?? plan;
+    if (drafting) return withDrafts(most, best) ?? { ...plan, promise: best };
     narrow.expectWindow(expected, Math.min(WIDE - 1, most), UNKNOWN);
     consider(2, Math.min(WIDE - 1, most), null, narrow);
     wide.expectWindow(expected, most, narrow.rate(0, UNKNOWN));
     consider(WIDE, most, null, wide);
-    return plan;
+    return { ...plan, promise: best };
+  }
+
+  /** The pass with guesses that are asked for which promises most, where it promises more than one token or is to be tried. */
+  function ask(most: number): { readonly plan: Plan; readonly promise: number } | null {
+    if (asked === null) return null;
+    const longest = Math.min(most, 1 + MOST_ASKED);
+    const opening = asked.opening(text.left);
+    let rows = 0;
+    let best = asked.trial > 0 ? 0 : 1;
+    record!.acceptance.expect(expected, longest, ASKED_PRIOR);
+    for (let m = 2; m <= longest; m++) {
+      const price = 1 + Math.max(0, loss[m]!) + asked.price(m - 1);
+      const promise = expected[m]! / (price + opening * expected[m]!);
+      if (promise <= best || !accounts.affords(price - 1)) continue;
+      best = promise;
+      rows = m;
+    }
+    if (rows === 0) return null;
+    return { plan: { ...ALONE, rows, asks: true }, promise: asked.trial > 0 ? Number.POSITIVE_INFINITY : best };
   }
 
   /** Passes that are lost where draft rows bring nothing: fresh guesses settle nothing yet, so it takes two to see. */
@@ -174,15 +228,19 @@ export async function* auto(
     return plan;
   }
 
+  /** What a probe loses if its passes settle one token each, instead of what the plan promises. */
+  const forgone = ({ promise = 1 }: Plan, extra: number): number => PROBE_PASSES * (promise * (1 + extra) - 1);
+
   /** Instead of a plan without a wide window, now and then one with it, to see what it is worth. */
   function probe(plan: Plan, most: number): Plan {
-    if (plan.window === wide || plan.drafts > 0) accounts.succeed();
+    if (plan.asks && asked!.trial > 0) return plan;
+    if (plan.window === wide || plan.drafts > 0 || plan.asks) accounts.succeed();
     else if (drafting) {
       const rows = Math.min(blockSize, PROBE_VERIFY + PROBE_ROWS);
-      if (probing === 0 && accounts.payExperiment(draftLoss[rows]! * PROBE_PASSES)) probing = PROBE_PASSES;
+      if (probing === 0 && accounts.payExperiment(forgone(plan, draftLoss[rows]!))) probing = PROBE_PASSES;
       if (probing > 0) plan = ride(Math.min(PROBE_VERIFY, most), Math.max(1, rows - PROBE_VERIFY)) ?? plan;
     } else if (probeRows >= WIDE && probeRows <= most) {
-      if (probing === 0 && accounts.payExperiment(loss[probeRows]! * PROBE_PASSES)) probing = PROBE_PASSES;
+      if (probing === 0 && accounts.payExperiment(forgone(plan, loss[probeRows]!))) probing = PROBE_PASSES;
       if (probing > 0 && accounts.affords(loss[probeRows]!))
         plan = { rows: probeRows, draft: null, window: wide, drafts: 0 };
     }
@@ -191,11 +249,11 @@ export async function* auto(
   }
 
   accounts.open();
-  if (session.leadingDraft && !drafting) {
-    text.unfinished();
-    const verified = await text.verify(
-      text.mend(await source.extend(text.tokens, refined, Math.min(LEADING, blockSize, text.left) - 1)),
-    );
+  const first = Math.min(LEADING, blockSize, text.left) - 1;
+  if (prediction !== undefined && text.unfinished())
+    yield (await text.verify(text.mend(prediction.slice(0, first)))).iteration;
+  else if (session.leadingDraft && !drafting && text.unfinished()) {
+    const verified = await text.verify(text.mend(await source.extend(text.tokens, refined, first)));
     refined = verified.refined;
     yield { ...verified.iteration, draft: refined };
   } else yield await text.prefill();
@@ -211,10 +269,13 @@ export async function* auto(
     const before = refined;
     const width = plan.drafts > 0 ? Math.min(plan.drafts, text.left - 1) : window ? rows - 1 : 0;
     const extended = width > 0 ? await source.extend(text.tokens, refined.subarray(0, width), width) : NONE;
-    const planned = window === null ? (draft ?? NONE) : plan.drafts > 0 ? kept : extended;
+    if (plan.asks && asked!.trial === 0) record!.chosen();
+    const given = plan.asks ? await asked!.ask(text.tokens, rows - 1) : NONE;
+    const planned = plan.asks ? given : window === null ? (draft ?? NONE) : plan.drafts > 0 ? kept : extended;
     const guesses = text.mend(planned.slice(0, rows - 1));
     const room = Math.max(0, text.sideRoom(1 + guesses.length));
     const drafts = plan.drafts > 0 ? extended.subarray(0, room) : NONE; // refined in draft rows
+    const begin = clock();
     const verified = await text.verify(guesses, drafts);
 
     const { accepted, rows: run } = verified.iteration;
@@ -223,7 +284,10 @@ export async function* auto(
     if (drafting) memory.drafted.score(before, accepted);
     else for (let i = 1; i <= Math.min(k, tried); i++) window?.observe(i - 1, i < k);
     free.learn(accepted, (drafts.length > 0 ? drafts : guesses).subarray(k - 1), verified.refined);
-    accounts.book((drafts.length > 0 ? Math.max(draftCost(run), cost(1)) : cost(run)) / cost(1), k);
+    const asking = plan.asks ? asked!.price(rows - 1) : 0;
+    if (plan.asks) asked!.learn(accepted);
+    asked?.ran(clock() - begin, cost(run));
+    accounts.book((drafts.length > 0 ? Math.max(draftCost(run), cost(1)) : cost(run)) / cost(1) + asking, k);
     refined = drafting && drafts.length === 0 ? NONE : verified.refined; // what the base wrote behind wrong guesses is no draft
     yield { ...verified.iteration, draft: refined };
   }

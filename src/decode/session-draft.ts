@@ -14,15 +14,15 @@ export interface SessionDraftOptions {
 }
 
 /**
- * Opens a sequence of the other model for each text, and disposes it with the text. Where its context ends, or
- * its vocabulary lacks a token of the text, it guesses nothing.
+ * Opens a sequence of the other model for each text, and disposes it with the text. The sequence may hold a prefix of the prompt.
+ * Where its context ends, or its vocabulary lacks a token of the text, it guesses nothing.
  *
  * @example jacobi(session, prompt, { maxNewTokens: 64, draft: fromSession(() => small.session()) })
  */
-export function fromSession(open: () => Session, { most = 4 }: SessionDraftOptions = {}): DraftPolicy {
-  return () => {
-    const session = open();
-    let held: TokenIds = new Int32Array(0); // what the sequence may hold a prefix of
+export function fromSession(open: (prompt: TokenIds) => Session, { most = 4 }: SessionDraftOptions = {}): DraftPolicy {
+  return (prompt) => {
+    const session = open(prompt);
+    let held: TokenIds = prompt.slice(0, session.length); // what the sequence may hold a prefix of
     return {
       async guess(text, guesses, { count, signal }) {
         const context = joinTokens(text, guesses);

@@ -27,7 +27,7 @@ export interface AnswerOptions {
 export async function answerTurns(
   model: EvaluatedModel,
   example: TaskExample,
-  { decoder, blockSize }: Pick<Contender, "decoder" | "blockSize">,
+  { name, decoder, blockSize }: Pick<Contender, "name" | "decoder" | "blockSize">,
   { jacobiForm, signal }: AnswerOptions = {},
 ): Promise<readonly AnsweredTurn[]> {
   const turns: AnsweredTurn[] = [];
@@ -40,7 +40,8 @@ export async function answerTurns(
     const { stop } = example;
     // Every contender runs the question itself: the next one would find it in the cache. A conversation goes on with its own.
     const cachePrompt = turns.length > 0;
-    const request = { ...input, decoder, ...size, jacobiForm, maxNewTokens, stop, cachePrompt, signal };
+    const memoryScope = name; // and remembers its own answers alone
+    const request = { ...input, decoder, ...size, jacobiForm, maxNewTokens, stop, cachePrompt, memoryScope, signal };
     const generation = await model.generate(request);
     const { prefillMs, decodeMs, accepted } = generation.stats;
     const { text, finishReason, stopReason } = generation;

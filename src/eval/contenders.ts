@@ -17,7 +17,7 @@ export interface Contender {
 }
 
 /** Decoders that are asked with every block size; `auto` chooses its own. */
-const SIZED: ReadonlySet<DecoderName> = new Set<DecoderName>(["jacobi", "prompt-lookup", "multiblock"]);
+const SIZED: ReadonlySet<DecoderName> = new Set<DecoderName>(["jacobi", "prompt-lookup", "suffix", "multiblock"]);
 
 /** Whether it is asked with every block size that is given. */
 export const takesBlockSize = (decoder: DecoderName): boolean => SIZED.has(decoder);

@@ -183,7 +183,7 @@ async function* answerAll(
   // What is done once (compiling, calibrating) is not measured.
   const short = { ...task.examples[0]!, maxNewTokens: Math.min(16, task.examples[0]!.maxNewTokens) };
   for (const [index, contender] of contenders.entries()) {
-    await ask(contender, short);
+    await ask({ ...contender, name: "warm up" }, short);
     yield { stage: "warm up", what: contender.name, done: index + 1, total: contenders.length, resumed };
   }
   let done = 0;

@@ -3,31 +3,44 @@
  */
 import * as z from "zod";
 import { ar } from "../decode/ar.ts";
-import { type AutoMemory, auto } from "../decode/auto.ts";
+import { auto } from "../decode/auto.ts";
 import type { DraftPolicy } from "../decode/drafts.ts";
 import { jacobi } from "../decode/jacobi.ts";
 import { lookahead } from "../decode/lookahead.ts";
 import { multiblock } from "../decode/multiblock.ts";
+import { fromPrediction } from "../decode/prediction.ts";
 import { promptLookup } from "../decode/prompt-lookup.ts";
+import { speculative } from "../decode/speculative.ts";
+import { fromSuffixes } from "../decode/suffix-draft.ts";
+import type { SuffixView } from "../decode/suffix-memory.ts";
 import type { DecodeOptions, Decoder, Iteration } from "../decode/types.ts";
+import { CllmError } from "../error.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import { check, type Fields } from "./check.ts";
-import { DECODERS, type DecoderName, type DecoderOptions, type NamedDecoder, type PassCosts } from "./types.ts";
+import {
+  type AutoKnowledge,
+  DECODERS,
+  type DecoderName,
+  type DecoderOptions,
+  type NamedDecoder,
+} from "./decoder-options.ts";
 
-/** What `auto` decides by: what passes cost, and what earlier requests taught. */
-export interface AutoKnowledge {
-  readonly costs: PassCosts;
-  /** Of passes with draft rows, where the model has a draft adapter. */
-  readonly draftCosts?: PassCosts | undefined;
-  readonly memory: AutoMemory;
+/** What there is to draft from for a request. */
+export interface DraftSources {
+  readonly prediction: TokenIds | null;
+  /** Earlier answers; null where the model or the request keeps none. */
+  readonly answers: SuffixView | null;
+  /** The caller's own draft. */
+  readonly draft: DraftPolicy | null;
 }
 
-/** Starts on a session, behind a prompt. Only `auto` needs knowledge. */
+/** Starts on a session, behind a prompt. Only `auto` needs knowledge. Throws `usage` where a source is missing. */
 export type StartDecoder = (
   session: Session,
   prompt: TokenIds,
   limits: DecodeOptions,
-  knowledge: AutoKnowledge | null,
+  sources: DraftSources,
+  knowledge: Pick<AutoKnowledge, "costs" | "draftCosts" | "memory"> | null,
 ) => AsyncGenerator<Iteration, void, void>;
 
 /** A decoder, chosen and checked. */
@@ -35,6 +48,17 @@ export interface ChosenDecoder {
   /** null for one of the caller's own. */
   readonly name: DecoderName | null;
   readonly start: StartDecoder;
+}
+
+/** Decoders that take a draft of the caller's. */
+const DRAFTED: ReadonlySet<DecoderName> = new Set<DecoderName>(["auto", "jacobi", "multiblock"]);
+
+/** Throws `usage` where a decoder lacks what it drafts from, or has no use for the caller's draft. */
+export function requireSources(name: DecoderName | null, { prediction, draft }: DraftSources): void {
+  if (name === "prediction" && prediction === null)
+    throw new CllmError("usage", "decoder prediction has no prediction; give one, or use decoder auto");
+  if (draft !== null && name !== null && !DRAFTED.has(name))
+    throw new CllmError("usage", `decoder ${name} takes no draft; give it to ${[...DRAFTED].join(", ")}`);
 }
 
 const count = (least: number, most = Number.MAX_SAFE_INTEGER): z.ZodOptional<z.ZodInt> =>
@@ -49,6 +73,8 @@ const OPTIONS: { readonly [N in DecoderName]: Fields<DecoderOptions[N]> } = {
   jacobi: { blockSize, form: z.enum(["window", "block"]).optional(), draft, draftRows: count(0, 256) },
   lookahead: { window: count(1, 32), ngram: count(2, 8), candidates: count(1, 32) },
   "prompt-lookup": { blockSize, maxNgram: count(1, 16) },
+  suffix: { blockSize, perMatch: count(1, 64) },
+  prediction: { blockSize },
   multiblock: {
     blockSize,
     blocks: count(1, 16),
@@ -92,14 +118,32 @@ function startOf(name: DecoderName, own: object, form: "window" | "block"): Star
     case "ar":
       return (on, prompt, limits) => ar(on, prompt, limits);
     case "jacobi":
-      return (on, prompt, limits) => jacobi(on, prompt, { form, ...own, ...limits });
+      return (on, prompt, limits, { draft }) =>
+        jacobi(on, prompt, { form, ...(draft && { draft }), ...own, ...limits });
     case "lookahead":
       return (on, prompt, limits) => lookahead(on, prompt, { ...own, ...limits });
     case "prompt-lookup":
       return (on, prompt, limits) => promptLookup(on, prompt, { ...own, ...limits });
+    case "suffix": {
+      const { perMatch, ...sizes } = own as DecoderOptions["suffix"];
+      return (on, prompt, limits, { answers }) => {
+        const draft = fromSuffixes(answers, perMatch === undefined ? {} : { perMatch });
+        return speculative(on, prompt, { ...(sizes as object), ...limits, draft });
+      };
+    }
+    case "prediction":
+      return (on, prompt, limits, { prediction }) =>
+        speculative(on, prompt, { ...own, ...limits, draft: fromPrediction(prediction!) });
     case "multiblock":
-      return (on, prompt, limits) => multiblock(on, prompt, { ...own, ...limits });
+      return (on, prompt, limits, { draft }) => multiblock(on, prompt, { ...(draft && { draft }), ...own, ...limits });
     case "auto":
-      return (on, prompt, limits, knowledge) => auto(on, prompt, { ...own, ...limits, ...knowledge! });
+      return (on, prompt, limits, { prediction, answers, draft }, knowledge) => {
+        const sources = {
+          prediction: prediction ?? undefined,
+          answers: answers ?? undefined,
+          draft: draft ?? undefined,
+        };
+        return auto(on, prompt, { ...sources, ...own, ...limits, ...knowledge! });
+      };
   }
 }

@@ -6,6 +6,7 @@ import type { ModelSampling } from "../checkpoint/checkpoint.ts";
 import { AutoMemory } from "../decode/auto.ts";
 import { tokenBudget } from "../decode/budget.ts";
 import { type ChosenSession, chosen } from "../decode/choice.ts";
+import { SUFFIX_MEGABYTES, SuffixMemory, type SuffixView } from "../decode/suffix-memory.ts";
 import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
@@ -17,10 +18,11 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { type AnswerForm, answerForm, markIds } from "./answer-form.ts";
 import { type Calibration, measuredOnce } from "./calibrate.ts";
 import { check } from "./check.ts";
-import { chooseDecoder } from "./decoders.ts";
+import { chooseDecoder, type DraftSources, requireSources } from "./decoders.ts";
 import type { Compiled } from "./formats.ts";
 import { generationStream } from "./generation-stream.ts";
 import { type Request, requestSchema } from "./options.ts";
+import { encodePrediction, predictionStats } from "./prediction.ts";
 import { encodePrompt } from "./prompt.ts";
 import { chooseSampling } from "./sampling.ts";
 import { SequencePool } from "./sequence-pool.ts";
@@ -58,6 +60,10 @@ export interface ModelParts {
   measureCosts(kind: PassKind, signal: AbortSignal | undefined): Promise<Calibration>;
   /** Sequences kept after their requests. Default: 1. */
   readonly keep?: number | undefined;
+  /** Megabytes for earlier answers; 0 keeps none. Default: 16. */
+  readonly suffixMemory?: number | undefined;
+  /** Told what is wrong with a request and changes no text. Default: nobody. */
+  readonly onNote?: ((line: string) => void) | undefined;
   dispose(): Promise<void>;
 }
 
@@ -72,6 +78,8 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
   const { sampling = null, drafter = false } = parts;
   const sequences = new SequencePool(() => parts.session(), parts.keep);
   const memory = new AutoMemory();
+  const { suffixMemory = SUFFIX_MEGABYTES, onNote = () => {} } = parts;
+  const answers = suffixMemory === 0 ? null : new SuffixMemory(suffixMemory);
   const formats = once(async () => (await import("./formats.ts")).formatsOf(tokenizer, markIds(template, tokenizer)));
   const measured = [false, true].map((drafting) =>
     [false, true].map((sampling) => measuredOnce((signal) => parts.measureCosts({ sampling, drafting }, signal))),
@@ -82,6 +90,18 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
 
   function requireAlive(): void {
     if (disposal !== null) throw new CllmError("disposed", `${name} was disposed; load it again`);
+  }
+
+  /** Earlier answers that a request may draft from, and adds its own to; null where there are none. */
+  function answersFor({ memoryScope, cachePrompt }: Request): SuffixView | null {
+    const scope = memoryScope ?? (cachePrompt ? "" : null);
+    return scope === null || answers === null ? null : answers.scoped(scope);
+  }
+
+  function sourcesOf(request: Request): DraftSources {
+    const { prediction, draft = null } = request;
+    const predicted = prediction && encodePrediction(prediction, tokenizer, config.contextLength, onNote);
+    return { prediction: predicted || null, answers: answersFor(request), draft };
   }
 
   const promptIds = (input: PromptInput): TokenIds => encodePrompt(input, tokenizer, template);
@@ -96,6 +116,8 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     for (const id of prompt) requireId("promptIds", id, config.vocabSize);
     for (const id of request.stopIds) requireId("stopIds", id, config.vocabSize);
     const decoder = chooseDecoder(request);
+    const sources = sourcesOf(request);
+    requireSources(decoder.name, sources);
     const { seed, ...draw } = chooseSampling(request, sampling);
     const own = new Set(request.ignoreEos ? [] : config.eosTokenIds);
     const form = answerForm(request, prompt, tokenizer, template);
@@ -120,9 +142,10 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     const logprobs: ChosenLogprob[] = [];
     const limits = { maxNewTokens, stopIds: new Set([...own, ...request.stopIds]), ...(signal && { signal }) };
     const clock = createClock();
-    const passes = decoder.start(session, prompt, limits, costs && { costs, draftCosts, memory });
+    const passes = decoder.start(session, prompt, limits, sources, costs && { costs, draftCosts, memory });
+    const answer = new Int32Array(maxNewTokens);
+    let left = maxNewTokens;
     try {
-      let left = maxNewTokens;
       while (left > 0 && !writer.finished()) {
         throwIfAborted(signal);
         const start = performance.now();
@@ -136,6 +159,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
         const chunk = withLogprobs(writer.write(accepted.subarray(0, whole ?? accepted.length)), logprobs, (i) =>
           request.logprobs === undefined ? null : (session as ChosenSession).score(prompt.length + i),
         );
+        answer.set(chunk.tokens, maxNewTokens - left);
         left -= chunk.tokens.length;
         if (whole !== null) writer.finish();
         if (prefill)
@@ -146,6 +170,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
       }
     } finally {
       await passes.return();
+      sources.answers?.add(prompt, answer.subarray(0, maxNewTokens - left)); // also what was broken off: the model wrote it
     }
     const { rest, ...written } = writer.end();
     if (rest.text !== "" || rest.parts !== undefined) yield rest;
@@ -153,7 +178,10 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     return {
       ...written,
       seed,
-      stats: clock.stats(prompt.length, cachedTokens, written.tokens.length),
+      stats: {
+        ...clock.stats(prompt.length, cachedTokens, written.tokens.length),
+        ...predictionStats(sources.prediction, written.tokens),
+      },
       ...(format?.json && { parsed: isWhole ? format.parse(written.text) : null }),
       ...(request.logprobs !== undefined && { logprobs }),
     };
@@ -288,6 +316,9 @@ function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new CllmError("aborted", "the request was aborted", { cause: signal.reason });
 }
 
+/** What a generation's passes tell. */
+type PassStats = Omit<Stats, "acceptedPredictionTokens" | "rejectedPredictionTokens">;
+
 /** Adds up what the passes took, the prefill apart. */
 function createClock() {
   const accepted: number[] = [];
@@ -306,7 +337,7 @@ function createClock() {
       decodeMs += ms;
       accepted.push(tokens);
     },
-    stats(promptTokens: number, cachedTokens: number, newTokens: number): Stats {
+    stats(promptTokens: number, cachedTokens: number, newTokens: number): PassStats {
       const decoded = newTokens - 1; // the prompt gives the first
       return {
         promptTokens,

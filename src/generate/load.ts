@@ -67,6 +67,8 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
       sampling: checkpoint.sampling,
       session: () => withoutIds(engine.session(), silent),
       keep: settings.keep,
+      suffixMemory: settings.suffixMemory,
+      onNote: settings.onWarning ?? warn,
       drafter: draft !== null,
       measureCosts: (kind, abort) => calibrated(engine, [identity, ...ranksOf(draft)], settings, kind, abort),
       dispose: () => engine.dispose(),

@@ -3,6 +3,8 @@
  * these schemas, and the command makes its flags, its configuration file and its help from the same entries.
  */
 import * as z from "zod";
+import type { DraftPolicy } from "../decode/drafts.ts";
+import { MOST_SUFFIX_MEGABYTES, SUFFIX_MEGABYTES } from "../decode/suffix-memory.ts";
 import { ALL_PRECISIONS } from "../model/precision.ts";
 import { DEFAULT_PRECISION } from "../runtime/host.ts";
 import type { Tool } from "../text/tools/types.ts";
@@ -34,12 +36,13 @@ export type AdjustmentSettings = Checked<Adjustments, "logprobs">;
 export type Request = Omit<Checked<GenerateOptions, keyof PromptInput | Open>, keyof Sampling | keyof Adjustments> &
   SamplingSettings &
   AdjustmentSettings;
-type Open = "promptIds" | "blockSize" | "maxNewTokens" | "format" | "signal";
+type Open = "promptIds" | "blockSize" | "maxNewTokens" | "format" | "prediction" | "draft" | "memoryScope" | "signal";
 /** What a command can say of decoding: a decoder by its name. */
 export type DecodingSettings = Omit<
   Request,
   | (keyof Sampling | keyof Adjustments | keyof PromptInput)
   | ("promptIds" | "parallelToolCalls" | "cachePrompt" | "format" | "signal" | "decoder")
+  | ("prediction" | "draft" | "memoryScope")
 > & {
   readonly decoder: DecoderName;
 };
@@ -219,6 +222,9 @@ const requestFields: Fields<Request> = {
   ...adjustmentFields,
   format: formatSchema.optional(),
   cachePrompt: z.boolean().default(true),
+  prediction: z.string().optional(),
+  draft: z.custom<DraftPolicy>((value) => typeof value === "function", "a function that opens a draft").optional(),
+  memoryScope: z.string().max(256).optional(),
   signal: z.instanceof(AbortSignal).optional(),
 };
 
@@ -264,6 +270,10 @@ export const loadFields: Fields<
     description:
       "draft adapter that guesses what the model then decides, so that the text stays as it is; folder or name",
     placeholder: "folder",
+  }),
+  suffixMemory: z.number().min(0).max(MOST_SUFFIX_MEGABYTES).default(SUFFIX_MEGABYTES).meta({
+    description: "megabytes for earlier answers, which auto and suffix draft from; 0 keeps none",
+    placeholder: "MB",
   }),
   template: z.string().min(1).optional().meta({
     description: "which of the model's named chat templates; default: the one named default",

@@ -3,13 +3,9 @@
  */
 import type * as z from "zod";
 import type { ModelSampling } from "../checkpoint/checkpoint.ts";
-import type { AutoOptions } from "../decode/auto.ts";
 import type { NewTokens } from "../decode/budget.ts";
-import type { JacobiOptions } from "../decode/jacobi.ts";
-import type { LookaheadOptions } from "../decode/lookahead.ts";
-import type { MultiblockOptions } from "../decode/multiblock.ts";
-import type { PromptLookupOptions } from "../decode/prompt-lookup.ts";
-import type { DecodeOptions, Decoder } from "../decode/types.ts";
+import type { DraftPolicy } from "../decode/drafts.ts";
+import type { Decoder } from "../decode/types.ts";
 import type { Format } from "../grammar/format.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
@@ -17,10 +13,18 @@ import type { DeviceName } from "../runtime/devices/name.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { AnswerPart, BrokenCall, Tool, ToolCall } from "../text/tools/types.ts";
+import type { DecoderName, NamedDecoder } from "./decoder-options.ts";
 import type { Device, Dtype } from "./dtype.ts";
 
-export type DecoderName = "auto" | "ar" | "jacobi" | "lookahead" | "prompt-lookup" | "multiblock";
-export const DECODERS: readonly DecoderName[] = ["auto", "ar", "jacobi", "lookahead", "prompt-lookup", "multiblock"];
+export {
+  type AutoKnowledge,
+  DECODERS,
+  type DecoderName,
+  type DecoderOptions,
+  type NamedDecoder,
+  PLAIN_DECODERS,
+  type PlainDecoderName,
+} from "./decoder-options.ts";
 
 /** What is being done while it takes long: for progress bars. `total` is 0 while unknown. */
 export interface Progress {
@@ -71,6 +75,11 @@ export interface LoadOptions {
    * in the same pass, so the text is the model's own. `adapter` is merged all the same. Default: none.
    */
   readonly draftAdapter?: string | undefined;
+  /**
+   * Megabytes for earlier answers, which `auto` and `suffix` draft from; the oldest ones leave. 0 keeps none. Default: 16, some 650 000
+   * tokens.
+   */
+  readonly suffixMemory?: number | undefined;
   /** Which of the chat templates that the checkpoint names, such as `tool_use`. Default: the one named `default`. */
   readonly template?: string | undefined;
   /** Variables of the chat template for every request, such as `{ enable_thinking: false }`; a request's own win. */
@@ -161,30 +170,27 @@ export interface PromptInput {
   readonly addGenerationPrompt?: boolean | undefined;
 }
 
-/** Options that a decoder alone has. Session, prompt and limits come from the request. */
-type Own<Options, Theirs extends PropertyKey = keyof DecodeOptions> = {
-  readonly [K in keyof Omit<Options, Theirs>]?: Omit<Options, Theirs>[K] | undefined;
-};
-
-/** What a decoder of each name can be told. */
-export interface DecoderOptions {
-  readonly auto: Own<AutoOptions, keyof DecodeOptions | "costs" | "draftCosts" | "memory">;
-  readonly ar: Own<DecodeOptions>;
-  readonly jacobi: Own<JacobiOptions>;
-  readonly lookahead: Own<LookaheadOptions>;
-  readonly "prompt-lookup": Own<PromptLookupOptions>;
-  readonly multiblock: Own<MultiblockOptions>;
-}
-
-/** A decoder by its name, with options of its own. */
-export type NamedDecoder = { [N in DecoderName]: { readonly name: N } & DecoderOptions[N] }[DecoderName];
-
 export interface GenerateOptions extends PromptInput, Sampling, Adjustments {
   /**
    * The form of the answer: JSON, a schema, a regular expression, a grammar, or tags in free text. A zod schema is taken too,
    * and types `parsed`. No token breaks the form, under any decoder. Default: any text.
    */
   readonly format?: Format | z.ZodType | undefined;
+  /**
+   * What the text is likely to be, such as a file of which a few lines change. `auto` and `prediction` draft from it, also behind
+   * parts that turn out otherwise. No text depends on it. Default: nothing is known.
+   */
+  readonly prediction?: string | undefined;
+  /**
+   * A draft of one's own, for `auto`, which asks it where that pays, and for `jacobi` and `multiblock`. No text depends on it.
+   * Default: none.
+   */
+  readonly draft?: DraftPolicy | undefined;
+  /**
+   * Whose answers are drafted from, and may draft from this one: requests of other scopes see nothing of it. Default: one scope for all,
+   * or none with `cachePrompt: false`.
+   */
+  readonly memoryScope?: string | undefined;
   /** What `promptIds` gives for this request, where it is known already: the text is not encoded again. */
   readonly promptIds?: TokenIds | undefined;
   /**
@@ -239,6 +245,9 @@ export interface Stats {
   readonly tokensPerSecond: number;
   /** Tokens that each decode pass added to the text, in order. Those that it wrote past a stop string do not count. */
   readonly accepted: readonly number[];
+  /** Tokens of the prediction that the text has, and those that it has not; 0 without a prediction. */
+  readonly acceptedPredictionTokens: number;
+  readonly rejectedPredictionTokens: number;
 }
 
 /** A token and how likely the model held it. */

@@ -171,6 +171,8 @@ function usageOf(generations: readonly ServedGeneration[], perPrompt: number): o
     completion_tokens_details: {
       forwards,
       tokens_per_forward: tokensPerForward(generations.flatMap(({ stats }) => stats.accepted)),
+      accepted_prediction_tokens: sum((stats) => stats.acceptedPredictionTokens),
+      rejected_prediction_tokens: sum((stats) => stats.rejectedPredictionTokens),
     },
   };
 }

@@ -11,7 +11,7 @@ import { CllmError } from "../error.ts";
 import { answerShapes, type Endpoint } from "./answers.ts";
 import { type Asked, type OnUnknown, placed, readChatBody, readCompletionBody } from "./bodies.ts";
 import { generate, type RunContext, type ServedEvent } from "./generation.ts";
-import { keyCheck, requireLocalName } from "./guards.ts";
+import { keyCheck, memoryScopeOf, requireLocalName } from "./guards.ts";
 import { answerTo, RequestError } from "./http-error.ts";
 import { readJson } from "./json-body.ts";
 import { createMetrics } from "./metrics.ts";
@@ -49,6 +49,8 @@ export interface AppOptions {
   readonly note?: ((line: string) => void) | undefined;
   /** Refuse fields that are not known, instead of ignoring them. Default: false. */
   readonly strict?: boolean;
+  /** Draft from the answers to those who send other keys, too. Default: false. */
+  readonly shareAnswers?: boolean;
   /** What went wrong inside. Default: standard error. */
   readonly reportError?: (error: unknown) => void;
   /** Fires when no new requests are to be taken. */
@@ -193,10 +195,9 @@ export function createApp(options: AppOptions): Hono {
   const answer = async (c: Context, endpoint: Endpoint, readBody: BodyReader): Promise<Response> => {
     const since = performance.now();
     if (draining?.aborted) throw new CllmError("unavailable", "the server is shutting down; ask another one");
-    const asked = readBody(
-      await readJson(c.req.raw, { maxBytes: maxBodyBytes, deadline: since + timeoutMs }),
-      onUnknown,
-    );
+    const body = await readJson(c.req.raw, { maxBytes: maxBodyBytes, deadline: since + timeoutMs });
+    const memoryScope = options.shareAnswers ? undefined : memoryScopeOf(c.req.header("authorization"));
+    const asked = scoped(readBody(body, onUnknown), memoryScope);
     models.require(asked.model);
     const client = { ...clientOf(c), ...(asked.user !== null && { name: `user ${asked.user}` }) };
     const run: RunContext = { models, metrics, client, since, timeoutMs, gone: c.req.raw.signal, closing };
@@ -229,6 +230,12 @@ export function createApp(options: AppOptions): Hono {
   if (withDatabase) mountDatabase(app, options.askDatabase ?? demonstrationDatabase(), { maxBodyBytes, timeoutMs });
   return app;
 }
+
+/** The same requests with the memory that they share. */
+const scoped = (asked: Asked, memoryScope: string | undefined): Asked => ({
+  ...asked,
+  requests: asked.requests.map((request) => ({ ...request, memoryScope })),
+});
 
 /** The objects of a stream, in order. */
 async function* lines(

@@ -7,7 +7,7 @@ import type { TokenIds } from "../runtime/session.ts";
 import type { AnswerPart } from "../text/tools/types.ts";
 
 /** A request of the library, and whether its passes are shown. */
-export interface ServedRequest extends Omit<GenerateOptions, "signal"> {
+export interface ServedRequest extends Omit<GenerateOptions, "signal" | "draft"> {
   /** Describe every pass: its tokens one by one, and the guesses after it. Default: false. */
   readonly passes?: boolean;
 }

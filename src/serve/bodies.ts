@@ -84,7 +84,7 @@ function readToolChoice({ tool_choice: choice, tools }: ChatBody): ServedRequest
 
 function readMessages(messages: ChatBody["messages"]): Message[] {
   const read = messages.map(({ role, content, tool_calls, tool_call_id, ...thought }, i): Message => {
-    const text = typeof content === "string" ? content : (content ?? []).map((part) => part.text).join("");
+    const text = textOf(content ?? []);
     const calls = (tool_calls ?? []).map((call, k) => readCall(call, `messages.${i}.tool_calls.${k}`));
     const reasoning = thought.reasoning_content ?? thought.reasoning;
     if (role === "assistant" && content === undefined && calls.length === 0)
@@ -102,6 +102,10 @@ function readMessages(messages: ChatBody["messages"]): Message[] {
   const wire: Readonly<Record<string, string>> = { toolCalls: "tool_calls", toolCallId: "tool_call_id" };
   throw refusal(["messages", ...fault.path.map((part) => wire[part] ?? part)].join("."), fault.message);
 }
+
+/** A content, which may come in parts, as one text. */
+const textOf = (content: string | readonly { readonly text: string }[]): string =>
+  typeof content === "string" ? content : content.map(({ text }) => text).join("");
 
 function readCall({ id, function: { name, arguments: written } }: WireCall, place: string): ToolCall {
   const param = `${place}.function.arguments`;
@@ -218,6 +222,7 @@ function asked(shared: SharedBody, maxTokens: number | null | undefined, inputs:
     format: form?.format,
     decoder: shared.decoder ?? undefined,
     blockSize: shared.block_size ?? undefined,
+    prediction: shared.prediction == null ? undefined : textOf(shared.prediction.content),
     passes: includePasses,
   };
   return {

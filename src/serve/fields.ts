@@ -66,6 +66,10 @@ export interface SharedBody {
   readonly user?: Maybe<string>;
   readonly decoder?: Maybe<GenerateOptions["decoder"]>;
   readonly block_size?: Maybe<number>;
+  readonly prediction?: Maybe<{
+    readonly type: "content";
+    readonly content: string | readonly { readonly text: string }[];
+  }>;
 }
 
 export interface ChatBody extends SharedBody {
@@ -204,6 +208,9 @@ const formatFields = {
   grammar: taken(z.string().max(MAX_FORM), "a grammar, as llama.cpp names it"),
 };
 
+const textPart = z.object({ type: z.enum(["text"]), text: z.string() });
+const content = z.union([z.string(), z.array(textPart).min(1)], "a text, or a list of parts of type text");
+
 const sharedFields = {
   model: z.string().min(1).meta({ description: "one of `GET /v1/models`" }),
   max_tokens: taken(tokens, "most tokens of the answer; default, as -1: all that the context leaves"),
@@ -240,11 +247,13 @@ const sharedFields = {
   user: taken(z.string().max(256), "who asks: requests of one user wait behind one another"),
   decoder: taken(decoderSchema, "how to decode; all write the same text"),
   block_size: taken(decodingFields.blockSize as z.ZodType<number | undefined>, "tokens solved for together"),
+  prediction: taken(
+    z.object({ type: z.enum(["content"]), content }),
+    "what the answer is likely to be, as `content`: drafts come from it, and no text depends on it",
+  ),
   ...unsupportedFields,
 };
 
-const textPart = z.object({ type: z.enum(["text"]), text: z.string() });
-const content = z.union([z.string(), z.array(textPart).min(1)], "a text, or a list of parts of type text");
 /** What answers carry comes back as messages. */
 const messageFields = {
   refusal: neutral("the models here do not refuse"),
@@ -335,7 +344,6 @@ export const chatSchema: z.ZodType<ChatBody> = z.object({
   function_call: neutral(functions, "none", "auto"),
   modalities: neutral("answers are text", ["text"]),
   audio: neutral("answers are text"),
-  prediction: neutral("drafts come from the decoder"),
   reasoning_effort: neutral("give the template's variables in chat_template_kwargs", "none"),
   verbosity: neutral("ask for it in the messages", "medium"),
   web_search_options: neutral("the models here search nothing"),

@@ -30,6 +30,13 @@ export function requireLocalName(host: string | undefined): void {
   );
 }
 
+/**
+ * Who shares a memory of earlier answers: those who send the same `Authorization` header, known by its hash. Undefined for those who
+ * send none.
+ */
+export const memoryScopeOf = (authorization: string | undefined): string | undefined =>
+  authorization && createHash("sha256").update(authorization).digest("base64url");
+
 /** Checks the `Authorization` header in a time that does not depend on where a wrong key differs. */
 export function keyCheck(apiKey: string): (authorization: string | undefined) => void {
   const digest = (text: string): Buffer => createHash("sha256").update(text).digest();

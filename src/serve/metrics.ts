@@ -58,6 +58,10 @@ export function createMetrics(): Metrics {
     "finished_reason",
   ]);
   const forwards = counter("cllm_forwards_total", "Decode passes, prefill apart.", ["model"]);
+  const predicted = counter("cllm_predicted_tokens_total", "Tokens of predictions, by whether answers have them.", [
+    "model",
+    "accepted",
+  ]);
   const perForward = histogram("cllm_tokens_per_forward", "Tokens per decode pass of a generation.", TOKENS);
   const accepted = histogram("cllm_accepted_tokens", "Tokens that a decode pass accepted.", ACCEPTED);
   const first = shared("time_to_first_token_seconds", "From a request's arrival to its first token.", SECONDS);
@@ -89,6 +93,8 @@ export function createMetrics(): Metrics {
       decode.observe(named, stats.decodeMs / 1000);
       if (stats.newTokens > 1) perToken.observe(named, stats.decodeMs / 1000 / (stats.newTokens - 1));
       forwards.inc({ model }, stats.forwards);
+      predicted.inc({ model, accepted: "true" }, stats.acceptedPredictionTokens);
+      predicted.inc({ model, accepted: "false" }, stats.rejectedPredictionTokens);
       if (stats.forwards > 0) perForward.observe({ model }, stats.tokensPerForward);
       for (const tokens of stats.accepted) accepted.observe({ model }, tokens);
     },

@@ -34,6 +34,7 @@ export {
   type Message,
   type Pass,
   type PassCosts,
+  PLAIN_DECODERS,
   type Progress,
   type PromptInput,
   type Sampling,

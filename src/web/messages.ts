@@ -4,7 +4,7 @@ import type { Chunk, GenerateOptions, Generation, LoadOptions, PassCosts, Progre
 
 /** Options that can be sent: no functions, and a decoder by its name. */
 export type SentLoadOptions = Omit<LoadOptions, "onProgress" | "onWarning" | "signal">;
-export type SentRequest = Omit<GenerateOptions, "signal">;
+export type SentRequest = Omit<GenerateOptions, "signal" | "draft">;
 
 /** What a model is, without its weights. */
 export interface ModelFacts {

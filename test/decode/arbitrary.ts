@@ -10,8 +10,12 @@ import { constant, type DraftPolicy, fromLookup, fromPrompt, given, repeatLast }
 import { jacobi } from "../../src/decode/jacobi.ts";
 import { lookahead } from "../../src/decode/lookahead.ts";
 import { multiblock } from "../../src/decode/multiblock.ts";
+import { fromPrediction } from "../../src/decode/prediction.ts";
 import { promptLookup } from "../../src/decode/prompt-lookup.ts";
 import { fromSession } from "../../src/decode/session-draft.ts";
+import { speculative } from "../../src/decode/speculative.ts";
+import { fromSuffixes } from "../../src/decode/suffix-draft.ts";
+import { SuffixMemory, type SuffixView } from "../../src/decode/suffix-memory.ts";
 import type { DecodeOptions, Decoder, Iteration } from "../../src/decode/types.ts";
 import {
   chaoticModel,
@@ -67,7 +71,24 @@ export const requests: fc.Arbitrary<{ prompt: TokenIds; options: DecodeOptions }
     options: { maxNewTokens, ...(stopIds && { stopIds: new Set(stopIds) }) },
   }));
 
+/** Tokens that all `models` have. */
+const someTokens = (maxLength: number): fc.Arbitrary<TokenIds> =>
+  fc.array(fc.nat(1), { maxLength }).map((tokens) => Int32Array.from(tokens));
+
+/** A memory, perhaps so small that it forgets, with answers in it, right or wrong. */
+export const memories: fc.Arbitrary<SuffixView> = fc
+  .tuple(fc.constantFrom(0.0001, 0.002, 1), fc.array(fc.tuple(someTokens(20), someTokens(60)), { maxLength: 6 }))
+  .map(([megabytes, answers]) => {
+    const memory = new SuffixMemory(megabytes).scoped();
+    for (const [prompt, answer] of answers) memory.add(prompt, answer);
+    return memory;
+  });
+
 const rules: fc.Arbitrary<DraftPolicy> = fc.oneof(
+  someTokens(50).map((tokens) => fromPrediction(tokens)),
+  fc
+    .tuple(fc.option(memories), fc.integer({ min: 1, max: 4 }))
+    .map(([memory, perMatch]) => fromSuffixes(memory, { perMatch })),
   fc.nat().map((seed) => fromPrompt(seed)),
   fc.constant(repeatLast),
   fc.nat(1).map((token) => constant(token)),
@@ -160,16 +181,32 @@ export const contenders: fc.Arbitrary<Contender> = fc.oneof(
       draft: drafts,
     }),
   ),
-  described("auto", auto, fc.record({ blockSize: fc.integer({ min: 1, max: 40 }), costs, draft: drafts })),
+  described("speculative", speculative, fc.record({ blockSize: blockSizes, draft: drafts })),
+  described(
+    "auto",
+    auto,
+    fc.record({
+      ...{ blockSize: fc.integer({ min: 1, max: 40 }), costs, answers: fc.option(memories, { nil: undefined }) },
+      ...{ draft: fc.option(drafts, { nil: undefined }), prediction: fc.option(someTokens(60), { nil: undefined }) },
+      clock: fc.integer({ min: 0, max: 3 }).map((ms) => ticking(ms)),
+    }),
+  ),
 );
+
+/** A clock that goes on by so many milliseconds each time that it is read. */
+function ticking(ms: number): () => number {
+  let now = 0;
+  return () => (now += ms);
+}
 
 /** Decoders with a draft of one's own. */
 export const drafted: fc.Arbitrary<(draft: DraftPolicy) => Contender> = fc
-  .tuple(fc.constantFrom("jacobi", "multiblock", "auto"), blockSizes, costs)
+  .tuple(fc.constantFrom("jacobi", "multiblock", "auto", "speculative"), blockSizes, costs)
   .map(([name, blockSize, of]) => (draft) => ({
     name: `${name} ${blockSize}`,
     decode(session, prompt, options) {
       if (name === "jacobi") return jacobi(session, prompt, { ...options, blockSize, draft });
+      if (name === "speculative") return speculative(session, prompt, { ...options, blockSize, draft });
       if (name === "multiblock") return multiblock(session, prompt, { ...options, blockSize, draft });
       return auto(session, prompt, { ...options, blockSize, costs: of, draft });
     },

@@ -135,7 +135,7 @@ describe("a run", () => {
       },
     };
     for (const name of ["ar", "jacobi", "auto"] as const) {
-      const turns = await answerTurns(watched, examples[1]!, { decoder: name, blockSize: null });
+      const turns = await answerTurns(watched, examples[1]!, { decoder: name, blockSize: null, name });
       const [first, second] = cached.splice(0);
       expect(first).toBe(0);
       expect(second).toBeGreaterThanOrEqual(turns[0]!.promptTokens);

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { type AdapterContent, adapterOf, writeAdapter } from "../../src/checkpoint/peft/adapter.ts";
 import { load } from "../../src/generate/load.ts";
-import { DECODERS, type GenerateOptions, type LanguageModel } from "../../src/generate/types.ts";
+import { type GenerateOptions, type LanguageModel, PLAIN_DECODERS } from "../../src/generate/types.ts";
 import { LORA_TARGETS, loraTensors } from "../../src/model/lora.ts";
 import { PRECISIONS } from "../../src/model/precision.ts";
 import { gaussian } from "../model/random-model.ts";
@@ -57,7 +57,7 @@ describe.each(PRECISIONS)("in %s", (precision) => {
       for (const sampling of [{}, { temperature: 0.8, seed: i }, { temperature: 1.2, topK: 20, topP: 0.9, seed: 2 }]) {
         const request: GenerateOptions = { prompt, ...sampling, maxNewTokens: 40, ignoreEos: true };
         const { tokens } = await model.generate({ ...request, decoder: "ar" });
-        for (const decoder of DECODERS) {
+        for (const decoder of PLAIN_DECODERS) {
           const generation = await drafting.generate({ ...request, decoder });
           expect({ decoder, tokens: [...generation.tokens] }).toEqual({ decoder, tokens: [...tokens] });
         }

@@ -1,7 +1,7 @@
 /** Requests with a form, penalties and log probabilities through the library, on a scripted model. */
 import { describe, expect, test } from "vitest";
 import * as z from "zod";
-import { DECODERS, type GenerateOptions } from "../../src/generate/types.ts";
+import { type GenerateOptions, PLAIN_DECODERS } from "../../src/generate/types.ts";
 import { hash } from "../../src/hash.ts";
 import { scriptedLanguageModel } from "./scripted-language-model.ts";
 
@@ -27,7 +27,7 @@ describe("a request with a form", () => {
       expect(plain.finishReason).toBe("stop");
       expect(plain.parsed).toEqual(JSON.parse(plain.text));
       expect(Object.keys(plain.parsed as object)).toEqual(["name", "tall", "size"]);
-      for (const decoder of DECODERS) {
+      for (const decoder of PLAIN_DECODERS) {
         const { text, tokens, parsed, logprobs } = await model.generate({ ...request, decoder });
         expect({ text, tokens, parsed, logprobs }).toEqual({
           text: plain.text,

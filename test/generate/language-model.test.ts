@@ -2,10 +2,10 @@
 import * as fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { CllmError } from "../../src/error.ts";
-import { DECODERS, type GenerateOptions, type Generation, type LanguageModel } from "../../src/generate/types.ts";
+import { type GenerateOptions, type Generation, type LanguageModel, PLAIN_DECODERS } from "../../src/generate/types.ts";
 import { type ScriptedOptions, scriptedLanguageModel } from "./scripted-language-model.ts";
 
-const decoder = fc.constantFrom(...DECODERS);
+const decoder = fc.constantFrom(...PLAIN_DECODERS);
 const prompt = fc.string({ minLength: 1, maxLength: 40, unit: fc.constantFrom(..."the and aé✓\n o".split("")) });
 const request: fc.Arbitrary<GenerateOptions> = fc.record(
   {
@@ -21,6 +21,8 @@ const request: fc.Arbitrary<GenerateOptions> = fc.record(
     }),
     stopIds: fc.array(fc.integer({ min: 0, max: 270 }), { maxLength: 2 }),
     ignoreEos: fc.boolean(),
+    prediction: fc.string({ maxLength: 60, unit: fc.constantFrom(..."the and aé✓\n o\ud800".split("")) }),
+    memoryScope: fc.constantFrom("one", "other"),
   },
   { requiredKeys: ["prompt", "seed"] }, // without a seed, one is drawn
 );
@@ -443,7 +445,7 @@ describe("an interrupted request", () => {
       const stream = model.stream({
         prompt: `the ${i % 17}`,
         maxNewTokens: 4,
-        decoder: DECODERS[i % DECODERS.length]!,
+        decoder: PLAIN_DECODERS[i % PLAIN_DECODERS.length]!,
       });
       await stream.next();
       if (i % 3 === 0) await stream.return();

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { load } from "../../src/generate/load.ts";
 import {
-  DECODERS,
   type GenerateOptions,
   type Generation,
   type LanguageModel,
+  PLAIN_DECODERS,
   type Progress,
 } from "../../src/generate/types.ts";
 import { PRECISIONS } from "../../src/model/precision.ts";
@@ -33,7 +33,7 @@ describe.each(PRECISIONS)("in %s", (precision) => {
       for (const sampling of [{}, { temperature: 0.8, seed: 1 }, { temperature: 1.2, topK: 20, topP: 0.9, seed: 2 }]) {
         const request: GenerateOptions = { prompt, ...sampling, maxNewTokens: 40, ignoreEos: true };
         const baseline = await model.generate({ ...request, decoder: "ar" });
-        for (const decoder of DECODERS) {
+        for (const decoder of PLAIN_DECODERS) {
           const generation = await model.generate({ ...request, decoder });
           expect({ decoder, ...essence(generation) }).toEqual({ decoder, ...essence(baseline) });
         }
@@ -58,7 +58,7 @@ describe.each(PRECISIONS)("in %s", (precision) => {
   });
 
   test("requests beside each other do not meet", async () => {
-    const requests = DECODERS.map((decoder, i) => ({
+    const requests = PLAIN_DECODERS.map((decoder, i) => ({
       prompt: `the ${i} and`,
       decoder,
       maxNewTokens: 20,
@@ -148,7 +148,7 @@ test("rows of the embedding without a token are never written, and all decoders 
     const request: GenerateOptions = { prompt: "the and", ...sampling, maxNewTokens: 32, ignoreEos: true };
     const baseline = await model.generate({ ...request, decoder: "ar" });
     expect([...baseline.tokens].filter((id) => tokenizer.silentIds.has(id))).toEqual([]);
-    for (const decoder of DECODERS)
+    for (const decoder of PLAIN_DECODERS)
       expect(essence(await model.generate({ ...request, decoder }))).toEqual(essence(baseline));
   }
 });

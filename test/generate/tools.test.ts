@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { conversationFault } from "../../src/generate/conversation.ts";
-import { DECODERS, type Message } from "../../src/generate/types.ts";
+import { type Message, PLAIN_DECODERS } from "../../src/generate/types.ts";
 import { HERMES_TEMPLATE, type ScriptedOptions, scriptedLanguageModel } from "./scripted-language-model.ts";
 
 const weather = {
@@ -18,7 +18,7 @@ const model = (answer: string, more: ScriptedOptions = {}) =>
 describe("a request with tools", () => {
   test("gives the same calls, text and reasoning by every decoder, whole and as it comes", async () => {
     const answer = `<think>\nWhich city?\n</think>\n\nI look.\n${CALL}\n${CALL.replace("Rome", "Oslo")}`;
-    for (const decoder of DECODERS) {
+    for (const decoder of PLAIN_DECODERS) {
       const stream = model(answer).stream({ messages: question, tools: [weather], decoder });
       let [text, reasoning] = ["", ""];
       for await (const chunk of stream) {
@@ -132,7 +132,7 @@ describe("calls that have to be made", () => {
   ];
 
   test.each(forms)("are whole and fit the schema, even of a model that writes noise: %s", async (_, template) => {
-    for (const decoder of DECODERS)
+    for (const decoder of PLAIN_DECODERS)
       for (const temperature of [0, 1]) {
         const request = { messages: question, tools: [add], decoder, temperature, seed: 3, maxNewTokens: 200 };
         const { toolCalls, brokenCalls, finishReason, tokens } = await noise(template).generate({

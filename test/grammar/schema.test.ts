@@ -186,7 +186,7 @@ describe("a JSON Schema", () => {
           expect(ajv.validate(schema as object, JSON.parse(text)), `${JSON.stringify(schema)}: ${text}`).toBe(true);
         },
       ),
-      { numRuns: 400 },
+      { numRuns: 600 },
     );
     expect(written).toBeGreaterThan(200);
   });
@@ -243,7 +243,7 @@ describe("a JSON Schema", () => {
       [{ type: "array", contains: {}, minContains: 600 }, "contains beside 600"],
       [{ allOf: [{ pattern: "(a|b)*a(a|b){15}" }, { maxLength: 40 }], type: "string" }, "states"],
       [{ anyOf: [{ not: { $ref: "#" } }] }, "made of itself"],
-      [doubling((a, b) => ({ oneOf: [a, b], type: "object" })), "takes too long"],
+      [doubling((a, b) => ({ oneOf: [a, b], type: "object" })), "grows past"],
       [{ type: "text" }, 'type: "text" at #'],
       [{ $ref: "other.json" }, "other.json"],
       [{ $ref: "#/$defs/none" }, "leads to no schema"],

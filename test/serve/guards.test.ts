@@ -119,6 +119,7 @@ test("what is counted is what happened", async () => {
     "cllm_generations_failed_total counter",
     "cllm_model_loaded gauge",
     "cllm_model_loads_total counter",
+    "cllm_predicted_tokens_total counter",
     "cllm_requests_total counter",
     "cllm_tokens_per_forward histogram",
     "vllm:e2e_request_latency_seconds histogram",

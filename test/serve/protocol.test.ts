@@ -3,7 +3,7 @@ import { deflateSync, gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { GenerateOptions } from "../../src/generate/types.ts";
-import { DECODERS } from "../../src/generate/types.ts";
+import { PLAIN_DECODERS } from "../../src/generate/types.ts";
 import { ask, CHAT, COMPLETION, eventsOf, type Json, post, serving, textOf } from "./serving.ts";
 
 const { app, model } = serving();
@@ -13,7 +13,7 @@ const completion = { model: "scripted", prompt: "once upon a time", max_tokens: 
 
 const settings = fc.record(
   {
-    decoder: fc.constantFrom(...DECODERS),
+    decoder: fc.constantFrom(...PLAIN_DECODERS),
     block_size: fc.integer({ min: 1, max: 24 }),
     max_tokens: fc.integer({ min: 1, max: 48 }),
     temperature: fc.constantFrom(0, 0.5, 1, 2),
@@ -167,7 +167,7 @@ describe("an answer", () => {
     const { stats } = await model.generate({ messages, maxNewTokens: 24, decoder: "prompt-lookup" });
     const { usage } = await ask(app, CHAT, { ...chat, decoder: "prompt-lookup" });
     const { forwards, tokensPerForward: tokens_per_forward } = stats;
-    expect(usage.completion_tokens_details).toEqual({ forwards, tokens_per_forward });
+    expect(usage.completion_tokens_details).toMatchObject({ forwards, tokens_per_forward });
   });
 
   test("says the same as the library of a model whose first draft rides in the prompt's pass, of all choices together", async () => {
@@ -186,7 +186,7 @@ describe("an answer", () => {
       ...{ model: "scripted", prompt: prompts, decoder: "jacobi", max_tokens: 24 },
     });
     const decoded = accepted.reduce((sum, count) => sum + count, 0);
-    expect(usage.completion_tokens_details).toEqual({
+    expect(usage.completion_tokens_details).toMatchObject({
       forwards: accepted.length,
       tokens_per_forward: decoded / accepted.length,
     });
@@ -313,4 +313,54 @@ test("models are listed, and found by name", async () => {
   const missing = await app.request("/v1/models/scriptd");
   expect(missing.status).toBe(404);
   expect(await missing.json()).toMatchObject({ error: { code: "model_not_found", message: /did you mean/ } });
+});
+
+describe("predicted outputs", () => {
+  const body = { ...chat, decoder: "auto" };
+  const said = { model: { answers: () => "the cat and the dog sat on the mat, and the dog said nothing" } };
+
+  test("change no text, and usage says how many of their tokens it has", async () => {
+    const plain = await ask(serving(said).app, CHAT, body);
+    const { content } = plain.choices[0].message;
+    for (const given of [content, [{ type: "text", text: content }], "something else"]) {
+      const whole = await ask(serving(said).app, CHAT, { ...body, prediction: { type: "content", content: given } });
+      expect(whole.choices[0].message.content).toBe(content);
+      const { accepted_prediction_tokens: accepted, rejected_prediction_tokens: rejected } =
+        whole.usage.completion_tokens_details;
+      if (given === "something else") expect(rejected).toBeGreaterThan(0);
+      else expect(accepted).toBeGreaterThan(rejected);
+      if (given === content)
+        expect(whole.usage.completion_tokens_details.forwards).toBeLessThan(
+          plain.usage.completion_tokens_details.forwards,
+        );
+    }
+  });
+
+  test.each([
+    [{ type: "tokens", content: "x" }, "prediction.type"],
+    [{ type: "content", content: 7 }, "prediction.content"],
+    ["x", "prediction"],
+  ])("of another form are refused by name: %j", async (prediction, param) => {
+    const response = await post(serving().app, CHAT, { ...body, prediction });
+    expect(response.status).toBe(400);
+    expect(((await response.json()) as Json).error.param).toBe(param);
+  });
+});
+
+describe("earlier answers", () => {
+  const forwards = async (of: ReturnType<typeof serving>["app"], key: string): Promise<number> => {
+    const headers = { authorization: `Bearer ${key}` };
+    const whole = (await (await post(of, CHAT, { ...chat, decoder: "suffix" }, { headers })).json()) as Json;
+    return whole.usage.completion_tokens_details.forwards;
+  };
+
+  test("are drafted from for the same key alone, unless they are shared", async () => {
+    const { app: apart } = serving();
+    const first = await forwards(apart, "one");
+    expect(await forwards(apart, "one")).toBeLessThan(first);
+    expect(await forwards(apart, "two")).toBe(first);
+    const { app: shared } = serving({ app: { shareAnswers: true } });
+    expect(await forwards(shared, "one")).toBe(first);
+    expect(await forwards(shared, "two")).toBeLessThan(first);
+  });
 });

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { load } from "../../src/generate/load.ts";
-import { DECODERS } from "../../src/generate/types.ts";
+import { PLAIN_DECODERS } from "../../src/generate/types.ts";
 import { writeTinyCheckpoint } from "../generate/tiny-checkpoint.ts";
 import { bundler, root } from "./bundler.ts";
 import { type SiteServer, serveSite } from "./site-server.ts";
@@ -145,7 +145,7 @@ describe.skipIf(browserPath === undefined)("in Chromium", () => {
 
   test("every decoder writes the tokens of ar and of Node, sampled ones too", async () => {
     await using opened = await open();
-    const requests = DECODERS.flatMap((decoder) => [{ decoder }, { decoder, ...SAMPLED }]);
+    const requests = PLAIN_DECODERS.flatMap((decoder) => [{ decoder }, { decoder, ...SAMPLED }]);
     const tokens = await tokensIn(opened.page, requests, {});
     const [greedy, sampled] = await tokensInNode([{ decoder: "ar" }, { decoder: "ar", ...SAMPLED }]);
     for (const [i, request] of requests.entries()) {
@@ -156,10 +156,10 @@ describe.skipIf(browserPath === undefined)("in Chromium", () => {
 
   test.each(["int8", "int4"])("in %s, too, every decoder writes the tokens of ar", async (precision) => {
     await using opened = await open();
-    const requests = DECODERS.map((decoder) => ({ decoder }));
+    const requests = PLAIN_DECODERS.map((decoder) => ({ decoder }));
     const tokens = await tokensIn(opened.page, requests, { precision });
-    const ar = tokens[DECODERS.indexOf("ar")];
-    for (const [i, decoder] of DECODERS.entries()) expect(tokens[i], decoder).toEqual(ar);
+    const ar = tokens[PLAIN_DECODERS.indexOf("ar")];
+    for (const [i, decoder] of PLAIN_DECODERS.entries()) expect(tokens[i], decoder).toEqual(ar);
   });
 
   test("with two threads in a page that is isolated the tokens are the same", async () => {
@@ -263,7 +263,7 @@ describe.skipIf(browserPath === undefined)("in Chromium", () => {
           for (const decoder of decoders) tokens.push([...(await model.generate({ ...request, decoder })).tokens]);
           return { device: model.device as string, tokens };
         },
-        { request, decoders: DECODERS.filter((name) => name !== "auto") },
+        { request, decoders: PLAIN_DECODERS.filter((name) => name !== "auto") },
       );
       if (typeof found === "string") {
         expect(found).toMatch(/no GPU that WebGPU can use/);

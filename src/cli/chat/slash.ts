@@ -1,7 +1,7 @@
 /** Commands inside a chat: lines that begin with a slash. Each is one entry of the table. Knows no model and no terminal. */
 import { CllmError } from "../../error.ts";
 import { nearMisses } from "../../files/near-miss.ts";
-import { DECODERS, type DecoderName } from "../../generate/types.ts";
+import { PLAIN_DECODERS, type PlainDecoderName } from "../../generate/types.ts";
 import { loadTalk, saveTalk, type Talk } from "./talk.ts";
 
 /** What a command leaves to do: lines to show, the last question to ask again, or the end. */
@@ -72,11 +72,11 @@ const TABLE: readonly SlashCommand[] = [
   {
     name: "decoder",
     takes: "[name]",
-    what: `how to decode: ${DECODERS.join(", ")}`,
+    what: `how to decode: ${PLAIN_DECODERS.join(", ")}`,
     run: (talk, name) => {
-      if (name !== "" && !DECODERS.includes(name as DecoderName))
-        throw new CllmError("usage", `there is no decoder ${name}${meant(name, DECODERS, "")}`);
-      if (name !== "") talk.decoder = name as DecoderName;
+      if (name !== "" && !PLAIN_DECODERS.includes(name as PlainDecoderName))
+        throw new CllmError("usage", `there is no decoder ${name}${meant(name, PLAIN_DECODERS, "")}`);
+      if (name !== "") talk.decoder = name as PlainDecoderName;
       return { lines: [`decoder: ${talk.decoder}`] };
     },
   },
@@ -103,7 +103,7 @@ export async function runSlash(line: string, talk: Talk): Promise<Outcome> {
 export function completions(line: string): string[] {
   const words = [
     ...TABLE.map(({ name, takes }) => `/${name}${takes === "" ? "" : " "}`),
-    ...DECODERS.map((name) => `/decoder ${name}`),
+    ...PLAIN_DECODERS.map((name) => `/decoder ${name}`),
   ];
   return line.startsWith("/") ? words.filter((word) => word.startsWith(line)) : [];
 }

@@ -97,6 +97,7 @@ export const batch: Command = defineCommand<BatchSettings>({
     const served = servedModels(
       settings.model.length > 0 ? settings.model : [chooseModel(undefined)],
       settings.adapter,
+      settings.draftAdapter,
     );
     const loaded: LanguageModel[] = [];
     try {

@@ -20,6 +20,7 @@ import {
   type DecoderName,
   type LanguageModel,
   type PassCosts,
+  PLAIN_DECODERS,
   type PromptInput,
 } from "../../generate/types.ts";
 import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
@@ -30,6 +31,7 @@ import { readInput } from "../input.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
 import {
   type DecoderSummary,
+  type MeasuredInput,
   type Measurement,
   measure,
   type SharedOptions,
@@ -42,7 +44,7 @@ import type { Colors, Terminal } from "../terminal.ts";
 
 interface BenchSettings extends Omit<DecodingSettings, "decoder" | "maxNewTokens">, SamplingSettings, ModelSettings {
   readonly prompts: string;
-  readonly decoders: readonly DecoderName[];
+  readonly decoders: readonly DecoderName[] | undefined;
   readonly limit: number | undefined;
   readonly runs: number;
   readonly maxNewTokens: number;
@@ -56,8 +58,8 @@ export const bench: Command = defineCommand<BenchSettings>({
   summary: "Compare decoders on a file of prompts",
   details:
     "Each line of the file is a JSON object with prompt (continued as it is; --chat takes it for a user's message) or " +
-    "messages; other keys are ignored. Every prompt goes through every decoder before the next, after a warm-up; ar is " +
-    "always among them. Speeds are medians over the prompts, with quartiles; prompts that are too long are counted.",
+    "messages, and perhaps prediction; other keys are ignored. Every prompt goes through every decoder before the next, after a warm-up; ar is " +
+    "always among them. auto and suffix draft from their own answers to earlier prompts of the same run. Speeds are medians over the prompts, with quartiles; prompts that are too long are counted.",
   fields: {
     prompts: z
       .string()
@@ -66,8 +68,8 @@ export const bench: Command = defineCommand<BenchSettings>({
     decoders: z
       .array(z.enum(DECODERS))
       .min(1)
-      .default([...DECODERS])
-      .meta({ description: "which to compare with ar" }),
+      .optional()
+      .meta({ description: "which to compare with ar; default: all that these prompts have what they need for" }),
     limit: z.int().min(1).optional().meta({ description: "only the first prompts", placeholder: "prompts" }),
     runs: z
       .int()
@@ -100,6 +102,7 @@ export const bench: Command = defineCommand<BenchSettings>({
     const given = await readPrompts(settings, terminal.signal);
     await using model = await loadModel(orDemonstration(settings, terminal), terminal);
     const inputs = given.map((one) => toInput(one, settings.chat));
+    const decoders = settings.decoders ?? decodersFor(inputs);
     const costs = await freshCosts(model, terminal);
     const { stop, stopIds, ignoreEos, blockSize, jacobiForm, maxNewTokens } = settings;
     const sampling = chooseSampling(settings, model.sampling);
@@ -107,9 +110,9 @@ export const bench: Command = defineCommand<BenchSettings>({
     const seed = sampling.seed ?? undefined; // one seed for all decoders, or they could not agree
     const decoding = { blockSize, jacobiForm, maxNewTokens, stop, stopIds, ignoreEos };
     const shared = { ...decoding, temperature, topK, topP, minP, seed, signal: terminal.signal };
-    for await (const progress of warmUp(model, inputs, settings.decoders, shared)) terminal.progress(progress);
-    const { measurements, refused } = await measureAll(model, inputs, settings, shared, terminal);
-    const summaries = summarize(measurements, settings.decoders);
+    for await (const progress of warmUp(model, inputs, decoders, shared)) terminal.progress(progress);
+    const { measurements, refused } = await measureAll(model, inputs, { ...settings, decoders }, shared, terminal);
+    const summaries = summarize(measurements, decoders);
     const measured = inputs.length - refused.size;
     if (measured === 0) throw new CllmError("bad-input", `none of the ${inputs.length} prompts could be measured`);
     if (!terminal.json) {
@@ -149,8 +152,8 @@ async function freshCosts(model: LanguageModel, { signal, progress, endProgress 
 
 async function measureAll(
   model: LanguageModel,
-  inputs: readonly PromptInput[],
-  { decoders, runs }: BenchSettings,
+  inputs: readonly MeasuredInput[],
+  { decoders, runs }: { readonly decoders: readonly DecoderName[]; readonly runs: number },
   shared: SharedOptions,
   terminal: Terminal,
 ): Promise<{ readonly measurements: readonly Measurement[]; readonly refused: ReadonlySet<number> }> {
@@ -175,13 +178,22 @@ async function measureAll(
   return { measurements, refused };
 }
 
+/** The decoders that need no more than all the prompts give. */
+const decodersFor = (inputs: readonly MeasuredInput[]): readonly DecoderName[] =>
+  inputs.every(({ prediction }) => prediction !== undefined) ? [...PLAIN_DECODERS, "prediction"] : PLAIN_DECODERS;
+
 interface Prompt {
   readonly prompt?: string | undefined;
+  readonly prediction?: string | undefined;
   readonly messages?: PromptInput["messages"] | undefined;
 }
 
 const promptSchema: z.ZodType<Prompt> = z
-  .object({ prompt: z.string().min(1).optional(), messages: messagesSchema.optional() })
+  .object({
+    prompt: z.string().min(1).optional(),
+    messages: messagesSchema.optional(),
+    prediction: z.string().optional(),
+  })
   .refine(({ prompt, messages }) => (prompt === undefined) !== (messages === undefined), {
     message: "a JSON object with either prompt or messages",
   });
@@ -202,9 +214,9 @@ async function readPrompts({ prompts, limit }: BenchSettings, signal: AbortSigna
   return given;
 }
 
-function toInput({ prompt, messages }: Prompt, chat: boolean): PromptInput {
-  if (messages !== undefined) return { messages };
-  return chat ? { messages: [{ role: "user", content: prompt! }] } : { prompt: prompt! };
+function toInput({ prompt, messages, prediction }: Prompt, chat: boolean): MeasuredInput {
+  if (messages !== undefined) return { messages, prediction };
+  return chat ? { messages: [{ role: "user", content: prompt! }], prediction } : { prompt: prompt!, prediction };
 }
 
 function describe(

@@ -14,7 +14,7 @@ import type { CollectionInfo, CollectionReport, TrajectoryFormat } from "../../t
 import { KNOWN_DATASETS } from "../../trajectory/known-datasets.ts";
 import { checkPrompts, fingerprintPrompts, type RunProgress, runCollection } from "../../trajectory/run.ts";
 import { collectionText } from "../collection-text.ts";
-import { type Command, defineCommand, type ModelSettings, undraftedFields } from "../command.ts";
+import { type Command, type DraftSettings, defineCommand, type ModelSettings, undraftedFields } from "../command.ts";
 import { type DataSettings, dataField, dataFields, datasetOptions } from "../data-fields.ts";
 import { formatDuration } from "../format.ts";
 import { identityOf } from "../identity.ts";
@@ -23,7 +23,7 @@ import { GENERAL_MODEL, loadModel } from "../model.ts";
 import { type ShardSettings, shardFields, shardOf } from "../shard.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface CollectSettings extends DataSettings, Omit<ModelSettings, "draftAdapter">, ShardSettings {
+interface CollectSettings extends DataSettings, Omit<ModelSettings, keyof DraftSettings>, ShardSettings {
   readonly data: string;
   readonly out: string;
   readonly format: TrajectoryFormat;

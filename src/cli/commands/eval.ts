@@ -16,7 +16,7 @@ import { type Shard, shardPath, shardText } from "../../files/shards.ts";
 import { writeWhole } from "../../files/write-whole.ts";
 import { unknownName } from "../../generate/check.ts";
 import { decodingFields } from "../../generate/options.ts";
-import { DECODERS, type DecoderName, type LanguageModel } from "../../generate/types.ts";
+import { type DecoderName, type LanguageModel, PLAIN_DECODERS } from "../../generate/types.ts";
 import { type ServedModel, servedModels } from "../../serve/served-models.ts";
 import { GRADERS, type GraderName } from "../../tasks/custom/custom.ts";
 import { ISOLATIONS, type Isolation } from "../../tasks/humaneval/sandbox.ts";
@@ -104,7 +104,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
     onlyAdapters: z.boolean().default(false).meta({ description: "leave out the models that the adapters are for" }),
     target: text("the model that the others are compared with; default: the first one", "name"),
     decoders: z
-      .array(z.enum(DECODERS))
+      .array(z.enum(PLAIN_DECODERS))
       .min(1)
       .default(["ar", "jacobi", "auto"])
       .meta({ description: "which to run each model with" }),
@@ -112,7 +112,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
       .array(z.int().min(1).max(256))
       .min(1)
       .default([16])
-      .meta({ description: "for jacobi, prompt-lookup and multiblock: each of them", placeholder: "sizes" }),
+      .meta({ description: "for jacobi, prompt-lookup, suffix and multiblock: each of them", placeholder: "sizes" }),
     jacobiForm: decodingFields.jacobiForm,
     out: z.string().min(1).meta({
       description: "the folder for answers and reports, or s3://bucket/folder",
@@ -223,7 +223,8 @@ export const evaluate: Command = defineCommand<EvalSettings>({
         subjects.push({ name: entrant.name, model, identity: await storedIdentity(own, model, terminal) });
       }
       const { defaultThreads } = await import("../../runtime/host.ts");
-      const conditions = { machine: machineName(), threads: settings.threads ?? defaultThreads() };
+      const { threads = defaultThreads(), suffixMemory = 0 } = settings;
+      const conditions = { machine: machineName(), threads, suffixMemory };
       const { out: folder, jacobiForm, trajectories: traced } = settings;
       const { signal } = terminal;
       const tracedBlockSize = settings.blockSizes.includes(16) ? 16 : settings.blockSizes[0];

@@ -19,6 +19,7 @@ import { createAnswerView } from "../answer-view.ts";
 import { type Command, type Common, defineCommand, type ModelSettings, modelFields } from "../command.ts";
 import { inGroup } from "../flags.ts";
 import { formatDuration } from "../format.ts";
+import { readInput } from "../input.ts";
 import { conditionsOf, GENERAL_MODEL, loadModel, orDemonstration } from "../model.ts";
 import { asMessage, PROMPT_DETAILS, type PromptSettings, promptFields, readPrompt } from "../prompt.ts";
 import type { Terminal } from "../terminal.ts";
@@ -30,6 +31,7 @@ interface GenerateSettings
     SamplingSettings,
     AdjustmentSettings,
     ModelSettings {
+  readonly prediction: string | undefined;
   readonly colorPasses: boolean;
   readonly stats: boolean;
 }
@@ -41,7 +43,13 @@ export const generate: Command = defineCommand<GenerateSettings>({
   fields: {
     ...promptFields,
     ...inGroup("Form", formFields),
-    ...inGroup("Decoding", decodingFields),
+    ...inGroup("Decoding", {
+      ...decodingFields,
+      prediction: z.string().min(1).optional().meta({
+        description: "what the answer is likely to be, or @ and a file with it, which saves passes and changes no text",
+        placeholder: "text",
+      }),
+    }),
     ...inGroup("Sampling", { ...samplingFields, ...adjustmentFields }),
     ...modelFields,
     ...inGroup("Output", {
@@ -65,6 +73,10 @@ export const generate: Command = defineCommand<GenerateSettings>({
       'cllm generate --json-schema person.json -n 200 "Invent a person."',
       "an answer that validates against a JSON Schema",
     ],
+    [
+      "cllm generate --file edit.txt --prediction @server.ts -n context",
+      "a file with a few changes: what stays the same is drafted from it",
+    ],
     ["cllm generate --messages chat.json --temperature 0.8 --seed 7 --json", "a conversation, sampled, as JSON"],
   ],
   unused: ({ decoder }) => ({
@@ -78,7 +90,9 @@ export const generate: Command = defineCommand<GenerateSettings>({
     const input = await readPrompt(settings, terminal.signal);
     await using model = await loadModel(orDemonstration(settings, terminal), terminal);
     if (settings.modelSampling) terminal.note(samplingLine(model));
-    const request = requestOf(asMessage(input, settings, model), format, settings, terminal.signal);
+    const prediction = await readPrediction(settings.prediction, terminal.signal);
+    const asked = { ...asMessage(input, settings, model), prediction };
+    const request = requestOf(asked, format, settings, terminal.signal);
     const generation = terminal.json
       ? await model.generate(request)
       : await writeStream(model, request, settings.colorPasses, terminal);
@@ -87,8 +101,14 @@ export const generate: Command = defineCommand<GenerateSettings>({
   },
 });
 
+/** A prediction as it is given: `@` stands before the name of a file, and `@@` before a text that begins with `@`. */
+async function readPrediction(given: string | undefined, signal: AbortSignal): Promise<string | undefined> {
+  if (given === undefined || !given.startsWith("@")) return given;
+  return given.startsWith("@@") ? given.slice(1) : await readInput(given.slice(1), signal);
+}
+
 function requestOf(
-  input: PromptInput,
+  input: PromptInput & Pick<GenerateOptions, "prediction">,
   format: Format | undefined,
   settings: GenerateSettings,
   signal: AbortSignal,

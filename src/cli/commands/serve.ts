@@ -18,6 +18,7 @@ interface ServeSettings extends Omit<ModelSettings, "model" | "adapter" | "draft
   readonly apiKey: string | undefined;
   readonly apiKeyFile: string | undefined;
   readonly strict: boolean;
+  readonly shareAnswers: boolean;
   readonly corsOrigin: readonly string[];
   readonly parallel: number;
   readonly batch: boolean;
@@ -77,6 +78,9 @@ export const serve: Command = defineCommand<ServeSettings>({
       placeholder: "file",
     }),
     strict: z.boolean().default(false).meta({ description: "refuse requests with unknown fields" }),
+    shareAnswers: z.boolean().default(false).meta({
+      description: "draft from the answers to those who send other keys, too, such as to a proxy that checks them",
+    }),
     corsOrigin: list.meta({ description: "origin whose pages may ask; may be repeated", placeholder: "origin" }),
     parallel: z.int().min(1).max(64).default(4).meta({ description: "requests that a model runs at once" }),
     batch: z
@@ -111,7 +115,7 @@ export const serve: Command = defineCommand<ServeSettings>({
     }),
   },
   groups: {
-    Model: ["model", "adapter", "draftAdapter", "parallel", "batch", "memoryLimit", "preload"],
+    Model: ["model", "adapter", "draftAdapter", "suffixMemory", "parallel", "batch", "memoryLimit", "preload"],
     "Who may ask": ["host", "port", "apiKey", "corsOrigin"],
     Limits: ["maxQueue", "maxBody", "timeout"],
   },
@@ -123,7 +127,7 @@ export const serve: Command = defineCommand<ServeSettings>({
     ["CLLM_API_KEY=secret cllm serve --host 0.0.0.0 --preload --log json", "a replica behind a proxy"],
   ],
   async run(settings, terminal) {
-    const { host, port, timeout, drain, maxBody, corsOrigin, strict, verbose, preload, log } = settings;
+    const { host, port, timeout, drain, maxBody, corsOrigin, strict, shareAnswers, verbose, preload, log } = settings;
     const note = log === "json" ? (message: string) => terminal.note(logLine("note", { message })) : terminal.note;
     const { listen, isLoopback, createModels, servedModels, modelEntries } = await import("../../serve/index.ts");
     const apiKey = await keyOf(settings);
@@ -133,7 +137,7 @@ export const serve: Command = defineCommand<ServeSettings>({
     }
     const { cacheDir, cache, cacheLimit } = settings;
     const { precision, device, threads, offline, revision, parallel: maxRunning, maxQueue: maxWaiting } = settings;
-    const { template, templateOptions } = settings;
+    const { suffixMemory, template, templateOptions } = settings;
     const given = settings.model.length > 0 ? settings.model : [ownModel(terminal)];
     const served = servedModels(given, settings.adapter, settings.draftAdapter);
     await using models = createModels(
@@ -146,6 +150,7 @@ export const serve: Command = defineCommand<ServeSettings>({
         cacheDir,
         cache,
         cacheLimit,
+        suffixMemory,
         template,
         templateOptions,
         keep: maxRunning,
@@ -162,7 +167,7 @@ export const serve: Command = defineCommand<ServeSettings>({
     const server = await listen({
       ...{ host, port, models, apiKey, localNamesOnly: isLoopback(host), corsOrigins: corsOrigin },
       ...{ maxBodyBytes: Math.floor(maxBody * 1e6), timeoutMs: timeout * 1000, drainMs: drain * 1000 },
-      ...{ strict, note, isReady: () => isReady },
+      ...{ strict, shareAnswers, note, isReady: () => isReady },
       ...(log === "json" && { logRequest: (entry) => terminal.note(logLine("request", entry)) }),
       ...((log === "text" || (verbose && log === undefined)) && { log: note }),
     });

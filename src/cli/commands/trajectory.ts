@@ -8,14 +8,14 @@ import { trajectory as trace } from "../../decode/trajectory.ts";
 import { CllmError } from "../../error.ts";
 import { writeWhole } from "../../files/write-whole.ts";
 import type { LanguageModel } from "../../generate/types.ts";
-import { type Command, defineCommand, type ModelSettings, undraftedFields } from "../command.ts";
+import { type Command, type DraftSettings, defineCommand, type ModelSettings, undraftedFields } from "../command.ts";
 import { conditionsOf, loadModel, orDemonstration } from "../model.ts";
 import { asMessage, PROMPT_DETAILS, type PromptSettings, promptFields, readPrompt } from "../prompt.ts";
 import type { Terminal } from "../terminal.ts";
 import { type TracedBlock, trajectorySvg } from "../trajectory-svg.ts";
 import { trajectoryText } from "../trajectory-text.ts";
 
-interface TrajectorySettings extends PromptSettings, Omit<ModelSettings, "draftAdapter"> {
+interface TrajectorySettings extends PromptSettings, Omit<ModelSettings, keyof DraftSettings> {
   readonly blockSize: number;
   readonly blocks: number;
   readonly svg: string | undefined;

@@ -3,17 +3,20 @@
  * the same prompt, each with its speed and whether it wrote the same tokens; at the end the table. For people.
  */
 import {
-  DECODERS,
   type DecoderName,
   type GenerateOptions,
   type Generation,
   type LanguageModel,
+  PLAIN_DECODERS,
 } from "../../generate/types.ts";
 import { decoderTable } from "../decoder-table.ts";
 import { machineName } from "../machine.ts";
 import { type Measurement, measurementOf, summarize, warmUp } from "../measure.ts";
 import { conditionsOf } from "../model.ts";
 import type { Terminal } from "../terminal.ts";
+
+/** All that differ in a single answer: without earlier ones `suffix` does what prompt lookup does. */
+const RACERS: readonly DecoderName[] = PLAIN_DECODERS.filter((name) => name !== "suffix");
 
 const PROMPTS = [
   "A baker makes 48 rolls. She sells half of them in the morning and a quarter of the rest at noon. How many rolls are left?",
@@ -38,7 +41,7 @@ export async function demonstrateDecoders(
   say(
     `${colors.bold(model.name)}, ${conditionsOf(model)}, greedy, ${maxNewTokens} new tokens\n${colors.dim(machineName())}\n`,
   );
-  for await (const progress of warmUp(model, inputs, DECODERS, shared)) terminal.progress(progress);
+  for await (const progress of warmUp(model, inputs, RACERS, shared)) terminal.progress(progress);
   terminal.endProgress();
   const measurements: Measurement[] = [];
   for (const [index, input] of inputs.entries()) {
@@ -46,14 +49,14 @@ export async function demonstrateDecoders(
     const baseline = await show(model, { ...shared, ...input, decoder: "ar" }, say);
     measurements.push(measurementOf("ar", index, baseline, baseline));
     say(`\n${racer("ar", baseline, maxNewTokens, terminal)}\n`);
-    for (const decoder of DECODERS.filter((name) => name !== "ar")) {
+    for (const decoder of RACERS.filter((name) => name !== "ar")) {
       const generation = await race(model, decoder, { ...shared, ...input }, maxNewTokens, terminal);
       const measurement = measurementOf(decoder, index, generation, baseline);
       measurements.push(measurement);
       say(`${racer(decoder, generation, maxNewTokens, terminal)}  ${verdict(measurement, terminal)}\n`);
     }
   }
-  const summaries = summarize(measurements, DECODERS);
+  const summaries = summarize(measurements, RACERS);
   say(`\n${decoderTable(summaries, colors)}`);
   if (terminal.json) {
     const { name, precision } = model;
@@ -100,7 +103,7 @@ async function race(
   }
 }
 
-const label = (decoder: DecoderName): string => decoder.padEnd(Math.max(...DECODERS.map((name) => name.length)));
+const label = (decoder: DecoderName): string => decoder.padEnd(Math.max(...RACERS.map((name) => name.length)));
 
 const BAR = 24;
 
