@@ -241,7 +241,7 @@ describe("a JSON Schema", () => {
       [{ not: { type: "string", format: "date" }, type: "string" }, "format at #/not"],
       [{ patternProperties: { "(?=a)": {} }, type: "object" }, "the pattern at #/patternProperties"],
       [{ type: "array", contains: {}, minContains: 600 }, "contains beside 600"],
-      [{ allOf: [{ pattern: "(a|b)*a(a|b){15}" }, { maxLength: 40 }], type: "string" }, "states"],
+      [{ allOf: [{ pattern: "(a|b)*a(a|b){15}" }, { maxLength: 40 }], type: "string" }, "takes too long"],
       [{ anyOf: [{ not: { $ref: "#" } }] }, "made of itself"],
       [doubling((a, b) => ({ oneOf: [a, b], type: "object" })), "grows past"],
       [{ type: "text" }, 'type: "text" at #'],
@@ -261,7 +261,7 @@ describe("a JSON Schema", () => {
         { properties: Object.fromEntries(Array.from({ length: 1001 }, (_, i) => [`p${i}`, {}])) },
         "1001 properties at #",
       ],
-      [doubling((a, b) => ({ anyOf: [a, b], type: "object" })), "grows past"],
+      [doubling((a, b) => ({ anyOf: [a, b], type: "object" })), "takes too long"],
     ];
     for (const [schema, place] of refused)
       expect(() => compile(schema), JSON.stringify(schema).slice(0, 100)).toThrow(place);
