@@ -67,6 +67,11 @@ function pathName(
   return head + rest.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
 }
 
+const EXPECTED: Readonly<Record<string, string>> = {
+  ...{ int: "a whole number", number: "a number", string: "a text", boolean: "true or false", array: "a list" },
+  ...{ object: "an object", record: "an object" },
+};
+
 function expectation(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case "too_small":
@@ -88,11 +93,7 @@ function expectation(issue: z.core.$ZodIssue): string {
     case "invalid_value":
       return `${issue.values.length > 1 ? "one of " : ""}${issue.values.map(String).join(", ")}`;
     case "invalid_type":
-      return (
-        { int: "a whole number", number: "a number", string: "a text", boolean: "true or false", array: "a list" }[
-          issue.expected as string
-        ] ?? `of type ${issue.expected}`
-      );
+      return EXPECTED[issue.expected] ?? `of type ${issue.expected}`;
     case "invalid_key":
       return issue.issues[0]?.message ?? issue.message;
     default:

@@ -200,7 +200,8 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     const compiled = compiledOf(compile, wanted, form);
     const { fewestTokens } = compiled.constraint;
     if (fewestTokens > maxNewTokens) {
-      const shortest = `the shortest text that format allows takes ${fewestTokens} tokens`;
+      const [field, what] = request.format === undefined ? ["toolChoice", "call"] : ["format", "text that it allows"];
+      const shortest = `${field}: the shortest ${what} takes ${fewestTokens} tokens`;
       throw new CllmError("usage", `${shortest}, and maxNewTokens is ${maxNewTokens}; raise it, or ask for less`);
     }
     return request.format === undefined || wanted === request.format

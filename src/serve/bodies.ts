@@ -249,9 +249,10 @@ export function placed(error: unknown, { formField }: Asked): unknown {
   if (!(error instanceof CllmError) || error instanceof RequestError) return error;
   const [, tool, format] = /^(?:tools\[(\d+)\]\.parameters\b|(format)\b)/.exec(error.message) ?? [];
   const param = tool !== undefined ? `tools.${tool}.function.parameters` : format === undefined ? null : formField;
-  return param === null
-    ? error
-    : new RequestError(error.code, error.message.replace(/^format\b/, formField ?? "format"), { param });
+  if (param === null) return error;
+  const message = error.message.replace(/^format\b/, formField ?? "format");
+  // Other names of the library may be names in the schema.
+  return new RequestError(error.code, message.replace(/\bmaxNewTokens(?= is \d)/, "max_tokens"), { param });
 }
 
 function refusal(param: string | null, message: string): RequestError {

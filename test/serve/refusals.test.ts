@@ -146,7 +146,10 @@ describe("a field", () => {
       message: expect.stringMatching(/both say/),
     });
     const long = await refused(CHAT, { ...chat, response_format: jsonSchema({ type: "string", minLength: 50 }) });
-    expect(long.message).toMatch(/the shortest text that format allows takes \d+ tokens, and max_tokens is 2/);
+    expect(long.param).toBe("response_format");
+    expect(long.message).toMatch(
+      /^response_format: the shortest text that it allows takes \d+ tokens, and max_tokens is 2/,
+    );
   });
 
   test("that contradicts another", async () => {
