@@ -192,7 +192,11 @@ describe("calls that have to be made", () => {
     ["a schema that is none", { tools: [{ name: "f", parameters: { type: "x" } }] }, /tools\[0\]\.parameters, of f: /],
     ["no tools", { toolChoice: "required" }, /toolChoice asks for a call/],
     ["a tool that is none", { tools: [add], toolChoice: { name: "ad" } }, /tools has no ad; did you mean add\?/],
-    ["a budget that no call fits in", { tools: [add], toolChoice: "required", maxNewTokens: 5 }, /toolChoice: the shortest call/],
+    [
+      "a budget that no call fits in",
+      { tools: [add], toolChoice: "required", maxNewTokens: 5 },
+      /toolChoice: the shortest call/,
+    ],
   ])("%s is refused before any pass", async (_, more, message) => {
     const scripted = model("");
     const asked = scripted.generate({ messages: question, ...(more as object) });
