@@ -238,7 +238,7 @@ export async function decodeGraph(
       count === 1
         ? graph.op("Slice", [x, head, graph.integers(2 ** 31), graph.integers(1)])
         : graph.op("Gather", [x, head], { axis: 1 }); // (1, H, D)
-  const { logits: made, scale: left, next } = products.head(x, await weights.head());
+  const { logits: made, scale: left, next } = await products.head(x, () => weights.head());
   graph.output(next, "next", "int64", [1, "H"]);
   const read = dtype === "float32" ? made : graph.op("Cast", [made], { to: FLOAT32 });
   const { logits, scale } = cap(read, left);

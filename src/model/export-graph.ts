@@ -79,7 +79,7 @@ export async function exportGraph(
   const parts = constantParts(weights, products, attention, onLayer);
   const x = await transformer(config, parts, products.embed(ids, await weights.embedding())); // (1, S, D)
   onLayer?.(layers);
-  const { logits, scale, next } = products.head(x, await weights.head());
+  const { logits, scale, next } = await products.head(x, () => weights.head());
   const scaled = scale === null ? logits : graph.op("Mul", [logits, scale]);
   const { logitCap } = config;
   const whole = logitCap === undefined ? scaled : capped(graph, scaled, logitCap, (value) => graph.scalar(value));

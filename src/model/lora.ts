@@ -63,31 +63,52 @@ export interface LowRank {
  * training is measured with the bits that it is loaded with later. `values` are whole rows, the first of them row `from`.
  */
 export function addLowRank(values: Float32Array, { rank, scale, a, b, inputs }: LowRank, from = 0): void {
-  const sum = new Float64Array(inputs);
-  const whole = rank - (rank % TOGETHER);
-  for (let row = 0; row < values.length / inputs; row++) {
-    sum.fill(0);
-    const first = (from + row) * rank;
-    for (let k = 0; k < whole; k += TOGETHER) addEight(sum, b, first + k, a, k * inputs);
-    for (let k = whole; k < rank; k++) {
-      const factor = b[first + k]!;
-      for (let j = 0; j < inputs; j++) sum[j] = sum[j]! + factor * a[k * inputs + j]!;
+  const wide = Float64Array.from(a);
+  const rows = values.length / inputs;
+  const sums = new Float64Array(TILE * inputs);
+  for (let row = 0; row < rows; row += TILE) {
+    const count = Math.min(TILE, rows - row);
+    sums.fill(0);
+    const whole = count === TILE ? rank - (rank % TILE) : 0;
+    for (let k = 0; k < whole; k += TILE) addTile(sums, b, (from + row) * rank + k, rank, wide, k * inputs);
+    for (let r = 0; r < count; r++) {
+      for (let k = whole; k < rank; k++) {
+        const factor = b[(from + row + r) * rank + k]!;
+        for (let j = 0, i = r * inputs; j < inputs; j++, i++) sums[i] = sums[i]! + factor * wide[k * inputs + j]!;
+      }
     }
-    for (let j = 0, at = row * inputs; j < inputs; j++, at++) values[at] = values[at]! + scale * sum[j]!;
+    for (let i = 0, at = row * inputs; i < count * inputs; i++, at++) values[at] = values[at]! + scale * sums[i]!;
   }
 }
 
-/** Ranks that are added in one loop: the sums stay in registers, in the same order and so to the same bits. */
-const TOGETHER = 8;
+/** Rows, and ranks, that are added in one loop: what is read of A serves them all. Each sum keeps its order, and so its bits. */
+const TILE = 4;
 
-/** sum += b[k] · a[row] for eight factors from `k` on and as many rows of a from `start` on, one after the other. */
-function addEight(sum: Float64Array, b: Float32Array, k: number, a: Float32Array, start: number): void {
-  const n = sum.length;
-  const [f0, f1, f2, f3] = [b[k]!, b[k + 1]!, b[k + 2]!, b[k + 3]!];
-  const [f4, f5, f6, f7] = [b[k + 4]!, b[k + 5]!, b[k + 6]!, b[k + 7]!];
+/** sums += B A, for four rows of B from `first` on and as many rows of A from `start` on. */
+function addTile(
+  sums: Float64Array, // (4, inputs)
+  b: Float32Array,
+  first: number,
+  rank: number,
+  a: Float64Array,
+  start: number,
+): void {
+  const n = sums.length / TILE;
+  const [second, third, fourth] = [first + rank, first + 2 * rank, first + 3 * rank];
+  const [p0, p1, p2, p3] = [b[first]!, b[first + 1]!, b[first + 2]!, b[first + 3]!];
+  const [q0, q1, q2, q3] = [b[second]!, b[second + 1]!, b[second + 2]!, b[second + 3]!];
+  const [r0, r1, r2, r3] = [b[third]!, b[third + 1]!, b[third + 2]!, b[third + 3]!];
+  const [s0, s1, s2, s3] = [b[fourth]!, b[fourth + 1]!, b[fourth + 2]!, b[fourth + 3]!];
+  const [n2, n3] = [2 * n, 3 * n];
   for (let j = 0, i = start; j < n; j++, i++) {
-    const half = sum[j]! + f0 * a[i]! + f1 * a[i + n]! + f2 * a[i + 2 * n]! + f3 * a[i + 3 * n]!;
-    sum[j] = half + f4 * a[i + 4 * n]! + f5 * a[i + 5 * n]! + f6 * a[i + 6 * n]! + f7 * a[i + 7 * n]!;
+    const a0 = a[i]!;
+    const a1 = a[i + n]!;
+    const a2 = a[i + n2]!;
+    const a3 = a[i + n3]!;
+    sums[j] = sums[j]! + p0 * a0 + p1 * a1 + p2 * a2 + p3 * a3;
+    sums[j + n] = sums[j + n]! + q0 * a0 + q1 * a1 + q2 * a2 + q3 * a3;
+    sums[j + n2] = sums[j + n2]! + r0 * a0 + r1 * a1 + r2 * a2 + r3 * a3;
+    sums[j + n3] = sums[j + n3]! + s0 * a0 + s1 * a1 + s2 * a2 + s3 * a3;
   }
 }
 

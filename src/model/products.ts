@@ -34,8 +34,8 @@ export interface Products {
   applyUnscaled(x: Value, product: Product, kind: ProductKind): Rows;
   /** The vectors of token ids `(1, S)` as `(1, S, D)`, from a table `(V, D)`. */
   embed(ids: Value, table: Matrix): Value;
-  /** From x `(1, H, D)` to the vocabulary. */
-  head(x: Value, table: Matrix): Head;
+  /** From x `(1, H, D)` to the vocabulary. The table is asked for only where `embed` has not made all of it already. */
+  head(x: Value, table: () => Promise<Matrix>): Promise<Head>;
 }
 
 export interface Head {
@@ -56,7 +56,7 @@ export interface ProductOptions {
 }
 
 export function productsFor(precision: HostPrecision, graph: Graph, options: ProductOptions): Products {
-  if (precision === "fp32") return fp32Products(graph);
+  if (precision === "fp32") return fp32Products(graph, options);
   if (precision === "int8") return int8Products(graph, options);
   if (precision === "int4") return blockProducts(graph, options, FOUR_BITS);
   const { wholeWeights = WHOLE_WEIGHTS } = options;
@@ -71,23 +71,31 @@ const inFloats = (graph: Graph): Pick<Products, "graph" | "dtype" | "floats"> =>
 });
 
 /** Plain float32. */
-function fp32Products(graph: Graph): Products {
+function fp32Products(graph: Graph, { tiedHead }: ProductOptions): Products {
+  let tied: Value | null = null;
   return {
     ...inFloats(graph),
     apply: (x, { matrix, bias }) => withBias(graph, wholeProduct(graph, scaled(graph, x), matrix), bias),
     applyUnscaled: (x, { matrix }) => ({ value: wholeProduct(graph, x, matrix), scale: null }),
-    embed: (ids, table) => graph.op("Gather", [graph.constant(table.data, [table.rows, table.columns]), ids]),
-    head(x, table) {
-      const logits = wholeProduct(graph, x, table);
+    embed(ids, table) {
+      if (tiedHead) tied = columnsOf(graph, table);
+      return graph.op("Gather", [graph.constant(table.data, [table.rows, table.columns]), ids]);
+    },
+    async head(x, table) {
+      const logits = graph.op("MatMul", [x, tied ?? columnsOf(graph, await table())]);
       return { logits, scale: null, next: graph.op("ArgMax", [logits], { axis: -1, keepdims: 0 }) };
     },
   };
 }
 
 /** x · Wᵀ in float32. */
-function wholeProduct(graph: Graph, x: Value, matrix: Matrix): Value {
+const wholeProduct = (graph: Graph, x: Value, matrix: Matrix): Value =>
+  graph.op("MatMul", [x, columnsOf(graph, matrix)]);
+
+/** Wᵀ in float32. */
+function columnsOf(graph: Graph, matrix: Matrix): Value {
   const { data, rows, columns } = transpose(matrix);
-  return graph.op("MatMul", [x, graph.constant(data, [rows, columns])]);
+  return graph.constant(data, [rows, columns]);
 }
 
 /**
@@ -102,15 +110,22 @@ function wholeProduct(graph: Graph, x: Value, matrix: Matrix): Value {
 function int8Products(graph: Graph, options: ProductOptions): Products {
   const { wholeWeights = WHOLE_WEIGHTS } = options;
   const rows = new RowQuantizer(graph);
-  const unscaled = (x: Value | Rows, matrix: Matrix, rotate: boolean, planes: 1 | 2): Rows => {
-    const segment = rotate ? segmentOf(matrix.columns) : 1;
+  const bytesOf = (matrix: Matrix, planes: 1 | 2): readonly [columns: Value, scales: Value] => {
+    const { data, shape, scales } = quantizeRows(matrix, planes);
+    return [
+      graph.constant(options.saturates ? toUnsigned(data) : data, shape),
+      graph.constant(scales, [scales.length]),
+    ];
+  };
+  const byRow = (bytes: Value, [columns, scales]: readonly [Value, Value]): Value => {
+    const zeros = options.saturates ? [graph.byte(128), graph.byte(128)] : [graph.byte(128)];
+    return graph.op("MatMulIntegerToFloat", [bytes, columns, graph.scalar(ROW_STEP), scales, ...zeros]);
+  };
+  const rotated = (x: Value | Rows, matrix: Matrix, planes: 1 | 2): Rows => {
+    const segment = segmentOf(matrix.columns);
     const { bytes, scale } = rows.quantize(x, matrix.columns, segment);
     if (segment > 1 && !matrix.hollow) new Rotation(segment).apply(matrix.data);
-    const weights = quantizeRows(matrix, planes);
-    const columns = graph.constant(options.saturates ? toUnsigned(weights.data) : weights.data, weights.shape);
-    const scales = graph.constant(weights.scales, [weights.scales.length]);
-    const zeros = options.saturates ? [graph.byte(128), graph.byte(128)] : [graph.byte(128)];
-    const both = graph.op("MatMulIntegerToFloat", [bytes, columns, graph.scalar(ROW_STEP), scales, ...zeros]);
+    const both = byRow(bytes, bytesOf(matrix, planes));
     if (planes === 1) return { value: both, scale };
     const [first, second] = graph.ops("Split", [both], 2, { axis: -1, num_outputs: 2 }) as [Value, Value];
     return { value: graph.op("Add", [first, second]), scale };
@@ -124,15 +139,18 @@ function int8Products(graph: Graph, options: ProductOptions): Products {
     if (kind === "qkv" && matrix.data.length <= wholeWeights) {
       return { value: wholeProduct(graph, scaled(graph, x), matrix), scale: null };
     }
-    return unscaled(x, matrix, true, kind === "qkv" ? 2 : 1);
+    return rotated(x, matrix, kind === "qkv" ? 2 : 1);
   };
   return {
     ...inFloats(graph),
     apply: (x, weights, kind) => withBias(graph, scaled(graph, product(x, weights, kind)), weights.bias),
     applyUnscaled: product,
-    ...lowPrecisionVocabulary(graph, options, (x, table) => {
-      const { value, scale } = unscaled(x, table, false, 1);
-      return { logits: value, scale };
+    ...lowPrecisionVocabulary(graph, options, (table) => {
+      const weights = bytesOf(table, 1);
+      return (x) => {
+        const { bytes, scale } = rows.quantize(x, table.columns, 1);
+        return { logits: byRow(bytes, weights), scale };
+      };
     }),
   };
 }
@@ -163,51 +181,65 @@ function blockProducts(graph: Graph, options: ProductOptions, make: BlockMakers)
       return withBias(graph, y, bias);
     },
     applyUnscaled: (x, { matrix }) => ({ value: blockProduct(graph, x, matrix, make.layers(matrix)), scale: null }),
-    ...lowPrecisionVocabulary(graph, options, (x, table) => ({
-      logits: blockProduct(graph, x, table, make.head(table)),
-      scale: null,
-    })),
+    ...lowPrecisionVocabulary(graph, options, (table) => {
+      const product = blockWeights(graph, table, make.head(table));
+      return (x) => ({ logits: product(x), scale: null });
+    }),
   };
 }
 
 /** x · Wᵀ with weights, and inside the engine activations, quantized in blocks along the input. */
-function blockProduct(graph: Graph, x: Value, matrix: Matrix, blocks: BlockWeights): Value {
+const blockProduct = (graph: Graph, x: Value, matrix: Matrix, blocks: BlockWeights): Value =>
+  blockWeights(graph, matrix, blocks)(x);
+
+/** The constants of such a product; what it is multiplied with may come later. */
+function blockWeights(graph: Graph, { rows, columns }: Matrix, blocks: BlockWeights): (x: Value) => Value {
   const { data, shape, scales, zeros, blockSize } = blocks;
   const bits = shape[2] === blockSize ? 8 : 4;
-  const inputs = [x, graph.constant(data, shape), graph.constant(scales, [scales.length])];
-  if (zeros) inputs.push(graph.constant(zeros, [zeros.length]));
-  const sizes = { K: matrix.columns, N: matrix.rows, bits, block_size: blockSize };
-  return graph.op("MatMulNBits", inputs, { ...sizes, accuracy_level: 4 });
+  const constants = [graph.constant(data, shape), graph.constant(scales, [scales.length])];
+  if (zeros) constants.push(graph.constant(zeros, [zeros.length]));
+  const attributes = { K: columns, N: rows, bits, block_size: blockSize, accuracy_level: 4 };
+  return (x) => graph.op("MatMulNBits", [x, ...constants], attributes);
 }
 
 /** Candidates of the low-precision head that are computed again in half precision. */
 const CANDIDATES = 4;
 
+/** From x to the logits of a table's product in few bits. */
+type RoughLogits = (x: Value) => Omit<Head, "next">;
+
 /**
  * Embedding and head of the low precisions: the table in half precision, and a head that finds the best candidates by
- * `roughLogits` and then ranks them by the table itself. The logits handed out are the rough ones.
+ * rough logits and then ranks them by the table itself. The logits handed out are the rough ones. `roughLogits` makes the
+ * constants of a table: of a tied one with the embedding, so that it is read once.
  */
 function lowPrecisionVocabulary(
   graph: Graph,
   { tiedHead }: ProductOptions,
-  roughLogits: (x: Value, table: Matrix) => Omit<Head, "next">,
+  roughLogits: (table: Matrix) => RoughLogits,
 ): Pick<Products, "embed" | "head"> {
-  let shared: Value | null = null;
-  const tableOf = ({ data, rows, columns, hollow }: Matrix): Value => {
-    if (shared !== null) return shared;
-    const value = graph.constant(hollow ? new Uint16Array(data.length) : toFloat16(data), [rows, columns]);
-    if (tiedHead) shared = value;
-    return value;
+  interface Vocabulary {
+    readonly halves: Value; // (V, D)
+    readonly size: number;
+    readonly rough: RoughLogits;
+  }
+  const halvesOf = ({ data, rows, columns, hollow }: Matrix): Value =>
+    graph.constant(hollow ? new Uint16Array(data.length) : toFloat16(data), [rows, columns]);
+  const vocabularyOf = (table: Matrix): Vocabulary => {
+    return { halves: halvesOf(table), size: table.rows, rough: roughLogits(table) };
   };
+  let tied: Vocabulary | null = null;
   return {
     embed(ids, table) {
-      return graph.op("Cast", [graph.op("Gather", [tableOf(table), ids])], { to: FLOAT32 });
+      if (tiedHead) tied = vocabularyOf(table);
+      return graph.op("Cast", [graph.op("Gather", [tied?.halves ?? halvesOf(table), ids])], { to: FLOAT32 });
     },
-    head(x, table) {
-      const count = Math.min(CANDIDATES, table.rows);
-      const { logits, scale } = roughLogits(x, table); // (1, H, V)
+    async head(x, table) {
+      const { halves, size, rough } = tied ?? vocabularyOf(await table());
+      const count = Math.min(CANDIDATES, size);
+      const { logits, scale } = rough(x); // (1, H, V)
       const [, ids] = graph.ops("TopK", [logits, graph.integers(count)], 2, { axis: -1 }) as [Value, Value];
-      const vectors = graph.op("Cast", [graph.op("Gather", [tableOf(table), ids])], { to: FLOAT32 }); // (1, H, c, D)
+      const vectors = graph.op("Cast", [graph.op("Gather", [halves, ids])], { to: FLOAT32 }); // (1, H, c, D)
       const exact = graph.op("MatMul", [vectors, graph.op("Unsqueeze", [x, graph.integers(-1)])]); // (1, H, c, 1)
       const best = graph.op("ArgMax", [exact], { axis: 2, keepdims: 0 }); // (1, H, 1)
       const next = graph.op("GatherElements", [ids, best], { axis: 2 });

@@ -56,8 +56,8 @@ export function residentProducts(
     },
     applyUnscaled: (x, { matrix }) => ({ value: product(x, matrix, bits.layers), scale: null }),
     embed: (ids, { data, rows, columns, hollow }) => graph.op("Gather", [floats(data, [rows, columns], hollow), ids]),
-    head(x, table) {
-      const logits = product(x, table, bits.head);
+    async head(x, table) {
+      const logits = product(x, await table(), bits.head);
       return { logits, scale: null, next: graph.op("ArgMax", [logits], { axis: -1, keepdims: 0 }) };
     },
   };

@@ -131,7 +131,7 @@ export async function createEngine(
       )
     : null;
   const programs =
-    inFiles ??
+    inFiles?.value ??
     (await compileAll(async (count) => {
       const { encoded } = await buildGraph(plan, weights, {
         slots: count,
@@ -161,6 +161,7 @@ export async function createEngine(
     if (disposed) return;
     disposed = true;
     await release();
+    await inFiles?.kept;
     await caches.release();
   };
   return {

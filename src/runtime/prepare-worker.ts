@@ -33,14 +33,15 @@ export type FromPreparing =
 const { source, plan, folder, share } = workerData as PrepareTask;
 const post = (message: FromPreparing): void => parentPort?.postMessage(message);
 try {
-  const checkpoint = await openCheckpoint(source.path, { offline: true });
+  // Only the weights stay in memory: collecting garbage beside a tokenizer takes much longer.
+  const { weights: stored, close } = await openCheckpoint(source.path, { offline: true });
   try {
     const adapter = source.adapter === null ? null : await readAdapter(source.adapter);
-    const weights = adapter === null ? checkpoint.weights : withAdapter(checkpoint.weights, adapter);
+    const weights = adapter === null ? stored : withAdapter(stored, adapter);
     const part = await makePart(plan, weights, folder, share, () => post({ type: "unit" }));
     post({ type: "done", part });
   } finally {
-    await checkpoint.close();
+    await close();
   }
 } catch (error) {
   const code = error instanceof CllmError ? error.code : null;

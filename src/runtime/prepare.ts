@@ -15,10 +15,24 @@ import type { Weights } from "../model/weights.ts";
 import { buildGraph, type GraphPlan } from "./build-graph.ts";
 import { savePrepacked } from "./ort.ts";
 
-/** What one thread makes of a model: a share of `of`, counted from 0. */
+/** What one thread makes of a model: the units that it takes first. */
 export interface Share {
+  /** Counted from 0. */
   readonly index: number;
-  readonly of: number;
+  /** Who has which unit, the vocabulary and then the layers: 0 while nobody has it, else the thread's index and one. Threads share its memory. */
+  readonly taken: Int32Array;
+}
+
+/** Units of a model that nobody has yet, for threads of this process. */
+export function freeUnits({ layers }: Pick<ModelConfig, "layers">): Int32Array {
+  return new Int32Array(new SharedArrayBuffer((layers + 1) * Int32Array.BYTES_PER_ELEMENT));
+}
+
+/** Whether the thread may have the unit: it has it already, or nobody had it until now. */
+export function takeUnit({ index, taken }: Share, unit: WeightUnit): "mine" | "new" | null {
+  const holder = Atomics.compareExchange(taken, unit === "vocabulary" ? 0 : unit + 1, 0, index + 1);
+  if (holder === 0) return "new";
+  return holder === index + 1 ? "mine" : null;
 }
 
 /** A part of a model, in the files of a folder. */
@@ -44,8 +58,8 @@ export async function hollowGraph(
 const UNPLACED = "unplaced";
 
 /**
- * Makes the share's part of a model: its constants go to `constants-INDEX.bin` in `folder`. `onUnit` is called before each unit
- * of the share, and may throw to stop.
+ * Makes a thread's part of a model: its constants go to `constants-INDEX.bin` in `folder`. It goes through all units and takes
+ * those that are free, so that all threads end at the same time. `onUnit` is called before each that it takes, and may throw to stop.
  */
 export async function makePart(
   plan: GraphPlan,
@@ -56,13 +70,13 @@ export async function makePart(
 ): Promise<Part> {
   const file = new PartFile(join(folder, `constants-${share.index}.bin`), plan.products.form !== "resident");
   try {
-    const units = unitsOf(plan.config, share);
     let seen = 0; // nodes of the units before
     const begin = async (unit: WeightUnit, graph: Graph): Promise<boolean> => {
       await file.prepack(graph, graph.nodes.slice(seen));
       seen = graph.nodes.length;
-      file.writing = units.has(unit);
-      if (file.writing) onUnit(unit);
+      const taken = takeUnit(share, unit);
+      file.writing = taken !== null;
+      if (taken === "new") onUnit(unit);
       return file.writing;
     };
     file.writing = share.index === 0; // what comes before the first unit
@@ -72,22 +86,6 @@ export async function makePart(
   } finally {
     file.close();
   }
-}
-
-/** Which units a share has. The vocabulary weighs as much as several layers, so layers go where least is. */
-export function unitsOf(config: ModelConfig, { index, of }: Share): ReadonlySet<WeightUnit> {
-  const { layers, hiddenSize, intermediateSize, heads, kvHeads, headSize, vocabSize } = config;
-  const layer = hiddenSize * (3 * intermediateSize + (2 * heads + 2 * kvHeads) * headSize);
-  const loads = new Float64Array(of);
-  const units: Set<WeightUnit>[] = Array.from({ length: of }, () => new Set());
-  const give = (unit: WeightUnit, weight: number): void => {
-    const least = loads.indexOf(Math.min(...loads));
-    loads[least]! += weight;
-    units[least]!.add(unit);
-  };
-  give("vocabulary", 2 * vocabSize * hiddenSize); // the table, and the head
-  for (let i = 0; i < layers; i++) give(i, layer);
-  return units[index]!;
 }
 
 /** The products whose constants the engine puts in an order of its own, by what their first input holds. */

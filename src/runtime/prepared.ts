@@ -19,7 +19,7 @@ import type { DraftAdapter } from "../model/draft-adapter.ts";
 import type { Weights } from "../model/weights.ts";
 import type { GraphPlan } from "./build-graph.ts";
 import { ENGINE_VERSION } from "./ort.ts";
-import { hollowGraph, makePart, type Part } from "./prepare.ts";
+import { freeUnits, hollowGraph, makePart, type Part } from "./prepare.ts";
 import type { FromPreparing, PrepareTask, WeightSource } from "./prepare-worker.ts";
 import { evict, FORMAT, INFO, isSound, seal } from "./prepared-cache.ts";
 
@@ -49,9 +49,19 @@ export interface GraphFiles {
   readonly drafting: string | null;
 }
 
+/** What was made of a prepared model, which may still be on its way to the disk. */
+export interface Used<T> {
+  readonly value: T;
+  /** Ends when the folder has its name, or a note says why it has not. Never throws. */
+  readonly kept: Promise<void>;
+}
+
+/** A folder cannot be renamed there while its files are mapped into memory. */
+const HELD_BY_NAME = process.platform === "win32";
+
 /**
  * Calls `use` with the graphs of `slots` slots each, prepared before or now; null where the folder cannot be written, after a note.
- * Throws what preparing and `use` throw.
+ * A model that is prepared now is used while its files go to the disk. Throws what preparing and `use` throw.
  */
 export async function withPrepared<T>(
   options: PreparedOptions,
@@ -62,50 +72,79 @@ export async function withPrepared<T>(
   onUnit: (done: number, total: number) => void,
   signal: AbortSignal | undefined,
   draft: DraftAdapter | null = null,
-): Promise<T | null> {
+): Promise<Used<T> | null> {
   const machine = [cpus()[0]?.model, process.arch, process.platform, ENGINE_VERSION];
   const { config, ...rest } = plan;
   const { draftTokenId: _, leadingDraft: __, ...sizes } = config; // what is drafted is not in the graph
   const key = JSON.stringify([FORMAT, options.identity, sizes, rest, slots, machine]);
   const folder = join(options.folder, createHash("sha256").update(key).digest("hex").slice(0, 32));
 
-  const filesOf = async (count: number): Promise<GraphFiles> => {
-    const plain = join(folder, `graph-${count}.onnx`);
-    return { plain, drafting: draft === null ? null : await draftGraph(plain, draft, plan, weights, count) };
+  const graphsIn = async (place: string): Promise<ReadonlyMap<number, GraphFiles>> => {
+    const graphs = new Map<number, GraphFiles>();
+    for (const count of slots) {
+      const plain = join(place, `graph-${count}.onnx`);
+      const drafting = draft === null ? null : await draftGraph(plain, draft, plan, weights, count);
+      graphs.set(count, { plain, drafting });
+    }
+    return graphs;
   };
-  const tryUse = async (): Promise<{ readonly value: T } | null> => {
+  const tryUse = async (): Promise<Used<T> | null> => {
     await recoverFolder(folder);
     if (!(await isSound(folder, key))) return null;
-    const graphs = new Map<number, GraphFiles>();
     try {
-      for (const count of slots) graphs.set(count, await filesOf(count));
-      const value = await use(graphs);
+      const value = await use(await graphsIn(folder));
       const now = new Date();
       await utimes(join(folder, INFO), now, now).catch(() => {}); // a cache that is read-only is fine
-      return { value };
+      return { value, kept: Promise.resolve() };
     } catch (error) {
       if (error instanceof CllmError && error.code === "engine") return null; // what cannot be read is made anew
       throw error;
     }
   };
+  /** Makes the folder. `early` gets the model as soon as its files are written. */
+  const make = async (early: (value: T) => void): Promise<void> => {
+    await rm(folder, { recursive: true, force: true }); // damaged, or of another form
+    const write = async (partial: string): Promise<void> => {
+      await prepare(options, plan, weights, slots, partial, onUnit, signal);
+      const graphs = HELD_BY_NAME ? null : await graphsIn(partial);
+      await Promise.all([graphs && use(graphs).then(early), seal(partial, key, options.name)]);
+    };
+    await writeWholeFolder(folder, write, { marker: INFO });
+    await evict(options.folder, options.limitBytes, folder);
+  };
+
+  const note = (error: CllmError): void =>
+    options.onNote?.(`the prepared model cannot be kept (${error.message}); it is prepared in memory each time`);
+  /** Ends with what is used as soon as there is something; the lock is held until all is on the disk. */
+  const useWhenFree = (lock: AsyncDisposable): Promise<Used<T> | null> =>
+    new Promise((resolve, reject) => {
+      let isUsed = false;
+      const give = (used: Used<T> | null): void => {
+        isUsed = true;
+        resolve(used);
+      };
+      const all = async (): Promise<void> => {
+        await using _ = lock;
+        const meanwhile = await tryUse();
+        if (meanwhile !== null) return give({ value: meanwhile.value, kept });
+        await make((value) => give({ value, kept }));
+        if (!isUsed) give(await tryUse());
+      };
+      const kept = all().catch((error) => (isUsed && isMishap(error) ? note(error) : reject(error)));
+    });
 
   try {
-    const known = await tryUse();
-    if (known !== null) return known.value;
-    await using _ = await lockWhenFree(folder, signal);
-    const meanwhile = await tryUse();
-    if (meanwhile !== null) return meanwhile.value;
-    await rm(folder, { recursive: true, force: true }); // damaged, or of another form
-    const make = (partial: string): Promise<void> =>
-      prepare(options, plan, weights, slots, partial, key, onUnit, signal);
-    await writeWholeFolder(folder, make, { marker: INFO });
-    await evict(options.folder, options.limitBytes, folder);
+    return (await tryUse()) ?? (await useWhenFree(await lockWhenFree(folder, signal)));
   } catch (error) {
-    if (!(error instanceof CllmError) || (error.code !== "disk" && error.code !== "usage")) throw error;
-    options.onNote?.(`the prepared model cannot be kept (${error.message}); it is prepared in memory each time`);
+    if (!isMishap(error)) throw error;
+    note(error);
     return null;
   }
-  return (await tryUse())?.value ?? null;
+}
+
+/** Whether a model can still be prepared in memory: there is no room, no right to write, or what was written cannot be read. */
+function isMishap(error: unknown): error is CllmError {
+  return error instanceof CllmError && ["disk", "usage", "engine"].includes(error.code);
 }
 
 /**
@@ -156,27 +195,26 @@ async function lockWhenFree(folder: string, signal: AbortSignal | undefined): Pr
   }
 }
 
-/** Makes all files of a prepared model in `folder`. */
+/** Makes all files of a prepared model in `folder`, but for the list of them. */
 async function prepare(
-  { source, name }: PreparedOptions,
+  { source }: PreparedOptions,
   plan: GraphPlan,
   weights: Weights,
   slots: readonly number[],
   folder: string,
-  key: string,
   onUnit: (done: number, total: number) => void,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const total = plan.config.layers + 2; // the vocabulary is read twice
+  const total = plan.config.layers + 1; // all layers, and the vocabulary
   let done = 0;
   const unit = (): void => {
     if (signal?.aborted) throw new CllmError("aborted", "loading the model was aborted", { cause: signal.reason });
     onUnit(done++, total);
   };
-  const threads = source === null || !WORKER_FILE ? 1 : Math.min(availableParallelism(), plan.config.layers + 1);
+  const threads = source === null || !WORKER_FILE ? 1 : Math.min(availableParallelism(), total);
   const parts =
     threads === 1 || source === null
-      ? [await makePart(plan, weights, folder, { index: 0, of: 1 }, unit)]
+      ? [await makePart(plan, weights, folder, { index: 0, taken: freeUnits(plan.config) }, unit)]
       : await makeParts({ source, plan, folder }, threads, unit, signal);
   const places = new Map(parts.flatMap((part) => part.places));
   for (const count of slots) {
@@ -191,7 +229,6 @@ async function prepare(
     });
     await writeFile(join(folder, `graph-${count}.onnx`), placed);
   }
-  await seal(folder, key, name);
   onUnit(total, total);
 }
 
@@ -208,9 +245,10 @@ async function makeParts(
   signal: AbortSignal | undefined,
 ): Promise<Part[]> {
   const workers: Worker[] = [];
+  const taken = freeUnits(task.plan.config);
   const run = (index: number): Promise<Part> =>
     new Promise((resolve, reject) => {
-      const workerData: PrepareTask = { ...task, share: { index, of: threads } };
+      const workerData: PrepareTask = { ...task, share: { index, taken } };
       const worker = new Worker(WORKER_FILE as URL, { workerData, execArgv: [] });
       workers.push(worker);
       worker.on("message", (message: FromPreparing) => {

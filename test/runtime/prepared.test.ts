@@ -20,7 +20,7 @@ import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { PRECISIONS, type Precision } from "../../src/model/precision.ts";
 import { createEngine } from "../../src/runtime/engine.ts";
-import { unitsOf } from "../../src/runtime/prepare.ts";
+import { freeUnits, takeUnit } from "../../src/runtime/prepare.ts";
 import type { PreparedOptions } from "../../src/runtime/prepared.ts";
 import { listPrepared, removePrepared } from "../../src/runtime/prepared-cache.ts";
 import { writeTinyCheckpoint } from "../generate/tiny-checkpoint.ts";
@@ -163,12 +163,14 @@ test("an abort ends the preparation and leaves nothing", async () => {
   expect(readdirSync(folder)).toEqual([]);
 });
 
-test("shares have all units once, and about the same work", () => {
-  for (const of of [1, 2, 3, 8]) {
-    const config = { ...BASE, layers: 30 };
-    const units = Array.from({ length: of }, (_, index) => [...unitsOf(config, { index, of })]).flat();
-    expect(units).toHaveLength(31);
-    expect(new Set(units).size).toBe(31);
+test("each unit is one thread's, and a thread that asks again has it still", () => {
+  const taken = freeUnits({ layers: 30 });
+  const units = ["vocabulary" as const, ...Array.from({ length: 30 }, (_, layer) => layer)];
+  for (const [i, unit] of units.entries()) {
+    const [first, other] = [i % 3, (i + 1) % 3];
+    expect(takeUnit({ index: first, taken }, unit)).toBe("new");
+    expect(takeUnit({ index: other, taken }, unit)).toBe(null);
+    expect(takeUnit({ index: first, taken }, unit)).toBe("mine");
   }
 });
 
