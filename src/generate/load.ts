@@ -42,8 +42,14 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
     const { name } = checkpoint;
     const identity = fingerprint(checkpoint);
     const { config, weights, draft, note } = await withAdapters(checkpoint, settings);
-    const { tokenizer, template } = textOf(checkpoint, config.vocabSize, settings);
-    const silent = new Set([...tokenizer.silentIds].filter((id) => !config.eosTokenIds.includes(id)));
+    const prepared = settings.cache ? await preparedOptions(checkpoint, weights, settings) : undefined;
+    let made: TextSide | null = null;
+    const text = (): TextSide => {
+      made ??= textOf(checkpoint, config.vocabSize, settings);
+      return made;
+    };
+    // It is made while threads prepare the model, but for what a caller may have got wrong, which fails at once.
+    if (!prepared || settings.template !== undefined || settings.templateOptions !== undefined) text();
     if (note !== null) (settings.onWarning ?? warn)(note);
     const engine = await openEngine(config, weights, {
       precision,
@@ -52,11 +58,13 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
       ...(settings.threads !== undefined && { threads: settings.threads }),
       slots: settings.slots ?? 1,
       draft: draft?.modules,
-      prepared: settings.cache ? await preparedOptions(checkpoint, weights, settings) : undefined,
+      prepared: prepared && { ...prepared, beside: text },
       ...(signal && { signal }),
       onProgress: (stage, what, done, total) =>
         onProgress?.({ stage, what, done, total, unit: stage === "quantize" ? "parts" : "graphs" }),
     });
+    const { tokenizer, template } = await orDispose(engine, text);
+    const silent = new Set([...tokenizer.silentIds].filter((id) => !config.eosTokenIds.includes(id)));
     return createLanguageModel({
       name,
       config,
@@ -75,6 +83,16 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
     });
   } finally {
     await checkpoint.close();
+  }
+}
+
+/** What `make` gives; where it throws, nobody gets the engine. */
+async function orDispose<T>(engine: Pick<Engine, "dispose">, make: () => T): Promise<T> {
+  try {
+    return make();
+  } catch (error) {
+    await engine.dispose();
+    throw error;
   }
 }
 

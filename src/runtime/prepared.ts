@@ -35,6 +35,8 @@ export interface PreparedOptions {
   readonly source: WeightSource | null;
   /** Bytes that all prepared models may take together. Those that were used least recently go first. */
   readonly limitBytes: number;
+  /** What this thread can do while others prepare the model: called at most once, and what it throws ends the preparation. */
+  readonly beside?: (() => void) | undefined;
   /** Told once where a model cannot be kept: it is prepared in memory then. */
   readonly onNote?: ((line: string) => void) | undefined;
 }
@@ -197,7 +199,7 @@ async function lockWhenFree(folder: string, signal: AbortSignal | undefined): Pr
 
 /** Makes all files of a prepared model in `folder`, but for the list of them. */
 async function prepare(
-  { source }: PreparedOptions,
+  { source, beside }: PreparedOptions,
   plan: GraphPlan,
   weights: Weights,
   slots: readonly number[],
@@ -215,7 +217,7 @@ async function prepare(
   const parts =
     threads === 1 || source === null
       ? [await makePart(plan, weights, folder, { index: 0, taken: freeUnits(plan.config) }, unit)]
-      : await makeParts({ source, plan, folder }, threads, unit, signal);
+      : await makeParts({ source, plan, folder }, threads, unit, signal, beside);
   const places = new Map(parts.flatMap((part) => part.places));
   for (const count of slots) {
     const graph = count === 1 ? (parts[0] as Part).graph : await hollowGraph(plan, weights, count);
@@ -243,6 +245,7 @@ async function makeParts(
   threads: number,
   onUnit: () => void,
   signal: AbortSignal | undefined,
+  beside: (() => void) | undefined,
 ): Promise<Part[]> {
   const workers: Worker[] = [];
   const taken = freeUnits(task.plan.config);
@@ -270,7 +273,10 @@ async function makeParts(
       });
     });
   try {
-    return await Promise.all(Array.from({ length: threads }, (_, index) => run(index)));
+    const parts = Promise.all(Array.from({ length: threads }, (_, index) => run(index)));
+    parts.catch(() => {}); // where the other work fails first
+    beside?.();
+    return await parts;
   } finally {
     await Promise.all(workers.map((worker) => worker.terminate()));
   }
