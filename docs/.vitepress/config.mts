@@ -116,6 +116,7 @@ export default defineConfig({
           { text: "Adapters", link: "/log/adapters" },
           { text: "The server", link: "/log/server" },
           { text: "The browser", link: "/log/browser" },
+          { text: "Loading", link: "/log/loading" },
           { text: "Structured output", link: "/log/structured-output" },
         ],
       },

@@ -6,7 +6,8 @@ import { parentPort, workerData } from "node:worker_threads";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import { withAdapter } from "../checkpoint/peft/adapter.ts";
 import { readAdapter } from "../checkpoint/peft/read-adapter.ts";
-import { CllmError, type ErrorCode } from "../error.ts";
+import type { ErrorCode } from "../error.ts";
+import { writeError } from "../files/file-error.ts";
 import type { GraphPlan } from "./build-graph.ts";
 import { makePart, type Part, type Share } from "./prepare.ts";
 
@@ -28,7 +29,7 @@ export interface PrepareTask {
 export type FromPreparing =
   | { readonly type: "unit" }
   | { readonly type: "done"; readonly part: Part }
-  | { readonly type: "failed"; readonly code: ErrorCode | null; readonly message: string };
+  | { readonly type: "failed"; readonly code: ErrorCode; readonly message: string };
 
 const { source, plan, folder, share } = workerData as PrepareTask;
 const post = (message: FromPreparing): void => parentPort?.postMessage(message);
@@ -44,6 +45,6 @@ try {
     await close();
   }
 } catch (error) {
-  const code = error instanceof CllmError ? error.code : null;
-  post({ type: "failed", code, message: error instanceof Error ? error.message : String(error) });
+  const { code, message } = writeError(error, folder);
+  post({ type: "failed", code, message });
 }

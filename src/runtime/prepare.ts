@@ -5,7 +5,8 @@
  */
 import { closeSync, openSync, readSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { CllmError } from "../error.ts";
 import type { ConstantStore, DType, Graph, GraphNode, Value } from "../graph/graph.ts";
 import { alignedOffset, type ExternalEntries, externalConstants } from "../graph/one-file.ts";
 import type { ModelConfig } from "../model/config.ts";
@@ -146,7 +147,10 @@ class PartFile implements ConstantStore {
         scratch.model,
         graph.part(packed, ({ type }: GraphNode, _: Value) => PACKED.get(type) as DType),
       );
-      await savePrepacked(scratch.model, scratch.saved, basename(scratch.data));
+      await savePrepacked(scratch.model, scratch.saved, basename(scratch.data)).catch((cause: unknown) => {
+        const next = "the disk may be full: free some space, or name another cache folder";
+        throw new CllmError("disk", `the engine cannot write to ${dirname(this.#path)}; ${next}`, { cause });
+      });
       const data = openSync(scratch.data, "r");
       try {
         for (const { name, entries } of externalConstants(await readFile(scratch.saved))) {

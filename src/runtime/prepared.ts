@@ -257,7 +257,7 @@ async function makeParts(
       worker.on("message", (message: FromPreparing) => {
         if (message.type === "done") resolve(message.part);
         else if (message.type === "failed") {
-          reject(message.code === null ? new Error(message.message) : new CllmError(message.code, message.message));
+          reject(new CllmError(message.code, message.message));
         } else {
           try {
             onUnit();
