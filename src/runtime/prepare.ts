@@ -24,13 +24,19 @@ export interface Share {
   readonly taken: Int32Array;
 }
 
-/** Units of a model that nobody has yet, for threads of this process. */
+/** Units of a model that nobody has yet, for threads of this process. Behind them is what tells the threads to stop. */
 export function freeUnits({ layers }: Pick<ModelConfig, "layers">): Int32Array {
-  return new Int32Array(new SharedArrayBuffer((layers + 1) * Int32Array.BYTES_PER_ELEMENT));
+  return new Int32Array(new SharedArrayBuffer((layers + 2) * Int32Array.BYTES_PER_ELEMENT));
 }
 
-/** Whether the thread may have the unit: it has it already, or nobody had it until now. */
+/** Threads that make parts end before their next unit. */
+export function stopParts(taken: Int32Array): void {
+  Atomics.store(taken, taken.length - 1, 1);
+}
+
+/** Whether the thread may have the unit: it has it already, or nobody had it until now. Throws `aborted` once threads are to stop. */
 export function takeUnit({ index, taken }: Share, unit: WeightUnit): "mine" | "new" | null {
+  if (Atomics.load(taken, taken.length - 1) !== 0) throw new CllmError("aborted", "preparing the model was stopped");
   const holder = Atomics.compareExchange(taken, unit === "vocabulary" ? 0 : unit + 1, 0, index + 1);
   if (holder === 0) return "new";
   return holder === index + 1 ? "mine" : null;

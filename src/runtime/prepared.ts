@@ -19,7 +19,7 @@ import type { DraftAdapter } from "../model/draft-adapter.ts";
 import type { Weights } from "../model/weights.ts";
 import type { GraphPlan } from "./build-graph.ts";
 import { ENGINE_VERSION } from "./ort.ts";
-import { freeUnits, hollowGraph, makePart, type Part } from "./prepare.ts";
+import { freeUnits, hollowGraph, makePart, type Part, stopParts } from "./prepare.ts";
 import type { FromPreparing, PrepareTask, WeightSource } from "./prepare-worker.ts";
 import { evict, FORMAT, INFO, isSound, seal } from "./prepared-cache.ts";
 
@@ -239,7 +239,10 @@ const WORKER_FILE: URL | null = import.meta.url.endsWith(".js")
   ? new URL("./prepare-worker.js", import.meta.url)
   : null;
 
-/** All parts, each by a thread of its own. */
+/**
+ * All parts, each by a thread of its own. Where one fails, the others end before their next unit: to end a thread while it is
+ * inside the engine would end the process.
+ */
 async function makeParts(
   task: Omit<PrepareTask, "share">,
   threads: number,
@@ -247,37 +250,45 @@ async function makeParts(
   signal: AbortSignal | undefined,
   beside: (() => void) | undefined,
 ): Promise<Part[]> {
-  const workers: Worker[] = [];
   const taken = freeUnits(task.plan.config);
-  const run = (index: number): Promise<Part> =>
-    new Promise((resolve, reject) => {
+  const failures: unknown[] = [];
+  const stop = (error: unknown): void => {
+    failures.push(error);
+    stopParts(taken);
+  };
+  const attempt = (work: () => void): void => {
+    try {
+      work();
+    } catch (error) {
+      stop(error);
+    }
+  };
+  const run = (index: number): Promise<Part | null> =>
+    new Promise((resolve) => {
       const workerData: PrepareTask = { ...task, share: { index, taken } };
       const worker = new Worker(WORKER_FILE as URL, { workerData, execArgv: [] });
-      workers.push(worker);
+      const end = (part: Part | null): void => {
+        resolve(part);
+        void worker.terminate();
+      };
       worker.on("message", (message: FromPreparing) => {
-        if (message.type === "done") resolve(message.part);
-        else if (message.type === "failed") {
-          reject(new CllmError(message.code, message.message));
-        } else {
-          try {
-            onUnit();
-          } catch (error) {
-            reject(error);
-          }
-        }
+        if (message.type === "unit") return attempt(onUnit);
+        if (message.type === "failed") stop(new CllmError(message.code, message.message));
+        end(message.type === "done" ? message.part : null);
       });
-      worker.on("error", reject);
-      worker.on("exit", () => reject(new Error("a thread that prepares the model ended")));
-      signal?.addEventListener("abort", () => reject(new CllmError("aborted", "loading the model was aborted")), {
-        once: true,
-      });
+      worker.on("error", stop);
+      worker.on("exit", () => resolve(null)); // nothing new for one that has said how it ended
     });
+  const abort = (): void => stop(new CllmError("aborted", "loading the model was aborted", { cause: signal?.reason }));
+  signal?.addEventListener("abort", abort, { once: true });
   try {
-    const parts = Promise.all(Array.from({ length: threads }, (_, index) => run(index)));
-    parts.catch(() => {}); // where the other work fails first
-    beside?.();
-    return await parts;
+    const running = Array.from({ length: threads }, (_, index) => run(index));
+    if (beside) attempt(beside);
+    const parts = (await Promise.all(running)).filter((part) => part !== null);
+    if (failures.length > 0) throw failures[0];
+    if (parts.length < threads) throw new Error("a thread that prepares the model ended");
+    return parts;
   } finally {
-    await Promise.all(workers.map((worker) => worker.terminate()));
+    signal?.removeEventListener("abort", abort);
   }
 }
