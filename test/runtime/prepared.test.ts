@@ -228,6 +228,19 @@ describe("in a process of its own", () => {
     expect(readdirSync(join(folder, "prepared")).filter((name) => !/^[0-9a-f]{32}$/.test(name))).toEqual([]);
   });
 
+  test("threads that are told to stop end before their next unit, and the process goes on", async () => {
+    const timed = program.replace("cache: !", "signal: AbortSignal.timeout(Number(process.argv.at(-1))), cache: !");
+    program = timed.replace(
+      /const model = (await load[^;]+);/,
+      "const model = $1.catch(({ code }) => console.log(code)); if (!model) process.exit();",
+    );
+    for (const milliseconds of [1, 100, 200]) {
+      expect(await run({ args: [String(milliseconds)] })).toMatch(/^aborted\n$|^[\d,]+\n$/);
+      const left = existsSync(join(folder, "prepared")) ? readdirSync(join(folder, "prepared")) : [];
+      expect(left.filter((name) => !/^[0-9a-f]{32}$/.test(name))).toEqual([]);
+    }
+  });
+
   test.skipIf(process.platform === "win32")("a disk that ends half way costs a note and leaves nothing", async () => {
     const expected = await run({ args: ["plain"] });
     const text = await run({ fileKilobytes: 16 });
