@@ -22,7 +22,6 @@ const BOUNDED: Readonly<Record<string, string>> = {
   "src/decode/lookahead.ts": "an n-gram",
   "src/eval/charts.ts": "contenders",
   "src/generate/calibrate.ts": "sizes of a pass",
-  "src/runtime/prepare.ts": "processes that share the work",
   "src/serve/app.ts": "models",
   "src/tasks/task.ts": "stop strings of a task",
   "src/tasks/text-to-sql/blanks.ts": "values of a drawn column",
