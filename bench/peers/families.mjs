@@ -108,7 +108,7 @@ const MODELS = {
     {
       ...{ family: "phi3", hiddenSize: 128, packedProjections: true, rotarySize: 16, contextLength: 256 },
       ropeScaling: {
-        ...{ type: "longrope", originalContextLength: 256, magnitude: 1.25 },
+        ...{ type: "longrope", originalContextLength: 256, longContextLength: 256, magnitude: 1.25 },
         short: [1, 1.1, 1.2, 1.5, 1.5, 2, 2, 3],
         long: [1, 2, 3, 4, 5, 6, 7, 8],
       },

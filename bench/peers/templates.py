@@ -78,11 +78,22 @@ CONVERSATIONS = {
     "system last": [user("a"), SYSTEM],
     "system twice": [SYSTEM, SYSTEM, user("a")],
     "strange role": [{"role": "critic", "content": "x"}, user("a")],
+    "code and its result": [user("1+1?"), assistant("print(1+1)"), {"role": "ipython", "content": "2"}, {"role": "ipython", "content": [{"type": "text", "text": "2"}]}],
+    "modes": [{"role": "system", "content": "Be brief. /no_think"}, user("Hi"), assistant("\nYes."), user("And? /think")],
+    "own system": [{"role": "system", "content": "/system_override Only this."}, user("Hi")],
+    "tools in the system": [{"role": "system", "content": "x", "tools": '[{"name": "now"}]'}, user("Hi")],
     "named": [{**user("Hi"), "name": "Ann"}, {**assistant("Hello."), "name": "Bot"}, user("x")],
     "long": [m for i in range(12) for m in (user(f"question {i}"), assistant(f"answer {i}"))] + [user("last")],
 }
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
-VARIABLES = [{}, {"enable_thinking": False}, {"enable_thinking": True}, {"thinking": True, "reasoning_effort": "high"}]
+VARIABLES = [
+    {},
+    {"enable_thinking": False},
+    {"enable_thinking": True},
+    {"thinking": True, "reasoning_effort": "high"},
+    {"date_string": "1 Jan 2026", "tools_in_user_message": False, "builtin_tools": ["code_interpreter", "search"]},  # Llama 3
+    {"xml_tools": TOOLS, "python_tools": ["def now() -> str:\n    ..."], "custom_tools": TOOLS[:1]},  # SmolLM3
+]
 DOCUMENTS = [{"title": "T", "text": "A text.", "contents": "x"}, {"title": "Ü", "text": "Two\nlines."}]
 
 

@@ -118,6 +118,7 @@ export default defineConfig({
           { text: "The browser", link: "/log/browser" },
           { text: "Loading", link: "/log/loading" },
           { text: "Structured output", link: "/log/structured-output" },
+          { text: "Model families", link: "/log/families" },
         ],
       },
     ],

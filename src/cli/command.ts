@@ -31,6 +31,7 @@ export interface ModelSettings
     | "dtype"
     | "device"
     | "threads"
+    | "contextLength"
     | "offline"
     | "revision"
     | "cacheDir"

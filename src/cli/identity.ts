@@ -3,6 +3,7 @@ import { openCheckpoint } from "../checkpoint/open.ts";
 import { withAdapter } from "../checkpoint/peft/adapter.ts";
 import { readAdapter } from "../checkpoint/peft/read-adapter.ts";
 import type { LanguageModel } from "../generate/types.ts";
+import { withContextLength } from "../model/context.ts";
 import { identify, type ModelIdentity } from "../trajectory/identity.ts";
 import type { DraftSettings, ModelSettings } from "./command.ts";
 import { chooseModel } from "./model.ts";
@@ -14,10 +15,11 @@ export async function identityOf(
   { tokenizer }: LanguageModel,
   { signal }: Terminal,
 ): Promise<ModelIdentity> {
-  const { offline, revision, cacheDir, adapter } = settings;
+  const { offline, revision, cacheDir, adapter, contextLength } = settings;
   const checkpoint = await openCheckpoint(chooseModel(settings.model), { offline, revision, cacheDir, signal });
   try {
-    const { name, config, weights } = checkpoint;
+    const { name, weights } = checkpoint;
+    const config = withContextLength(checkpoint.config, contextLength);
     const adapted = adapter === undefined ? weights : withAdapter(weights, await readAdapter(adapter));
     return await identify({ name, config, weights: adapted }, tokenizer);
   } finally {

@@ -65,7 +65,7 @@ export async function loadModel(
   terminal: Terminal,
   { slots, keep }: { readonly slots?: number; readonly keep?: number } = {},
 ): Promise<LanguageModel> {
-  const { precision, device, threads, offline, revision, cacheDir, cache, cacheLimit } = settings;
+  const { precision, device, threads, contextLength, offline, revision, cacheDir, cache, cacheLimit } = settings;
   const { adapter, draftAdapter, suffixMemory, template, templateOptions } = settings;
   const { load } = await import("../generate/load.ts"); // with ONNX Runtime, which help and info do without
   const cached = { cacheDir, cache, cacheLimit };
@@ -73,6 +73,7 @@ export async function loadModel(
     precision,
     device,
     threads,
+    contextLength,
     offline,
     revision,
     ...cached,

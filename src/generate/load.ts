@@ -8,6 +8,7 @@ import type { Adapted } from "../checkpoint/peft/adapted.ts";
 import type { Adapter } from "../checkpoint/peft/types.ts";
 import { sampled } from "../decode/choice.ts";
 import { withoutIds } from "../decode/silent.ts";
+import { withContextLength } from "../model/context.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { defaultThreads, warn } from "../runtime/host.ts";
 import { openEngine } from "../runtime/open-engine.ts";
@@ -41,7 +42,8 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
   try {
     const { name } = checkpoint;
     const identity = fingerprint(checkpoint);
-    const { config, weights, draft, note } = await withAdapters(checkpoint, settings);
+    const { config: whole, weights, draft, note } = await withAdapters(checkpoint, settings);
+    const config = withContextLength(whole, settings.contextLength);
     const prepared = settings.cache ? await preparedOptions(checkpoint, weights, settings) : undefined;
     let made: TextSide | null = null;
     const text = (): TextSide => {
@@ -120,7 +122,7 @@ export async function loadPrompts(
   const settings = check(loadSchema, unitePrecision(options), { what: "load" });
   const checkpoint = await openCheckpoint(pathOrId, settings);
   await checkpoint.close();
-  const { vocabSize, contextLength } = checkpoint.config;
+  const { vocabSize, contextLength } = withContextLength(checkpoint.config, settings.contextLength);
   const { tokenizer, template } = textOf(checkpoint, vocabSize, settings);
   return (input) => encodePrompt(input, tokenizer, template, contextLength);
 }

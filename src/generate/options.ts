@@ -51,6 +51,7 @@ export type LoadSettings = Checked<
   | (
       | "dtype"
       | "threads"
+      | "contextLength"
       | "offline"
       | "revision"
       | "cacheDir"
@@ -245,6 +246,10 @@ export const loadFields: Fields<
     .max(256)
     .optional()
     .meta({ description: "threads of ONNX Runtime; default: the machine's cores, at most 8", placeholder: "n" }),
+  contextLength: z.int().min(1).optional().meta({
+    description: "most tokens of prompt and answer together; beyond the original length of LongRoPE only if given",
+    placeholder: "tokens",
+  }),
   offline: z.boolean().optional().meta({ description: "never touch the network" }),
   revision: z.string().min(1).optional().meta({ description: "branch, tag or commit of a hub repository" }),
   cacheDir: z

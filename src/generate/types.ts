@@ -52,6 +52,12 @@ export interface LoadOptions {
   readonly device?: Device | undefined;
   /** Threads of ONNX Runtime; default: the machine's cores, at most 8. */
   readonly threads?: number | undefined;
+  /**
+   * Tokens of prompt and answer together that a sequence has room for, at most what the model can see. With LongRoPE (Phi) more than the
+   * original length is a choice: the factors for long texts then hold for all texts, short ones too. Default: what the model can see,
+   * with LongRoPE the original length.
+   */
+  readonly contextLength?: number | undefined;
   /** Never touch the network: only files that are there. Default: false, or true where `HF_HUB_OFFLINE=1`. */
   readonly offline?: boolean | undefined;
   /** Branch, tag or commit of a hub repository. Default: `main`. */

@@ -33,6 +33,8 @@ export type RopeScaling =
       readonly short: readonly number[]; // (rotarySize / 2,)
       readonly long: readonly number[];
       readonly originalContextLength: number;
+      /** The length up to which those for longer contexts hold. */
+      readonly longContextLength: number;
       readonly magnitude: number;
     }
   | {

@@ -86,6 +86,7 @@ test("a CLLM from nothing ends with target and CLLM side by side", async () => {
     draftAdapter: undefined,
     template: undefined,
     templateOptions: undefined,
+    contextLength: undefined,
   };
   const scale = {
     ...{ ...ONE_DATABASE, vocabSize: 320, hiddenSize: 32, layers: 1, heads: 2, kvHeads: 1, intermediateSize: 48 },

@@ -3,6 +3,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { readHuggingFaceConfig } from "../../src/checkpoint/huggingface/config.ts";
+import type { ModelConfig } from "../../src/model/config.ts";
+import { withContextLength } from "../../src/model/context.ts";
 import { FAMILY_NAMES } from "../../src/model/families/index.ts";
 import { createEngine } from "../../src/runtime/engine.ts";
 import { segment } from "../../src/train/pack.ts";
@@ -23,8 +25,16 @@ const folder = fileURLToPath(new URL("families/", import.meta.url));
 const names = readdirSync(folder).filter((name) => name.endsWith(".json"));
 const read = (name: string): Expected => JSON.parse(readFileSync(`${folder}${name}`, "utf8")) as Expected;
 
-const configOf = ({ config, gradients }: Expected) =>
-  readHuggingFaceConfig({ config, generation: null, hasHead: "lm_head.weight" in gradients, path: "tiny" });
+/** The configuration, with room for the text. */
+function configOf({ config, gradients, ids }: Expected): ModelConfig {
+  const read = readHuggingFaceConfig({
+    config,
+    generation: null,
+    hasHead: "lm_head.weight" in gradients,
+    path: "tiny",
+  });
+  return withContextLength(read, Math.max(read.contextLength, ids.length));
+}
 
 function largestDifference(actual: ArrayLike<number>, expected: readonly number[]): number {
   expect(actual.length).toBe(expected.length);

@@ -155,7 +155,8 @@ function readScaling(
   if (ropeFactors) {
     const factor = contextLength / originalContextLength;
     const usual = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(originalContextLength));
-    return { type: "longrope", ...ropeFactors, originalContextLength, magnitude: attention ?? usual };
+    const lengths = { originalContextLength, longContextLength: contextLength };
+    return { type: "longrope", ...ropeFactors, ...lengths, magnitude: attention ?? usual };
   }
   if (ropeDivisors) return { type: "divisors", divisors: ropeDivisors };
   const old = field.number(`${family}.rope.scale_linear`); // before scaling had types

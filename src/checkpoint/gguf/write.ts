@@ -8,6 +8,7 @@ import type { FileHandle } from "node:fs/promises";
 import { CllmError } from "../../error.ts";
 import { checkAborted, writeWhole } from "../../files/write-whole.ts";
 import type { ModelConfig } from "../../model/config.ts";
+import { longestContext } from "../../model/context.ts";
 import type { Family } from "../../model/families/family.ts";
 import { familyOf } from "../../model/families/index.ts";
 import { ENCODERS, type Encoder, type FloatType } from "../encoders.ts";
@@ -189,7 +190,7 @@ function modelMetadata({ name, config }: GgufContent, dtype: GgufType): Metadata
     ["general.file_type", { u32: TYPES[dtype].file }],
     ["general.quantization_version", { u32: 2 }],
     [at("vocab_size"), { u32: config.vocabSize }],
-    [at("context_length"), { u32: config.contextLength }],
+    [at("context_length"), { u32: longestContext(config) }],
     [at("embedding_length"), { u32: config.hiddenSize }],
     [at("block_count"), { u32: config.layers }],
     [at("feed_forward_length"), { u32: config.intermediateSize }],

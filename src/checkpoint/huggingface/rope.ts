@@ -95,14 +95,15 @@ export function readRope(
     const factor = read("factor", positive) ?? contextLength / originalContextLength;
     const flat = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(originalContextLength));
     const magnitude = read("attention_factor", positive) ?? flat;
-    // Keys that were rotated by short factors do not go with long ones, so the context ends where those begin.
+    // Keys that were rotated by short factors do not go with long ones, so the context ends where those begin, unless more is asked for.
     const seen = Math.min(contextLength, originalContextLength);
-    return found({ type: "longrope", short, long, originalContextLength, magnitude }, seen);
+    const lengths = { originalContextLength, longContextLength: contextLength };
+    return found({ type: "longrope", short, long, ...lengths, magnitude }, seen);
   }
   if (type === "yarn") {
-    const factor = need("factor", positive);
-    const originalContextLength =
-      rope.original_max_position_embeddings ?? raw.original_max_position_embeddings ?? contextLength;
+    const given = rope.original_max_position_embeddings ?? raw.original_max_position_embeddings;
+    const originalContextLength = given ?? contextLength;
+    const factor = read("factor", positive) ?? (given ? contextLength / given : need("factor", positive));
     const [scale, scaleAll] = [read("mscale", z.number()), read("mscale_all_dim", z.number())];
     const usual = scale && scaleAll ? sharpened(factor, scale) / sharpened(factor, scaleAll) : sharpened(factor);
     const scaling: RopeScaling = {

@@ -4,6 +4,7 @@
  */
 import { CllmError } from "../../error.ts";
 import type { ModelConfig } from "../../model/config.ts";
+import { longestContext } from "../../model/context.ts";
 import { familyOf } from "../../model/families/index.ts";
 import type { FloatType } from "../encoders.ts";
 import { namedScaling } from "../rope-divisors.ts";
@@ -37,7 +38,7 @@ export function toHuggingFaceConfig(given: ModelConfig, dtype: FloatType): Huggi
     num_key_value_heads: config.kvHeads,
     head_dim: config.headSize,
     hidden_act: "silu",
-    max_position_embeddings: config.contextLength,
+    max_position_embeddings: longestContext(config),
     rms_norm_eps: config.normEpsilon,
     rope_theta: config.ropeTheta,
     rope_scaling: writeRopeScaling(config),

@@ -136,7 +136,16 @@ export const serve: Command = defineCommand<ServeSettings>({
       throw new CllmError("usage", `--host ${host} can be reached from other machines, which needs a key; ${next}`);
     }
     const { cacheDir, cache, cacheLimit } = settings;
-    const { precision, device, threads, offline, revision, parallel: maxRunning, maxQueue: maxWaiting } = settings;
+    const {
+      precision,
+      device,
+      threads,
+      contextLength,
+      offline,
+      revision,
+      parallel: maxRunning,
+      maxQueue: maxWaiting,
+    } = settings;
     const { suffixMemory, template, templateOptions } = settings;
     const given = settings.model.length > 0 ? settings.model : [ownModel(terminal)];
     const served = servedModels(given, settings.adapter, settings.draftAdapter);
@@ -145,6 +154,7 @@ export const serve: Command = defineCommand<ServeSettings>({
         precision,
         device,
         threads,
+        contextLength,
         offline,
         revision,
         cacheDir,

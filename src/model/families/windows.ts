@@ -3,6 +3,7 @@
  */
 import * as z from "zod";
 import type { ModelConfig } from "../config.ts";
+import { longestContext } from "../context.ts";
 import type { HuggingFaceFields } from "./family.ts";
 
 /** Read for the families that have windows. */
@@ -35,7 +36,7 @@ export function readLayerTypes(fields: HuggingFaceFields, { family, layers }: Mo
 }
 
 /** The window of a configuration whose layers have one or not, as `sliding` says by layer. */
-function windowOf(fields: HuggingFaceFields, sliding: readonly boolean[], { contextLength }: ModelConfig): Windows {
+function windowOf(fields: HuggingFaceFields, sliding: readonly boolean[], common: ModelConfig): Windows {
   const count = sliding.filter(Boolean).length;
   if (count === 0) return { slidingWindow: null };
   const { sliding_window: given } = fields.parse(sizeSchema);
@@ -43,7 +44,7 @@ function windowOf(fields: HuggingFaceFields, sliding: readonly boolean[], { cont
   if (window === null && count < sliding.length) {
     throw fields.bad(`sliding_window is null, but ${count} of ${sliding.length} layers are to have a window`);
   }
-  if (window === null || window >= contextLength) return { slidingWindow: null };
+  if (window === null || window >= longestContext(common)) return { slidingWindow: null };
   return { slidingWindow: window, ...(count < sliding.length && { slidingLayers: sliding }) };
 }
 

@@ -1,7 +1,7 @@
 """Makes the files beside this one: for each family what transformers computes of tiny models with seeded weights, in float32:
 logits of every position, the mean cross entropy of the next tokens, and the norm of its gradient by each tensor.
 
-    python make.py FOLDER
+    python make.py FOLDER [NAME...]
 
 Weights are functions of a tensor's name and an element's index (`seeded-weights.ts` makes the same), so no file holds them.
 """
@@ -40,6 +40,14 @@ MODELS = {
             rope_scaling=dict(rope_type="longrope", original_max_position_embeddings=32, **FACTORS),
         ),
     ),  # fmt: skip
+    "phi3-longrope-long": (  # more tokens than the original length
+        "phi3",
+        dict(
+            SHAPE, hidden_size=64, num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=32, original_max_position_embeddings=8,
+            partial_rotary_factor=0.5, tie_word_embeddings=True,
+            rope_scaling=dict(rope_type="longrope", original_max_position_embeddings=8, **FACTORS),
+        ),
+    ),  # fmt: skip
     "olmo2": ("olmo2", dict(SHAPE, hidden_size=64, rope_theta=500000.0)),
     "gemma2": ("gemma2", dict(GEMMA, attn_logit_softcapping=5.0, final_logit_softcapping=3.0)),
     "gemma3": ("gemma3_text", dict(GEMMA, num_hidden_layers=7)),
@@ -73,6 +81,8 @@ def weight(name: str, shape: torch.Size, norms_add_one: bool) -> torch.Tensor:
 
 def main() -> None:
     for name, (kind, settings) in MODELS.items():
+        if sys.argv[2:] and name not in sys.argv[2:]:
+            continue
         config = AutoConfig.for_model(kind, **settings, attn_implementation="eager")
         model = AutoModelForCausalLM.from_config(config).float().eval()
         with torch.no_grad():
