@@ -92,6 +92,10 @@ describe("config.json", () => {
 
   const qwen2 = { model_type: "qwen2", architectures: ["Qwen2ForCausalLM"] };
   const granite = { model_type: "granite", embedding_multiplier: 6, attention_multiplier: 0.25 };
+  const granite4 = {
+    ...{ model_type: "granitemoehybrid", num_local_experts: 0, layer_types: ["attention", "attention"] },
+    position_embedding_type: "rope",
+  };
   const gemma2 = { model_type: "gemma2", hidden_act: undefined };
   const phi3 = { model_type: "phi3", original_max_position_embeddings: 64 };
   const mistral = { model_type: "mistral", max_position_embeddings: 32_768 };
@@ -211,6 +215,20 @@ describe("config.json", () => {
       { ...qwen2, layer_types: ["full_attention", "sliding_attention"], use_sliding_window: false, sliding_window: 8 },
       "bad-file",
       "use_sliding_window is false",
+    ],
+    ["experts", { ...granite4, num_local_experts: 4 }, "unsupported", "num_local_experts is 4"],
+    [
+      "layers of states",
+      { ...granite4, layer_types: ["attention", "mamba"] },
+      "unsupported",
+      "layer_types names mamba",
+    ],
+    ["layers of the class", { ...granite4, layer_types: null }, "unsupported", "layer_types names mamba"],
+    [
+      "no positions",
+      { ...granite4, position_embedding_type: "nope" },
+      "unsupported",
+      "position_embedding_type is nope",
     ],
     [
       "an infinite multiplier",
@@ -362,6 +380,36 @@ describe("a directory", () => {
     writeFileSync(join(path, "chat_template.jinja"), "D");
     const both = { chatTemplate: "D", namedTemplates: { default: "D", tool_use: "U" } };
     expect((await openAndClose(path)).tokenizer).toMatchObject(both);
+  });
+
+  test("of a dense Granite 4 has Granite's tensors, whose matrices are packed in the file", async () => {
+    const path = directory();
+    const tensors = tinyTensors(TINY);
+    const stored = new Map(tensors);
+    for (const layer of [0, 1]) {
+      const at = `model.layers.${layer}`;
+      const [gate, up, down] = ["gate", "up", "down"].map((name) => `${at}.mlp.${name}_proj.weight`) as [
+        string,
+        string,
+        string,
+      ];
+      const values = Float32Array.of(...stored.get(gate)!.values, ...stored.get(up)!.values);
+      stored.set(`${at}.shared_mlp.input_linear.weight`, { shape: [128, 32], values });
+      stored.set(`${at}.shared_mlp.output_linear.weight`, stored.get(down)!);
+      for (const name of [gate, up, down]) stored.delete(name);
+    }
+    const hybrid = {
+      ...{ model_type: "granitemoehybrid", architectures: ["GraniteMoeHybridForCausalLM"], num_local_experts: 0 },
+      ...{ layer_types: ["attention", "attention"], position_embedding_type: "rope", shared_intermediate_size: 64 },
+    };
+    writeFileSync(join(path, "config.json"), JSON.stringify({ ...base, ...hybrid, intermediate_size: 7 }));
+    writeFileSync(join(path, "model.safetensors"), encodeSafetensors(stored));
+    const { config, weights, close } = await openCheckpoint(path);
+    expect(config).toMatchObject({ family: "granite", intermediateSize: 64 });
+    for (const [name, { values }] of tensors) expect(await weights.read(name)).toEqual(values);
+    const up = "model.layers.1.mlp.up_proj.weight";
+    expect(await weights.read(up, 3, 5)).toEqual(tensors.get(up)!.values.slice(3 * 32, 5 * 32));
+    await close();
   });
 
   test("with one GGUF file is that file; with several, the error lists them", async () => {

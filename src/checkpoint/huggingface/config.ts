@@ -155,7 +155,7 @@ function readFamily(config: unknown, file: string): Family {
   if (named === undefined) {
     throw new CllmError("bad-file", `${file}: model_type is missing, and so is architectures; fetch it again`);
   }
-  const family = FAMILIES.find(({ name }) => name === named);
+  const family = FAMILIES.find(({ name, huggingFace }) => name === named || huggingFace.aliases?.includes(named));
   if (family) return family;
   const part = FAMILY_NAMES.find((name) => name === text?.model_type);
   const next = part && `its text part is ${part}: use a GGUF file of the model, which has the text part alone`;

@@ -7,6 +7,7 @@ import { CllmError } from "../../error.ts";
 import type { BinaryFile } from "../../files/binary-file.ts";
 import { type Folder, fileIn, jsonIn, optionalJsonIn, textIn } from "../../files/folder.ts";
 import { shorten } from "../../files/near-miss.ts";
+import { familyOf } from "../../model/families/index.ts";
 import { expectedTensors } from "../../model/tensors.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { selectTensors } from "../expected-tensors.ts";
@@ -51,11 +52,12 @@ export async function openHuggingFace(folder: Folder, name: string): Promise<Che
   try {
     const { tensors: stored, missing } = await readTensors(folder, files);
     const named = causalNames(stored, config["tie_word_embeddings"] === true);
-    const tensors = withScales(named, config["quantization_config"]);
-    const hasHead = tensors.some((tensor) => tensor.name === "lm_head.weight");
+    const scaled = withScales(named, config["quantization_config"]);
+    const hasHead = scaled.some((tensor) => tensor.name === "lm_head.weight");
     const { tokenizer, endIds: tokenizerEnds } = await readTokenizer(folder);
     const modelConfig = readHuggingFaceConfig({ config, generation, hasHead, tokenizerEnds, path, warn });
-    rejectQuantizedTensors(tensors);
+    rejectQuantizedTensors(scaled);
+    const tensors = unpacked(scaled, familyOf(modelConfig).huggingFace.packed ?? {});
     for (const [name] of expectedTensors(modelConfig)) if (missing.has(name)) throw missing.get(name);
     const weights = storedWeights(selectTensors(modelConfig, tensors, path), close);
     return {
@@ -142,6 +144,23 @@ function causalNames(tensors: readonly StoredTensor[], tied: boolean): StoredTen
     return bare && /^(embed_tokens|layers|norm)\./.test(tensor.name)
       ? { ...tensor, name: `model.${tensor.name}` }
       : tensor;
+  });
+}
+
+/** The tensors with those in place of a packed one that are stored in it, one below the other. `packed`: see `Family`. */
+function unpacked(
+  tensors: readonly StoredTensor[],
+  packed: Readonly<Record<string, readonly string[]>>,
+): readonly StoredTensor[] {
+  return tensors.flatMap((tensor) => {
+    const [, layer, part = ""] = /^(model\.layers\.\d{1,4})\.(.+)\.weight$/.exec(tensor.name) ?? [];
+    const parts = Object.hasOwn(packed, part) ? packed[part]! : [];
+    const [rows = 0, ...columns] = tensor.shape;
+    if (parts.length === 0 || rows % parts.length !== 0 || (parts.length > 1 && tensor.scales)) return [tensor];
+    const [shape, byteLength] = [[rows / parts.length, ...columns], tensor.byteLength / parts.length];
+    return parts.map((name, i) => {
+      return { ...tensor, name: `${layer}.${name}.weight`, shape, byteLength, offset: tensor.offset + i * byteLength };
+    });
   });
 }
 

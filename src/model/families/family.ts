@@ -56,6 +56,10 @@ export interface Family {
   readonly huggingFace: {
     /** The family whose words a model needs, where GGUF files call both the same. Default: its own. */
     wordsOf?(config: ModelConfig): string;
+    /** Other `model_type`s, some of whose models are this family's: `read` refuses the rest. */
+    readonly aliases?: readonly string[];
+    /** Matrices of a layer that such models store in one, by its name: the first one's rows, then the next one's. */
+    readonly packed?: Readonly<Record<string, readonly string[]>>;
     /** The class, under `architectures`. */
     readonly architecture: string;
     readonly defaults: HuggingFaceDefaults;

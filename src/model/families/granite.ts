@@ -1,7 +1,17 @@
-/** Granite 3 and 4, the dense ones: Llama with four multipliers (Granite Team, arXiv:2405.04324; muP, arXiv:2203.03466). */
+/**
+ * Granite 3 and 4, the dense ones: Llama with four multipliers (Granite Team, arXiv:2405.04324; muP, arXiv:2203.03466). Granite 4 is
+ * a hybrid class in Hugging Face's words, whose dense models have attention in every layer and one shared feed-forward block.
+ */
 import * as z from "zod";
 import type { ModelConfig } from "../config.ts";
-import { type Family, GGUF_TENSORS, positiveNumber, readAttentionBias, writeAttentionBias } from "./family.ts";
+import {
+  type Family,
+  GGUF_TENSORS,
+  type HuggingFaceFields,
+  positiveNumber,
+  readAttentionBias,
+  writeAttentionBias,
+} from "./family.ts";
 import { missingWindow } from "./windows.ts";
 
 const multiplier = z.number().positive().nullish();
@@ -11,6 +21,28 @@ const schema = z.looseObject({
   residual_multiplier: multiplier,
   logits_scaling: multiplier,
 });
+
+const HYBRID = "granitemoehybrid";
+const hybridSchema = z.looseObject({
+  model_type: z.string().nullish(),
+  num_local_experts: z.number().nullish(),
+  layer_types: z.array(z.string()).nullish(),
+  position_embedding_type: z.string().nullish(),
+  shared_intermediate_size: z.number().int().min(1).nullish(),
+});
+
+/** What the hybrid class says of a dense model. Throws `unsupported` for any other. */
+function readHybrid(fields: HuggingFaceFields): Partial<ModelConfig> {
+  const own = fields.parse(hybridSchema);
+  if (own.model_type !== HYBRID) return {};
+  const refuse = (problem: string) => fields.unsupported(problem, "use a dense Granite 4, such as granite-4.0-micro");
+  const { num_local_experts: experts = 8, layer_types: types, position_embedding_type: positions } = own;
+  if (experts !== 0) throw refuse(`num_local_experts is ${experts}; only 0 is supported`);
+  const other = types ? types.find((type) => type !== "attention" && type !== "full_attention") : "mamba"; // the class's
+  if (other !== undefined) throw refuse(`layer_types names ${other}; only attention is supported`);
+  if (positions !== "rope") throw refuse(`position_embedding_type is ${positions ?? null}; only rope is supported`);
+  return { intermediateSize: own.shared_intermediate_size ?? 1024 };
+}
 
 /** Logits are divided in files and multiplied in the graph; rounded, so that a number survives both ways. */
 const inverse = (value: number): number => Number((1 / value).toPrecision(15));
@@ -23,6 +55,11 @@ const scales = (config: ModelConfig) => {
 export const granite: Family = {
   name: "granite",
   huggingFace: {
+    aliases: [HYBRID],
+    packed: {
+      "shared_mlp.input_linear": ["mlp.gate_proj", "mlp.up_proj"],
+      "shared_mlp.output_linear": ["mlp.down_proj"],
+    },
     architecture: "GraniteForCausalLM",
     defaults: { kvHeads: null, contextLength: 2048, headSize: null },
     keys: ["embedding_multiplier", "attention_multiplier", "residual_multiplier", "logits_scaling"],
@@ -34,6 +71,7 @@ export const granite: Family = {
         residualScale: own.residual_multiplier ?? 1,
         logitScale: inverse(own.logits_scaling ?? 1),
         ...readAttentionBias(fields),
+        ...readHybrid(fields),
       };
     },
     write(config) {

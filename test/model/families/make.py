@@ -31,6 +31,14 @@ MODELS = {
             logits_scaling=3.0, tie_word_embeddings=True,
         ),
     ),  # fmt: skip
+    "granite4": (
+        "granitemoehybrid",
+        dict(
+            SHAPE, hidden_size=64, embedding_multiplier=6.0, attention_multiplier=0.125, residual_multiplier=0.22,
+            logits_scaling=3.0, tie_word_embeddings=True, shared_intermediate_size=20, num_local_experts=0,
+            layer_types=["full_attention"] * 2, position_embedding_type="rope", mamba_n_heads=8, mamba_d_head=16,
+        ),
+    ),  # fmt: skip
     "phi3": ("phi3", dict(SHAPE, hidden_size=64, sliding_window=6)),
     "phi3-longrope": (
         "phi3",
@@ -79,6 +87,18 @@ def weight(name: str, shape: torch.Size, norms_add_one: bool) -> torch.Tensor:
     return values if "embed_tokens" in name else values * 0.25
 
 
+# Matrices that a class has in one, and those that the files beside have
+PACKED = {"shared_mlp.input_linear": ["mlp.gate_proj", "mlp.up_proj"], "shared_mlp.output_linear": ["mlp.down_proj"]}
+
+
+def parts(key: str, value: torch.Tensor):
+    """Names and rows of what a tensor is made of."""
+    for packed, names in PACKED.items():
+        if packed in key:
+            return [(key.replace(packed, name), rows) for name, rows in zip(names, value.chunk(len(names)))]
+    return [(key, value)]
+
+
 def main() -> None:
     for name, (kind, settings) in MODELS.items():
         if sys.argv[2:] and name not in sys.argv[2:]:
@@ -87,7 +107,8 @@ def main() -> None:
         model = AutoModelForCausalLM.from_config(config).float().eval()
         with torch.no_grad():
             for key, value in model.named_parameters():
-                value.copy_(weight(key, value.shape, kind.startswith("gemma")))
+                for part, rows in parts(key, value):
+                    rows.copy_(weight(part, rows.shape, kind.startswith("gemma")))
         ids = torch.from_numpy((np.arange(1, TOKENS + 1) * 7 % settings["vocab_size"]).astype(np.int64))[None]
         logits = model(ids).logits[0]
         loss = torch.nn.functional.cross_entropy(logits[:-1], ids[0, 1:])
@@ -97,7 +118,11 @@ def main() -> None:
             "config": {"model_type": kind, "architectures": [type(model).__name__], **settings},
             "ids": ids[0].tolist(),
             "loss": loss.item(),
-            "gradients": {key: round(value.grad.double().norm().item(), 9) for key, value in model.named_parameters()},
+            "gradients": {
+                part: round(rows.double().norm().item(), 9)
+                for key, value in model.named_parameters()
+                for part, rows in parts(key, value.grad)
+            },
             "logits": [[round(x, 6) for x in row] for row in logits.double().tolist()],
         }
         with open(os.path.join(sys.argv[1], f"{name}.json"), "w") as file:
