@@ -5,8 +5,12 @@
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 
 export interface Journal {
-  /** Runs the units that have no line yet until the time is up, and returns all lines of these units. */
-  run<T extends object>(units: readonly string[], one: (unit: string, index: number) => Promise<T>): Promise<T[]>;
+  /** Runs the units that have no line yet until the time is up, `lanes` at once, and returns all lines of these units. */
+  run<T extends object>(
+    units: readonly string[],
+    one: (unit: string, index: number) => Promise<T>,
+    lanes?: number,
+  ): Promise<T[]>;
 }
 
 /**
@@ -24,17 +28,23 @@ export function openJournal(path: string, minutes: number, conditions: object): 
       if (JSON.stringify(under) === key) known.set(unit, result);
     }
   return {
-    async run<T extends object>(units: readonly string[], one: (unit: string, index: number) => Promise<T>) {
-      const results: T[] = [];
-      for (const [i, unit] of units.entries()) {
-        let result = known.get(unit) as T | undefined;
-        if (result === undefined) {
-          if (performance.now() > end) continue;
-          result = await one(unit, i);
+    async run<T extends object>(
+      units: readonly string[],
+      one: (unit: string, index: number) => Promise<T>,
+      lanes: number = 1,
+    ) {
+      const waiting = units.entries();
+      const lane = async (): Promise<void> => {
+        for (const [i, unit] of waiting) {
+          if (known.has(unit)) continue;
+          if (performance.now() > end) return;
+          const result = await one(unit, i);
+          known.set(unit, result);
           if (path !== "") appendFileSync(path, `${JSON.stringify({ conditions, unit, result } satisfies Line)}\n`);
         }
-        results.push(result);
-      }
+      };
+      await Promise.all(Array.from({ length: lanes }, lane));
+      const results = units.flatMap((unit) => (known.has(unit) ? [known.get(unit) as T] : []));
       if (results.length < units.length)
         console.log(`${results.length} of ${units.length} done; the same command goes on from here`);
       return results;

@@ -25,6 +25,7 @@ const settings = flags({
   threads: 2,
 });
 const parts = settings.parts.split(",");
+const LANES = 4; // schemas of the suite that are answered at once
 
 const person = (name: string): object => ({
   type: "object",
@@ -199,11 +200,13 @@ async function suite(model: LanguageModel): Promise<object> {
       return groups.map(({ description, schema, tests }) => ({ schema, tests, name: `${name}: ${description}` }));
     });
   const journal = openJournal(settings.journal, settings.minutes, {
-    ...{ part: "suite", model: model.name, precision: model.precision, maxNewTokens: settings["max-new-tokens"] },
+    ...{ part: "suite", model: model.name, precision: model.precision },
+    ...{ maxNewTokens: settings["max-new-tokens"], questions: QUESTIONS.length },
   });
   const done = await journal.run(
     schemas.map(({ name }, i) => `${i} ${name}`),
     async (name, i) => ({ name, ...(await answerTo(schemas[i]!, model, ajv)) }),
+    settings.parts === "suite" ? LANES : 1,
   );
   const count = { unreadable: 0, refused: 0, cut: 0, whole: 0, invalid: 0 };
   for (const { name, end, text } of done) {
@@ -223,6 +226,14 @@ interface Answered {
   readonly text: string;
 }
 
+/** The next one is asked where the budget ends the answer. */
+const QUESTIONS = [
+  { question: "Write a short JSON value." },
+  { question: "How much is 3 + 4? Write the number only." },
+  { question: "Write an empty list.", temperature: 1, seed: 1 },
+  { question: "Write {} and nothing else.", temperature: 1.5, seed: 2 },
+];
+
 interface Asked {
   readonly schema: object | boolean;
   readonly tests: readonly { readonly data: unknown; readonly valid: boolean }[];
@@ -238,15 +249,20 @@ async function answerTo({ schema, tests }: Asked, model: LanguageModel, ajv: Ajv
   } catch (error) {
     return { end: "unreadable", text: String(error) };
   }
+  let cut = "";
   try {
-    const { parsed, finishReason, text } = await model.generate({
-      ...ask("Write a short JSON value."),
-      format: { type: "json_schema", schema, strict: false },
-      maxNewTokens: settings["max-new-tokens"],
-      repetitionPenalty: 1.3,
-    });
-    if (finishReason === "length") return { end: "cut", text };
-    return { end: validate(parsed) ? "whole" : "invalid", text };
+    for (const { question, ...sampling } of QUESTIONS) {
+      const { parsed, finishReason, text } = await model.generate({
+        ...ask(question),
+        ...sampling,
+        format: { type: "json_schema", schema, strict: false },
+        maxNewTokens: settings["max-new-tokens"],
+        repetitionPenalty: 1.3,
+      });
+      if (finishReason !== "length") return { end: validate(parsed) ? "whole" : "invalid", text };
+      cut = text;
+    }
+    return { end: "cut", text: cut };
   } catch (error) {
     if (!(error instanceof CllmError && error.code === "usage")) throw error;
     return { end: "refused", text: error.message };
@@ -256,7 +272,10 @@ async function answerTo({ schema, tests }: Asked, model: LanguageModel, ajv: Ajv
 const total = <K extends string>(all: readonly Record<K, number>[], key: K): number =>
   all.reduce((sum, each) => sum + each[key], 0);
 
-await using model = await load(settings.model || modelPath(), { threads: settings.threads });
+await using model = await load(settings.model || modelPath(), {
+  threads: settings.threads,
+  slots: settings.parts === "suite" ? LANES : 1,
+});
 const figures: Record<string, unknown> = {};
 for (const [name, part] of Object.entries({ compile, speed, mask, exact, suite }))
   if (parts.includes(name) && !(name === "suite" && settings.suite === "")) figures[name] = await part(model);
