@@ -20,8 +20,9 @@
  * to the vocabulary, H = S, and there is neither head_from nor new_from, new_to. Bias and cache are of the products' type.
  *
  * In the plain form attention is written in plain products, see `plain-attention.ts`. The bias is (1, 1, S, C), over all places of the
- * cache, and hides whatever a row must not see; layers with a sliding window have a window_bias of their own. There is neither
- * last_place nor total.
+ * cache, and hides whatever a row must not see; layers with a sliding window have a window_bias of their own. The cache is one input,
+ * past (2 * layers, kvHeads, C, headSize), and `places` (1, kvHeads, S, 3) int64 says where in it the new rows belong. There is neither
+ * last_place nor total, new_from nor new_to.
  */
 import { CllmError } from "../error.ts";
 import type { EncodedModel, Value } from "../graph/graph.ts";
@@ -56,8 +57,10 @@ interface Slot {
   readonly windowBias: Value | null;
   /** The last place and the number of places that are used; null where the bias alone says what is seen. */
   readonly used: { readonly last: Value; readonly total: Value } | null;
-  /** Which places of the cache are new; null where the cache is a device's. */
+  /** Which places of the cache are new; null where the cache is a device's, or where `places` says it. */
   readonly added: { readonly from: Value; readonly to: Value } | null;
+  /** In the plain form, where the new rows go, and the keys and values of each layer in turn; null in others. */
+  readonly whole: { readonly places: Value; readonly past: readonly Value[] } | null;
   /** Which of the pass's rows are its own; null where all are. */
   readonly own: { readonly used: Value; readonly from: Value; readonly to: Value } | null;
 }
@@ -108,6 +111,11 @@ export async function decodeGraph(
   const masks = masksOf(config);
   const weights = draft === null ? given : draftedWeights(config, given, draft);
   const products = draft === null ? ungated : gatedProducts(ungated, graph.input("gate", dtype, [1, "S", 1]));
+  /** The cache of the plain form, cut up. A copy, so that the new rows are written into it without another. */
+  const cached = (nameOf: Slot["nameOf"]): readonly Value[] => {
+    const past = graph.input(nameOf("past"), dtype, [2 * layers, kvHeads, nameOf("C"), headSize]);
+    return graph.ops("Split", [past], 2 * layers, { axis: 0, num_outputs: 2 * layers });
+  };
   const slots = Array.from({ length: count }, (_, index): Slot => {
     const nameOf = (name: string): string => (count === 1 ? name : slotName(name, index));
     const [rows, seen] = count === 1 ? ["S", "total"] : [nameOf("S"), nameOf("places")];
@@ -121,7 +129,10 @@ export async function decodeGraph(
       bias: hiding("bias"),
       windowBias: plain && masks.window ? hiding("window_bias") : null,
       used: plain ? null : { last: one("last_place", "int32"), total: one("total", "int32") },
-      added: resident ? null : { from: one("new_from", "int64"), to: one("new_to", "int64") },
+      added: resident || plain ? null : { from: one("new_from", "int64"), to: one("new_to", "int64") },
+      whole: plain
+        ? { places: graph.input(nameOf("places"), "int64", [1, kvHeads, rows, 3]), past: cached(nameOf) }
+        : null,
       own:
         count === 1
           ? null
@@ -169,9 +180,9 @@ export async function decodeGraph(
 
   /** Attention of one sequence to its cache and its own rows: what it gives, and the keys and values of these rows. */
   const attend = (inputs: readonly (Value | null)[], slot: Slot, index: number): readonly Value[] => {
-    const { bias, windowBias, used, added, own, nameOf } = slot;
-    const past = [0, 1].map((i) =>
-      graph.input(nameOf(`past_${2 * index + i}`), dtype, [1, kvHeads, nameOf("C"), headSize]),
+    const { bias, windowBias, used, added, whole, own, nameOf } = slot;
+    const past = [2 * index, 2 * index + 1].map(
+      (i) => whole?.past[i] ?? graph.input(nameOf(`past_${i}`), dtype, [1, kvHeads, nameOf("C"), headSize]),
     );
     const ofOwn = (value: Value | null): Value | null =>
       value === null || own === null ? value : graph.op("Slice", [value, own.from, own.to, graph.integers(1)]);
@@ -184,7 +195,7 @@ export async function decodeGraph(
           positions: ofOwn(positions) as Value,
           bias: slides(config, index) ? (windowBias as Value) : bias,
           past,
-          added: added as NonNullable<Slot["added"]>,
+          places: (whole as NonNullable<Slot["whole"]>).places,
         });
       }
       // Not every device's attention reads positions, so the resident form has rotated before.

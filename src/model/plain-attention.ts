@@ -45,6 +45,23 @@ export function plainBias(
   return all;
 }
 
+/** Where the rows of a pass go in the cache, `(1, kvHeads, rows, 3)`: batch, head and place of each. The place is the `from`th on. */
+export function newPlaces(
+  { kvHeads }: Pick<ModelConfig, "kvHeads">,
+  { rows, from }: { readonly rows: number; readonly from: number },
+): BigInt64Array {
+  const all = new BigInt64Array(kvHeads * rows * 3);
+  const low = new Int32Array(all.buffer); // no number is negative or needs the upper halves, and numbers are made faster than bigints
+  let at = 0;
+  for (let head = 0; head < kvHeads; head++) {
+    for (let row = 0; row < rows; row++, at += 6) {
+      low[at + 2] = head;
+      low[at + 4] = from + row;
+    }
+  }
+  return all;
+}
+
 export interface PlainAttentionInputs {
   /** Queries, keys and values of the S rows: in one, `(1, S, (heads + 2 * kvHeads) * headSize)`, or apart. */
   readonly rows: readonly [Value] | readonly [queries: Value, keys: Value, values: Value];
@@ -55,26 +72,25 @@ export interface PlainAttentionInputs {
   readonly bias: Value;
   /** Cached keys and values, `(1, kvHeads, C, headSize)` each. */
   readonly past: readonly Value[];
-  /** The places of the new rows, `(1,)` each. */
-  readonly added: { readonly from: Value; readonly to: Value };
+  /** See `newPlaces`. */
+  readonly places: Value; // (1, kvHeads, S, 3)
 }
 
 /** What attention gives, `(1, S, heads * headSize)`, and the rotated keys and the values of the rows, `(1, kvHeads, S, headSize)`. */
 export function plainAttention(
   graph: Graph,
   config: ModelConfig,
-  { rows, positions, rotation, bias, past, added }: PlainAttentionInputs,
+  { rows, positions, rotation, bias, past, places }: PlainAttentionInputs,
 ): [Value, Value, Value] {
   const { heads, kvHeads, headSize, attentionCap } = config;
   const rotatedHeads = heads + kvHeads;
-  const [toRotate, values] = ((): [Value, Value] => {
-    if (rows.length === 3) return [graph.op("Concat", [rows[0], rows[1]], { axis: -1 }), rows[2]];
-    const sizes = graph.integers(rotatedHeads * headSize, kvHeads * headSize);
-    return graph.ops("Split", [rows[0], sizes], 2, { axis: -1 }) as [Value, Value];
-  })();
-  const byHead = (x: Value, count: number): Value =>
-    graph.op("Transpose", [graph.op("Reshape", [x, graph.integers(1, -1, count, headSize)])], { perm: [0, 2, 1, 3] });
-  const turned =
+  const all = rows.length === 1 ? rows[0] : graph.op("Concat", rows, { axis: -1 });
+  const split = graph.op("Reshape", [all, graph.integers(1, -1, heads + 2 * kvHeads, headSize)]);
+  const byHead = graph.op("Transpose", [split], { perm: [0, 2, 1, 3] }); // (1, heads + 2 * kvHeads, S, headSize)
+  const apart = (x: Value, ...sizes: [number, number]): [Value, Value] =>
+    graph.ops("Split", [x, graph.integers(...sizes)], 2, { axis: 1 }) as [Value, Value];
+  const [toRotate, values] = apart(byHead, rotatedHeads, kvHeads);
+  const rotated =
     rotation === null
       ? toRotate
       : graph.op(
@@ -82,24 +98,17 @@ export function plainAttention(
           [toRotate, positions, rotation.cos, rotation.sin],
           rotationOf(config, rotatedHeads),
         );
-  const rotated = byHead(turned, rotatedHeads);
-  const [q, keys] = graph.ops("Split", [rotated, graph.integers(heads, kvHeads)], 2, { axis: 1 }) as [Value, Value];
+  const [q, keys] = apart(rotated, heads, kvHeads);
   const queries = graph.op("Reshape", [q, graph.integers(1, kvHeads, -1, headSize)]);
-  const newValues = byHead(values, kvHeads);
 
   /** All places, with the new rows in theirs. */
-  const filled = (cache: Value, rows: Value): Value => {
-    const axis = graph.integers(2);
-    const before = graph.op("Slice", [cache, graph.integers(0), added.from, axis]);
-    const behind = graph.op("Slice", [cache, added.to, graph.integers(2 ** 31), axis]);
-    return graph.op("Concat", [before, rows, behind], { axis: 2 });
-  };
+  const filled = (cache: Value, rows: Value): Value => graph.op("ScatterND", [cache, places, rows]);
   const alpha = { float: scoreScale(config) };
   const raw = graph.op("FusedMatMul", [queries, filled(past[0] as Value, keys)], { transB: 1, alpha });
   const scores = attentionCap === undefined ? raw : capped(graph, raw, attentionCap, (value) => graph.scalar(value));
   const shares = graph.op("Softmax", [graph.op("Add", [scores, bias])], { axis: -1 }); // (1, kvHeads, heads / kvHeads * S, C)
-  const mixed = graph.op("MatMul", [shares, filled(past[1] as Value, newValues)]);
-  const apart = graph.op("Reshape", [mixed, graph.integers(1, heads, -1, headSize)]);
-  const together = graph.op("Transpose", [apart], { perm: [0, 2, 1, 3] });
-  return [graph.op("Reshape", [together, graph.integers(1, -1, heads * headSize)]), keys, newValues];
+  const mixed = graph.op("MatMul", [shares, filled(past[1] as Value, values)]);
+  const ofHeads = graph.op("Reshape", [mixed, graph.integers(1, heads, -1, headSize)]);
+  const together = graph.op("Transpose", [ofHeads], { perm: [0, 2, 1, 3] });
+  return [graph.op("Reshape", [together, graph.integers(1, -1, heads * headSize)]), keys, values];
 }

@@ -6,6 +6,8 @@
  * are used: `capacity` follows the sequence in steps of `STEP`, within memory that grows by doubling and is kept.
  *
  * Of models with large heads the first places are nobody's, see `leadingPlaces`: they stay zero.
+ *
+ * All layers can be in one buffer: the fewer tensors a pass is fed, the less there is to do beside it.
  */
 import { leadingPlaces } from "../model/decode-graph.ts";
 import type { KvCache, KvShape } from "./kv-cache.ts";
@@ -18,7 +20,7 @@ const STEP = 64;
 const SLACK = 4 * STEP;
 
 export class HostCache implements KvCache {
-  /** Keys and values of each layer in turn, `2 * layers` views of `(kvHeads, capacity, headSize)`. */
+  /** Keys and values of each layer in turn, `2 * layers` views of `(kvHeads, capacity, headSize)`; or one view of all. */
   buffers: readonly Float32Array[] = [];
   /** Places that the buffers have, those in front included. */
   capacity = 0;
@@ -29,8 +31,13 @@ export class HostCache implements KvCache {
   readonly #shape: KvShape;
   /** Places before the first token. */
   readonly #lead: number;
+  readonly #count: number; // of buffers
+  readonly #heads: number; // of each
 
-  constructor(shape: KvShape) {
+  /** `whole`: one buffer and tensor of `(2 * layers, kvHeads, capacity, headSize)`. */
+  constructor(shape: KvShape, whole = false) {
+    this.#count = whole ? 1 : 2 * shape.layers;
+    this.#heads = (2 * shape.layers * shape.kvHeads) / this.#count;
     this.#lead = leadingPlaces(shape);
     this.#shape = { ...shape, contextLength: this.#lead + shape.contextLength };
     this.#allocated = Math.min(FIRST_MEMORY, this.#shape.contextLength);
@@ -39,15 +46,16 @@ export class HostCache implements KvCache {
   }
 
   #allocate(): Float32Array[] {
-    const { layers, kvHeads, headSize } = this.#shape;
-    return Array.from({ length: 2 * layers }, () => new Float32Array(kvHeads * this.#allocated * headSize));
+    const size = this.#heads * this.#allocated * this.#shape.headSize;
+    return Array.from({ length: this.#count }, () => new Float32Array(size));
   }
 
   #view(capacity: number): void {
     const { kvHeads, headSize } = this.#shape;
     this.capacity = capacity;
-    this.buffers = this.#memory.map((memory) => memory.subarray(0, kvHeads * capacity * headSize));
-    this.tensors = this.buffers.map((buffer) => float32Tensor(buffer, [1, kvHeads, capacity, headSize]));
+    this.buffers = this.#memory.map((memory) => memory.subarray(0, this.#heads * capacity * headSize));
+    const dims = [this.#heads / kvHeads, kvHeads, capacity, headSize];
+    this.tensors = this.buffers.map((buffer) => float32Tensor(buffer, dims));
   }
 
   reserve(tokens: number, length: number): boolean {
@@ -56,7 +64,8 @@ export class HostCache implements KvCache {
 
   /** The same for places, those in front included. */
   #reserve(tokens: number, length: number): boolean {
-    const { kvHeads, headSize, contextLength } = this.#shape;
+    const { headSize, contextLength } = this.#shape;
+    const heads = this.#heads;
     const wanted = Math.min(Math.ceil(tokens / STEP) * STEP, contextLength);
     if (tokens <= this.capacity && this.capacity - wanted < SLACK) return false;
     const [old, oldCapacity] = [this.#memory, this.capacity];
@@ -67,8 +76,8 @@ export class HostCache implements KvCache {
     this.#view(wanted);
     for (const [i, from] of old.entries()) {
       const to = this.#memory[i] as Float32Array;
-      for (let at = 0; at < kvHeads; at++) {
-        const head = wanted > oldCapacity ? kvHeads - 1 - at : at; // in one memory no head may overwrite one that is still to move
+      for (let at = 0; at < heads; at++) {
+        const head = wanted > oldCapacity ? heads - 1 - at : at; // in one memory no head may overwrite one that is still to move
         const start = head * oldCapacity * headSize;
         to.set(from.subarray(start, start + length * headSize), head * wanted * headSize);
       }
@@ -78,11 +87,11 @@ export class HostCache implements KvCache {
 
   append(rows: Float32Array | null, count: number, first: number, keep: number, at: number): void {
     if (rows === null) throw new TypeError("a pass on the host gives its rows");
-    const { kvHeads, headSize } = this.#shape;
+    const { headSize } = this.#shape;
     const block = count * headSize;
     let start = first * headSize;
     for (const buffer of this.buffers) {
-      for (let head = 0; head < kvHeads; head++, start += block) {
+      for (let head = 0; head < this.#heads; head++, start += block) {
         buffer.set(rows.subarray(start, start + keep * headSize), (head * this.capacity + this.#lead + at) * headSize);
       }
     }
@@ -91,9 +100,9 @@ export class HostCache implements KvCache {
   copy(donor: KvCache, length: number): void {
     if (!(donor instanceof HostCache)) throw new TypeError("a cache of another device");
     this.reserve(length, 0);
-    const { kvHeads, headSize } = this.#shape;
+    const { headSize } = this.#shape;
     for (const [i, buffer] of this.buffers.entries()) {
-      for (let head = 0; head < kvHeads; head++) {
+      for (let head = 0; head < this.#heads; head++) {
         const start = head * donor.capacity * headSize;
         const places = donor.buffers[i]!.subarray(start, start + (this.#lead + length) * headSize);
         buffer.set(places, head * this.capacity * headSize);

@@ -13,7 +13,10 @@ export interface KvShape {
 
 /** A cache of one sequence. What it holds is known by lengths that its owner keeps: places behind them are anything. */
 export interface KvCache {
-  /** Keys and values of each layer in turn, `2 * layers` tensors `(1, kvHeads, capacity, headSize)`: valid until the next call. */
+  /**
+   * Keys and values of each layer in turn, `2 * layers` tensors `(1, kvHeads, capacity, headSize)` or one of `(2 * layers, kvHeads,
+   * capacity, headSize)`, as the device's graphs want them: valid until the next call.
+   */
   readonly tensors: readonly Tensor[];
   /**
    * Make room for `tokens` and few more, keeping the first `length`. Returns whether the tensors are others now. Throws `engine`

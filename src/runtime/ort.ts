@@ -175,8 +175,9 @@ export function boolTensor(value: boolean): Tensor {
 }
 
 /** int64, which the binding takes as bigints. */
-export function int64Tensor(values: ArrayLike<number>, dimensions: readonly number[]): Tensor {
-  return new ort.Tensor("int64", BigInt64Array.from(values, BigInt), dimensions);
+export function int64Tensor(values: ArrayLike<number> | BigInt64Array, dimensions: readonly number[]): Tensor {
+  const data = values instanceof BigInt64Array ? values : BigInt64Array.from(values, BigInt);
+  return new ort.Tensor("int64", data, dimensions);
 }
 
 export function float32Data(tensor: Tensor): Float32Array {

@@ -115,7 +115,7 @@ export async function compile(
       extra: { session: entries },
     });
   }).catch((cause: unknown) => {
-    throw engineError("compiling the model failed", cause);
+    throw noEngine(cause) ?? engineError("compiling the model failed", cause);
   });
   let released = false;
   return {
@@ -151,6 +151,16 @@ function engineError(what: string, cause: unknown): CllmError {
   return new CllmError("engine", `${what}: ${reason}`, { cause });
 }
 
+/** Where the engine's own files are missing or are something else; null for any other failure. */
+function noEngine(cause: unknown): CllmError | null {
+  const { message } = cause instanceof Error ? cause : { message: String(cause) };
+  if (!/no available backend/i.test(message) || !/WebAssembly|fetch|import/i.test(message)) return null;
+  const { wasmPaths } = ort.env.wasm;
+  const where = typeof wasmPaths === "string" ? wasmPaths : "the address of the page's script";
+  const next = `serve the ort-wasm-simd-threaded files of onnxruntime-web ${ENGINE_VERSION} there, or name their folder with engineFiles`;
+  return new CllmError("engine", `the engine could not be loaded from ${where}: ${next}`, { cause });
+}
+
 const tensor = (type: ort.Tensor.Type, data: ort.Tensor.DataType, dimensions: readonly number[]): Feeds[string] =>
   new ort.Tensor(type, data, dimensions) as Feeds[string];
 
@@ -168,8 +178,8 @@ export const int32Tensor = (data: Int32Array, dimensions: readonly number[]): Fe
 export const boolTensor = (value: boolean): Feeds[string] => tensor("bool", Uint8Array.of(Number(value)), []);
 
 /** int64, which the binding takes as bigints. */
-export const int64Tensor = (values: ArrayLike<number>, dimensions: readonly number[]): Feeds[string] =>
-  tensor("int64", BigInt64Array.from(values, BigInt), dimensions);
+export const int64Tensor = (values: ArrayLike<number> | BigInt64Array, dimensions: readonly number[]): Feeds[string] =>
+  tensor("int64", values instanceof BigInt64Array ? values : BigInt64Array.from(values, BigInt), dimensions);
 
 export const float32Data = (values: Feeds[string]): Float32Array => values.data as Float32Array;
 

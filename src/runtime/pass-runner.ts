@@ -199,7 +199,7 @@ const ROWS = 256;
 
 /**
  * Runs passes that are asked for in the same round of the event loop together, up to `slots` of them, first come first
- * served, on a graph of that many slots. A single pass runs on `alone`, which spends nothing on empty slots.
+ * served, on a graph of that many slots. A single pass runs on `alone`, which spends nothing on empty slots. `whole`: caches are one tensor.
  */
 export function together(
   programs: Programs,
@@ -207,15 +207,18 @@ export function together(
   slots: number,
   alone: PassRunner,
   sequenceFeeds: SequenceFeeds,
+  whole = false,
 ): PassRunner {
   const waiting: Waiting[] = [];
   const { vocabSize, kvHeads, headSize } = config;
   const places = leadingPlaces(config) + 1;
-  const empty = float32Tensor(new Float32Array(kvHeads * places * headSize), [1, kvHeads, places, headSize]);
+  const [count, parts] = whole ? [1, 2 * config.layers] : [2 * config.layers, 1];
+  const dims = [parts, kvHeads, places, headSize];
+  const empty = float32Tensor(new Float32Array(parts * kvHeads * places * headSize), dims);
   const unused: Pass = {
     ...{ ids: Int32Array.of(0), positions: Int32Array.of(0), bias: new Float32Array(1), past: 0, headFrom: 0 },
     ...{ useful: 1, draftsFrom: 1 },
-    cache: Array<Tensor>(2 * config.layers).fill(empty),
+    cache: Array<Tensor>(count).fill(empty),
   };
   const idle = Array.from({ length: slots }, (_, slot) => ({
     ...sequenceFeeds(unused, (name) => slotName(name, slot)),

@@ -215,4 +215,7 @@ async function start(): Promise<void> {
     await navigator.serviceWorker.register("./offline.js").catch(() => {});
 }
 
-start().catch((error: unknown) => say(error instanceof Error ? error.message : String(error)));
+start().catch((error: unknown) => {
+  element("progress").hidden = true;
+  say(error instanceof Error ? error.message : String(error));
+});

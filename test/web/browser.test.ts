@@ -287,8 +287,9 @@ describe.skipIf(browserPath === undefined)("in Chromium", () => {
     await page.reload();
     await page.waitForFunction(() => globalThis.cllm !== undefined);
     const said = await page.evaluate(async (prompt) => {
-      const { load } = globalThis.cllm;
+      const { load, loadInWorker } = globalThis.cllm;
       const refused = ({ code, message }: { code: string; message: string }): string => `${code}: ${message}`;
+      const engine = await loadInWorker("/model", { engineFiles: "/nowhere/" }).catch(refused);
       const gpu = await load("/model", { device: "webgpu" }).catch(refused);
       const warnings: string[] = [];
       const onWarning = (line: string): void => void warnings.push(line);
@@ -298,8 +299,9 @@ describe.skipIf(browserPath === undefined)("in Chromium", () => {
       await model.dispose();
       WebAssembly.validate = () => false;
       const simd = await load("/model").catch(refused);
-      return { gpu, warnings, tokens: [...tokens], device, deviceWhy, simd };
+      return { engine, gpu, warnings, tokens: [...tokens], device, deviceWhy, simd };
     }, prompts[0]!);
+    expect(said.engine).toMatch(/^engine: the engine could not be loaded from .*\/nowhere\/: serve the ort-wasm/);
     expect(said.gpu).toMatch(/^unsupported: .*take device cpu/);
     expect(said.simd).toMatch(/^unsupported: this browser has no SIMD in WebAssembly/);
     expect(said.warnings.join()).toMatch(/cannot keep downloads/);

@@ -6,7 +6,7 @@
 import { masksOf } from "../../model/attention.ts";
 import type { ModelConfig } from "../../model/config.ts";
 import { leadingPlaces } from "../../model/decode-graph.ts";
-import { mostThreads, PLACES, plainBias } from "../../model/plain-attention.ts";
+import { mostThreads, newPlaces, PLACES, plainBias } from "../../model/plain-attention.ts";
 import { HostCache } from "../host-cache.ts";
 import type { KvShape } from "../kv-cache.ts";
 import { type Feeds, float32Tensor, int64Tensor, type Tensor } from "../ort.ts";
@@ -26,14 +26,14 @@ export const web: Device = {
   runner([one, several], { config, slots }) {
     const feeds = plainFeeds(config);
     const alone = single(one as Programs, feeds);
-    return several === undefined ? alone : together(several, config, slots, alone, feeds);
+    return several === undefined ? alone : together(several, config, slots, alone, feeds, true);
   },
 };
 
 /** A cache with a multiple of `PLACES` places, one more than tokens: a padding row may stand behind the context's end. */
 class PlainCache extends HostCache {
   constructor(shape: KvShape) {
-    super({ ...shape, contextLength: Math.ceil((shape.contextLength + 1) / PLACES) * PLACES });
+    super({ ...shape, contextLength: Math.ceil((shape.contextLength + 1) / PLACES) * PLACES }, true);
   }
 
   override reserve(tokens: number, length: number): boolean {
@@ -52,10 +52,9 @@ const plainFeeds = (config: ModelConfig): SequenceFeeds => {
     const feeds: Feeds = {
       [nameOf("bias")]: hiding(null),
       ...(masks.window && { [nameOf("window_bias")]: hiding(config.slidingWindow) }),
-      [nameOf("new_from")]: int64Tensor([lead + past], [1]),
-      [nameOf("new_to")]: int64Tensor([lead + past + rows], [1]),
+      [nameOf("places")]: int64Tensor(newPlaces(config, { rows, from: lead + past }), [1, config.kvHeads, rows, 3]),
+      [nameOf("past")]: cache[0] as Tensor,
     };
-    for (const [i, tensor] of cache.entries()) feeds[nameOf(`past_${i}`)] = tensor;
     return feeds;
   };
 };
