@@ -1,37 +1,17 @@
 /**
- * Element types of stored tensors and how each becomes float32: plain floats, and the blocks of GGUF's quantized types.
+ * Element types of stored tensors and how each becomes float32: plain floats (`floats.ts`), and the blocks of GGUF's quantized types.
  * A block's layout is given as bytes in order; f16 stands for a little-endian half. Products are rounded to float32
  * before a sum, as ggml's reference loops and its Python twin do, so values are equal to theirs bit for bit.
  * Types of fewer bits are in `few-bits.ts`. Knows no file.
  */
 
-import { type BlockLayout, type Codec, HALF, half } from "./codec.ts";
+import { type BlockLayout, type Codec, half } from "./codec.ts";
 import { FEW_BITS } from "./few-bits.ts";
+import { FLOATS } from "./floats.ts";
 
 export type { Codec } from "./codec.ts";
 
 const fround = Math.fround;
-function decodeF32(bytes: Uint8Array, blocks: number, out: Float32Array): void {
-  out.set(new Float32Array(bytes.buffer, bytes.byteOffset, blocks));
-}
-
-function decodeF16(bytes: Uint8Array, blocks: number, out: Float32Array): void {
-  const bits = new Uint16Array(bytes.buffer, bytes.byteOffset, blocks);
-  for (let i = 0; i < blocks; i++) out[i] = HALF[bits[i]!]!;
-}
-
-function decodeBF16(bytes: Uint8Array, blocks: number, out: Float32Array): void {
-  const bits = new Uint16Array(bytes.buffer, bytes.byteOffset, blocks);
-  const words = new Uint32Array(out.buffer, out.byteOffset, blocks);
-  for (let i = 0; i < blocks; i++) words[i] = bits[i]! << 16;
-}
-
-/** Rounded to the nearest float32. */
-function decodeF64(bytes: Uint8Array, blocks: number, out: Float32Array): void {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, blocks * 8);
-  for (let i = 0; i < blocks; i++) out[i] = view.getFloat64(i * 8, true);
-}
-
 /** f16 scale, 32 int8. */
 function decodeQ8_0(bytes: Uint8Array, blocks: number, out: Float32Array): void {
   const signed = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -224,10 +204,7 @@ function codec(
 
 /** Every type that can be read, by name. */
 export const CODECS: ReadonlyMap<string, Codec> = new Map([
-  codec("F32", 1, 4, decodeF32),
-  codec("F16", 1, 2, decodeF16),
-  codec("BF16", 1, 2, decodeBF16),
-  codec("F64", 1, 8, decodeF64),
+  ...FLOATS,
   codec("Q8_0", 32, 34, decodeQ8_0, centeredBlocks(255, 34)),
   codec("Q4_0", 32, 18, decodeQ4_0, centeredBlocks(15, 18)),
   codec("Q4_1", 32, 20, decodeQ4_1, shiftedBlocks(15, 20)),

@@ -1,6 +1,5 @@
 /**
- * Element types of two to four bits and of eight-bit floats: GGUF's smaller K blocks and the ones whose values stand in a table,
- * and the floats of safetensors. Layouts are given as in `codecs.ts`, and products are rounded in the same places. Knows no file.
+ * Element types of two to four bits: GGUF's smaller K blocks and the ones whose values stand in a table. Layouts are given as in `codecs.ts`, and products are rounded in the same places. Knows no file.
  */
 import { type Codec, half } from "./codec.ts";
 
@@ -92,28 +91,6 @@ function decodeMXFP4(bytes: Uint8Array, blocks: number, out: Float32Array): void
   for (let b = 0, p = 0; b < blocks; b++, p += 17) tabled(FP4, 2 ** (bytes[p]! - 128), bytes, p + 1, out, b * 32);
 }
 
-/** Eight-bit floats by their byte (Micikevicius et al., arXiv:2209.05433, table 1). */
-function byteTable(exponentBits: number, hasInfinity: boolean): Float32Array {
-  const fractionBits = 7 - exponentBits;
-  const bias = 2 ** (exponentBits - 1) - 1;
-  const largest = 2 ** exponentBits - 1;
-  return Float32Array.from({ length: 256 }, (_, byte) => {
-    const exponent = (byte >> fractionBits) & largest;
-    const fraction = byte & (2 ** fractionBits - 1);
-    const sign = byte & 128 ? -1 : 1;
-    if (exponent === largest && hasInfinity) return fraction === 0 ? sign * Infinity : NaN;
-    if (exponent === largest && fraction === 2 ** fractionBits - 1) return NaN;
-    if (exponent === 0) return sign * fraction * 2 ** (1 - bias - fractionBits);
-    return sign * (1 + fraction / 2 ** fractionBits) * 2 ** (exponent - bias);
-  });
-}
-
-function byTable(table: Float32Array): Codec["decode"] {
-  return (bytes, blocks, out) => {
-    for (let i = 0; i < blocks; i++) out[i] = table[bytes[i]!]!;
-  };
-}
-
 export const FEW_BITS: readonly Codec[] = [
   { name: "Q2_K", blockSize: 256, blockBytes: 84, decode: decodeQ2_K },
   { name: "Q3_K", blockSize: 256, blockBytes: 110, decode: decodeQ3_K },
@@ -121,6 +98,4 @@ export const FEW_BITS: readonly Codec[] = [
   { name: "IQ4_NL", blockSize: 32, blockBytes: 18, decode: decodeIQ4_NL },
   { name: "IQ4_XS", blockSize: 256, blockBytes: 136, decode: decodeIQ4_XS },
   { name: "MXFP4", blockSize: 32, blockBytes: 17, decode: decodeMXFP4 },
-  { name: "F8_E4M3", blockSize: 1, blockBytes: 1, decode: byTable(byteTable(4, false)) },
-  { name: "F8_E5M2", blockSize: 1, blockBytes: 1, decode: byTable(byteTable(5, true)) },
 ];

@@ -6,7 +6,7 @@ import { CllmError } from "../error.ts";
 import type { BinaryFile } from "../files/binary-file.ts";
 import { nearMisses } from "../files/near-miss.ts";
 import type { Weights } from "../model/weights.ts";
-import type { Codec } from "./codecs.ts";
+import type { Codec } from "./codec.ts";
 
 /** Where a tensor lies. The reader of the file has checked that shape, type, offset and file size agree. */
 export interface StoredTensor {

@@ -13,6 +13,8 @@ test.each([
   ["owner/name", `${HUB}/owner/name/resolve/main`, "owner/name"],
   ["hf://owner/name@v2", `${HUB}/owner/name/resolve/v2`, "owner/name"],
   [`${HUB}/owner/name`, `${HUB}/owner/name/resolve/main`, "owner/name"],
+  ["owner/name/q8/a b.gguf", `${HUB}/owner/name/resolve/main/q8/a%20b.gguf`, "owner/name/q8/a b.gguf"],
+  ["/models/model.gguf", "https://example.org/models/model.gguf", "model.gguf"],
 ])("%s", (text, address, name) => {
   expect(webAddress(text, base)).toEqual({ address, name });
 });
@@ -25,8 +27,6 @@ test.each([
   ["", "not-found"],
   ["mine", "not-found"],
   ["owner/name:Q4_K_M", "unsupported"],
-  ["owner/name/model.gguf", "unsupported"],
-  ["/models/model.gguf", "unsupported"],
 ])("%s is refused", (text, code) => {
   expect(() => webAddress(text, base)).toThrow(expect.objectContaining({ code }));
 });

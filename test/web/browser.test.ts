@@ -8,8 +8,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { writeGguf } from "../../src/checkpoint/gguf/write.ts";
+import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { load } from "../../src/generate/load.ts";
 import { PLAIN_DECODERS } from "../../src/generate/types.ts";
+import { toGgufTokenizer } from "../../src/text/to-gguf.ts";
 import { writeTinyCheckpoint } from "../generate/tiny-checkpoint.ts";
 import { bundler, root } from "./bundler.ts";
 import { type SiteServer, serveSite } from "./site-server.ts";
@@ -160,6 +163,37 @@ describe.skipIf(browserPath === undefined)("in Chromium", () => {
     const tokens = await tokensIn(opened.page, requests, { precision });
     const ar = tokens[PLAIN_DECODERS.indexOf("ar")];
     for (const [i, decoder] of PLAIN_DECODERS.entries()) expect(tokens[i], decoder).toEqual(ar);
+  });
+
+  test("a GGUF file is read in the page as it is in Node", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "cllm-gguf-"));
+    const path = join(folder, "small.Q8_0.gguf");
+    const { name, config, weights, tokenizer, close } = await openCheckpoint(model);
+    const content = { name, config, weights, tokenizer: toGgufTokenizer(tokenizer, config.vocabSize) };
+    await writeGguf(path, content, { dtype: "Q8_0" });
+    await close();
+    folders.set("/gguf/", `${folder}/`);
+    try {
+      await using opened = await open();
+      const found = await opened.page.evaluate(async (prompt) => {
+        const { load } = globalThis.cllm;
+        const model = await load("/gguf/small.Q8_0.gguf");
+        const { tokens } = await model.generate({ prompt, decoder: "jacobi" });
+        const missing = await load("/gguf/other.gguf").catch(({ message }: { message: string }) => message);
+        return { name: model.name as string, tokens: [...tokens] as number[], missing: missing as string };
+      }, prompts[0]!);
+      await using inNode = await load(path, { precision: "fp32", threads: 1 });
+      const { tokens } = await inNode.generate({ prompt: prompts[0]!, decoder: "ar" });
+      expect(found).toEqual({
+        name: "small.Q8_0",
+        tokens: [...tokens],
+        missing: expect.stringMatching(/other\.gguf does not exist; check the address$/),
+      });
+      expect(opened.complaints).toEqual([]);
+    } finally {
+      folders.delete("/gguf/");
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   test("with two threads in a page that is isolated the tokens are the same", async () => {

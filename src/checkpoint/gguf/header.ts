@@ -89,7 +89,7 @@ function parseHeader(file: BinaryFile, bytes: Uint8Array): GgufHeader | null {
 }
 
 function checkMagic(file: BinaryFile, bytes: Uint8Array, cursor: Cursor): void {
-  const magic = Buffer.from(bytes.subarray(0, 4)).toString("latin1");
+  const magic = String.fromCharCode(...bytes.subarray(0, 4));
   if (magic !== "GGUF") throw bad(file, `it starts with ${JSON.stringify(magic)} instead of "GGUF"`);
   cursor.position = 4;
   const version = cursor.u32();
@@ -102,6 +102,8 @@ function checkMagic(file: BinaryFile, bytes: Uint8Array, cursor: Cursor): void {
   throw new CllmError("unsupported", `${message}; convert the model again with a current llama.cpp`);
 }
 
+const UTF8 = new TextDecoder("utf-8", { ignoreBOM: true });
+
 /** Thrown by the cursor at the end of its bytes. */
 class NeedsMore {}
 
@@ -109,12 +111,12 @@ class NeedsMore {}
 class Cursor {
   position = 0;
   readonly file: BinaryFile;
-  readonly #bytes: Buffer;
+  readonly #bytes: Uint8Array;
   readonly #view: DataView;
 
   constructor(file: BinaryFile, bytes: Uint8Array) {
     this.file = file;
-    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
@@ -155,7 +157,7 @@ class Cursor {
   string(what: string, maxBytes: number = MAX_HEADER_BYTES): string {
     const length = this.count(`length of ${what}`, maxBytes);
     const start = this.take(length, what);
-    return this.#bytes.toString("utf8", start, start + length);
+    return UTF8.decode(this.#bytes.subarray(start, start + length));
   }
 
   /** A fresh copy of bytes, aligned for typed arrays. */

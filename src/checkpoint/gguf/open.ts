@@ -19,7 +19,16 @@ import { readGgufHeader } from "./header.ts";
 import { readGgufTokenizer } from "./tokenizer.ts";
 
 /** Open a GGUF file, or all parts of its set. Errors as those of `openCheckpoint`. */
-export async function openGguf(path: string, name?: string): Promise<Checkpoint> {
+export function openGguf(path: string, name: string = basename(withoutPart(path))): Promise<Checkpoint> {
+  return openGgufWith(openBinaryFile, path, name);
+}
+
+/** The same, wherever the parts are. */
+export async function openGgufWith(
+  open: (path: string) => Promise<BinaryFile>,
+  path: string,
+  name: string,
+): Promise<Checkpoint> {
   const paths = partsOf(path);
   const files: BinaryFile[] = [];
   const close = async (): Promise<void> => {
@@ -28,11 +37,11 @@ export async function openGguf(path: string, name?: string): Promise<Checkpoint>
   try {
     const headers: GgufHeader[] = [];
     for (const part of paths) {
-      const file = await openBinaryFile(part);
+      const file = await open(part);
       files.push(file);
       headers.push(await readGgufHeader(file));
     }
-    return await assemble(path, name ?? basename(withoutPart(path)), headers, close);
+    return await assemble(path, name, headers, close);
   } catch (error) {
     await close();
     throw error;

@@ -8,7 +8,7 @@ import { CllmError } from "../../error.ts";
 import type { BinaryFile } from "../../files/binary-file.ts";
 import { parseJson } from "../../files/json.ts";
 import { shorten } from "../../files/near-miss.ts";
-import { CODECS } from "../codecs.ts";
+import { FLOATS } from "../floats.ts";
 import type { StoredTensor } from "../stored-weights.ts";
 
 /** Longest header taken: the largest sharded models stay under a megabyte. */
@@ -75,7 +75,7 @@ export async function readSafetensorsHeader(file: BinaryFile): Promise<StoredTen
     if (expected !== end - begin) {
       throw bad(`tensor ${shorten(name)} takes ${end - begin} bytes, but ${dtype} [${shape}] needs ${expected}`);
     }
-    const codec = CODECS.get(dtype) ?? null;
+    const codec = FLOATS.get(dtype) ?? null;
     tensors.push({ name, shape, dtype, codec, file, offset: dataStart + begin, byteLength: end - begin });
   }
 
