@@ -9,7 +9,7 @@ import { residentProducts } from "./resident-products.ts";
 
 /**
  * `host`: the cache is in the process's memory, and a pass gives its new rows. `resident`: it is on the device, where passes write it in
- * place. `plain` is as `host`, with attention in plain products.
+ * place. `plain` is as `host`, with attention in plain products, for engines without the kernels of a processor.
  */
 export type ProductPlan =
   | {
@@ -29,5 +29,5 @@ export type ProductPlan =
 /** The products of a plan, for one graph. `tiedHead`: embedding and head are the same table. */
 export function productsOf(plan: ProductPlan, graph: Graph, tiedHead: boolean): Products {
   if (plan.form === "resident") return residentProducts(plan, graph);
-  return productsFor(plan.precision, graph, { ...plan, tiedHead });
+  return productsFor(plan.precision, graph, { ...plan, tiedHead, blocks: plan.form !== "plain" });
 }

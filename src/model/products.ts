@@ -51,6 +51,11 @@ export interface ProductOptions {
   readonly tiedHead: boolean;
   /** The engine's products of unsigned by signed bytes saturate at 16 bits (x86 without VNNI). */
   readonly saturates: boolean;
+  /**
+   * The engine multiplies blocks of eight bits as they are. Where it makes floats of them in each pass, as in WebAssembly, int8 has
+   * rows only. Default: true.
+   */
+  readonly blocks?: boolean;
   /** int8 and stored: matrices for queries, keys and values of up to so many numbers stay float32. Default: `WHOLE_WEIGHTS`. */
   readonly wholeWeights?: number;
 }
@@ -104,11 +109,11 @@ function columnsOf(graph: Graph, matrix: Matrix): Value {
  * is nearly flat in the rows. Segments of those activations are rotated first, and the weights' columns with them,
  * which spreads outliers and leaves the product as it was (QuaRot, arXiv:2404.00456, section 3). Queries, keys and
  * values, from whose rounding attention suffers most, stay float32 in small models and have a second plane of weights
- * in others. The two products that write to the stream are quantized in blocks of 32. `docs/log/int8.md` has what was
- * measured, and what did not work.
+ * in others. The two products that write to the stream are quantized in blocks of 32, where the engine has a kernel for them.
+ * `docs/log/int8.md` has what was measured, and what did not work.
  */
 function int8Products(graph: Graph, options: ProductOptions): Products {
-  const { wholeWeights = WHOLE_WEIGHTS } = options;
+  const { wholeWeights = WHOLE_WEIGHTS, blocks = true } = options;
   const rows = new RowQuantizer(graph);
   const bytesOf = (matrix: Matrix, planes: 1 | 2): readonly [columns: Value, scales: Value] => {
     const { data, shape, scales } = quantizeRows(matrix, planes);
@@ -131,7 +136,7 @@ function int8Products(graph: Graph, options: ProductOptions): Products {
     return { value: graph.op("Add", [first, second]), scale };
   };
   const product = (x: Value | Rows, { matrix }: Product, kind: ProductKind): Rows => {
-    if (IN_BLOCKS.has(kind)) {
+    if (blocks && IN_BLOCKS.has(kind)) {
       // Each row is scaled inside by its own largest magnitudes, so what it is still to be multiplied by can wait.
       const { value, scale } = rowsOf(x);
       return { value: blockProduct(graph, value, matrix, quantizeBlocks(matrix, 8)), scale };
