@@ -2,10 +2,8 @@
  * Whether every decoder in Chromium writes what `ar` writes there, greedy and sampled, in each precision; and in fp32 what Node
  * writes. Prints each difference as it is found; the exit code is 1 if there is one. `--gpu` is `none`, `swiftshader` or `real`.
  */
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { basename, join, resolve } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DECODERS, load, type PromptInput } from "../src/index.ts";
 import { root } from "../test/web/bundler.ts";
@@ -25,19 +23,10 @@ const settings = flags({
   threads: 2,
 });
 const device = settings.gpu === "none" ? "cpu" : "webgpu";
-const scratch = mkdtempSync(join(tmpdir(), "cllm-browser-"));
-
-/** A directory of the model: browsers read no GGUF files. */
-function directoryOf(path: string): string {
-  if (!path.endsWith(".gguf")) return path;
-  const cli = fileURLToPath(new URL("dist/cli/main.js", root));
-  const to = join(scratch, "model");
-  const form = ["--format", "huggingface", "--dtype", "f16"];
-  execFileSync(process.execPath, [cli, "export", "--model", path, "--to", to, ...form], { stdio: "ignore" });
-  return to;
-}
-
-const directory = directoryOf(resolve(settings.model));
+const path = resolve(settings.model);
+const isFile = path.endsWith(".gguf");
+const directory = isFile ? dirname(path) : path;
+const address = isFile ? `/model/${basename(path)}` : "/model";
 const heldOut = join(directory, "held-out.jsonl");
 const last = settings.from + settings.limit;
 const all: PromptInput[] = existsSync(heldOut)
@@ -57,10 +46,13 @@ const differing: string[] = [];
 const figures: object[] = [];
 for (const precision of settings.precisions.split(",")) {
   const options = { precision, device, ...(device === "cpu" && { threads: settings.threads }) };
-  await opened.page.evaluate(async (options) => {
-    globalThis.cllm.model = await globalThis.cllm.load("/model", options);
-  }, options);
-  const node = precision === "fp32" ? await load(directory, { precision: "fp32", threads: settings.threads }) : null;
+  await opened.page.evaluate(
+    async ({ address, options }) => {
+      globalThis.cllm.model = await globalThis.cllm.load(address, options);
+    },
+    { address, options },
+  );
+  const node = precision === "fp32" ? await load(path, { precision: "fp32", threads: settings.threads }) : null;
   const before = differing.length;
   let tokens = 0;
   for (const [index, input] of prompts.entries()) {
@@ -97,7 +89,6 @@ for (const precision of settings.precisions.split(",")) {
     `${device} in Chromium, ${precision}: ${count} of ${prompts.length * runs.length} texts differ (${tokens} tokens, ${DECODERS.length} decoders${node === null ? "" : ", and Node"})`,
   );
 }
-rmSync(scratch, { recursive: true, force: true });
 process.exitCode = differing.length > 0 ? 1 : 0;
 report(
   "browser-exactness",
