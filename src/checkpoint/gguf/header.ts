@@ -89,7 +89,7 @@ function parseHeader(file: BinaryFile, bytes: Uint8Array): GgufHeader | null {
 }
 
 function checkMagic(file: BinaryFile, bytes: Uint8Array, cursor: Cursor): void {
-  const magic = String.fromCharCode(...bytes.subarray(0, 4));
+  const magic = LATIN1.decode(bytes.subarray(0, 4));
   if (magic !== "GGUF") throw bad(file, `it starts with ${JSON.stringify(magic)} instead of "GGUF"`);
   cursor.position = 4;
   const version = cursor.u32();
@@ -102,6 +102,7 @@ function checkMagic(file: BinaryFile, bytes: Uint8Array, cursor: Cursor): void {
   throw new CllmError("unsupported", `${message}; convert the model again with a current llama.cpp`);
 }
 
+const LATIN1 = new TextDecoder("latin1");
 const UTF8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Thrown by the cursor at the end of its bytes. */
