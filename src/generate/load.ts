@@ -15,6 +15,7 @@ import { openEngine } from "../runtime/open-engine.ts";
 import { engineTime } from "../runtime/ort.ts";
 import type { TokenIds } from "../runtime/session.ts";
 import { type ChatTemplate, createChatTemplate } from "../text/chat.ts";
+import { textReady } from "../text/ready.ts";
 import { createTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import { type Calibration, calibrate } from "./calibrate.ts";
 import { check } from "./check.ts";
@@ -45,6 +46,7 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
     const { config: whole, weights, draft, note } = await withAdapters(checkpoint, settings);
     const config = withContextLength(whole, settings.contextLength);
     const prepared = settings.cache ? await preparedOptions(checkpoint, weights, settings) : undefined;
+    await textReady(checkpoint.tokenizer);
     let made: TextSide | null = null;
     const text = (): TextSide => {
       made ??= textOf(checkpoint, config.vocabSize, settings);
@@ -123,6 +125,7 @@ export async function loadPrompts(
   const checkpoint = await openCheckpoint(pathOrId, settings);
   await checkpoint.close();
   const { vocabSize, contextLength } = withContextLength(checkpoint.config, settings.contextLength);
+  await textReady(checkpoint.tokenizer);
   const { tokenizer, template } = textOf(checkpoint, vocabSize, settings);
   return (input) => encodePrompt(input, tokenizer, template, contextLength);
 }

@@ -6,8 +6,9 @@ import { specialToken } from "../checkpoint/huggingface/special-tokens.ts";
 import type { TokenizerSource } from "../checkpoint/tokenizer-source.ts";
 import { CllmError } from "../error.ts";
 import { TemplateLimitError, type TemplateLimits } from "./jinja/budget.ts";
-import { type ParsedTemplate, parseTemplate } from "./jinja/template.ts";
+import type { ParsedTemplate } from "./jinja/template.ts";
 import { strftime } from "./strftime.ts";
+import { parseTemplate } from "./template-parser.ts";
 
 /** One turn of a conversation. */
 export interface ChatMessage {

@@ -9,7 +9,7 @@ import { type Pass, pageModule, type Settings, type Token } from "./page.ts";
 const root = join(import.meta.dirname, "../..");
 const { createEventParser, readEvents } = await pageModule("events.js");
 const run = await pageModule("run.js");
-const { PLAIN_DECODERS, DEFAULTS, FORMS, RANGES, readLink, writeLink } = await pageModule("link.js");
+const { DECODERS, DEFAULTS, FORMS, RANGES, readLink, writeLink } = await pageModule("link.js");
 const { requestOf, streamPasses } = await pageModule("client.js");
 
 const token: fc.Arbitrary<Token> = fc.record({ id: fc.nat(99), text: fc.string() });
@@ -141,7 +141,7 @@ describe("a link", () => {
   };
   const text = fc.string({ unit: "grapheme", maxLength: 60 });
   const settings: fc.Arbitrary<Settings> = fc.record({
-    ...{ model: text, question: text, form: fc.constantFrom(...FORMS), decoder: fc.constantFrom(...PLAIN_DECODERS) },
+    ...{ model: text, question: text, form: fc.constantFrom(...FORMS), decoder: fc.constantFrom(...DECODERS) },
     ...{ blockSize: number("blockSize"), maxTokens: number("maxTokens") },
     ...{ temperature: number("temperature").map((value) => value + 0), seed: number("seed") },
   });
@@ -177,7 +177,7 @@ describe("a request", () => {
         const messages = [{ role: "user" as const, content: settings.question }];
         const input = form === "chat" ? { messages } : { prompt: settings.question };
         const { text, tokens } = await model.generate({ ...input, maxNewTokens: 24 });
-        for (const decoder of ["ar", ...PLAIN_DECODERS]) {
+        for (const decoder of ["ar", ...DECODERS]) {
           const request = requestOf({ ...settings, form }, decoder, null);
           expect(request.path).toBe(form === "chat" ? CHAT : COMPLETION);
           const events = [];

@@ -46,7 +46,7 @@ interface Modules {
     describe(pass: Pass, index: number): string;
   };
   "link.js": {
-    readonly PLAIN_DECODERS: readonly string[];
+    readonly DECODERS: readonly string[];
     readonly FORMS: readonly string[];
     readonly DEFAULTS: Settings;
     readonly RANGES: Readonly<
