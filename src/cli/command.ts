@@ -43,6 +43,7 @@ export interface ModelSettings
   > {
   readonly model: string | undefined;
   readonly draftAdapter?: LoadSettings["draftAdapter"];
+  readonly draftModel?: LoadSettings["draftModel"];
   readonly suffixMemory?: LoadSettings["suffixMemory"];
 }
 
@@ -56,9 +57,9 @@ export const modelFields: Fields<ModelSettings> = inGroup("Model", {
 });
 
 /** What decoders draft from, and no text depends on. */
-export type DraftSettings = Pick<ModelSettings, "draftAdapter" | "suffixMemory">;
+export type DraftSettings = Pick<ModelSettings, "draftAdapter" | "draftModel" | "suffixMemory">;
 
-const { draftAdapter: _adapter, suffixMemory: _memory, ...alone } = modelFields;
+const { draftAdapter: _adapter, draftModel: _model, suffixMemory: _memory, ...alone } = modelFields;
 /** Those of commands that draft from nothing. */
 export const undraftedFields: Fields<Omit<ModelSettings, keyof DraftSettings>> = alone;
 

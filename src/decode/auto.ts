@@ -35,6 +35,8 @@ export interface AutoOptions extends DecodeOptions {
    * its guesses were right. Default: none.
    */
   readonly draft?: DraftPolicy | undefined;
+  /** What earlier requests learnt of `draft`. Default: what `memory` has of that very function. */
+  readonly record?: AskedRecord | undefined;
   /** What the text is likely to be, in part or as a whole. Default: nothing is known. */
   readonly prediction?: TokenIds | undefined;
   /** Earlier answers to draft from. Default: none. */
@@ -109,6 +111,7 @@ export async function* auto(
     blockSize = 32,
     memory = new AutoMemory(),
     draft: policy,
+    record = policy && memory.asked(policy),
     prediction,
     answers,
     clock = () => performance.now(),
@@ -132,7 +135,6 @@ export async function* auto(
   const free = new FreeDrafts(memory.free, blockSize - 1, { promptLength: prompt.length, prediction, answers });
   await using source = await OpenDraft.open(ownDraft(session), prompt, session, options.signal);
   await using own = policy === undefined ? null : await OpenDraft.open(policy, prompt, session, options.signal);
-  const record = policy === undefined ? null : memory.asked(policy);
   const asked = own && new AskedDraft(record!, own, prompt.length, cost(1), clock);
   let refined: TokenIds = new Int32Array(0); // what the last pass wrote behind the settled tokens
   let lastWidth = 0; // tokens of the last wide window, or its draft rows

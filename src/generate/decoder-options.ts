@@ -21,9 +21,9 @@ export const PLAIN_DECODERS: readonly PlainDecoderName[] = [
   "suffix",
   "multiblock",
 ];
-/** `prediction` needs one. */
-export type DecoderName = PlainDecoderName | "prediction";
-export const DECODERS: readonly DecoderName[] = [...PLAIN_DECODERS, "prediction"];
+/** `prediction` needs one, and `draft-model` a model that is loaded with one. */
+export type DecoderName = PlainDecoderName | "prediction" | "draft-model";
+export const DECODERS: readonly DecoderName[] = [...PLAIN_DECODERS, "prediction", "draft-model"];
 
 /** Options that a decoder alone has. Session, prompt and limits come from the request. */
 type Own<Options, Theirs extends PropertyKey = keyof DecodeOptions> = {
@@ -40,10 +40,14 @@ export interface DecoderOptions {
   readonly suffix: Own<SpeculativeOptions & SuffixDraftOptions, keyof DecodeOptions | "draft">;
   readonly multiblock: Own<MultiblockOptions>;
   readonly prediction: Own<SpeculativeOptions, keyof DecodeOptions | "draft">;
+  readonly "draft-model": Own<SpeculativeOptions, keyof DecodeOptions | "draft">;
 }
 
 /** What the library tells `auto`. */
-export type AutoKnowledge = Pick<AutoOptions, "costs" | "draftCosts" | "memory" | "prediction" | "answers" | "clock">;
+export type AutoKnowledge = Pick<
+  AutoOptions,
+  "costs" | "draftCosts" | "memory" | "prediction" | "answers" | "record" | "clock"
+>;
 
 /** A decoder by its name, with options of its own. */
 export type NamedDecoder = { [N in DecoderName]: { readonly name: N } & DecoderOptions[N] }[DecoderName];

@@ -3,6 +3,7 @@
  */
 import * as z from "zod";
 import { ar } from "../decode/ar.ts";
+import type { AskedRecord } from "../decode/asked-draft.ts";
 import { auto } from "../decode/auto.ts";
 import type { DraftPolicy } from "../decode/drafts.ts";
 import { jacobi } from "../decode/jacobi.ts";
@@ -32,6 +33,8 @@ export interface DraftSources {
   readonly answers: SuffixView | null;
   /** The caller's own draft. */
   readonly draft: DraftPolicy | null;
+  /** That of the draft model, with what is known of it. */
+  readonly model: { readonly draft: DraftPolicy; readonly record: AskedRecord } | null;
 }
 
 /** Starts on a session, behind a prompt. Only `auto` needs knowledge. Throws `usage` where a source is missing. */
@@ -54,12 +57,20 @@ export interface ChosenDecoder {
 const DRAFTED: ReadonlySet<DecoderName> = new Set<DecoderName>(["auto", "jacobi", "multiblock"]);
 
 /** Throws `usage` where a decoder lacks what it drafts from, or has no use for the caller's draft. */
-export function requireSources(name: DecoderName | null, { prediction, draft }: DraftSources): void {
+export function requireSources(name: DecoderName | null, { prediction, draft, model }: DraftSources): void {
+  if (name === "draft-model" && model === null)
+    throw new CllmError(
+      "usage",
+      "decoder draft-model has no draft model; load the model with draftModel (--draft-model)",
+    );
   if (name === "prediction" && prediction === null)
     throw new CllmError("usage", "decoder prediction has no prediction; give one, or use decoder auto");
   if (draft !== null && name !== null && !DRAFTED.has(name))
     throw new CllmError("usage", `decoder ${name} takes no draft; give it to ${[...DRAFTED].join(", ")}`);
 }
+
+/** Tokens of a pass with guesses of a draft model, each of which takes a pass of its own. */
+const DRAFTED_BLOCK = 5;
 
 const count = (least: number, most = Number.MAX_SAFE_INTEGER): z.ZodOptional<z.ZodInt> =>
   z.int().min(least).max(most).optional();
@@ -75,6 +86,7 @@ const OPTIONS: { readonly [N in DecoderName]: Fields<DecoderOptions[N]> } = {
   "prompt-lookup": { blockSize, maxNgram: count(1, 16) },
   suffix: { blockSize, perMatch: count(1, 64) },
   prediction: { blockSize },
+  "draft-model": { blockSize },
   multiblock: {
     blockSize,
     blocks: count(1, 16),
@@ -134,15 +146,15 @@ function startOf(name: DecoderName, own: object, form: "window" | "block"): Star
     case "prediction":
       return (on, prompt, limits, { prediction }) =>
         speculative(on, prompt, { ...own, ...limits, draft: fromPrediction(prediction!) });
+    case "draft-model":
+      return (on, prompt, limits, { model }) =>
+        speculative(on, prompt, { blockSize: DRAFTED_BLOCK, ...own, ...limits, draft: model!.draft });
     case "multiblock":
       return (on, prompt, limits, { draft }) => multiblock(on, prompt, { ...(draft && { draft }), ...own, ...limits });
     case "auto":
-      return (on, prompt, limits, { prediction, answers, draft }, knowledge) => {
-        const sources = {
-          prediction: prediction ?? undefined,
-          answers: answers ?? undefined,
-          draft: draft ?? undefined,
-        };
+      return (on, prompt, limits, { prediction, answers, draft, model }, knowledge) => {
+        const asked = draft === null ? model : { draft };
+        const sources = { prediction: prediction ?? undefined, answers: answers ?? undefined, ...asked };
         return auto(on, prompt, { ...sources, ...own, ...limits, ...knowledge! });
       };
   }

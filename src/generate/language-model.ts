@@ -5,7 +5,7 @@
 import type { ModelSampling } from "../checkpoint/checkpoint.ts";
 import { AutoMemory } from "../decode/auto.ts";
 import { tokenBudget } from "../decode/budget.ts";
-import { type ChosenSession, chosen } from "../decode/choice.ts";
+import { type ChoiceOptions, type ChosenSession, chosen } from "../decode/choice.ts";
 import { SUFFIX_MEGABYTES, SuffixMemory, type SuffixView } from "../decode/suffix-memory.ts";
 import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import { CllmError } from "../error.ts";
@@ -19,6 +19,7 @@ import { type AnswerForm, answerForm, markIds } from "./answer-form.ts";
 import { type Calibration, measuredOnce } from "./calibrate.ts";
 import { check } from "./check.ts";
 import { chooseDecoder, type DraftSources, requireSources } from "./decoders.ts";
+import type { DraftModel } from "./draft-model.ts";
 import type { Compiled } from "./formats.ts";
 import { generationStream } from "./generation-stream.ts";
 import { type Request, requestSchema } from "./options.ts";
@@ -62,6 +63,8 @@ export interface ModelParts {
   readonly keep?: number | undefined;
   /** Megabytes for earlier answers; 0 keeps none. Default: 16. */
   readonly suffixMemory?: number | undefined;
+  /** Guesses for it. Disposed with it. Default: none. */
+  readonly draftModel?: DraftModel | null;
   /** Told what is wrong with a request and changes no text. Default: nobody. */
   readonly onNote?: ((line: string) => void) | undefined;
   dispose(): Promise<void>;
@@ -78,7 +81,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
   const { sampling = null, drafter = false } = parts;
   const sequences = new SequencePool(() => parts.session(), parts.keep);
   const memory = new AutoMemory();
-  const { suffixMemory = SUFFIX_MEGABYTES, onNote = () => {} } = parts;
+  const { suffixMemory = SUFFIX_MEGABYTES, draftModel = null, onNote = () => {} } = parts;
   const answers = suffixMemory === 0 ? null : new SuffixMemory(suffixMemory);
   const formats = once(async () => (await import("./formats.ts")).formatsOf(tokenizer, markIds(template, tokenizer)));
   const measured = [false, true].map((drafting) =>
@@ -98,10 +101,11 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     return scope === null || answers === null ? null : answers.scoped(scope);
   }
 
-  function sourcesOf(request: Request): DraftSources {
-    const { prediction, draft = null } = request;
+  function sourcesOf(request: Request, choice: ChoiceOptions): DraftSources {
+    const { prediction, draft = null, cachePrompt: cached } = request;
     const predicted = prediction && encodePrediction(prediction, tokenizer, config.contextLength, onNote);
-    return { prediction: predicted || null, answers: answersFor(request), draft };
+    const model = draftModel && { draft: draftModel.policy(choice, { cached }), record: draftModel.record };
+    return { prediction: predicted || null, answers: answersFor(request), draft, model };
   }
 
   const promptIds = (input: PromptInput): TokenIds => encodePrompt(input, tokenizer, template);
@@ -116,14 +120,21 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     for (const id of prompt) requireId("promptIds", id, config.vocabSize);
     for (const id of request.stopIds) requireId("stopIds", id, config.vocabSize);
     const decoder = chooseDecoder(request);
-    const sources = sourcesOf(request);
-    requireSources(decoder.name, sources);
     const { seed, ...draw } = chooseSampling(request, sampling);
     const own = new Set(request.ignoreEos ? [] : config.eosTokenIds);
     const form = answerForm(request, prompt, tokenizer, template);
     const format = await compiledFormat(request, form, maxNewTokens);
     const writer = createWriter(request, tokenizer, { own, asked: new Set(request.stopIds) }, form);
     throwIfAborted(signal);
+    const endIds = new Set(config.eosTokenIds).add(config.eosTokenIds[0] ?? 0); // without any, the text is cut where it is whole
+    const choice: ChoiceOptions = {
+      ...draw,
+      ...(seed !== null && { seed }),
+      ...adjustmentsOf(request),
+      ...(format !== null && { constraint: format.constraint, endIds }),
+    };
+    const sources = sourcesOf(request, choice);
+    requireSources(decoder.name, sources);
     const plain = draw.temperature === 0 && format === null && !adjusts(request);
     const costs = decoder.name === "auto" ? await costsOf(!plain, false, signal) : null;
     const draftCosts = costs !== null && drafter ? await costsOf(!plain, true, signal) : undefined;
@@ -131,13 +142,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
 
     await using lease = sequences.acquire(prompt, { cached: request.cachePrompt });
     const cachedTokens = lease.session.length;
-    const endIds = new Set(config.eosTokenIds).add(config.eosTokenIds[0] ?? 0); // without any, the text is cut where it is whole
-    const session = chosen(lease.session, prompt, {
-      ...draw,
-      ...(seed !== null && { seed }),
-      ...adjustmentsOf(request),
-      ...(format !== null && { constraint: format.constraint, endIds }),
-    });
+    const session = chosen(lease.session, prompt, choice);
     const progress = format?.follow(endIds) ?? null;
     const logprobs: ChosenLogprob[] = [];
     const limits = { maxNewTokens, stopIds: new Set([...own, ...request.stopIds]), ...(signal && { signal }) };
@@ -232,6 +237,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
   async function disposeAll(): Promise<void> {
     await sequences.dispose();
     await parts.dispose();
+    await draftModel?.dispose();
   }
 
   const dispose = (): Promise<void> => {
@@ -255,6 +261,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
       return parts.session();
     },
     drafter,
+    draftModel: draftModel?.name ?? null,
     passCosts: async (signal, { sampling: drawn = false, drafting = false } = {}) => {
       requireAlive();
       if (drafting && !drafter) throw new CllmError("usage", `${name} has no draft adapter: load it with one`);

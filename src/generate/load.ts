@@ -20,6 +20,7 @@ import { createTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import { type Calibration, calibrate } from "./calibrate.ts";
 import { check } from "./check.ts";
 import { cachedPassCosts } from "./cost-store.ts";
+import type { DraftModel } from "./draft-model.ts";
 import { requirePrecision, unitePrecision } from "./dtype.ts";
 import { createLanguageModel, type PassKind } from "./language-model.ts";
 import { type LoadSettings, loadSchema } from "./options.ts";
@@ -55,6 +56,7 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
     // It is made while threads prepare the model, but for what a caller may have got wrong, which fails at once.
     if (!prepared || settings.template !== undefined || settings.templateOptions !== undefined) text();
     if (note !== null) (settings.onWarning ?? warn)(note);
+    const draftModel = await openDraftModel(() => ({ name, ...text() }), settings);
     const engine = await openEngine(config, weights, {
       precision,
       device: settings.device === "gpu" ? "webgpu" : settings.device,
@@ -66,6 +68,9 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
       ...(signal && { signal }),
       onProgress: (stage, what, done, total) =>
         onProgress?.({ stage, what, done, total, unit: stage === "quantize" ? "parts" : "graphs" }),
+    }).catch(async (error: unknown) => {
+      await draftModel?.dispose();
+      throw error;
     });
     const { tokenizer, template } = await orDispose(engine, text);
     const silent = new Set([...tokenizer.silentIds].filter((id) => !config.eosTokenIds.includes(id)));
@@ -82,6 +87,7 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
       suffixMemory: settings.suffixMemory,
       onNote: settings.onWarning ?? warn,
       drafter: draft !== null,
+      draftModel,
       measureCosts: (kind, abort) => calibrated(engine, [identity, ...ranksOf(draft)], settings, kind, abort),
       dispose: () => engine.dispose(),
     });
@@ -98,6 +104,20 @@ async function orDispose<T>(engine: Pick<Engine, "dispose">, make: () => T): Pro
     await engine.dispose();
     throw error;
   }
+}
+
+/** The draft model that is asked for, with the same way to run. Throws `bad-input` for one with another vocabulary. */
+async function openDraftModel(
+  model: () => Pick<LanguageModel, "name" | "tokenizer">,
+  { draftModel: path, adapter: _, draftAdapter: _draft, revision: _revision, ...settings }: LoadSettings,
+): Promise<DraftModel | null> {
+  if (path === undefined) return null;
+  const { draftModelOf, requireSameVocabulary } = await import("./draft-model.ts"); // a page loads it with the first one
+  const { template: _template, templateOptions: _options, ...same } = settings;
+  const { name, tokenizer } = model();
+  const draft = await load(path, { ...same, dtype: undefined, contextLength: undefined, suffixMemory: 0 });
+  await orDispose(draft, () => requireSameVocabulary({ name, tokenizer }, draft));
+  return draftModelOf(draft, tokenizer.vocabSize, same.keep);
 }
 
 interface TextSide {

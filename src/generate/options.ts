@@ -57,6 +57,7 @@ export type LoadSettings = Checked<
       | "cacheDir"
       | "adapter"
       | "draftAdapter"
+      | "draftModel"
       | "template"
       | "templateOptions"
     )
@@ -275,6 +276,10 @@ export const loadFields: Fields<
     description:
       "draft adapter that guesses what the model then decides, so that the text stays as it is; folder or name",
     placeholder: "folder",
+  }),
+  draftModel: z.string().min(1).optional().meta({
+    description: "smaller model with the same vocabulary that guesses what the model then checks: path or hub id",
+    placeholder: "model",
   }),
   suffixMemory: z.number().min(0).max(MOST_SUFFIX_MEGABYTES).default(SUFFIX_MEGABYTES).meta({
     description: "megabytes for earlier answers, which auto and suffix draft from; 0 keeps none",

@@ -82,6 +82,11 @@ export interface LoadOptions {
    */
   readonly draftAdapter?: string | undefined;
   /**
+   * A smaller model with the same vocabulary, which guesses what this one then checks: a path or hub id. `auto` uses it where it pays. It
+   * has the precision, device, threads and slots of this one. Default: none.
+   */
+  readonly draftModel?: string | undefined;
+  /**
    * Megabytes for earlier answers, which `auto` and `suffix` draft from; the oldest ones leave. 0 keeps none. Default: 16, some 650 000
    * tokens.
    */
@@ -359,6 +364,8 @@ export interface LanguageModel extends AsyncDisposable {
   readonly sampling: ModelSampling | null;
   /** It has a draft adapter. */
   readonly drafter: boolean;
+  /** The name of its draft model; null where it has none. */
+  readonly draftModel: string | null;
   /** Whether `messages` can be given. */
   readonly hasChatTemplate: boolean;
   /**

@@ -19,6 +19,8 @@ export interface ModelEntry {
   readonly demonstration?: Demonstration | null;
   /** What its draft adapter is called. Default: it has none. */
   readonly draftAdapter?: string | null;
+  /** What its draft model is called. Default: it has none. */
+  readonly draftModel?: string | null;
   readonly start: StartModel;
 }
 
@@ -37,6 +39,7 @@ export interface ModelStatus {
   readonly name: string;
   readonly demonstration: Demonstration | null;
   readonly draftAdapter: string | null;
+  readonly draftModel: string | null;
   readonly loaded: boolean;
   /** Once it is loaded. */
   readonly runsOn: RunsOn | null;
@@ -199,18 +202,21 @@ export function createModels(entries: readonly ModelEntry[], options: ModelsOpti
 
   return {
     status: () =>
-      [...models.values()].map(({ name, demonstration = null, draftAdapter = null, loaded, queue, loads }) => ({
-        ...{
-          name,
-          demonstration,
-          draftAdapter,
-          loaded: loaded !== null,
-          runsOn: loaded?.runsOn ?? null,
-          running: queue.running,
-          waiting: queue.waiting,
-          loads,
-        },
-      })),
+      [...models.values()].map(
+        ({ name, demonstration = null, draftAdapter = null, draftModel = null, loaded, queue, loads }) => ({
+          ...{
+            name,
+            demonstration,
+            draftAdapter,
+            draftModel,
+            loaded: loaded !== null,
+            runsOn: loaded?.runsOn ?? null,
+            running: queue.running,
+            waiting: queue.waiting,
+            loads,
+          },
+        }),
+      ),
     require: (name) => void find(name),
     load: async (name) => void (await ready(find(name))),
     lease,

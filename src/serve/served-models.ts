@@ -20,6 +20,8 @@ export interface ServedModel {
   readonly adapter?: string;
   /** Folder or name of its draft adapter. */
   readonly draftAdapter?: string;
+  /** Path or hub id of its draft model. */
+  readonly draftModel?: string;
 }
 
 /**
@@ -31,13 +33,11 @@ export function servedModels(
   models: readonly string[],
   adapters: readonly string[],
   draftAdapters: readonly string[] = [],
+  draftModels: readonly string[] = [],
 ): readonly ServedModel[] {
   const bases = models.map((given): ServedModel => {
     const { name, value } = split(given);
-    if (!value.startsWith("hf:") && !existsSync(value) && parseHubId(value) === null) {
-      const next = "give a GGUF file, a directory or a hub id";
-      throw new CllmError("not-found", `--model ${given}: ${value} does not exist; ${next}`);
-    }
+    requireModel(`--model ${given}`, value);
     return { name: name ?? nameOf(value), model: value };
   });
   const adapted = adapters.map((given): ServedModel => {
@@ -54,26 +54,42 @@ export function servedModels(
     const first = bases[0]!.name;
     throw new CllmError("usage", `--adapter ${given}: say for which model, as in ${first}:${name}=${adapter}`);
   });
-  return draftAdapters.reduce(withDraft, [...bases, ...adapted]);
+  const withAdapters = draftAdapters.reduce(
+    (all, given) => {
+      const { value } = split(given);
+      if (existsSync(adapterFolder(value))) return withDraft(all, given, "draftAdapter");
+      const what = `--draft-adapter ${given}: ${value} does not exist`;
+      throw new CllmError("not-found", `${what}; ${adapterHint(value)}`);
+    },
+    [...bases, ...adapted] as readonly ServedModel[],
+  );
+  return draftModels.reduce((all, given) => {
+    requireModel(`--draft-model ${given}`, split(given).value);
+    return withDraft(all, given, "draftModel");
+  }, withAdapters);
 }
 
-/** The models, of which the one that a draft adapter names has it. It needs no name of its own, because it changes no text. */
-function withDraft(models: readonly ServedModel[], given: string): readonly ServedModel[] {
-  const { name, value: draftAdapter } = split(given);
-  if (!existsSync(adapterFolder(draftAdapter))) {
-    const what = `--draft-adapter ${given}: ${draftAdapter} does not exist`;
-    throw new CllmError("not-found", `${what}; ${adapterHint(draftAdapter)}`);
-  }
+function requireModel(flag: string, value: string): void {
+  if (value.startsWith("hf:") || existsSync(value) || parseHubId(value) !== null) return;
+  throw new CllmError("not-found", `${flag}: ${value} does not exist; give a GGUF file, a directory or a hub id`);
+}
+
+const FLAGS = { draftAdapter: "--draft-adapter", draftModel: "--draft-model" } as const;
+
+/** The models, of which the one that a draft names has it. It needs no name of its own, because it changes no text. */
+function withDraft(models: readonly ServedModel[], given: string, kind: keyof typeof FLAGS): readonly ServedModel[] {
+  const { name, value } = split(given);
+  const flag = FLAGS[kind];
   const names = models.map((model) => model.name);
   const meant = models.filter((model) => name === null || model.name === name || model.name.endsWith(`:${name}`));
   if (meant.length !== 1) {
-    const next = `say for which model, as in ${names[0]}=${draftAdapter}; there are ${names.join(", ")}`;
-    throw new CllmError("usage", `--draft-adapter ${given}: ${next}`);
+    const next = `say for which model, as in ${names[0]}=${value}; there are ${names.join(", ")}`;
+    throw new CllmError("usage", `${flag} ${given}: ${next}`);
   }
   const [model] = meant;
-  if (model!.draftAdapter !== undefined)
-    throw new CllmError("usage", `--draft-adapter ${given}: ${model!.name} has one already; give one for each model`);
-  return models.map((each) => (each === model ? { ...each, draftAdapter } : each));
+  if (model![kind] !== undefined)
+    throw new CllmError("usage", `${flag} ${given}: ${model!.name} has one already; give one for each model`);
+  return models.map((each) => (each === model ? { ...each, [kind]: value } : each));
 }
 
 /**
@@ -90,8 +106,9 @@ export async function modelEntries(
   workerFile?: HostOptions["workerFile"],
 ): Promise<readonly ModelEntry[]> {
   const facts = await Promise.all(served.map(({ model }) => readOwnFacts(diskFolder(model))));
-  return served.map(({ name, model, adapter, draftAdapter }, i) => ({
+  return served.map(({ name, model, adapter, draftAdapter, draftModel }, i) => ({
     name,
+    draftModel: draftModel === undefined ? null : nameOf(draftModel),
     draftAdapter: draftAdapter === undefined ? null : basename(draftAdapter),
     demonstration: facts[i]!.demonstration,
     start: (admit, onEnd) =>
@@ -101,6 +118,7 @@ export async function modelEntries(
           ...options,
           ...(adapter !== undefined && { adapter }),
           ...(draftAdapter !== undefined && { draftAdapter }),
+          ...(draftModel !== undefined && { draftModel }),
         },
         workerFile,
         admit,

@@ -5,6 +5,7 @@
  */
 import { Worker } from "node:worker_threads";
 import { openCheckpoint } from "../checkpoint/open.ts";
+import { SUFFIX_MEGABYTES } from "../decode/suffix-memory.ts";
 import { CllmError } from "../error.ts";
 import { load } from "../generate/load.ts";
 import type { PromptInput } from "../generate/types.ts";
@@ -28,11 +29,17 @@ const post = (message: FromWorker): void => void process.send?.(message, () => {
 
 /** What the model will take, from its headers alone. */
 async function estimate(): Promise<number> {
-  const checkpoint = await openCheckpoint(model, options);
-  await checkpoint.close();
-  const { config } = checkpoint;
   const copies = (options.slots ?? 1) > 1 ? 2 : 1;
-  return copies * weightBytes(config, options.precision ?? "int8") + cacheBytes(config, CACHED_TOKENS);
+  const { draftModel, suffixMemory = SUFFIX_MEGABYTES } = options;
+  let bytes = suffixMemory * 1e6;
+  for (const path of draftModel === undefined ? [model] : [model, draftModel]) {
+    const { revision: _, ...others } = options;
+    const checkpoint = await openCheckpoint(path, path === model ? options : others);
+    await checkpoint.close();
+    const { config } = checkpoint;
+    bytes += copies * weightBytes(config, options.precision ?? "int8") + cacheBytes(config, CACHED_TOKENS);
+  }
+  return bytes;
 }
 
 /** Does something about the model as a whole; where it fails, the server ends the worker. */

@@ -49,6 +49,18 @@ test("a draft adapter belongs to the model that it names, or to the only one, an
   expect(() => servedModels(models, [], ["a=no-such-folder"])).toThrow(/no-such-folder does not exist/);
 });
 
+test("a draft model too, by its path or hub id", () => {
+  const models = [`a=${SMOL}`, "b=o/other"];
+  expect(servedModels(models, [], [`b=${here}`], [`b=${here}`, "a=o/small"])).toEqual([
+    { name: "a", model: SMOL, draftModel: "o/small" },
+    { name: "b", model: "o/other", draftAdapter: here, draftModel: here },
+  ]);
+  expect(() => servedModels(models, [], [], ["o/small"])).toThrow(/--draft-model o\/small: say for which model/);
+  expect(() => servedModels(models, [], [], ["a=no-such.gguf"])).toThrow(
+    /--draft-model .*no-such\.gguf does not exist/,
+  );
+});
+
 test.each<[models: string[], adapters: string[], message: RegExp]>([
   [["a=o/x"], ["no-such-folder"], /give it a name, as in name=no-such-folder/],
   [["a=o/x"], ["b=no-such-folder"], /no-such-folder does not exist/],

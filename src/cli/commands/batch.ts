@@ -16,12 +16,15 @@ import { chooseModel, loadModel } from "../model.ts";
 import { type ShardSettings, shardFields, shardOf } from "../shard.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface BatchSettings extends Omit<ModelSettings, "model" | "adapter" | "draftAdapter">, ShardSettings {
+interface BatchSettings
+  extends Omit<ModelSettings, "model" | "adapter" | "draftAdapter" | "draftModel">,
+    ShardSettings {
   readonly input: string;
   readonly output: string;
   readonly model: readonly string[];
   readonly adapter: readonly string[];
   readonly draftAdapter: readonly string[];
+  readonly draftModel: readonly string[];
   readonly seed: number;
   readonly parallel: number;
   readonly strict: boolean;
@@ -52,6 +55,11 @@ export const batch: Command = defineCommand<BatchSettings>({
     draftAdapter: list.meta({
       description: "draft adapter of one of these models, as name=folder; may be repeated, and changes no text",
       placeholder: "name=folder",
+    }),
+    draftModel: list.meta({
+      description:
+        "smaller model with the same vocabulary that guesses for one of these, as name=model; may be repeated",
+      placeholder: "name=model",
     }),
     input: z
       .string()
@@ -98,13 +106,14 @@ export const batch: Command = defineCommand<BatchSettings>({
       settings.model.length > 0 ? settings.model : [chooseModel(undefined)],
       settings.adapter,
       settings.draftAdapter,
+      settings.draftModel,
     );
     const loaded: LanguageModel[] = [];
     try {
       const entries: ModelEntry[] = [];
       const identities: { name: string; precision: string; weights: string; tokenizer: string }[] = [];
-      for (const { name, model: path, adapter, draftAdapter } of served) {
-        const own = { ...settings, model: path, adapter, draftAdapter };
+      for (const { name, model: path, adapter, draftAdapter, draftModel } of served) {
+        const own = { ...settings, model: path, adapter, draftAdapter, draftModel };
         const model = await loadModel(own, terminal, { slots: settings.parallel, keep: settings.parallel });
         loaded.push(model);
         const { weights, tokenizer } = await identityOf(own, model, terminal);

@@ -69,7 +69,7 @@ export const bench: Command = defineCommand<BenchSettings>({
       .array(z.enum(DECODERS))
       .min(1)
       .optional()
-      .meta({ description: "which to compare with ar; default: all that these prompts have what they need for" }),
+      .meta({ description: "which to compare with ar; default: all that have here what they need" }),
     limit: z.int().min(1).optional().meta({ description: "only the first prompts", placeholder: "prompts" }),
     runs: z
       .int()
@@ -102,7 +102,7 @@ export const bench: Command = defineCommand<BenchSettings>({
     const given = await readPrompts(settings, terminal.signal);
     await using model = await loadModel(orDemonstration(settings, terminal), terminal);
     const inputs = given.map((one) => toInput(one, settings.chat));
-    const decoders = settings.decoders ?? decodersFor(inputs);
+    const decoders = settings.decoders ?? decodersFor(model, inputs);
     const costs = await freshCosts(model, terminal);
     const { stop, stopIds, ignoreEos, blockSize, jacobiForm, maxNewTokens } = settings;
     const sampling = chooseSampling(settings, model.sampling);
@@ -178,9 +178,12 @@ async function measureAll(
   return { measurements, refused };
 }
 
-/** The decoders that need no more than all the prompts give. */
-const decodersFor = (inputs: readonly MeasuredInput[]): readonly DecoderName[] =>
-  inputs.every(({ prediction }) => prediction !== undefined) ? [...PLAIN_DECODERS, "prediction"] : PLAIN_DECODERS;
+/** The decoders that need no more than the model and all the prompts give. */
+const decodersFor = ({ draftModel }: LanguageModel, inputs: readonly MeasuredInput[]): readonly DecoderName[] => [
+  ...PLAIN_DECODERS,
+  ...(inputs.every(({ prediction }) => prediction !== undefined) ? (["prediction"] as const) : []),
+  ...(draftModel === null ? [] : (["draft-model"] as const)),
+];
 
 interface Prompt {
   readonly prompt?: string | undefined;

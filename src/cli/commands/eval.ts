@@ -35,11 +35,12 @@ import { chooseModel, GENERAL_MODEL, loadModel } from "../model.ts";
 import { type ShardSettings, shardFields, shardOf } from "../shard.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface EvalSettings extends Omit<ModelSettings, "model" | "adapter" | "draftAdapter">, ShardSettings {
+interface EvalSettings extends Omit<ModelSettings, "model" | "adapter" | "draftAdapter" | "draftModel">, ShardSettings {
   readonly task: string;
   readonly model: readonly string[];
   readonly adapter: readonly string[];
   readonly draftAdapter: readonly string[];
+  readonly draftModel: readonly string[];
   readonly decoders: readonly DecoderName[];
   readonly blockSizes: readonly number[];
   readonly jacobiForm: "window" | "block";
@@ -101,10 +102,15 @@ export const evaluate: Command = defineCommand<EvalSettings>({
       description: "draft adapter of one of these models, as name=folder; may be repeated, and changes no text",
       placeholder: "name=folder",
     }),
+    draftModel: list.meta({
+      description:
+        "smaller model with the same vocabulary that guesses for one of these, as name=model; may be repeated",
+      placeholder: "name=model",
+    }),
     onlyAdapters: z.boolean().default(false).meta({ description: "leave out the models that the adapters are for" }),
     target: text("the model that the others are compared with; default: the first one", "name"),
     decoders: z
-      .array(z.enum(PLAIN_DECODERS))
+      .array(z.enum([...PLAIN_DECODERS, "draft-model"] as const))
       .min(1)
       .default(["ar", "jacobi", "auto"])
       .meta({ description: "which to run each model with" }),
@@ -171,6 +177,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
       "model",
       "adapter",
       "draftAdapter",
+      "draftModel",
       "onlyAdapters",
       "target",
       "decoders",
@@ -207,7 +214,10 @@ export const evaluate: Command = defineCommand<EvalSettings>({
   async run(settings, terminal) {
     const shard = shardOf(settings, process.env, terminal.note);
     const given = settings.model.length > 0 ? settings.model : [defaultModel()];
-    const entrants = entrantsOf(servedModels(given, settings.adapter, settings.draftAdapter), settings);
+    const entrants = entrantsOf(
+      servedModels(given, settings.adapter, settings.draftAdapter, settings.draftModel),
+      settings,
+    );
     const names = entrants.map(({ name }) => name);
     const contenders = contendersOf(names, settings.decoders, settings.blockSizes);
     await using whole = await openTask(settings.task, taskOptions(settings));
@@ -216,8 +226,8 @@ export const evaluate: Command = defineCommand<EvalSettings>({
     try {
       const subjects: Subject[] = [];
       for (const entrant of entrants) {
-        const { model: path, adapter, draftAdapter } = entrant;
-        const own = { ...settings, model: path, adapter, draftAdapter };
+        const { model: path, adapter, draftAdapter, draftModel } = entrant;
+        const own = { ...settings, model: path, adapter, draftAdapter, draftModel };
         const model = await loadModel(own, terminal);
         models.set(entrant.name, model);
         subjects.push({ name: entrant.name, model, identity: await storedIdentity(own, model, terminal) });
@@ -309,11 +319,12 @@ async function storedIdentity(
   terminal: Terminal,
 ): Promise<Subject["identity"]> {
   const { name: source, weights, tokenizer } = await identityOf(settings, model, terminal);
-  const { adapter, draftAdapter } = settings;
+  const { adapter, draftAdapter, draftModel } = settings;
   return {
     source,
     adapter: adapter === undefined ? null : basename(resolve(adapter)),
     ...(draftAdapter !== undefined && { draftAdapter: basename(resolve(draftAdapter)) }),
+    ...(draftModel !== undefined && { draftModel: basename(resolve(draftModel)) }),
     weights,
     tokenizer,
   };

@@ -9,10 +9,11 @@ import { type Command, defineCommand, type ModelSettings, modelFields } from "..
 import { orDemonstration } from "../model.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface ServeSettings extends Omit<ModelSettings, "model" | "adapter" | "draftAdapter"> {
+interface ServeSettings extends Omit<ModelSettings, "model" | "adapter" | "draftAdapter" | "draftModel"> {
   readonly model: readonly string[];
   readonly adapter: readonly string[];
   readonly draftAdapter: readonly string[];
+  readonly draftModel: readonly string[];
   readonly host: string;
   readonly port: number;
   readonly apiKey: string | undefined;
@@ -61,6 +62,11 @@ export const serve: Command = defineCommand<ServeSettings>({
     draftAdapter: list.meta({
       description: "draft adapter of one of these models, as name=folder; may be repeated, and changes no text",
       placeholder: "name=folder",
+    }),
+    draftModel: list.meta({
+      description:
+        "smaller model with the same vocabulary that guesses for one of these, as name=model; may be repeated",
+      placeholder: "name=model",
     }),
     host: z.string().min(1).default("127.0.0.1").meta({
       description: "address to listen on; others than this machine's own need a key",
@@ -115,7 +121,17 @@ export const serve: Command = defineCommand<ServeSettings>({
     }),
   },
   groups: {
-    Model: ["model", "adapter", "draftAdapter", "suffixMemory", "parallel", "batch", "memoryLimit", "preload"],
+    Model: [
+      "model",
+      "adapter",
+      "draftAdapter",
+      "draftModel",
+      "suffixMemory",
+      "parallel",
+      "batch",
+      "memoryLimit",
+      "preload",
+    ],
     "Who may ask": ["host", "port", "apiKey", "corsOrigin"],
     Limits: ["maxQueue", "maxBody", "timeout"],
   },
@@ -148,7 +164,7 @@ export const serve: Command = defineCommand<ServeSettings>({
     } = settings;
     const { suffixMemory, template, templateOptions } = settings;
     const given = settings.model.length > 0 ? settings.model : [ownModel(terminal)];
-    const served = servedModels(given, settings.adapter, settings.draftAdapter);
+    const served = servedModels(given, settings.adapter, settings.draftAdapter, settings.draftModel);
     await using models = createModels(
       await modelEntries(served, {
         precision,
