@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { DECODERS, load, type PromptInput } from "../src/index.ts";
+import { load, PLAIN_DECODERS, type PromptInput } from "../src/index.ts";
 import { root } from "../test/web/bundler.ts";
 import { flags, mixedPrompts, report } from "./conditions.ts";
 import { openPage } from "./page.ts";
@@ -65,11 +65,11 @@ for (const precision of settings.precisions.split(",")) {
             texts.push((await globalThis.cllm.model.generate({ ...request, decoder })).tokens.join());
           return texts;
         },
-        { request, decoders: DECODERS },
+        { request, decoders: PLAIN_DECODERS },
       );
-      const expected = found[DECODERS.indexOf("ar")]!;
+      const expected = found[PLAIN_DECODERS.indexOf("ar")]!;
       tokens += expected.split(",").length;
-      const wrong: string[] = DECODERS.filter((_, i) => found[i] !== expected);
+      const wrong: string[] = PLAIN_DECODERS.filter((_, i) => found[i] !== expected);
       if (node !== null) {
         const there = await node.generate({ ...request, decoder: "ar" });
         if (there.tokens.join() !== expected) wrong.push("Node");
@@ -86,7 +86,7 @@ for (const precision of settings.precisions.split(",")) {
   const count = differing.length - before;
   figures.push({ precision, prompts: prompts.length, runs: runs.length, tokens, differing: count });
   console.log(
-    `${device} in Chromium, ${precision}: ${count} of ${prompts.length * runs.length} texts differ (${tokens} tokens, ${DECODERS.length} decoders${node === null ? "" : ", and Node"})`,
+    `${device} in Chromium, ${precision}: ${count} of ${prompts.length * runs.length} texts differ (${tokens} tokens, ${PLAIN_DECODERS.length} decoders${node === null ? "" : ", and Node"})`,
   );
 }
 process.exitCode = differing.length > 0 ? 1 : 0;

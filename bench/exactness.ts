@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import { SHIPPED_MODEL } from "../src/cli/model.ts";
-import { DECODERS, type Device, load, type Precision } from "../src/index.ts";
+import { type Device, load, PLAIN_DECODERS, type Precision } from "../src/index.ts";
 import { readHeldOut } from "../src/tasks/text-to-sql/held-out.ts";
 import { flags, mixedPrompts, modelPath, report } from "./conditions.ts";
 
@@ -22,7 +22,7 @@ const settings = flags({
   "block-size": 16,
   threads: 2,
 });
-const others = DECODERS.filter((name) => name !== "ar");
+const others = PLAIN_DECODERS.filter((name) => name !== "ar");
 const runs = [
   { name: "greedy", temperature: 0, seed: 0, limit: settings.limit },
   ...Array.from({ length: settings.seeds }, (_, seed) => ({
@@ -61,7 +61,7 @@ for (const precision of settings.precisions.split(",") as Precision[]) {
       const expected = (await model.generate({ ...shared, decoder: "ar" })).tokens;
       const wrong: string[] = [];
       for (const decoder of others) {
-        const { tokens: got } = await model.generate({ ...shared, decoder });
+        const { tokens: got } = await model.generate({ ...shared, decoder, memoryScope: decoder }); // drafts from its own answers
         if (got.join() !== expected.join()) wrong.push(decoder);
       }
       total.prompts++;

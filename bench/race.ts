@@ -50,7 +50,7 @@ async function record(
 }
 
 await using task = await openTask("spider", { dataDir: dataFolder() });
-await using model = await load(modelPath(), { adapter: settings.adapter });
+await using model = await load(modelPath(), { adapter: settings.adapter, suffixMemory: 0 });
 const examples = task.examples.filter(({ category }) => category === settings.database).slice(0, settings.questions);
 /** All questions in their order, as one person asks them: what prompts share is computed once. */
 async function session(decoder: "ar" | "auto"): Promise<Recorded[]> {

@@ -62,7 +62,18 @@ async function start(): Promise<{ readonly url: string; readonly child: ChildPro
   const numbers = ["--port", "0", "--parallel", String(parallel), "--threads", String(threads), "--max-queue", "1024"];
   const how = settings.batch ? ["--batch"] : [];
   if (settings.adapter !== "") how.push("--adapter", `a=${settings.adapter}`);
-  const args = [main, "serve", "--json", "--quiet", "--model", `m=${modelPath()}`, ...numbers, ...how];
+  const args = [
+    main,
+    "serve",
+    "--json",
+    "--quiet",
+    "--suffix-memory",
+    "0",
+    "--model",
+    `m=${modelPath()}`,
+    ...numbers,
+    ...how,
+  ];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   const [line] = (await once(child.stdout!, "data")) as [Buffer];
   return { url: (JSON.parse(line.toString()) as { readonly url: string }).url, child };
@@ -117,6 +128,7 @@ function residentMegabytes(): number {
 
 const model = await load(modelPath(), {
   threads: settings.threads,
+  suffixMemory: 0, // the same prompts come again
   ...(settings.adapter && { adapter: settings.adapter }),
 });
 const expected: string[] = [];

@@ -7,7 +7,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
-import { CllmError, DECODERS, type Format, type LanguageModel, load } from "../src/index.ts";
+import { CllmError, type Format, type LanguageModel, load, PLAIN_DECODERS } from "../src/index.ts";
 import { flags, median, mixedPrompts, modelPath, report } from "./conditions.ts";
 import { openJournal } from "./journal.ts";
 
@@ -170,7 +170,7 @@ async function exact(model: LanguageModel): Promise<object> {
           seed === 0 ? {} : { temperature: 0.8, topP: 0.95, seed, ...(i % 3 === 0 && { repetitionPenalty: 1.1 }) };
         const request = { ...prompts[i]!, ...sampling, format: formats[i % formats.length]!, maxNewTokens };
         const expected = (await model.generate({ ...request, decoder: "ar" })).tokens.join();
-        for (const decoder of DECODERS.filter((name) => name !== "ar")) {
+        for (const decoder of PLAIN_DECODERS.filter((name) => name !== "ar")) {
           count.answers++;
           if ((await model.generate({ ...request, decoder })).tokens.join() === expected) continue;
           count.differing++;

@@ -37,7 +37,7 @@ async function isRight(index: number, text: string): Promise<boolean> {
 
 /** One model through all decoders. */
 async function measured(path: string, precision: Precision) {
-  await using model = await load(path, { precision, threads: settings.threads, offline: true });
+  await using model = await load(path, { precision, threads: settings.threads, offline: true, suffixMemory: 0 });
   const shared = { maxNewTokens: settings["max-new-tokens"] };
   for await (const _ of warmUp(model, inputs, decoders, shared));
   const measurements = [];

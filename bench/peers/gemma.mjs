@@ -14,7 +14,7 @@ import { parseArgs } from "node:util";
 import { getLlama, LlamaLogLevel } from "node-llama-cpp";
 
 const use = (name) => import(new URL(`../../dist/${name}.js`, import.meta.url).href);
-const { DECODERS, load } = await use("index");
+const { PLAIN_DECODERS, load } = await use("index");
 const { openCheckpoint } = await use("checkpoint/open");
 const { createTokenizer } = await use("text/tokenizer");
 const { createEngine } = await use("runtime/engine");
@@ -126,7 +126,7 @@ for (const { prompt, at, gap } of differences)
 const speeds = { cllm: [], llama: [], ratio: [] };
 let differing = 0;
 {
-  const ours = await load(path, { precision: "int8", threads });
+  const ours = await load(path, { precision: "int8", threads, suffixMemory: 0 });
   for (const ids of prompts) {
     const options = { promptIds: ids, maxNewTokens: tokens, ignoreEos: true };
     await ours.generate({ ...options, decoder: "ar" }); // warm
@@ -135,7 +135,7 @@ let differing = 0;
     speeds.cllm.push(ar.stats.tokensPerSecond);
     speeds.llama.push(theirs.speed);
     speeds.ratio.push(ar.stats.tokensPerSecond / theirs.speed);
-    for (const decoder of DECODERS.filter((name) => name !== "ar")) {
+    for (const decoder of PLAIN_DECODERS.filter((name) => name !== "ar")) {
       const { tokens: written } = await ours.generate({ ...options, decoder });
       if (JSON.stringify([...written]) !== JSON.stringify([...ar.tokens])) differing++;
     }

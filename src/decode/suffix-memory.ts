@@ -18,7 +18,7 @@ const BYTES = 24; // of a token: itself, its scope, two links, and its part of t
 const FIRST = 1024; // tokens that the ring begins with; it doubles up to its bound
 const LAST = 2 ** 30; // places are 32-bit integers: then the memory begins anew
 const TAIL = 16; // tokens of the prompt that are kept before its answer, so that its beginning is foreseen too
-const VOTERS = 16; // places that are looked at
+const VOTERS = 8; // places that are looked at
 const END = -1; // stands behind each answer, and is no token
 const LENGTHS = [6, 2] as const; // n-grams that are looked up, the longer one first
 
@@ -176,21 +176,41 @@ export class SuffixMemory {
   /** Writes what most of the places say, token by token among those that agree so far; of equals, what the latest one says. */
   #vote(places: readonly number[], draft: TokenIds): number {
     const size = this.#tokens.length;
-    let alive = places;
+    let alive = Int32Array.from(places, (place) => place % size);
     for (let i = 0; i < draft.length; i++) {
       if (alive.length === 1) return this.#copy(alive[0]! + i, draft, i);
-      const votes = new Map<number, number>();
-      for (const place of alive) {
-        const token = this.#tokens[(place + i) % size]!;
-        if (token !== END) votes.set(token, (votes.get(token) ?? 0) + 1); // an answer that ends says nothing of others
-      }
-      let best = END;
-      for (const [token, count] of votes) if (count > (votes.get(best) ?? 0)) best = token;
+      const best = this.#choice(alive, i);
       if (best === END) return i;
       draft[i] = best;
-      alive = alive.filter((place) => this.#tokens[(place + i) % size] === best);
+      for (const place of alive) {
+        if (this.#at(place + i) === best) continue;
+        alive = alive.filter((other) => this.#at(other + i) === best);
+        break;
+      }
     }
     return draft.length;
+  }
+
+  /** The token that most of the places have at `offset`. An answer that ends there says nothing of others. */
+  #choice(places: TokenIds, offset: number): number {
+    let best = END;
+    let most = 0;
+    for (let i = 0; i < places.length - most; i++) {
+      const token = this.#at(places[i]! + offset);
+      if (token === END || token === best) continue;
+      let count = 0;
+      for (let j = i; j < places.length; j++) if (this.#at(places[j]! + offset) === token) count++;
+      if (count <= most) continue;
+      best = token;
+      most = count;
+    }
+    return best;
+  }
+
+  /** The token at an index of the ring, or less than a round further on. */
+  #at(index: number): number {
+    const size = this.#tokens.length;
+    return this.#tokens[index < size ? index : index - size]!;
   }
 
   /** Writes what stands from a place on to `draft` from index `from` on, up to the answer's end. */

@@ -8,7 +8,7 @@ export async function open({ data, threads, precision, file = "." }) {
   const entry = new URL("../../../dist/index.js", import.meta.url);
   if (!existsSync(entry)) throw new Error("dist/index.js is missing: run `npm run build` in the repository's root.");
   const { load } = await import(entry.href);
-  const model = await load(join(data, file), { precision, threads, offline: true });
+  const model = await load(join(data, file), { precision, threads, offline: true, suffixMemory: 0 });
   return {
     version: JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")).version,
     async generate({ messages }, maxNewTokens) {
