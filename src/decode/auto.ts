@@ -114,7 +114,7 @@ export async function* auto(
     record = policy && memory.asked(policy),
     prediction,
     answers,
-    clock = () => performance.now(),
+    clock = () => globalThis.performance?.now() ?? 0, // where there is no clock, asking costs nothing
     ...options
   }: AutoOptions,
 ): AsyncGenerator<Iteration, void, void> {

@@ -5,6 +5,7 @@
  */
 import { CllmError } from "../error.ts";
 import { both, complement, type Expression, type Range, set } from "./expression.ts";
+import type { At } from "./work.ts";
 
 /** State 0 is the first. A character without an edge leads nowhere. */
 export interface Automaton {
@@ -14,24 +15,23 @@ export interface Automaton {
 }
 
 const MAX_STATES = 10_000;
-const MAX_WORK = 1_000_000; // edges that are looked at
 const NONE = -1;
 const CHARACTERS: readonly Range[] = complement([[0xd800, 0xdfff]]);
 
 export const NO_TEXT: Automaton = { edges: [[]], ends: [false] };
 export const ANY_TEXT: Automaton = { edges: [CHARACTERS.flatMap(([low, high]) => [low, high, 0])], ends: [true] };
 
-/** Texts of an expression without rules. `place` is named where it explodes. */
-export function automatonOf(expression: Expression, place: string): Automaton {
-  const graph = new Graph(place);
+/** Texts of an expression without rules. `at` is named where it explodes. */
+export function automatonOf(expression: Expression, at: At): Automaton {
+  const counter = new Counter(at);
+  const graph = new Graph(counter);
   const start = graph.state();
   const end = graph.state();
   graph.build(expression, start, end);
-  const counter = new Counter(place);
   const closure = (states: Iterable<number>): number[] => {
     const seen = new Set(states);
     for (const state of seen) {
-      counter.work(1);
+      counter.work(3);
       for (const next of graph.free[state]!) seen.add(next);
     }
     return [...seen].sort((a, b) => a - b);
@@ -46,24 +46,24 @@ export function automatonOf(expression: Expression, place: string): Automaton {
 }
 
 /** Texts of the one and of the other. */
-export function intersection(a: Automaton, b: Automaton, place: string): Automaton {
-  return product(a, b, place, (x, y) => x && y);
+export function intersection(a: Automaton, b: Automaton, at: At): Automaton {
+  return product(a, b, at, (x, y) => x && y);
 }
 
 /** Texts of the one that are not texts of the other. */
-export function difference(a: Automaton, b: Automaton, place: string): Automaton {
-  return product(a, b, place, (x, y) => x && !y);
+export function difference(a: Automaton, b: Automaton, at: At): Automaton {
+  return product(a, b, at, (x, y) => x && !y);
 }
 
-export function union(a: Automaton, b: Automaton, place: string): Automaton {
-  return product(a, b, place, (x, y) => x || y);
+export function union(a: Automaton, b: Automaton, at: At): Automaton {
+  return product(a, b, at, (x, y) => x || y);
 }
 
 /** All texts of so many characters. */
-export function lengths(least: number, most: number, place: string): Automaton {
+export function lengths(least: number, most: number, at: At): Automaton {
   const last = Number.isFinite(most) ? most : least;
   if (least > most) return NO_TEXT;
-  new Counter(place).states(last);
+  new Counter(at).states(last);
   const all = (target: number) => CHARACTERS.flatMap(([low, high]) => [low, high, target]);
   const edges = Array.from({ length: last + 1 }, (_, i) => (i < last ? all(i + 1) : most === last ? [] : all(i)));
   return { edges, ends: edges.map((_, i) => i >= least) };
@@ -126,10 +126,10 @@ export function expressionOf({ edges, ends }: Automaton): Expression {
   return { kind: "automaton", states: edges.length, edges: found, ends };
 }
 
-function product(a: Automaton, b: Automaton, place: string, whether: (a: boolean, b: boolean) => boolean): Automaton {
+function product(a: Automaton, b: Automaton, at: At, whether: (a: boolean, b: boolean) => boolean): Automaton {
   const needed = [!whether(false, true), !whether(true, false)]; // the sides without which nothing matches
   const dead = (states: readonly number[]) => states.some((state, side) => state === NONE && needed[side]);
-  const counter = new Counter(place);
+  const counter = new Counter(at);
   return explore([0, 0], {
     counter,
     key: ([x, y]) => `${x} ${y}`,
@@ -259,27 +259,22 @@ function sideBySide(a: readonly number[], b: readonly number[]): { range: Range;
 
 /** Ends what explodes. */
 class Counter {
-  readonly #place: string;
-  #done = 0;
+  readonly #at: At;
 
-  constructor(place: string) {
-    this.#place = place;
+  constructor(at: At) {
+    this.#at = at;
   }
 
   states(count: number): void {
-    if (count > MAX_STATES) this.#refuse();
+    if (count <= MAX_STATES) return;
+    throw new CllmError(
+      "usage",
+      `the texts at ${this.#at.place.slice(0, 200)} take more than ${MAX_STATES} states; repeat less there, or give fewer patterns`,
+    );
   }
 
   work(count: number): void {
-    this.#done += count;
-    if (this.#done > MAX_WORK) this.#refuse();
-  }
-
-  #refuse(): never {
-    throw new CllmError(
-      "usage",
-      `the texts at ${this.#place.slice(0, 200)} take more than ${MAX_STATES} states; repeat less there, or give fewer patterns`,
-    );
+    this.#at.work.spend(count, this.#at.place);
   }
 }
 
@@ -289,12 +284,12 @@ class Graph {
   readonly free: number[][] = [];
   readonly #counter: Counter;
 
-  constructor(place: string) {
-    this.#counter = new Counter(place);
+  constructor(counter: Counter) {
+    this.#counter = counter;
   }
 
   state(): number {
-    this.#counter.work(10);
+    this.#counter.work(1);
     this.free.push([]);
     return this.edges.push([]) - 1;
   }

@@ -8,6 +8,7 @@ import { DEAD, Machine } from "./machine.ts";
 import { buildNetwork } from "./network.ts";
 import type { Constraint, State } from "./types.ts";
 import { type Tokens, TokenTree } from "./vocabulary.ts";
+import { Work } from "./work.ts";
 
 const KEPT_MASKS = 2048;
 const FORCED_BYTES = 256; // a longer text is forced in parts
@@ -33,9 +34,9 @@ export function treeOf(tokens: Tokens): TokenTree {
 }
 
 /** A grammar over a model's tokens. Throws `usage` for what can never be written or grows without bounds. */
-export function compileSource(source: Source, tokens: Tokens): Constraint {
+export function compileSource(source: Source, tokens: Tokens, work: Work = new Work()): Constraint {
   const tree = treeOf(tokens);
-  const network = buildNetwork(source);
+  const network = buildNetwork(source, work);
   const fewestTokens = tree.fewest(network.shortestText);
   if (fewestTokens === Number.POSITIVE_INFINITY)
     throw new CllmError("usage", "the model's tokens cannot write the format: bytes that it needs are in none of them");
@@ -161,6 +162,7 @@ export function compileSource(source: Source, tokens: Tokens): Constraint {
     return ids.length === 0 ? NONE : Int32Array.from(ids);
   }
 
+  only(machine.start) ?? natural(machine.start); // what can be read in too many ways is refused before any pass
   return {
     start: machine.start,
     fewestTokens,

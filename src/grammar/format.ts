@@ -2,6 +2,7 @@
  * What form an answer must have, as people ask for it, and the grammar that this means. Knows no model and no decoder.
  */
 
+import { CllmError } from "../error.ts";
 import { parseEbnf } from "./ebnf.ts";
 import { compileSource } from "./engine.ts";
 import type { Source } from "./expression.ts";
@@ -10,6 +11,7 @@ import { parseRegex } from "./regex.ts";
 import { tagsSource } from "./tags.ts";
 import type { Constraint } from "./types.ts";
 import type { Tokens } from "./vocabulary.ts";
+import { Work } from "./work.ts";
 
 /** A form of which the whole answer is. */
 export type ContentFormat =
@@ -48,12 +50,12 @@ export interface TagsFormat {
 export type Format = ContentFormat | TagsFormat;
 
 /** The grammar of a format. Throws `usage` with the place of what is wrong or not supported. */
-export function formatSource(format: Format): Source {
+export function formatSource(format: Format, work: Work = new Work()): Source {
   switch (format.type) {
     case "json":
-      return schemaSource({ type: "object" }, { strict: false });
+      return schemaSource({ type: "object" }, { strict: false }, work);
     case "json_schema":
-      return schemaSource(format.schema, { strict: format.strict ?? true });
+      return schemaSource(format.schema, { strict: format.strict ?? true }, work);
     case "regex":
       return { root: "pattern", rules: new Map([["pattern", parseRegex(format.pattern, { whole: true })]]) };
     case "grammar":
@@ -61,9 +63,9 @@ export function formatSource(format: Format): Source {
     case "tags": {
       const { required = false, single = false, only = false } = format;
       const tags = format.tags.map(({ begin, head = "", content, end }) => ({
-        ...{ begin, head, end, content: formatSource(content) },
+        ...{ begin, head, end, content: formatSource(content, work) },
       }));
-      const otherwise = format.otherwise && formatSource(format.otherwise);
+      const otherwise = format.otherwise && formatSource(format.otherwise, work);
       return tagsSource(tags, { required, single, only, otherwise });
     }
   }
@@ -78,5 +80,13 @@ export function formatSource(format: Format): Source {
  * const constraint = compileFormat({ type: "regex", pattern: "yes|no" }, tokens);
  */
 export function compileFormat(format: Format, tokens: Tokens): Constraint {
-  return compileSource(formatSource(format), tokens);
+  const work = new Work();
+  try {
+    return compileSource(formatSource(format, work), tokens, work);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error; // the stack of calls is full
+    throw new CllmError("usage", "the format is nested too deeply, or its rules call each other too often in a row", {
+      cause: error,
+    });
+  }
 }

@@ -11,7 +11,7 @@ export const DEAD = -1;
 const UNKNOWN = -2;
 
 /** Steps that one question may take before the grammar is refused: each is a place that is looked at. */
-const MAX_WORK = 4_000_000;
+const MAX_WORK = 1_000_000;
 /** Ways that one text may stand in the grammar. */
 const MAX_PLACES = 5000;
 

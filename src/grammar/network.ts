@@ -7,9 +7,12 @@ import { CllmError } from "../error.ts";
 import type { Expression, Source } from "./expression.ts";
 import { type Lengths, ruleOf, shortest } from "./shortest.ts";
 import { utf8Ranges } from "./utf8.ts";
+import type { Work } from "./work.ts";
 
 /** States beyond which a grammar is refused: a repetition of repetitions. Ordinary schemas have a few thousand. */
 export const MAX_STATES = 200_000;
+
+const COST_OF_STATE = 2;
 
 export interface Network {
   /** Byte edges of each state, flat: low, high, target and so on. */
@@ -26,13 +29,13 @@ export interface Network {
 }
 
 /** Throws `usage` for a grammar that no text matches, that explodes, or whose rules call themselves first. */
-export function buildNetwork(source: Source): Network {
-  const lengths = shortest(source);
+export function buildNetwork(source: Source, work: Work): Network {
+  const lengths = shortest(source, work);
   const { root, rules } = source;
   ruleOf(rules, root);
   if (lengths.of({ kind: "rule", name: root }) === Number.POSITIVE_INFINITY)
     throw new CllmError("usage", `no text matches the format: ${unmatched(source, lengths)}; change it there`);
-  const builder = new Builder(source, lengths);
+  const builder = new Builder(source, lengths, work);
   const start = builder.ruleStart(root);
   builder.finish();
   return { ...builder, start, shortestText: lengths.text(ruleOf(rules, root)) };
@@ -61,13 +64,15 @@ class Builder {
   readonly free: number[][] = [];
   readonly calls: number[][] = [];
   readonly ends: boolean[] = [];
+  readonly #work: Work;
   readonly #source: Source;
   readonly #lengths: Lengths;
   readonly #starts = new Map<string, number>();
   readonly #waiting: string[] = [];
   #place = "";
 
-  constructor(source: Source, lengths: Lengths) {
+  constructor(source: Source, lengths: Lengths, work: Work) {
+    this.#work = work;
     this.#source = source;
     this.#lengths = lengths;
   }
@@ -100,6 +105,7 @@ class Builder {
         "usage",
         `the format is too large: ${this.#place} takes it past ${MAX_STATES} states; repeat less there`,
       );
+    this.#work.spend(COST_OF_STATE, this.#place);
     this.bytes.push([]);
     this.free.push([]);
     this.calls.push([]);

@@ -5,6 +5,7 @@
 import { CllmError } from "../error.ts";
 import type { Expression, Source } from "./expression.ts";
 import { utf8 } from "./utf8.ts";
+import type { Work } from "./work.ts";
 
 /** Lengths in bytes; infinite for what no finite text matches. */
 export interface Lengths {
@@ -14,7 +15,7 @@ export interface Lengths {
 }
 
 /** Fixed point over the rules: each starts as unmatched and gets shorter until nothing changes (Knuth 1977). */
-export function shortest({ rules }: Source): Lengths {
+export function shortest({ rules }: Source, work: Work): Lengths {
   const lengths = new Map<string, number>();
   const of = (expression: Expression): number => {
     switch (expression.kind) {
@@ -47,15 +48,26 @@ export function shortest({ rules }: Source): Lengths {
     }
     return found;
   };
-  const lastFirst = [...rules].reverse(); // rules mostly call those behind them
-  for (let changed = true; changed; ) {
-    changed = false;
-    for (const [name, expression] of lastFirst) {
-      const length = of(expression);
-      if (length >= (lengths.get(name) ?? Number.POSITIVE_INFINITY)) continue;
-      lengths.set(name, length);
-      changed = true;
+  const callers = new Map<string, Set<string>>();
+  const sizes = new Map<string, number>();
+  for (const [name, expression] of rules) {
+    const { called: all, size } = calledBy(expression);
+    sizes.set(name, size);
+    for (const called of all) {
+      const known = callers.get(called);
+      if (known === undefined) callers.set(called, new Set([name]));
+      else known.add(name);
     }
+  }
+  const waiting = new Set([...rules.keys()].reverse()); // rules mostly call those behind them
+  for (const name of waiting) {
+    waiting.delete(name);
+    const expression = rules.get(name)!;
+    work.spend(sizes.get(name)! / 10, name);
+    const length = of(expression);
+    if (length >= (lengths.get(name) ?? Number.POSITIVE_INFINITY)) continue;
+    lengths.set(name, length);
+    for (const caller of callers.get(name) ?? []) waiting.add(caller);
   }
   const write = (expression: Expression, to: number[]): void => {
     switch (expression.kind) {
@@ -96,6 +108,20 @@ export function shortest({ rules }: Source): Lengths {
       return Uint8Array.from(bytes);
     },
   };
+}
+
+/** The rules that an expression calls, and of how many parts it is. */
+function calledBy(expression: Expression): { called: ReadonlySet<string>; size: number } {
+  let size = 0;
+  const found = new Set<string>();
+  const waiting = [expression];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    size++;
+    if (next.kind === "rule") found.add(next.name);
+    else if (next.kind === "repeat") waiting.push(next.of);
+    else if (next.kind === "sequence" || next.kind === "choice") for (const part of next.parts) waiting.push(part);
+  }
+  return { called: found, size };
 }
 
 /** States are looked at again whenever a shorter way to them is found (Moore 1957). */

@@ -243,7 +243,7 @@ describe("a JSON Schema", () => {
       [{ type: "array", contains: {}, minContains: 600 }, "contains beside 600"],
       [{ allOf: [{ pattern: "(a|b)*a(a|b){15}" }, { maxLength: 40 }], type: "string" }, "takes too long"],
       [{ anyOf: [{ not: { $ref: "#" } }] }, "made of itself"],
-      [doubling((a, b) => ({ oneOf: [a, b], type: "object" })), "grows past"],
+      [doubling((a, b) => ({ oneOf: [a, b], type: "object" })), "takes too long"],
       [{ type: "text" }, 'type: "text" at #'],
       [{ $ref: "other.json" }, "other.json"],
       [{ $ref: "#/$defs/none" }, "leads to no schema"],

@@ -113,6 +113,7 @@ export class Document {
 
   /** The resource that a reference names, and the place in it. */
   #parts(ref: string, base: string): [string, string] | null {
+    if (ref === "" || ref.startsWith("#")) return [base, decoded(ref.slice(1))]; // also where there is no `URL`
     try {
       const { href, hash } = new URL(ref, base);
       const uri = hash === "" ? href.replace(/#$/, "") : href.slice(0, -hash.length);

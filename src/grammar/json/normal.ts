@@ -3,6 +3,7 @@
  * means, `oneOf` by branches of which the others do not hold, `unevaluated` by what each case has looked at. Knows no grammar.
  */
 import { CllmError } from "../../error.ts";
+import type { Work } from "../work.ts";
 import {
   ANY_BOOLEAN,
   ANY_NULL,
@@ -24,7 +25,7 @@ import { ANYTHING, type Node, type Nodes } from "./nodes.ts";
 import { caseOf, plainCases, plainNegations, type Reader } from "./plain.ts";
 
 const MAX_DEPTH = 100;
-const MOST_PAIRS = 50_000;
+const COST_OF_PAIR = 10;
 type SchemaNode = Extract<Node, { kind: "schema" }>;
 
 const EVERYTHING: readonly Case[] = [
@@ -40,9 +41,10 @@ export class Normal {
   readonly #open = new Set<string>();
   readonly #empty = new Map<number, boolean>();
   #depth = 0;
-  #pairs = 0;
+  readonly #work: Work;
 
-  constructor(document: Document, nodes: Nodes, names: Names) {
+  constructor(document: Document, nodes: Nodes, names: Names, work: Work) {
+    this.#work = work;
     this.#document = document;
     this.#nodes = nodes;
     this.#names = names;
@@ -316,11 +318,7 @@ export class Normal {
     for (const x of a)
       for (const y of b) {
         if (x.type !== y.type) continue;
-        if (++this.#pairs > MOST_PAIRS)
-          throw new CllmError(
-            "usage",
-            `the schema grows past ${MOST_PAIRS} combinations at ${label.slice(0, 200)}; let fewer alternatives meet there`,
-          );
+        this.#work.spend(COST_OF_PAIR + sizeOf(x) + sizeOf(y), label);
         const made = x === y ? x : bothOf(x, y, (nodes) => this.#nodes.all(nodes));
         if (made !== null && this.#isAlive(made)) found.push(made);
       }
@@ -342,6 +340,13 @@ export class Normal {
     }
     return true;
   }
+}
+
+/** How much a case has that must be joined. */
+function sizeOf(each: Case): number {
+  if (each.type === "object") return each.layers.length + each.required.size + each.some.length + each.seen.names.size;
+  if (each.type === "array") return each.prefix.length + each.contains.length;
+  return each.type === "string" || each.type === "number" ? (each.values?.length ?? 0) + each.except.length : 0;
 }
 
 interface Named {

@@ -3,7 +3,7 @@
  * there by its class. Knows no keyword.
  */
 import { CllmError } from "../../error.ts";
-import { expressionOf, intersection, isNothing, matches } from "../automaton.ts";
+import { expressionOf, isNothing, matches } from "../automaton.ts";
 import { among, EMPTY, type Expression, NOTHING, repeat, sequence, text } from "../expression.ts";
 import type { Emitter } from "./arrays.ts";
 import { layer, type ObjectCase, type Witness } from "./cases.ts";
@@ -44,7 +44,7 @@ export function objectExpression(each: ObjectCase, emitter: Emitter, options: Ob
     });
   const fits = names
     .classes(each, known, name)
-    .some(({ automaton }) => !isNothing(intersection(automaton, language, name)));
+    .some(({ automaton }) => !isNothing(names.common(automaton, language, name)));
   if (fits && more.length > 0)
     throw new CllmError(
       "usage",
@@ -142,7 +142,7 @@ function others(
   if (witness === null) return [extra, null];
   const language = names.ofWitness(witness);
   const last = classes.flatMap(({ automaton, node }) => {
-    const own = intersection(automaton, language, place);
+    const own = names.common(automaton, language, place);
     const value = emitter.nodes.all([node, witness.node]);
     return isNothing(own) || emitter.isEmpty(value) ? [] : [pair(key(own), emitter.call(value))];
   });

@@ -4,6 +4,7 @@
  */
 import { CllmError } from "../../error.ts";
 import { among, choice, type Expression, NOTHING, repeat, rule, type Source, sequence, text } from "../expression.ts";
+import type { Work } from "../work.ts";
 import { arrayExpression, type Emitter } from "./arrays.ts";
 import type { Case } from "./cases.ts";
 import { Document } from "./document.ts";
@@ -28,7 +29,7 @@ const STRING = "string";
 const ANY = "any value";
 
 /** Throws `usage` with the place of what is no schema, is not supported, or cannot be kept to. */
-export function schemaSource(schema: unknown, { strict }: SchemaOptions): Source {
+export function schemaSource(schema: unknown, { strict }: SchemaOptions, work: Work): Source {
   if (!isSchema(schema))
     throw new CllmError("usage", "the schema is no JSON Schema: it must be an object, true or false");
   let json: string;
@@ -41,7 +42,7 @@ export function schemaSource(schema: unknown, { strict }: SchemaOptions): Source
   }
   if (json.length > MAX_BYTES)
     throw new CllmError("usage", `the schema has ${json.length} characters; at most ${MAX_BYTES} are read`);
-  return new Writer(JSON.parse(json) as Schema, strict).write();
+  return new Writer(JSON.parse(json) as Schema, strict, work).write();
 }
 
 class Writer {
@@ -49,18 +50,21 @@ class Writer {
   readonly #nodes: Nodes;
   readonly #normal: Normal;
   readonly #names: Names;
-  readonly #strings = new Strings();
+  readonly #work: Work;
+  readonly #strings: Strings;
   readonly #rules = new Map<string, Expression>();
   readonly #named = new Map<number, string>();
   readonly #emitter: Emitter;
   #depth = 0;
 
-  constructor(schema: Schema, strict: boolean) {
+  constructor(schema: Schema, strict: boolean, work: Work) {
+    this.#work = work;
+    this.#strings = new Strings(work);
     this.#strict = strict;
     const document = new Document(schema);
     this.#nodes = new Nodes(document);
-    this.#names = new Names(this.#nodes, this.#strings, (node) => this.#normal.cases(node));
-    this.#normal = new Normal(document, this.#nodes, this.#names);
+    this.#names = new Names(work, this.#nodes, this.#strings, (node) => this.#normal.cases(node));
+    this.#normal = new Normal(document, this.#nodes, this.#names, work);
     this.#emitter = {
       nodes: this.#nodes,
       call: (node) => this.#call(node),
@@ -117,6 +121,7 @@ class Writer {
       const place = name.slice(0, 200);
       if (this.#rules.size >= MOST_RULES)
         throw new CllmError("usage", `the schema grows past ${MOST_RULES} parts at ${place}; let it repeat less`);
+      this.#work.spend(5, name);
       this.#rules.set(name, NOTHING); // until its inside is known, which may call it
       this.#rules.set(name, make());
     }
@@ -133,7 +138,7 @@ class Writer {
       case "string":
         return this.#strings.expression(each, name, rule(STRING));
       case "number":
-        return numberExpression(each, name);
+        return numberExpression(each, { work: this.#work, place: name });
       case "array":
         return arrayExpression(each, this.#emitter, name);
       case "object":

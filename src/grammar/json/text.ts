@@ -2,6 +2,7 @@
  * JSON texts as grammars: strings, numbers, keys and fixed values, written on one line with one space behind each comma and
  * colon (RFC 8259). Knows no schema.
  */
+import { expressionOf, texts } from "../automaton.ts";
 import {
   among,
   both,
@@ -16,6 +17,7 @@ import {
   text,
 } from "../expression.ts";
 
+const FEW = 8;
 const DIGIT: Expression = set([0x30, 0x39]);
 const HEX: Expression = set([0x30, 0x39], [0x41, 0x46], [0x61, 0x66]);
 /** Characters that a string holds as they are. */
@@ -92,6 +94,13 @@ export function written(value: unknown): string {
       .map(([key, each]) => `${JSON.stringify(key)}: ${written(each)}`)
       .join(", ")}}`;
   return JSON.stringify(value);
+}
+
+/** One of these values, which are numbers, strings or words. Many of them share how they begin, so that few ways are open at once. */
+export function oneOf(values: readonly (string | number | boolean | null)[]): Expression {
+  return values.length > FEW
+    ? expressionOf(texts(values.map(written)))
+    : among(values.map((each) => text(written(each))));
 }
 
 /** A key that is none of `names`. It is written without escapes, so that no two ways of writing are one key. */
