@@ -34,11 +34,11 @@ const LAYOUTS: Readonly<Record<Precision, Layout>> = {
     table: 2,
     channel: 0,
   },
-  // Blocks of 8 bits; a file of Q4_0 takes half of it.
+  // 8 bits in blocks of 16 in the layers; a file of Q4_0 takes half of it.
   stored: {
-    qkv: 1 + BLOCK_SCALE,
-    gated: 1 + BLOCK_SCALE,
-    writing: 1 + BLOCK_SCALE,
+    qkv: 1 + 2 * BLOCK_SCALE,
+    gated: 1 + 2 * BLOCK_SCALE,
+    writing: 1 + 2 * BLOCK_SCALE,
     head: 1 + BLOCK_SCALE,
     table: 2,
     channel: 0,

@@ -11,7 +11,7 @@ import { diagonal, type Matrix, transpose } from "./matrix.ts";
 import type { HostPrecision } from "./precision.ts";
 import { type BlockWeights, quantizeBlocks, quantizeRows } from "./quantize.ts";
 import { Rotation, segmentOf } from "./rotation.ts";
-import { storedBlocks } from "./stored-blocks.ts";
+import { halvedBlocks, storedBlocks } from "./stored-blocks.ts";
 
 /** Which product of the model: schemes differ in how they treat them. */
 export type ProductKind = "qkv" | "output" | "gate" | "up" | "down";
@@ -65,7 +65,11 @@ export function productsFor(precision: HostPrecision, graph: Graph, options: Pro
   if (precision === "int8") return int8Products(graph, options);
   if (precision === "int4") return blockProducts(graph, options, FOUR_BITS);
   const { wholeWeights = WHOLE_WEIGHTS } = options;
-  return blockProducts(graph, options, { layers: storedBlocks, head: storedBlocks, wholeWeights });
+  return blockProducts(graph, options, {
+    layers: (m) => halvedBlocks(storedBlocks(m)),
+    head: storedBlocks,
+    wholeWeights,
+  });
 }
 
 /** What all precisions of a processor have in common. */

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { CODECS, type Codec } from "../../src/checkpoint/codecs.ts";
 import { type Matrix, stack } from "../../src/model/matrix.ts";
 import type { BlockWeights } from "../../src/model/quantize.ts";
-import { storedBlocks } from "../../src/model/stored-blocks.ts";
+import { halvedBlocks, storedBlocks } from "../../src/model/stored-blocks.ts";
 
 /** Half floats of usual sizes, so that no scale is infinite. */
 const HALVES: Readonly<Record<string, readonly number[]>> = {
@@ -116,4 +116,23 @@ test("hollow matrices have the shapes of whole ones", () => {
     const hollow: Matrix = { ...matrix, data: new Float32Array(matrix.data.length), hollow: true, blocks: form };
     expect(shapes(storedBlocks(stack([hollow, hollow])))).toEqual(shapes(storedBlocks(stack([matrix, matrix]))));
   }
+});
+
+test("blocks half as long hold the same weights", () => {
+  fc.assert(
+    fc.property(fc.constantFrom(...names).chain(arbitrary), (matrix) => {
+      const whole = storedBlocks(matrix);
+      const halved = halvedBlocks(whole);
+      const [rows, blocks, bytes] = whole.shape;
+      expect(halved).toMatchObject({ data: whole.data, shape: [rows, 2 * blocks, bytes / 2], blockSize: 16 });
+      const kept = values(whole);
+      const bits = bytes === 32 ? 8 : 4;
+      for (const [i, value] of kept.entries()) {
+        const code = bits === 8 ? halved.data[i]! : (halved.data[i >> 1]! >> (4 * (i & 1))) & 15;
+        const zero = halved.zeros?.[i >> 4] ?? 2 ** (bits - 1);
+        expect(Math.fround(halved.scales[i >> 4]! * (code - zero))).toBe(value);
+      }
+    }),
+    { numRuns: 10 },
+  );
 });
