@@ -66,7 +66,7 @@ export function productsFor(precision: HostPrecision, graph: Graph, options: Pro
   if (precision === "int4") return blockProducts(graph, options, FOUR_BITS);
   const { wholeWeights = WHOLE_WEIGHTS } = options;
   return blockProducts(graph, options, {
-    layers: (m) => halvedBlocks(storedBlocks(m)),
+    layers: halvedBlocks,
     head: storedBlocks,
     wholeWeights,
   });

@@ -47,10 +47,13 @@ export function storedBlocks(matrix: Matrix): BlockWeights {
 }
 
 /**
- * The same weights in blocks half as long. The engine rounds activations by blocks of the weights' length, and they are where the
- * error comes from: an outlier then has fewer neighbours.
+ * The same in blocks half as long, where rows are whole blocks. The engine rounds activations by blocks of the weights' length, and
+ * they are where the error comes from: an outlier then has fewer neighbours.
  */
-export function halvedBlocks({ data, shape, scales, zeros, blockSize }: BlockWeights): BlockWeights {
+export function halvedBlocks(matrix: Matrix): BlockWeights {
+  const whole = storedBlocks(matrix);
+  if (matrix.columns % BLOCK !== 0) return whole;
+  const { data, shape, scales, zeros, blockSize } = whole;
   const [rows, blocks, bytes] = shape;
   return {
     ...{ data, shape: [rows, 2 * blocks, bytes / 2], blockSize: blockSize / 2 },
