@@ -259,38 +259,42 @@ export async function* auto(
     refined = verified.refined;
     yield { ...verified.iteration, draft: refined };
   } else yield await text.prefill();
-  while (text.unfinished()) {
-    const most = Math.min(blockSize, text.left);
-    free.offer(text.tokens, most - 1);
-    const plan = probe(choose(most), most);
-    const { rows, draft, window } = plan;
-    if (window === wide) lastWidth = rows;
-    if (plan.drafts > 0) lastWidth = plan.drafts;
+  try {
+    while (text.unfinished()) {
+      const most = Math.min(blockSize, text.left);
+      free.offer(text.tokens, most - 1);
+      const plan = probe(choose(most), most);
+      const { rows, draft, window } = plan;
+      if (window === wide) lastWidth = rows;
+      if (plan.drafts > 0) lastWidth = plan.drafts;
 
-    const kept = window ? refined.subarray(0, rows - 1) : NONE;
-    const before = refined;
-    const width = plan.drafts > 0 ? Math.min(plan.drafts, text.left - 1) : window ? rows - 1 : 0;
-    const extended = width > 0 ? await source.extend(text.tokens, refined.subarray(0, width), width) : NONE;
-    if (plan.asks && asked!.trial === 0) record!.chosen();
-    const given = plan.asks ? await asked!.ask(text.tokens, rows - 1) : NONE;
-    const planned = plan.asks ? given : window === null ? (draft ?? NONE) : plan.drafts > 0 ? kept : extended;
-    const guesses = text.mend(planned.slice(0, rows - 1));
-    const room = Math.max(0, text.sideRoom(1 + guesses.length));
-    const drafts = plan.drafts > 0 ? extended.subarray(0, room) : NONE; // refined in draft rows
-    const begin = clock();
-    const verified = await text.verify(guesses, drafts);
+      const kept = window ? refined.subarray(0, rows - 1) : NONE;
+      const before = refined;
+      const width = plan.drafts > 0 ? Math.min(plan.drafts, text.left - 1) : window ? rows - 1 : 0;
+      const extended = width > 0 ? await source.extend(text.tokens, refined.subarray(0, width), width) : NONE;
+      if (plan.asks && asked!.trial === 0) record!.chosen();
+      const given = plan.asks ? await asked!.ask(text.tokens, rows - 1) : NONE;
+      const planned = plan.asks ? given : window === null ? (draft ?? NONE) : plan.drafts > 0 ? kept : extended;
+      const guesses = text.mend(planned.slice(0, rows - 1));
+      const room = Math.max(0, text.sideRoom(1 + guesses.length));
+      const drafts = plan.drafts > 0 ? extended.subarray(0, room) : NONE; // refined in draft rows
+      const begin = clock();
+      const verified = await text.verify(guesses, drafts);
 
-    const { accepted, rows: run } = verified.iteration;
-    const k = accepted.length; // guesses beyond the text's end are no better than wrong ones
-    const tried = commonPrefix(kept, guesses);
-    if (drafting) memory.drafted.score(before, accepted);
-    else for (let i = 1; i <= Math.min(k, tried); i++) window?.observe(i - 1, i < k);
-    free.learn(accepted, (drafts.length > 0 ? drafts : guesses).subarray(k - 1), verified.refined);
-    const asking = plan.asks ? asked!.price(rows - 1) : 0;
-    if (plan.asks) asked!.learn(accepted);
-    asked?.ran(clock() - begin, cost(run));
-    accounts.book((drafts.length > 0 ? Math.max(draftCost(run), cost(1)) : cost(run)) / cost(1) + asking, k);
-    refined = drafting && drafts.length === 0 ? NONE : verified.refined; // what the base wrote behind wrong guesses is no draft
-    yield { ...verified.iteration, draft: refined };
+      const { accepted, rows: run } = verified.iteration;
+      const k = accepted.length; // guesses beyond the text's end are no better than wrong ones
+      const tried = commonPrefix(kept, guesses);
+      if (drafting) memory.drafted.score(before, accepted);
+      else for (let i = 1; i <= Math.min(k, tried); i++) window?.observe(i - 1, i < k);
+      free.learn(accepted, (drafts.length > 0 ? drafts : guesses).subarray(k - 1), verified.refined);
+      const asking = plan.asks ? asked!.price(rows - 1) : 0;
+      if (plan.asks) asked!.learn(accepted);
+      asked?.ran(clock() - begin, cost(run));
+      accounts.book((drafts.length > 0 ? Math.max(draftCost(run), cost(1)) : cost(run)) / cost(1) + asking, k);
+      refined = drafting && drafts.length === 0 ? NONE : verified.refined; // what the base wrote behind wrong guesses is no draft
+      yield { ...verified.iteration, draft: refined };
+    }
+  } finally {
+    record?.length.observe(text.tokens.length - prompt.length);
   }
 }

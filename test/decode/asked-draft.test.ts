@@ -1,5 +1,6 @@
 /** `auto` with a draft that takes time: it is asked where that pays, dropped where it does not, and tried again later. */
 import { describe, expect, test } from "vitest";
+import { AskedDraft } from "../../src/decode/asked-draft.ts";
 import { AutoMemory, auto } from "../../src/decode/auto.ts";
 import { costModel } from "../../src/decode/cost.ts";
 import type { DraftPolicy } from "../../src/decode/drafts.ts";
@@ -88,4 +89,27 @@ describe("auto with a draft that takes time", () => {
     for (let seed = 4; seed < 60 && (times.at(-1) ?? 1) > 0.6; seed++) times.push((await text(seed)).time);
     expect(times.at(-1)).toBeLessThan(0.6);
   });
+});
+
+test("what a first question costs is spread over as many tokens as texts have, not over the budget", async () => {
+  const record = new AutoMemory().asked(() => ({
+    guess: () => new Int32Array(0),
+    [Symbol.asyncDispose]: async () => {},
+  }));
+  const asked = new AskedDraft(record, null as never, 100, 10, () => 0);
+  record.openingMs.observe(2);
+  expect(asked.opening(1000)).toBeCloseTo(0.02);
+  record.length.observe(10);
+  expect(asked.opening(1000)).toBeCloseTo(2);
+  const memory = new AutoMemory();
+  const draft: DraftPolicy = () => ({ guess: () => new Int32Array(0), [Symbol.asyncDispose]: async () => {} });
+  const passes = auto(scriptedSession(chaoticModel(50, 1)), Int32Array.of(1), {
+    maxNewTokens: 60,
+    costs: COSTS,
+    memory,
+    draft,
+  });
+  for await (const { prefill } of passes) if (!prefill) break;
+  expect(memory.asked(draft).length.or(0)).toBeLessThan(20);
+  expect(memory.asked(draft).length.or(0)).toBeGreaterThan(1);
 });
