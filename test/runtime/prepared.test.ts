@@ -214,14 +214,16 @@ describe("in a process of its own", () => {
     return text;
   };
 
-  test("threads make what one thread makes; killed at random moments, a preparation leaves nothing that breaks the next load", async () => {
+  const killed =
+    "threads make what one thread makes; killed at random moments, a preparation leaves nothing that breaks the next load";
+  test(killed, { timeout: 60_000 + KILLS * 10_000 }, async () => {
     const begin = performance.now();
     const expected = await run({ args: ["plain"] }); // in memory, by one thread
     const whole = performance.now() - begin;
-    let killed = 0;
-    while (killed < KILLS) {
+    let kills = 0;
+    while (kills < KILLS) {
       await removePrepared(await listPrepared(join(folder, "prepared")));
-      if ((await run({ killAfter: whole * (0.3 + 0.8 * Math.random()) })) === "") killed++;
+      if ((await run({ killAfter: whole * (0.3 + 0.8 * Math.random()) })) === "") kills++;
       expect(await run()).toBe(expected);
     }
     expect(existsSync(join(folder, "prepared"))).toBe(true);
