@@ -4,11 +4,12 @@
  */
 import { join } from "node:path";
 import { baseModel, GAP } from "./adapter.ts";
+import { answerSteps, mergedBy, type OwnAnswers, trajectoriesIn } from "./answers.ts";
 import { writeDifference } from "./difference.ts";
-import { drawGroups, type Example, readExamples, writeExamples, writeLines } from "./examples.ts";
+import { writeLines } from "./examples.ts";
 import type { Recipe } from "./steps.ts";
 
-export interface DraftRecipe {
+export interface DraftRecipe extends OwnAnswers {
   readonly task: string;
   /** Flags that the task's evaluation needs. */
   readonly asking: readonly string[];
@@ -18,18 +19,8 @@ export interface DraftRecipe {
   readonly base?: string;
   /** A token that no text has, for guesses that are not there yet. Default: SmolLM2's. */
   readonly gap?: number;
-  /** Training's prompts, with the data's answers, which are not learned. */
-  readonly readData: (dataDir: string) => Promise<readonly Example[]>;
-  /** What is merged into the model that decides: an adapter by its name, or none. */
-  readonly adapter: string | null;
   /** A CLLM's adapter that was made from it, by its name: drafts begin with what that has learned. Default: from nothing. */
   readonly begin?: string;
-  /** Prompts are conversations and not texts. */
-  readonly chat: boolean;
-  /** Most tokens of an answer. */
-  readonly answerTokens: number;
-  /** Examples one after another that are trained beside each other, because their prompts begin alike. */
-  readonly keepTogether: number;
   readonly scale: DraftScale;
 }
 
@@ -51,33 +42,13 @@ export interface DraftScale {
 
 /** Answers of the model, a draft adapter for them, and what passes settle with it. */
 export function draftRecipe(recipe: DraftRecipe): Recipe {
-  const {
-    readData,
-    adapter,
-    begin,
-    chat,
-    answerTokens,
-    keepTogether,
-    questions: asked,
-    gap = GAP,
-    base = baseModel,
-  } = recipe;
-  return ({ model, dataDir, out, small }) => {
+  const { adapter, begin, keepTogether, questions: asked, gap = GAP, base = baseModel } = recipe;
+  return (options) => {
+    const { model, dataDir, out, small } = options;
     const at = (...path: string[]): string => join(out, ...path);
     const scale = small ? smallest(recipe) : recipe.scale;
     const heldOut = at("held-out.jsonl");
-    const [data, questions, trajectories] = [at("train.jsonl"), at("questions.jsonl"), at("trajectories.parquet")];
-    const fields = [
-      "--prompt-field",
-      "prompt",
-      "--answer-field",
-      "answer",
-      "--id-field",
-      "id",
-      ...(chat ? [] : ["--raw"]),
-    ];
-    // A recipe that is tried on another model than the adapter's begins without it.
-    const merged = adapter === null || small ? [] : ["--adapter", adapter];
+    const merged = mergedBy(recipe, small);
     const start = begin === undefined || adapter === null || small ? null : { from: adapter, to: begin };
     return [
       ...(start === null
@@ -89,29 +60,12 @@ export function draftRecipe(recipe: DraftRecipe): Recipe {
               run: () => writeDifference(at("begin"), start.from, start.to, scale.rank),
             },
           ]),
-      { name: "data", makes: data, run: async () => writeExamples(data, await readData(dataDir)) },
-      {
-        name: "questions",
-        makes: questions,
-        run: async () => writeExamples(questions, drawGroups(await readExamples(data), keepTogether, scale.collected)),
-      },
-      {
-        name: "answers",
-        makes: trajectories,
-        run: [
-          ...["collect", "--model", model, ...merged, "--data", questions, ...fields],
-          // Training makes its points itself and needs the answers only: in blocks of one token they come fastest.
-          ...["--parallel", "8", "--block-size", "1", "--max-new-tokens", String(answerTokens)],
-          ...["--max-sequence-tokens", String(scale.sequence)],
-          ...(small ? ["--no-clean"] : ["--require-end"]),
-          ...["--out", trajectories],
-        ],
-      },
+      ...answerSteps(recipe, options, scale),
       {
         name: "draft adapter",
         makes: at("draft/final"), // it appears when the run is over; best/ has the weights to use
         run: [
-          ...["train", "--model", model, ...merged, "--trajectories", trajectories, "--out", at("draft")],
+          ...["train", "--model", model, ...merged, "--trajectories", trajectoriesIn(out), "--out", at("draft")],
           ...["--objective", "consistency", "--lossless"],
           ...(start === null ? ["--lora-rank", String(scale.rank)] : ["--from-adapter", at("begin")]),
           ...["--learning-rate", scale.learningRate, "--warmup-steps", "50", "--final-share", "0.1"],

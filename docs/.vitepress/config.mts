@@ -1,5 +1,5 @@
 /** The site over the Markdown in `docs/`: navigation, search, and links that must not be dead. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type MarkdownRenderer } from "vitepress";
@@ -52,6 +52,7 @@ export default defineConfig({
           { text: "Structured output", link: "/guide/structured-output" },
           { text: "Train a CLLM", link: "/guide/train" },
           { text: "What to draft from", link: "/guide/drafts" },
+          { text: "Medusa heads", link: "/guide/medusa" },
           { text: "Lossless CLLM", link: "/guide/lossless" },
           { text: "Adapters", link: "/guide/adapters" },
           { text: "Batch", link: "/guide/batch" },
@@ -75,6 +76,9 @@ export default defineConfig({
         text: "Results",
         items: [
           { text: "All figures", link: "/results/" },
+          ...(existsSync(new URL("../results/comparison.md", import.meta.url))
+            ? [{ text: "Ways to decode, side by side", link: "/results/comparison" }]
+            : []),
           { text: "Measure on your machine", link: "/results/measure" },
         ],
       },

@@ -23,7 +23,7 @@ function run(program, args, cwd = root) {
 }
 
 const check = flags.includes("--check") ? ["--check"] : [];
-for (const part of ["tables", "pictures", "command-line", "server-fields"]) {
+for (const part of ["comparison", "tables", "pictures", "command-line", "server-fields"]) {
   run(process.execPath, [join(root, "scripts/docs", `${part}.mjs`), ...check]);
 }
 if (flags.includes("--site") && process.exitCode === undefined) {

@@ -44,6 +44,7 @@ export interface ModelSettings
   readonly model: string | undefined;
   readonly draftAdapter?: LoadSettings["draftAdapter"];
   readonly draftModel?: LoadSettings["draftModel"];
+  readonly medusaHeads?: LoadSettings["medusaHeads"];
   readonly suffixMemory?: LoadSettings["suffixMemory"];
 }
 
@@ -57,9 +58,15 @@ export const modelFields: Fields<ModelSettings> = inGroup("Model", {
 });
 
 /** What decoders draft from, and no text depends on. */
-export type DraftSettings = Pick<ModelSettings, "draftAdapter" | "draftModel" | "suffixMemory">;
+export type DraftSettings = Pick<ModelSettings, "draftAdapter" | "draftModel" | "medusaHeads" | "suffixMemory">;
 
-const { draftAdapter: _adapter, draftModel: _model, suffixMemory: _memory, ...alone } = modelFields;
+const {
+  draftAdapter: _adapter,
+  draftModel: _model,
+  medusaHeads: _heads,
+  suffixMemory: _memory,
+  ...alone
+} = modelFields;
 /** Those of commands that draft from nothing. */
 export const undraftedFields: Fields<Omit<ModelSettings, keyof DraftSettings>> = alone;
 

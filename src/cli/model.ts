@@ -66,7 +66,7 @@ export async function loadModel(
   { slots, keep }: { readonly slots?: number; readonly keep?: number } = {},
 ): Promise<LanguageModel> {
   const { precision, device, threads, contextLength, offline, revision, cacheDir, cache, cacheLimit } = settings;
-  const { adapter, draftAdapter, draftModel, suffixMemory, template, templateOptions } = settings;
+  const { adapter, draftAdapter, draftModel, medusaHeads, suffixMemory, template, templateOptions } = settings;
   const { load } = await import("../generate/load.ts"); // with ONNX Runtime, which help and info do without
   const cached = { cacheDir, cache, cacheLimit };
   const options = {
@@ -81,6 +81,7 @@ export async function loadModel(
     draftAdapter,
     draftModel,
     suffixMemory,
+    medusaHeads,
     template,
     templateOptions,
     slots,

@@ -83,6 +83,7 @@ class Chosen extends WrappedSession implements ChosenSession {
   readonly #states: State[] = []; // per cached token from the prompt's last on: where the grammar stands behind it
   readonly #scores = new Map<number, TokenScore>();
   readonly #scratch: Float32Array; // (V,)
+  #run: readonly number[] | null = null; // rows that the last pass ran; null for all
   readonly mend?: NonNullable<Session["mend"]>;
 
   constructor(session: Session, prompt: TokenIds, rules: Rules) {
@@ -103,6 +104,7 @@ class Chosen extends WrappedSession implements ChosenSession {
     const pass = this.#place(tokens, forest, start);
     const { rows } = pass;
     const whole = rows.length === tokens.length;
+    this.#run = whole ? null : rows;
     const run = whole ? tokens : Int32Array.from(rows, (row) => tokens[row]!);
     const logits = await this.inner.logits(run, whole ? forest : pass.forest); // (T, V)
     this.#hold(run, start, pass);
@@ -124,6 +126,11 @@ class Chosen extends WrappedSession implements ChosenSession {
     const head = tokens.subarray(0, tokens.length - rows); // whose logits are not used
     if (head.length > 0) await (this.inner.prefill?.(head, 1) ?? this.inner.forward(head));
     return this.forward(tokens.subarray(head.length));
+  }
+
+  override async headGuesses(row: number): Promise<readonly TokenIds[]> {
+    const run = this.#run === null ? row : this.#run.indexOf(row);
+    return run < 0 ? [] : await super.headGuesses(run);
   }
 
   score(index: number): TokenScore | null {

@@ -81,6 +81,17 @@ export class Grove {
    * with the pass's own outputs, and the output at its end. Empty where no branch foresaw the accepted tokens.
    */
   suggestion(next: TokenIds, settled: number): TokenIds {
+    const end = this.end(next, settled);
+    const depth = this.#depths[end]!;
+    if (depth < settled) return new Int32Array(0);
+    const path = new Int32Array(depth - settled + 1);
+    path[depth - settled] = next[end]!;
+    for (let row = end, at = depth - settled; at-- > 0; row = this.#parents[row]!) path[at] = this.#tokens[row]!;
+    return path;
+  }
+
+  /** The row at the end of that path: the deepest that is right, as the trunk's outputs say, and then a branch's own. */
+  end(next: TokenIds, settled: number): number {
     const rows = Math.min(this.#draftsFrom, this.#size);
     const right = new Uint8Array(rows);
     right[0] = 1;
@@ -93,11 +104,6 @@ export class Grove {
       right[row] = 1;
       if (depth > this.#depths[end]!) end = row;
     }
-    const depth = this.#depths[end]!;
-    if (depth < settled) return new Int32Array(0);
-    const path = new Int32Array(depth - settled + 1);
-    path[depth - settled] = next[end]!;
-    for (let row = end, at = depth - settled; at-- > 0; row = this.#parents[row]!) path[at] = this.#tokens[row]!;
-    return path;
+    return end;
   }
 }

@@ -32,8 +32,10 @@ export {
   ownDraft,
   repeatLast,
 } from "./drafts.ts";
+export { HeadRecord, type TreePath } from "./head-record.ts";
 export { type JacobiOptions, jacobi } from "./jacobi.ts";
 export { type LookaheadOptions, lookahead } from "./lookahead.ts";
+export { type MedusaOptions, medusa } from "./medusa.ts";
 export { type MultiblockOptions, multiblock } from "./multiblock.ts";
 export { OpenDraft } from "./open-draft.ts";
 export type { PenaltyOptions } from "./penalties.ts";

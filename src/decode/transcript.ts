@@ -36,6 +36,7 @@ export class Transcript {
   #length: number;
   #left: number;
   #begun = false; // whether the first pass was accepted
+  #ran = 0; // rows that the session gave before those of the last trunk
   #before = 0; // tokens of the prompt that a pass runs before its trunk; none but in the first
 
   /** Checks the request before any work: `bad-input`, `usage` or `context-overflow`. */
@@ -90,13 +91,22 @@ export class Transcript {
    */
   async run(trunk: TokenIds, forest?: Forest): Promise<TokenIds> {
     const session = this.#session;
+    this.#ran = 0;
     if (this.#begun) return session.forward(trunk, forest);
     if (session.length >= this.#promptLength) session.truncate(this.#promptLength - 1);
     this.#before = this.#promptLength - 1 - session.length;
     const tokens = new Int32Array(this.#before + trunk.length);
     tokens.set(this.tokens.subarray(session.length, -1));
     tokens.set(trunk, this.#before);
-    return (await session.prefill?.(tokens, trunk.length)) ?? (await session.forward(tokens)).subarray(this.#before);
+    const given = await session.prefill?.(tokens, trunk.length);
+    if (given !== undefined) return given;
+    this.#ran = this.#before;
+    return (await session.forward(tokens)).subarray(this.#before);
+  }
+
+  /** What the session's heads guess behind a row of the pass that was just run; see `Session.headGuesses`. */
+  async headGuesses(row: number): Promise<readonly TokenIds[]> {
+    return (await this.#session.headGuesses?.(this.#ran + row)) ?? [];
   }
 
   /** The first pass, without guesses. */

@@ -4,6 +4,7 @@
 import type { AutoOptions } from "../decode/auto.ts";
 import type { JacobiOptions } from "../decode/jacobi.ts";
 import type { LookaheadOptions } from "../decode/lookahead.ts";
+import type { MedusaOptions } from "../decode/medusa.ts";
 import type { MultiblockOptions } from "../decode/multiblock.ts";
 import type { PromptLookupOptions } from "../decode/prompt-lookup.ts";
 import type { SpeculativeOptions } from "../decode/speculative.ts";
@@ -21,9 +22,9 @@ export const PLAIN_DECODERS: readonly PlainDecoderName[] = [
   "suffix",
   "multiblock",
 ];
-/** `prediction` needs one, and `draft-model` a model that is loaded with one. */
-export type DecoderName = PlainDecoderName | "prediction" | "draft-model";
-export const DECODERS: readonly DecoderName[] = [...PLAIN_DECODERS, "prediction", "draft-model"];
+/** `prediction` needs one, and `draft-model` a model that is loaded with one; `medusa` needs heads. */
+export type DecoderName = PlainDecoderName | "prediction" | "draft-model" | "medusa";
+export const DECODERS: readonly DecoderName[] = [...PLAIN_DECODERS, "prediction", "draft-model", "medusa"];
 
 /** Options that a decoder alone has. Session, prompt and limits come from the request. */
 type Own<Options, Theirs extends PropertyKey = keyof DecodeOptions> = {
@@ -39,6 +40,7 @@ export interface DecoderOptions {
   readonly "prompt-lookup": Own<PromptLookupOptions>;
   readonly suffix: Own<SpeculativeOptions & SuffixDraftOptions, keyof DecodeOptions | "draft">;
   readonly multiblock: Own<MultiblockOptions>;
+  readonly medusa: Own<MedusaOptions>;
   readonly prediction: Own<SpeculativeOptions, keyof DecodeOptions | "draft">;
   readonly "draft-model": Own<SpeculativeOptions, keyof DecodeOptions | "draft">;
 }

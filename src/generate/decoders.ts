@@ -6,8 +6,10 @@ import { ar } from "../decode/ar.ts";
 import type { AskedRecord } from "../decode/asked-draft.ts";
 import { auto } from "../decode/auto.ts";
 import type { DraftPolicy } from "../decode/drafts.ts";
+import type { HeadRecord } from "../decode/head-record.ts";
 import { jacobi } from "../decode/jacobi.ts";
 import { lookahead } from "../decode/lookahead.ts";
+import { medusa } from "../decode/medusa.ts";
 import { multiblock } from "../decode/multiblock.ts";
 import { fromPrediction } from "../decode/prediction.ts";
 import { promptLookup } from "../decode/prompt-lookup.ts";
@@ -94,6 +96,14 @@ const OPTIONS: { readonly [N in DecoderName]: Fields<DecoderOptions[N]> } = {
     poolSize: count(0, 64),
     draft,
   },
+  medusa: {
+    nodes: count(1, 128),
+    tree: z
+      .array(z.array(z.int().min(0).max(63)).min(1).max(64))
+      .max(256)
+      .optional(),
+    record: z.custom<HeadRecord>((value) => typeof value === "object" && value !== null, "a HeadRecord").optional(),
+  },
 };
 
 /** What `decoder` may be, by its form. The options of a name are checked by `chooseDecoder`, which can say what they are. */
@@ -151,6 +161,8 @@ function startOf(name: DecoderName, own: object, form: "window" | "block"): Star
         speculative(on, prompt, { blockSize: DRAFTED_BLOCK, ...own, ...limits, draft: model!.draft });
     case "multiblock":
       return (on, prompt, limits, { draft }) => multiblock(on, prompt, { ...(draft && { draft }), ...own, ...limits });
+    case "medusa":
+      return (on, prompt, limits) => medusa(on, prompt, { ...own, ...limits });
     case "auto":
       return (on, prompt, limits, { prediction, answers, draft, model }, knowledge) => {
         const asked = draft === null ? model : { draft };

@@ -57,6 +57,8 @@ export interface ModelParts {
   session(): Session;
   /** Its sequences have a draft adapter. Default: false. */
   readonly drafter?: boolean;
+  /** Medusa heads that they have. Default: 0. */
+  readonly heads?: number;
   /** Measures what passes cost, or knows it already. */
   measureCosts(kind: PassKind, signal: AbortSignal | undefined): Promise<Calibration>;
   /** Sequences kept after their requests. Default: 1. */
@@ -78,7 +80,7 @@ export interface PassKind {
 
 export function createLanguageModel(parts: ModelParts): LanguageModel {
   const { name, config, precision, device = "cpu", deviceWhy = null, tokenizer, template } = parts;
-  const { sampling = null, drafter = false } = parts;
+  const { sampling = null, drafter = false, heads = 0 } = parts;
   const sequences = new SequencePool(() => parts.session(), parts.keep);
   const memory = new AutoMemory();
   const { suffixMemory = SUFFIX_MEGABYTES, draftModel = null, onNote = () => {} } = parts;
@@ -120,6 +122,11 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     for (const id of prompt) requireId("promptIds", id, config.vocabSize);
     for (const id of request.stopIds) requireId("stopIds", id, config.vocabSize);
     const decoder = chooseDecoder(request);
+    if (decoder.name === "medusa" && heads === 0)
+      throw new CllmError(
+        "usage",
+        `${name} has no heads for decoder medusa: load it with medusaHeads (--medusa-heads)`,
+      );
     const { seed, ...draw } = chooseSampling(request, sampling);
     const own = new Set(request.ignoreEos ? [] : config.eosTokenIds);
     const form = answerForm(request, prompt, tokenizer, template);
@@ -262,6 +269,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     },
     drafter,
     draftModel: draftModel?.name ?? null,
+    heads,
     passCosts: async (signal, { sampling: drawn = false, drafting = false } = {}) => {
       requireAlive();
       if (drafting && !drafter) throw new CllmError("usage", `${name} has no draft adapter: load it with one`);

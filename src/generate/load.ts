@@ -3,11 +3,13 @@
  * them together. Knows no file format and no graph.
  */
 import { describeCheckpoint } from "../checkpoint/checkpoint.ts";
+import type { StoredHeads } from "../checkpoint/medusa/heads.ts";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/open.ts";
 import type { Adapted } from "../checkpoint/peft/adapted.ts";
 import type { Adapter } from "../checkpoint/peft/types.ts";
 import { sampled } from "../decode/choice.ts";
 import { withoutIds } from "../decode/silent.ts";
+import type { ModelConfig } from "../model/config.ts";
 import { withContextLength } from "../model/context.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { defaultThreads, warn } from "../runtime/host.ts";
@@ -41,6 +43,7 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
   const { precision, onProgress, signal } = settings;
   requirePrecision(settings);
   const checkpoint = await openCheckpoint(pathOrId, settings);
+  let heads: StoredHeads | null = null;
   try {
     const { name } = checkpoint;
     const identity = fingerprint(checkpoint);
@@ -56,6 +59,7 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
     // It is made while threads prepare the model, but for what a caller may have got wrong, which fails at once.
     if (!prepared || settings.template !== undefined || settings.templateOptions !== undefined) text();
     if (note !== null) (settings.onWarning ?? warn)(note);
+    heads = await withHeads(config, settings);
     const draftModel = await openDraftModel(() => ({ name, ...text() }), settings);
     const engine = await openEngine(config, weights, {
       precision,
@@ -64,6 +68,7 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
       ...(settings.threads !== undefined && { threads: settings.threads }),
       slots: settings.slots ?? 1,
       draft: draft?.modules,
+      heads,
       prepared: prepared && { ...prepared, beside: text },
       ...(signal && { signal }),
       onProgress: (stage, what, done, total) =>
@@ -88,10 +93,12 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
       onNote: settings.onWarning ?? warn,
       drafter: draft !== null,
       draftModel,
+      heads: heads?.heads ?? 0,
       measureCosts: (kind, abort) => calibrated(engine, [identity, ...ranksOf(draft)], settings, kind, abort),
       dispose: () => engine.dispose(),
     });
   } finally {
+    await heads?.close();
     await checkpoint.close();
   }
 }
@@ -178,6 +185,20 @@ async function withAdapters(
   if (adapter === undefined && draftAdapter === undefined) return { config, weights, draft: null, note: null };
   const { adapted } = await import("../checkpoint/peft/adapted.ts");
   return await adapted({ config, weights }, adapter, draftAdapter);
+}
+
+/** The heads that are asked for, open; null for none. */
+async function withHeads(
+  config: ModelConfig,
+  { medusaHeads, adapter, onWarning }: LoadSettings,
+): Promise<StoredHeads | null> {
+  if (medusaHeads === undefined) return null;
+  const { readHeads } = await import("../checkpoint/medusa/read-heads.ts");
+  const { headsNote } = await import("../checkpoint/medusa/heads.ts");
+  const heads = await readHeads(medusaHeads, config);
+  const note = headsNote(heads, adapter);
+  if (note !== null) (onWarning ?? warn)(note);
+  return heads;
 }
 
 /** What the speed of passes depends on of a draft adapter. */

@@ -58,6 +58,7 @@ export type LoadSettings = Checked<
       | "adapter"
       | "draftAdapter"
       | "draftModel"
+      | "medusaHeads"
       | "template"
       | "templateOptions"
     )
@@ -280,6 +281,10 @@ export const loadFields: Fields<
   draftModel: z.string().min(1).optional().meta({
     description: "smaller model with the same vocabulary that guesses what the model then checks: path or hub id",
     placeholder: "model",
+  }),
+  medusaHeads: z.string().min(1).optional().meta({
+    description: "folder of Medusa heads, which guess for the decoder medusa; they change no text",
+    placeholder: "folder",
   }),
   suffixMemory: z.number().min(0).max(MOST_SUFFIX_MEGABYTES).default(SUFFIX_MEGABYTES).meta({
     description: "megabytes for earlier answers, which auto and suffix draft from; 0 keeps none",

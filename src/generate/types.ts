@@ -87,6 +87,11 @@ export interface LoadOptions {
    */
   readonly draftModel?: string | undefined;
   /**
+   * A folder of Medusa heads (see `cllm train --objective medusa`), or released ones: `config.json` and `medusa_lm_head.safetensors`. They
+   * guess for the decoder `medusa`, and the model decides, so the text is the model's own. Default: none.
+   */
+  readonly medusaHeads?: string | undefined;
+  /**
    * Megabytes for earlier answers, which `auto` and `suffix` draft from; the oldest ones leave. 0 keeps none. Default: 16, some 650 000
    * tokens.
    */
@@ -366,6 +371,8 @@ export interface LanguageModel extends AsyncDisposable {
   readonly drafter: boolean;
   /** The name of its draft model; null where it has none. */
   readonly draftModel: string | null;
+  /** How many Medusa heads it has, which the decoder `medusa` needs. */
+  readonly heads: number;
   /** Whether `messages` can be given. */
   readonly hasChatTemplate: boolean;
   /**

@@ -10,6 +10,7 @@
  * Outputs:
  *   next (1, H) int64 · logits (1, H, V) and, in low precisions, logit_scale (1, H, 1) to multiply them by
  *   rows (2 * layers, kvHeads, S, headSize) float32: what to append to the cache
+ *   hidden (1, H, D) float32: what the head reads, for heads beside it
  *
  * A graph of several slots runs passes of as many sequences together, or of fewer: S tokens in all, of which slot s has those from
  * `from:s` to `to:s` (1) int64, where `used:s` () bool. It has all that is said of a sequence above for itself, bias:s, total:s and
@@ -249,10 +250,11 @@ export async function decodeGraph(
       count === 1
         ? graph.op("Slice", [x, head, graph.integers(2 ** 31), graph.integers(1)])
         : graph.op("Gather", [x, head], { axis: 1 }); // (1, H, D)
+  const whole = (value: Value): Value => (dtype === "float32" ? value : graph.op("Cast", [value], { to: FLOAT32 }));
+  graph.output(whole(x), "hidden", "float32", [1, "H", config.hiddenSize]);
   const { logits: made, scale: left, next } = await products.head(x, () => weights.head());
   graph.output(next, "next", "int64", [1, "H"]);
-  const read = dtype === "float32" ? made : graph.op("Cast", [made], { to: FLOAT32 });
-  const { logits, scale } = cap(read, left);
+  const { logits, scale } = cap(whole(made), left);
   graph.output(logits, "logits", "float32", [1, "H", vocabSize]);
   if (scale !== null) graph.output(scale, "logit_scale", "float32", [1, "H", 1]);
   if (!resident)

@@ -28,6 +28,7 @@ import { DTYPES, type EncodedModel, Graph, type GraphNode, type Value } from "..
 import { capped, headNorm, masksOf, type Rotation, rotationOf, rotations, scoreScale, slides } from "./attention.ts";
 import type { ModelConfig } from "./config.ts";
 import { isLoraTarget, type LoraSettings, loraNames, loraTensors } from "./lora.ts";
+import { type MedusaShape, medusaTensors } from "./medusa.ts";
 import { expectedTensors, normNames, projectionRows } from "./tensors.ts";
 import { transformer } from "./transformer.ts";
 
@@ -44,24 +45,42 @@ export interface TrainingGraphOptions {
   readonly divergence?: boolean;
   /** `resident`: for devices with operators and memory of their own. Default: `host`, for the processor. */
   readonly form?: "host" | "resident";
+  /** Medusa heads are trained, alone or with what is trained beside them: see `medusa-training-graph.ts`. */
+  readonly medusa?: MedusaTraining | undefined;
   /** The share of the target that is spread over the whole vocabulary (Szegedy et al., arXiv:1512.00567, section 7). */
   readonly labelSmoothing?: number;
 }
 
-/** Name and shape of every tensor that training changes. */
-export function trainedTensors(config: ModelConfig, lora: LoraSettings | null = null): [string, readonly number[]][] {
-  return [...(lora === null ? expectedTensors(config) : loraTensors(config, lora))];
+/** Which heads are trained, and whether the model, or its adapter, is too (Medusa-2). */
+export interface MedusaTraining extends MedusaShape {
+  readonly base: "frozen" | "trained";
+}
+
+/** Name and shape of every tensor that training changes, the heads last. */
+export function trainedTensors(
+  config: ModelConfig,
+  lora: LoraSettings | null = null,
+  medusa?: MedusaTraining | undefined,
+): [string, readonly number[]][] {
+  const own = lora === null ? expectedTensors(config) : loraTensors(config, lora);
+  if (medusa === undefined) return [...own];
+  return [...(medusa.base === "trained" ? own : []), ...medusaTensors(config, medusa)];
 }
 
 /** The name of layer l's keys (2l) or values (2l + 1) of clean text. */
 export const cleanName = (index: number): string => `clean_${index}`;
 
 /** The graph from tokens to the normalized stream, and all that is needed to go on from there. `keys` is told of each layer's. */
-async function streamGraph(
+export async function streamGraph(
   config: ModelConfig,
-  { batch, sequenceLength = 0, lora = null, drafts = false }: TrainingGraphOptions,
+  { batch, sequenceLength = 0, lora = null, drafts = false, medusa }: TrainingGraphOptions,
   keys?: (graph: Graph, layer: number, k: Value, v: Value) => void,
-) {
+): Promise<{
+  readonly graph: Graph;
+  readonly tensor: (name: string) => Value;
+  readonly stream: Value;
+  readonly ids: Value;
+}> {
   const { heads, kvHeads, headSize, contextLength } = config;
   const graph = new Graph();
   const tensors = new Map<string, Value>();
@@ -69,6 +88,8 @@ async function streamGraph(
   for (const [name, shape] of lora === null ? [] : loraTensors(config, lora)) {
     tensors.set(name, graph.input(name, "float32", shape));
   }
+  for (const [name, shape] of medusa === undefined ? [] : medusaTensors(config, medusa))
+    tensors.set(name, graph.input(name, "float32", shape));
   const tensor = (name: string): Value => tensors.get(name) as Value;
   const ids = graph.input("ids", "int64", ["N"]);
   const positions = graph.input("positions", "int64", [batch, "T"]);
@@ -174,11 +195,40 @@ async function streamGraph(
 async function forwardGraph(config: ModelConfig, options: TrainingGraphOptions) {
   const { graph, tensor, stream, ids } = await streamGraph(config, options);
   const rows = graph.input("rows", "int64", ["R"]);
-  const head = tensor(config.tiedHead ? "model.embed_tokens.weight" : "lm_head.weight");
-  const plain = graph.op("Gemm", [graph.op("Gather", [stream, rows]), head], { transB: 1 }); // (R, V)
-  const scalar = (value: number): Value => graph.scalar(value);
-  const logits = config.logitCap === undefined ? plain : capped(graph, plain, config.logitCap, scalar);
+  const logits = vocabularyLogits(config, graph, graph.op("Gather", [stream, rows]), tensor(headName(config)));
   return { graph, tensor, logits, ids, rows };
+}
+
+/** The name of the model's own matrix to the vocabulary. */
+export const headName = ({ tiedHead }: Pick<ModelConfig, "tiedHead">): string =>
+  tiedHead ? "model.embed_tokens.weight" : "lm_head.weight";
+
+/** From rows of the stream `(R, D)` to logits `(R, V)`. */
+export function vocabularyLogits(config: ModelConfig, graph: Graph, x: Value, head: Value): Value {
+  const plain = graph.op("Gemm", [x, head], { transB: 1 });
+  return config.logitCap === undefined ? plain : capped(graph, plain, config.logitCap, (value) => graph.scalar(value));
+}
+
+/** -log p of each row's target, `(R, 1)`. */
+export const entropiesOf = (graph: Graph, logs: Value, targets: Value): Value =>
+  graph.op("Neg", [graph.op("GatherElements", [logs, targets], { axis: 1 })]);
+
+/** Outputs of a loss, the gradients of trained tensors and their squared norms. */
+export function outputGradients(
+  graph: Graph,
+  loss: Value,
+  trained: readonly (readonly [name: string, shape: readonly number[]])[],
+  byTensor: readonly Value[],
+): void {
+  graph.output(loss, "loss", "float32", []);
+  const squares: Value[] = [];
+  for (const [i, [name, shape]] of trained.entries()) {
+    const gradient = byTensor[i] as Value;
+    graph.output(gradient, `gradient:${name}`, "float32", shape);
+    const square = graph.op("ReduceSumSquare", [gradient], { keepdims: 0 });
+    squares.push(graph.op("Unsqueeze", [square, graph.integers(0)]));
+  }
+  graph.output(graph.op("Concat", squares, { axis: 0 }), "squares", "float32", [trained.length]);
 }
 
 /** What the device's rules for `Gather` need: see `gatherOnce`. */
@@ -224,7 +274,7 @@ export async function trainingGraph(config: ModelConfig, options: TrainingGraphO
   const total = (x: Value): Value => graph.op("ReduceSum", [x], { keepdims: 0 });
   const alongRows = (x: Value): Value => graph.op("ReduceSum", [x, graph.integers(-1)], { keepdims: 1 });
 
-  const entropies = graph.op("Neg", [graph.op("GatherElements", [logs, targets], { axis: 1 })]); // (R, 1)
+  const entropies = entropiesOf(graph, logs, targets); // (R, 1)
   let smoothed = entropies;
   if (labelSmoothing > 0) {
     const spread = graph.op("Mul", [alongRows(logs), graph.scalar(-labelSmoothing / config.vocabSize)]);
@@ -248,16 +298,8 @@ export async function trainingGraph(config: ModelConfig, options: TrainingGraphO
     trained.map(([name]) => tensor(name)),
     { constants, ...(resident && { ruleOf: residentRules(graph, ids, rows) }) },
   );
-  graph.output(loss, "loss", "float32", []);
   graph.output(graph.op("Reshape", [entropies, graph.integers(-1)]), "cross_entropies", "float32", ["R"]);
-  const squares: Value[] = [];
-  for (const [i, [name, shape]] of trained.entries()) {
-    const gradient = byTensor[i] as Value;
-    graph.output(gradient, `gradient:${name}`, "float32", shape);
-    const square = graph.op("ReduceSumSquare", [gradient], { keepdims: 0 });
-    squares.push(graph.op("Unsqueeze", [square, graph.integers(0)]));
-  }
-  graph.output(graph.op("Concat", squares, { axis: 0 }), "squares", "float32", [trained.length]);
+  outputGradients(graph, loss, trained, byTensor);
   if (resident) compose(graph);
   return graph.encode();
 }

@@ -5,6 +5,7 @@ import { CllmError } from "../error.ts";
 import type { EncodedModel } from "../graph/graph.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { DraftAdapter } from "../model/draft-adapter.ts";
+import type { MedusaHeads } from "../model/heads-graph.ts";
 import type { Precision } from "../model/precision.ts";
 import { WHOLE_WEIGHTS } from "../model/products.ts";
 import type { Weights } from "../model/weights.ts";
@@ -12,6 +13,7 @@ import { buildGraph, type GraphPlan } from "./build-graph.ts";
 import { DEFAULT_DEVICE } from "./devices/default.ts";
 import type { Device } from "./devices/device.ts";
 import type { DeviceName } from "./devices/name.ts";
+import { type Heads, openHeads } from "./heads.ts";
 import { defaultThreads } from "./host.ts";
 import { openSession } from "./onnx-session.ts";
 import type { ModelFile, Program } from "./ort.ts";
@@ -39,6 +41,8 @@ export interface EngineOptions {
   readonly device?: Device;
   /** A draft adapter for the draft rows of a `Forest`; see `requireBounded`. Default: none. */
   readonly draft?: DraftAdapter | null | undefined;
+  /** Medusa heads, which guess for `Session.headGuesses`. Default: none. */
+  readonly heads?: MedusaHeads | null | undefined;
 }
 
 export interface Engine extends AsyncDisposable {
@@ -74,6 +78,7 @@ export async function createEngine(
     prepared,
     device = DEFAULT_DEVICE,
     draft = null,
+    heads: given = null,
   }: EngineOptions,
 ): Promise<Engine> {
   const products = await device.plan(precision, { wholeWeights });
@@ -142,6 +147,14 @@ export async function createEngine(
     }));
   const runner = device.runner(programs, { config, plan: products, slots });
   const caches = await device.caches(config, products);
+  let heads: Heads | null = null;
+  try {
+    if (given !== null) heads = await openHeads(config, weights, given, { precision, threads });
+  } catch (error) {
+    await release();
+    await caches.release();
+    throw error;
+  }
 
   let begun = 0;
   let running = 0;
@@ -163,6 +176,7 @@ export async function createEngine(
     await release();
     await inFiles?.kept;
     await caches.release();
+    await heads?.release();
   };
   return {
     config,
@@ -171,7 +185,7 @@ export async function createEngine(
     activity: () => ({ begun, running }),
     session() {
       if (disposed) throw new CllmError("disposed", "this model was disposed: load it again");
-      return openSession(counted, config, { rows: device.rows, caches, drafter: draft !== null });
+      return openSession(counted, config, { rows: device.rows, caches, drafter: draft !== null, heads });
     },
     dispose,
     [Symbol.asyncDispose]: dispose,

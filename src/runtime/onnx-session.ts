@@ -6,12 +6,14 @@ import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { cpu, hostCaches } from "./devices/cpu.ts";
 import type { Caches, RowRules } from "./devices/device.ts";
+import type { Heads } from "./heads.ts";
 import type { KvCache } from "./kv-cache.ts";
 import type { Pass, PassResults, PassRunner } from "./pass-runner.ts";
 import { type Forest, type Session, type TokenIds, trunkLength } from "./session.ts";
 
 /** Added to the attention scores of places that a row must not see. */
 const HIDDEN = -1e9;
+const NONE = new Float32Array(0);
 
 /** What a sequence has of its device. */
 export interface Place {
@@ -19,6 +21,8 @@ export interface Place {
   readonly caches: Caches;
   /** The graph has a draft adapter. Default: false. */
   readonly drafter?: boolean;
+  /** Heads on the last hidden state. Default: none. */
+  readonly heads?: Heads | null;
 }
 
 /** A new, empty sequence. Default: on the processor. */
@@ -36,21 +40,28 @@ class OnnxSession implements Session {
   readonly draftToken: number | undefined;
   readonly leadingDraft: boolean;
   readonly drafter: boolean;
+  readonly heads: number;
+  readonly #heads: Heads | null;
+  #hidden: Float32Array = NONE; // (rows, D) of what the last call gave, with heads
+  readonly #hiddenSize: number;
   readonly #runner: PassRunner;
   readonly #rows: RowRules;
   readonly #cache: KvCache;
-  #zeros = new Float32Array(0); // the bias of a chain
+  #zeros: Float32Array = NONE; // the bias of a chain
   #length = 0;
   #busy = false;
   #disposed = false;
 
-  constructor(runner: PassRunner, config: ModelConfig, { rows, caches, drafter = false }: Place) {
+  constructor(runner: PassRunner, config: ModelConfig, { rows, caches, drafter = false, heads = null }: Place) {
     this.#runner = runner;
     this.vocabSize = config.vocabSize;
+    this.#hiddenSize = config.hiddenSize;
     this.contextLength = config.contextLength;
     this.draftToken = config.draftTokenId;
     this.leadingDraft = config.leadingDraft === true;
     this.drafter = drafter;
+    this.heads = heads?.count ?? 0;
+    this.#heads = heads;
     this.#rows = rows;
     this.#cache = caches.open();
   }
@@ -61,27 +72,35 @@ class OnnxSession implements Session {
 
   async forward(tokens: TokenIds, forest?: Forest): Promise<TokenIds> {
     const next = new Int32Array(tokens.length);
+    const hidden: Float32Array[] = [];
     for await (const { results, rows, at } of this.#passes(tokens, forest)) {
       next.set(results.next.subarray(0, rows), at);
+      hidden.push(this.#states(results, 0, rows));
     }
+    this.#keep(hidden);
     return next;
   }
 
   async prefill(tokens: TokenIds, rows: number): Promise<TokenIds> {
     const from = tokens.length - rows;
     const next = new Int32Array(rows);
+    const hidden: Float32Array[] = [];
     for await (const { results, rows: run, at, headFrom } of this.#passes(tokens, undefined, { wanted: from })) {
       const first = Math.max(from, at + headFrom); // of those that the chunk has, as an index into `tokens`
       if (first >= at + run) continue;
       next.set(results.next.subarray(first - at - headFrom, run - headFrom), first - from);
+      hidden.push(this.#states(results, first - at - headFrom, run - headFrom));
     }
+    this.#keep(hidden);
     return next;
   }
 
   async logits(tokens: TokenIds, forest?: Forest): Promise<Float32Array> {
     const width = this.vocabSize;
     const all = new Float32Array(tokens.length * width);
+    const hidden: Float32Array[] = [];
     for await (const { results, rows, at } of this.#passes(tokens, forest, { logits: true })) {
+      hidden.push(this.#states(results, 0, rows));
       const part = all.subarray(at * width, (at + rows) * width);
       part.set((results.logits as Float32Array).subarray(0, rows * width));
       const { scales } = results;
@@ -91,7 +110,29 @@ class OnnxSession implements Session {
         for (let i = row * width; i < (row + 1) * width; i++) part[i] = (part[i] as number) * scale;
       }
     }
+    this.#keep(hidden);
     return all;
+  }
+
+  async headGuesses(row: number): Promise<readonly TokenIds[]> {
+    if (this.#disposed) throw disposed();
+    if (this.#heads === null) throw new CllmError("bad-input", "the model has no heads: load it with medusaHeads");
+    const width = this.#hiddenSize;
+    const rows = this.#hidden.length / width;
+    if (!(Number.isInteger(row) && row >= 0 && row < rows))
+      throw new CllmError("bad-input", `row ${row} is not among the ${rows} rows that the last pass gave`);
+    return await this.#heads.guess(this.#hidden.slice(row * width, (row + 1) * width));
+  }
+
+  /** The hidden states of some rows of a pass; none without heads. */
+  #states({ hidden }: PassResults, from: number, to: number): Float32Array {
+    return hidden?.subarray(from * this.#hiddenSize, to * this.#hiddenSize) ?? NONE;
+  }
+
+  #keep(parts: readonly Float32Array[]): void {
+    if (this.#heads === null) return;
+    const [first = NONE] = parts;
+    this.#hidden = parts.length === 1 ? first : joinFloats(parts);
   }
 
   truncate(length: number): void {
@@ -120,7 +161,8 @@ class OnnxSession implements Session {
   async dispose(): Promise<void> {
     this.#disposed = true;
     if (!this.#busy) this.#cache.release(); // a pass under way still reads it
-    this.#zeros = new Float32Array(0);
+    this.#zeros = NONE;
+    this.#hidden = NONE;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -239,6 +281,7 @@ class OnnxSession implements Session {
       headFrom,
       useful: count,
       draftsFrom: Math.max(0, Math.min((forest?.draftsFrom ?? at + count) - at, count)),
+      hidden: this.#heads !== null,
     };
   }
 
@@ -261,6 +304,16 @@ class OnnxSession implements Session {
     }
     return bias;
   }
+}
+
+function joinFloats(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
 }
 
 const disposed = (): CllmError => new CllmError("disposed", "this session was disposed: open a new one");

@@ -34,6 +34,8 @@ export interface Pass {
   readonly useful: number;
   /** The first draft row; `useful` for none. */
   readonly draftsFrom: number;
+  /** Whether the last hidden states are wanted. Default: false. */
+  readonly hidden?: boolean;
 }
 
 export interface PassResults {
@@ -43,6 +45,8 @@ export interface PassResults {
   readonly logits: Float32Array | null; // (H, V)
   /** What each row of logits is to be multiplied by; null for 1. */
   readonly scales: Float32Array | null; // (H,)
+  /** The last hidden states, where asked for. */
+  readonly hidden: Float32Array | null; // (H, D)
   /**
    * Keys and values of `count` rows, `(2 * layers, kvHeads, count, headSize)`; the pass's own begin with row `first`. Null where the
    * engine has written them into the cache.
@@ -85,10 +89,15 @@ function gateFeed(program: Program, passes: readonly Pass[], half = false): Feed
 }
 
 /** Outputs to fetch. */
-function outputsFor(program: Program, logits: boolean): string[] {
-  if (!logits) return ["next", "rows"];
-  return ["logits", ...(program.outputs.includes("logit_scale") ? ["logit_scale"] : []), "next", "rows"];
+function outputsFor(program: Program, logits: boolean, hidden: boolean): string[] {
+  const always = hidden ? ["next", "rows", "hidden"] : ["next", "rows"];
+  if (!logits) return always;
+  return ["logits", ...(program.outputs.includes("logit_scale") ? ["logit_scale"] : []), ...always];
 }
+
+/** The numbers of an output that may not have been fetched. */
+const fetched = (tensor: Tensor | undefined): Float32Array | null =>
+  tensor === undefined ? null : float32Data(tensor);
 
 /** The feeds of one sequence in a graph of one form, by the names that `nameOf` gives them. */
 export type SequenceFeeds = (pass: Pass, nameOf: (name: string) => string) => Feeds;
@@ -136,12 +145,13 @@ export function single(programs: Programs, sequenceFeeds: SequenceFeeds = fusedF
         head_from: int64Tensor([pass.headFrom], [1]),
         ...gateFeed(program, [pass]),
       };
-      const results = await program.run(feeds, outputsFor(program, logits));
-      const { logits: all, logit_scale: scales, next, rows } = results;
+      const results = await program.run(feeds, outputsFor(program, logits, pass.hidden === true));
+      const { logits: all, logit_scale: scales, next, rows, hidden } = results;
       return {
         next: int64Data(next!),
-        logits: all === undefined ? null : float32Data(all),
-        scales: scales === undefined ? null : float32Data(scales),
+        logits: fetched(all),
+        scales: fetched(scales),
+        hidden: fetched(hidden),
         rows: float32Data(rows!),
         ...{ count, first: 0 },
       };
@@ -175,11 +185,12 @@ export function resident(program: Program, half: boolean): PassRunner {
         feeds[`past_${i}`] = tensor;
         into[`present_${i}`] = tensor;
       }
-      const results = await program.run(feeds, logits ? ["next", "logits"] : ["next"], into);
-      const all = results["logits"];
+      const wanted = ["next", ...(logits ? ["logits"] : []), ...(pass.hidden ? ["hidden"] : [])];
+      const results = await program.run(feeds, wanted, into);
       return {
         next: int64Data(results["next"]!),
-        logits: all === undefined ? null : float32Data(all),
+        logits: fetched(results["logits"]),
+        hidden: fetched(results["hidden"]),
         ...{ scales: null, rows: null, count, first: 0 },
       };
     },
@@ -210,7 +221,7 @@ export function together(
   whole = false,
 ): PassRunner {
   const waiting: Waiting[] = [];
-  const { vocabSize, kvHeads, headSize } = config;
+  const { vocabSize, kvHeads, headSize, hiddenSize } = config;
   const places = leadingPlaces(config) + 1;
   const [count, parts] = whole ? [1, 2 * config.layers] : [2 * config.layers, 1];
   const dims = [parts, kvHeads, places, headSize];
@@ -284,12 +295,17 @@ export function together(
         head_rows: int64Tensor(heads, [heads.length]),
         ...gateFeed(program, running),
       },
-      outputsFor(program, logits),
+      outputsFor(
+        program,
+        logits,
+        running.some(({ hidden }) => hidden === true),
+      ),
     );
     const next = int64Data(results["next"]!);
     const rows = float32Data(results["rows"]!);
-    const all = results["logits"] === undefined ? null : float32Data(results["logits"]);
-    const scales = results["logit_scale"] === undefined ? null : float32Data(results["logit_scale"]);
+    const all = fetched(results["logits"]);
+    const scales = fetched(results["logit_scale"]);
+    const states = fetched(results["hidden"]);
     let [first, head] = [0, 0];
     return passes.map(({ pass, logits: wanted }) => {
       const [from, to] = [head, head + pass.ids.length - pass.headFrom];
@@ -297,6 +313,7 @@ export function together(
         next: next.subarray(from, to),
         logits: wanted && all !== null ? all.subarray(from * vocabSize, to * vocabSize) : null,
         scales: scales?.subarray(from, to) ?? null,
+        hidden: states?.subarray(from * hiddenSize, to * hiddenSize) ?? null,
         ...{ rows, count, first },
       };
       first += pass.ids.length;

@@ -21,6 +21,8 @@ export type ScriptedModel = {
   readonly leadingDraft?: boolean;
   /** A draft adapter as a function: what it says that follows a draft row. Default: there is none. */
   readonly draft?: (context: TokenIds) => number;
+  /** Heads as a function: what each of them guesses behind a row. Default: there are none. */
+  readonly heads?: { readonly count: number; readonly guess: (context: TokenIds) => readonly TokenIds[] };
 } & (
   | { readonly next: (context: TokenIds) => number } // the likeliest next token; logits are made up around it
   | { readonly logits: (context: TokenIds) => Float32Array } // (V,)
@@ -41,9 +43,10 @@ export interface ScriptedSession extends Session {
  * for await (const { accepted } of jacobi(session, Int32Array.of(1, 2, 3), { maxNewTokens: 16 })) console.log(accepted);
  */
 export function scriptedSession(model: ScriptedModel): ScriptedSession {
-  const { vocabSize, contextLength = 4096, sideError = 0, leadingDraft = false, draft } = model;
+  const { vocabSize, contextLength = 4096, sideError = 0, leadingDraft = false, draft, heads } = model;
   const context = new Int32Array(contextLength);
   const passes: { trunk: number; rows: number }[] = [];
+  let contexts: TokenIds[] = []; // of the last pass's rows, for heads
   let length = 0;
   let busy = false;
   let disposed = false;
@@ -81,10 +84,12 @@ export function scriptedSession(model: ScriptedModel): ScriptedSession {
     busy = true;
     await null; // so that overlapping calls can be seen
     const trunk = trunkLength({ parents, draftsFrom });
+    contexts = [];
     for (let i = 0; i < rows; i++) {
       let depth = 0;
       for (let a = i; a >= 0; a = parents[a]!) depth++;
       for (let a = i, at = length + depth; a >= 0; a = parents[a]!) context[--at] = tokens[a]!;
+      if (heads !== undefined) contexts.push(context.slice(0, length + depth));
       row(i, context.subarray(0, length + depth));
     }
     context.set(tokens.subarray(0, trunk), length);
@@ -102,6 +107,7 @@ export function scriptedSession(model: ScriptedModel): ScriptedSession {
     contextLength,
     leadingDraft,
     drafter: draft !== undefined,
+    heads: heads?.count ?? 0,
     passes,
     get length() {
       return length;
@@ -125,6 +131,12 @@ export function scriptedSession(model: ScriptedModel): ScriptedSession {
       const trunk = await pass(tokens, forest, (i, ids) => logits.set(logitsAfter(ids), i * vocabSize));
       if (sideError > 0) logits.subarray(trunk * vocabSize).reverse();
       return logits;
+    },
+    async headGuesses(row) {
+      const ids = contexts[row];
+      if (heads === undefined || ids === undefined)
+        throw new Error(`scripted session: heads at row ${row} of the last pass`);
+      return heads.guess(ids);
     },
     truncate(to) {
       if (busy) throw new Error("scripted session: truncate during a pass");

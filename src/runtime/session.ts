@@ -49,6 +49,8 @@ export interface Session extends AsyncDisposable {
   readonly leadingDraft?: boolean | undefined;
   /** It has a draft adapter, for the draft rows of a `Forest`. */
   readonly drafter?: boolean | undefined;
+  /** How many heads on the last hidden state it has, which guess further tokens. Undefined or 0: none. */
+  readonly heads?: number | undefined;
   /** Tokens now in the KV cache. */
   readonly length: number;
   /**
@@ -72,6 +74,11 @@ export interface Session extends AsyncDisposable {
    * does not have it.
    */
   mend?(last: number, guesses: TokenIds, most: number): TokenIds;
+  /**
+   * What the heads guess behind row `row` of those that the last call gave: head k, from 0 on, says what stands k + 1 places behind the
+   * token that follows the row. Of each head the likeliest ids, the likeliest first. Only where it has `heads`.
+   */
+  headGuesses?(row: number): Promise<readonly TokenIds[]>;
   /** Forget every cached token at index `length` and after. Throws `bad-input` beyond the present length. */
   truncate(length: number): void;
   /**

@@ -33,12 +33,20 @@ export abstract class WrappedSession implements Session {
     return this.inner.drafter;
   }
 
+  get heads(): number | undefined {
+    return this.inner.heads;
+  }
+
   get length(): number {
     return this.inner.length;
   }
 
   logits(tokens: TokenIds, forest?: Forest): Promise<Float32Array> {
     return this.inner.logits(tokens, forest);
+  }
+
+  async headGuesses(row: number): Promise<readonly TokenIds[]> {
+    return (await this.inner.headGuesses?.(row)) ?? [];
   }
 
   truncate(length: number): void {

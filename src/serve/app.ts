@@ -177,12 +177,21 @@ export function createApp(options: AppOptions): Hono {
     c.text(await metrics.text(models.status(), options.stallMs?.()), 200, { "Content-Type": metrics.contentType }),
   );
 
-  const describe = ({ name, loaded, runsOn, demonstration, draftAdapter, draftModel }: ModelStatus): object => ({
+  const describe = ({
+    name,
+    loaded,
+    runsOn,
+    demonstration,
+    draftAdapter,
+    draftModel,
+    medusaHeads,
+  }: ModelStatus): object => ({
     ...{ id: name, object: "model", created: started, owned_by: "cllm" },
     cllm: {
       ...{ loaded, demonstration },
       ...(draftAdapter !== null && { draft_adapter: draftAdapter }),
       ...(draftModel !== null && { draft_model: draftModel }),
+      ...(medusaHeads !== null && { medusa_heads: medusaHeads }),
       ...(runsOn && { device: runsOn.device, device_why: runsOn.deviceWhy, precision: runsOn.precision }),
     },
   });

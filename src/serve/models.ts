@@ -21,6 +21,8 @@ export interface ModelEntry {
   readonly draftAdapter?: string | null;
   /** What its draft model is called. Default: it has none. */
   readonly draftModel?: string | null;
+  /** What its Medusa heads are called. Default: it has none. */
+  readonly medusaHeads?: string | null;
   readonly start: StartModel;
 }
 
@@ -40,6 +42,7 @@ export interface ModelStatus {
   readonly demonstration: Demonstration | null;
   readonly draftAdapter: string | null;
   readonly draftModel: string | null;
+  readonly medusaHeads: string | null;
   readonly loaded: boolean;
   /** Once it is loaded. */
   readonly runsOn: RunsOn | null;
@@ -203,12 +206,22 @@ export function createModels(entries: readonly ModelEntry[], options: ModelsOpti
   return {
     status: () =>
       [...models.values()].map(
-        ({ name, demonstration = null, draftAdapter = null, draftModel = null, loaded, queue, loads }) => ({
+        ({
+          name,
+          demonstration = null,
+          draftAdapter = null,
+          draftModel = null,
+          medusaHeads = null,
+          loaded,
+          queue,
+          loads,
+        }) => ({
           ...{
             name,
             demonstration,
             draftAdapter,
             draftModel,
+            medusaHeads,
             loaded: loaded !== null,
             runsOn: loaded?.runsOn ?? null,
             running: queue.running,

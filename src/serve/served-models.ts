@@ -22,6 +22,8 @@ export interface ServedModel {
   readonly draftAdapter?: string;
   /** Path or hub id of its draft model. */
   readonly draftModel?: string;
+  /** Folder of its Medusa heads. */
+  readonly medusaHeads?: string;
 }
 
 /**
@@ -34,6 +36,7 @@ export function servedModels(
   adapters: readonly string[],
   draftAdapters: readonly string[] = [],
   draftModels: readonly string[] = [],
+  medusaHeads: readonly string[] = [],
 ): readonly ServedModel[] {
   const bases = models.map((given): ServedModel => {
     const { name, value } = split(given);
@@ -63,10 +66,16 @@ export function servedModels(
     },
     [...bases, ...adapted] as readonly ServedModel[],
   );
-  return draftModels.reduce((all, given) => {
+  const drafted = draftModels.reduce((all, given) => {
     requireModel(`--draft-model ${given}`, split(given).value);
     return withDraft(all, given, "draftModel");
   }, withAdapters);
+  return medusaHeads.reduce((all, given) => {
+    const { value } = split(given);
+    if (existsSync(value)) return withDraft(all, given, "medusaHeads");
+    const what = `--medusa-heads ${given}: ${value} does not exist`;
+    throw new CllmError("not-found", `${what}; give a folder with medusa_lm_head.safetensors`);
+  }, drafted);
 }
 
 function requireModel(flag: string, value: string): void {
@@ -74,7 +83,7 @@ function requireModel(flag: string, value: string): void {
   throw new CllmError("not-found", `${flag}: ${value} does not exist; give a GGUF file, a directory or a hub id`);
 }
 
-const FLAGS = { draftAdapter: "--draft-adapter", draftModel: "--draft-model" } as const;
+const FLAGS = { draftAdapter: "--draft-adapter", draftModel: "--draft-model", medusaHeads: "--medusa-heads" } as const;
 
 /** The models, of which the one that a draft names has it. It needs no name of its own, because it changes no text. */
 function withDraft(models: readonly ServedModel[], given: string, kind: keyof typeof FLAGS): readonly ServedModel[] {
@@ -106,10 +115,11 @@ export async function modelEntries(
   workerFile?: HostOptions["workerFile"],
 ): Promise<readonly ModelEntry[]> {
   const facts = await Promise.all(served.map(({ model }) => readOwnFacts(diskFolder(model))));
-  return served.map(({ name, model, adapter, draftAdapter, draftModel }, i) => ({
+  return served.map(({ name, model, adapter, draftAdapter, draftModel, medusaHeads }, i) => ({
     name,
     draftModel: draftModel === undefined ? null : nameOf(draftModel),
     draftAdapter: draftAdapter === undefined ? null : basename(draftAdapter),
+    medusaHeads: medusaHeads === undefined ? null : basename(medusaHeads),
     demonstration: facts[i]!.demonstration,
     start: (admit, onEnd) =>
       startModel({
@@ -119,6 +129,7 @@ export async function modelEntries(
           ...(adapter !== undefined && { adapter }),
           ...(draftAdapter !== undefined && { draftAdapter }),
           ...(draftModel !== undefined && { draftModel }),
+          ...(medusaHeads !== undefined && { medusaHeads }),
         },
         workerFile,
         admit,

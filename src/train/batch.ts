@@ -73,7 +73,7 @@ export async function makeBatch(
   let [place, skipped] = [from, 0];
   for (; ; place++) {
     const example = source.example(place);
-    const points = objective === "ar" ? [] : drawPoints(example, place, refinements, settings);
+    const points = objective !== "consistency" ? [] : drawPoints(example, place, refinements, settings);
     const noisy = points.reduce((sum, { point }) => sum + noisyLength(example, point, lossless), 0);
     const size = example.promptIds.length + example.completionIds.length - 1 + noisy;
     if (size > sequenceLength) {

@@ -4,7 +4,7 @@
  * Fine-tuning (`ar`) is chosen by held-out loss alone: how many answers equal the data's to the last token says little of free
  * text, and how many tokens a pass settles is not what was trained.
  *
- * A draft adapter changes no answer, so it is chosen by tokens per forward alone.
+ * A draft adapter and heads on a frozen model change no answer, so they are chosen by tokens per forward alone.
  *
  * Consistency is chosen by the share of answers that came out as expected, times the square root of tokens per forward: one per
  * cent more of such answers counts as much as two per cent more speed. Equal scores go by held-out loss. Where no answer ever came
@@ -32,13 +32,15 @@ export interface Choice {
 }
 
 /** What weights are trained for. */
-export type Aim = TrainSettings["objective"] | "lossless";
+export type Aim = "ar" | "consistency" | "lossless";
 
-export const aimOf = ({
-  objective,
-  lossless = false,
-}: Pick<TrainSettings, "objective"> & Partial<Pick<TrainSettings, "lossless">>): Aim =>
-  lossless ? "lossless" : objective;
+type Aiming = Pick<TrainSettings, "objective"> & Partial<Pick<TrainSettings, "lossless" | "medusa">>;
+
+/** Heads on a frozen model change no answer, as a draft adapter; with the model they change it, as consistency training. */
+export function aimOf({ objective, lossless = false, medusa }: Aiming): Aim {
+  if (lossless || medusa?.base === "frozen") return "lossless";
+  return objective === "ar" ? "ar" : "consistency";
+}
 
 /** What consistency is chosen by, before ties. */
 export const consistencyScore = ({
@@ -66,7 +68,7 @@ export function isBetter(now: Measured, kept: Measured | null, aim: Aim): boolea
 export function chooseWeights(
   best: Measured | null,
   last: Measured | null,
-  { steps, ...settings }: Pick<TrainSettings, "objective" | "steps"> & Partial<Pick<TrainSettings, "lossless">>,
+  { steps, ...settings }: Pick<TrainSettings, "steps"> & Aiming,
 ): Choice {
   const aim = aimOf(settings);
   const final = (why: string): Choice => ({ checkpoint: "final", step: steps, why });

@@ -34,6 +34,7 @@ export function curvesSvg(title: string, records: readonly TrainRecord[]): strin
       color: COLORS.consistency,
       points: smooth(steps.map(({ step, consistencyLoss }) => [step, consistencyLoss])),
     },
+    ...headCurves(steps),
     {
       name: "held-out loss",
       color: COLORS.measure,
@@ -57,6 +58,16 @@ export function curvesSvg(title: string, records: readonly TrainRecord[]): strin
     return panel(curves, { ...FRAME, top, height: top + PANEL + 34, bottom: 34 }, last, index === panels.length - 1);
   });
   return svgFile({ ...FRAME, height }, title, rules, drawn);
+}
+
+/** One for each Medusa head; none without. */
+function headCurves(steps: readonly Extract<TrainRecord, { type: "step" }>[]): Curve[] {
+  const heads = steps.reduce((most, { headLosses = [] }) => Math.max(most, headLosses.length), 0);
+  return Array.from({ length: heads }, (_, head) => ({
+    name: `head ${head + 1}`,
+    color: `c${(head + 3) % 5}`,
+    points: smooth(steps.map(({ step, headLosses }) => [step, headLosses?.[head] ?? null])),
+  }));
 }
 
 /** One panel with its axis from nothing, or from the smallest value where that is far from it, to the largest. */

@@ -4,10 +4,12 @@
  * present weights. Knows no text; what is right is the caller's to say.
  */
 import { jacobi } from "../decode/jacobi.ts";
+import { medusa } from "../decode/medusa.ts";
 import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { DraftAdapter } from "../model/draft-adapter.ts";
+import type { MedusaHeads } from "../model/heads-graph.ts";
 import { memoryWeights, type NamedTensor } from "../model/memory-weights.ts";
 import type { Device } from "../runtime/devices/device.ts";
 import { createEngine } from "../runtime/engine.ts";
@@ -33,6 +35,8 @@ export interface EvaluateOptions {
   readonly stopIds: ReadonlySet<number>;
   /** A draft adapter to measure, for the tensors as they are. Default: none. */
   readonly draft?: DraftAdapter | null;
+  /** Medusa heads to measure, by their decoder. Default: none. */
+  readonly heads?: MedusaHeads | null;
   readonly threads?: number;
   /** Default: the processor. */
   readonly device?: Device;
@@ -50,12 +54,13 @@ export async function evaluate(
   config: ModelConfig,
   tensors: Iterable<NamedTensor>,
   examples: readonly HeldOut[],
-  { blockSize, maxNewTokens = 256, stopIds, threads, device, signal, draft = null }: EvaluateOptions,
+  { blockSize, maxNewTokens = 256, stopIds, threads, device, signal, draft = null, heads = null }: EvaluateOptions,
 ): Promise<Evaluation> {
   const precision = "fp32";
   await using engine = await createEngine(config, memoryWeights(tensors), {
     precision,
     draft,
+    heads,
     ...(threads === undefined ? {} : { threads }),
     ...(device === undefined ? {} : { device }),
   });
@@ -74,7 +79,8 @@ export async function evaluate(
       maxNewTokens: Math.min(room, Math.max(maxNewTokens, expected.length)),
       ...{ stopIds, blockSize, ...(signal === undefined ? {} : { signal }) },
     };
-    for await (const { accepted, prefill } of jacobi(session, promptIds, options)) {
+    const passes = heads === null ? jacobi(session, promptIds, options) : medusa(session, promptIds, options);
+    for await (const { accepted, prefill } of passes) {
       for (const id of accepted) answer.push(id);
       if (!prefill) settled.push(accepted.length);
     }

@@ -6,8 +6,10 @@ import { CllmError } from "../error.ts";
 import { hash } from "../hash.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { type LoraSettings, loraTensors } from "../model/lora.ts";
+import { medusaTensors } from "../model/medusa.ts";
 import type { NamedTensor } from "../model/memory-weights.ts";
 import { expectedTensors } from "../model/tensors.ts";
+import { headName, type MedusaTraining } from "../model/training-graph.ts";
 import type { Weights } from "../model/weights.ts";
 
 /** A tensor with AdamW's moments, all of one length. */
@@ -88,6 +90,26 @@ export function randomParameters(config: ModelConfig, seed: number): Parameters 
     }
   }
   return { trained, frozen: [], count: countOf(trained) };
+}
+
+/**
+ * Medusa heads to be trained beside what `base` has: blocks that add nothing yet, and matrices to the vocabulary that begin as the model's own
+ * (Cai et al., arXiv:2401.10774, section 2.1). With a frozen base all of the model's tensors are inputs that stay as they are.
+ */
+export async function medusaParameters(
+  config: ModelConfig,
+  weights: Weights,
+  medusa: MedusaTraining,
+  base: Parameters | null,
+): Promise<Parameters> {
+  const heads = allocate(medusaTensors(config, medusa));
+  for (const { name, data } of heads)
+    if (/^\d+\.\d+\.weight$/.test(name)) data.set(await weights.read(headName(config)));
+  const frozen: NamedTensor[] = [...(base?.frozen ?? [])];
+  if (base === null)
+    for (const [name, shape] of expectedTensors(config)) frozen.push({ name, shape, data: await weights.read(name) });
+  const trained = [...(base?.trained ?? []), ...heads];
+  return { trained, frozen, count: countOf(trained) };
 }
 
 const countOf = (trained: readonly NamedTensor[]): number => trained.reduce((sum, { data }) => sum + data.length, 0);

@@ -72,10 +72,16 @@ export async function prepareTraining(options: TrainingOptions): Promise<Prepare
   const wanted = { loraRank: 0, loraAlpha: undefined, ...options.settings, fromScratch };
   const start = fromAdapter === undefined ? null : startOf(await readAdapter(fromAdapter), wanted, nameOf);
   const settings = trainSettings({ ...options.settings, ...start?.lora });
-  if (options.adapter !== undefined && !settings.lossless)
+  const frozen = settings.lossless || settings.medusa?.base === "frozen"; // the model that decides stays as it is
+  if (settings.medusa?.base === "frozen" && (start !== null || fromScratch))
     throw new CllmError(
       "usage",
-      `${nameOf("adapter")} is merged for lossless training only; ${nameOf("fromAdapter")} goes on with one`,
+      `with a frozen base only heads are trained: omit ${nameOf(start === null ? "fromScratch" : "fromAdapter")}`,
+    );
+  if (options.adapter !== undefined && !frozen)
+    throw new CllmError(
+      "usage",
+      `${nameOf("adapter")} is merged for training beside a model that stays as it is; ${nameOf("fromAdapter")} goes on with one`,
     );
   if (start !== null && (start.adapter.drafts ?? false) !== settings.lossless) {
     const kind = settings.lossless

@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { writeHuggingFace } from "../checkpoint/huggingface/write.ts";
+import { writeHeads } from "../checkpoint/medusa/heads.ts";
 import { adapterOf, writeAdapter } from "../checkpoint/peft/adapter.ts";
 import type { HuggingFaceTokenizerSource } from "../checkpoint/tokenizer-source.ts";
 import { CllmError } from "../error.ts";
@@ -15,6 +16,7 @@ import { acquireLock } from "../files/lock.ts";
 import { writeWhole } from "../files/write-whole.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { lowRanks, mergedTensors } from "../model/lora.ts";
+import { isHeadTensor } from "../model/medusa.ts";
 import { memoryWeights, type NamedTensor } from "../model/memory-weights.ts";
 import type { Weights } from "../model/weights.ts";
 import type { DeviceName } from "../runtime/devices/name.ts";
@@ -25,7 +27,7 @@ import { curvesSvg } from "./curves.ts";
 import { evaluate } from "./evaluate.ts";
 import type { HeldOut } from "./held-out.ts";
 import { openLog } from "./log.ts";
-import { fullParameters, loraParameters, type Parameters, randomParameters } from "./parameters.ts";
+import { fullParameters, loraParameters, medusaParameters, type Parameters, randomParameters } from "./parameters.ts";
 import { type TrainSettings, trainedConfig } from "./settings.ts";
 import type { ExampleSource } from "./source.ts";
 import { type TrainRecord, train } from "./train.ts";
@@ -65,6 +67,8 @@ const LOG = "log.jsonl";
 const CURVES = "curves.svg";
 /** The weights to use (while the run goes on, those of its best evaluation), and those of the last step. */
 const [BEST, FINAL] = ["best", "final"];
+/** Where Medusa-2 puts its heads, inside the folder of the model or adapter that they were trained with. */
+const HEADS = "heads";
 /** A prompt's budget in evaluations. */
 const MAX_NEW_TOKENS = 256;
 
@@ -103,9 +107,12 @@ export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord,
   await mkdir(folder, { recursive: true });
   await using lock = await acquireLock(join(folder, "run"), { signal, onWait: run.onWait });
   // The device is a part of the run: another one rounds differently, so `auto` stays with the one that was taken.
-  if (settings.lossless && run.device === "webgpu")
-    throw new CllmError("unsupported", "lossless training is built for the processor: take device cpu");
-  const asked = settings.lossless ? "cpu" : run.device;
+  const beside = settings.lossless || settings.medusa !== undefined;
+  if (beside && run.device === "webgpu") {
+    const what = settings.lossless ? "lossless training" : "training of heads";
+    throw new CllmError("unsupported", `${what} is built for the processor: take device cpu`);
+  }
+  const asked = beside ? "cpu" : run.device;
   const wanted = asked === "auto" ? ((await deviceBefore(folder)) ?? "auto") : (asked ?? "cpu");
   // A folder of which nothing was trained yet is not bound to a device that turns out not to be there.
   const known = wanted === "cpu" || (wanted !== "auto" && (await settingsBefore(folder)) !== null);
@@ -129,6 +136,7 @@ export async function* runTraining(given: TrainRun): AsyncGenerator<TrainRecord,
   const { blockSize } = settings;
   const measure = () =>
     evaluate(config, merged(parameters, settings), heldOut, {
+      heads: settings.medusa === undefined ? null : { ...settings.medusa, weights: memoryWeights(headsOf(parameters)) },
       draft: settings.lossless && settings.lora !== null ? lowRanks(parameters.trained, settings.lora) : null,
       blockSize,
       stopIds,
@@ -212,7 +220,14 @@ async function keepSettings({ folder, settings, identity }: TrainRun, device: De
   );
 }
 
-function startingParameters({
+async function startingParameters(run: TrainRun): Promise<Parameters> {
+  const { config, weights, settings } = run;
+  const { medusa } = settings;
+  if (medusa === undefined) return modelParameters(run);
+  return medusaParameters(config, weights, medusa, medusa.base === "frozen" ? null : await modelParameters(run));
+}
+
+function modelParameters({
   config,
   weights,
   settings,
@@ -225,15 +240,32 @@ function startingParameters({
 }
 
 /** The model's tensors as they would be used: an adapter merged into its base. */
-function merged({ trained, frozen }: Parameters, { lora, lossless }: TrainSettings): Iterable<NamedTensor> {
-  if (lossless) return frozen; // its adapter is never merged
+function merged(
+  { trained: all, frozen }: Parameters,
+  { lora, lossless, medusa }: TrainSettings,
+): Iterable<NamedTensor> {
+  if (lossless || medusa?.base === "frozen") return frozen; // its adapter is never merged, and heads are beside it
+  const trained = all.filter(({ name }) => !isHeadTensor(name));
   return lora === null ? trained : mergedTensors(frozen, trained, lora);
 }
 
-/** A model directory, or for an adapter a PEFT directory. */
-async function writeWeights(folder: string, run: TrainRun, { trained }: Parameters): Promise<void> {
+const headsOf = ({ trained }: Parameters): readonly NamedTensor[] => trained.filter(({ name }) => isHeadTensor(name));
+
+/** A model directory, or for an adapter a PEFT directory; for heads theirs, which of Medusa-2 lies inside the model's or the adapter's. */
+async function writeWeights(folder: string, run: TrainRun, parameters: Parameters): Promise<void> {
+  const { config, baseModel, settings } = run;
+  const { medusa: shape } = settings;
+  if (shape?.base !== "frozen") await writeModel(folder, run, parameters);
+  if (shape === undefined) return;
+  const to = shape.base === "frozen" ? folder : join(folder, HEADS);
+  const baseAdapter = shape.base === "frozen" ? (run.baseAdapter ?? null) : settings.lora === null ? null : BEST;
+  await writeHeads(to, { shape, config, tensors: headsOf(parameters), baseModel, baseAdapter }, { overwrite: true });
+}
+
+async function writeModel(folder: string, run: TrainRun, parameters: Parameters): Promise<void> {
   const { config, tokenizer, settings, baseModel } = run;
   const { lora } = settings;
+  const trained = parameters.trained.filter(({ name }) => !isHeadTensor(name));
   if (lora === null) {
     await writeHuggingFace(folder, { config, weights: memoryWeights(trained), tokenizer }, { overwrite: true });
     return;

@@ -9,16 +9,33 @@ import { check } from "../generate/check.ts";
 import type { Fields } from "../generate/options.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { LORA_TARGETS, type LoraSettings, type LoraTarget } from "../model/lora.ts";
+import type { MedusaTraining } from "../model/training-graph.ts";
 
 /** What the schedule, the batches and the losses are made from; each option is explained where its default stands. */
-export interface TrainSettings extends Omit<TrainFields, "loraRank" | "loraAlpha" | "loraTargets"> {
+export interface TrainSettings extends Omit<TrainFields, "loraRank" | "loraAlpha" | "loraTargets" | MedusaField> {
   /** An adapter instead of all weights. */
   readonly lora: LoraSettings | null;
+  /** Heads, for the objective `medusa` and no other. */
+  readonly medusa?: MedusaSettings | undefined;
 }
+
+/** Which heads are trained, and how (Cai et al., arXiv:2401.10774, section 2.2). */
+export interface MedusaSettings extends MedusaTraining {
+  /** What the heads' losses count beside the model's own, lambda 0; 1 where the base is frozen. */
+  readonly weight: number;
+  /** What each head counts against the one before it, the first one against 1. */
+  readonly decay: number;
+  /** Steps in which only the heads are trained. */
+  readonly warmup: number;
+  /** The heads' learning rate, as a multiple of the model's. */
+  readonly rate: number;
+}
+
+type MedusaField = Extract<keyof TrainFields, `medusa${string}`>;
 
 /** The same, flat. */
 export interface TrainFields {
-  readonly objective: "ar" | "consistency";
+  readonly objective: "ar" | "consistency" | "medusa";
   readonly lossless: boolean;
   readonly points: "on-policy" | "stored";
   readonly consistency: "global" | "local" | "progressive";
@@ -35,6 +52,14 @@ export interface TrainFields {
   readonly loraRank: number;
   readonly loraAlpha: number | undefined;
   readonly loraTargets: readonly LoraTarget[];
+  readonly medusaNumHeads: number;
+  readonly medusaNumLayers: number;
+  readonly medusaLinear: "shared" | "own";
+  readonly medusaBase: "frozen" | "trained";
+  readonly medusaWeight: number;
+  readonly medusaDecay: number;
+  readonly medusaWarmup: number;
+  readonly medusaRate: number;
   readonly learningRate: number;
   readonly warmupSteps: number;
   readonly finalShare: number;
@@ -59,9 +84,13 @@ const say = (description: string, placeholder?: string) =>
 
 export const trainFields: Fields<TrainFields> = {
   objective: z
-    .enum(["ar", "consistency"])
+    .enum(["ar", "consistency", "medusa"])
     .default("ar")
-    .meta(say("ar: plain fine-tuning; consistency: noisy points beside the clean text, always with its AR term")),
+    .meta(
+      say(
+        "ar: plain fine-tuning; consistency: noisy points beside the clean text; medusa: heads that guess further tokens",
+      ),
+    ),
   lossless: z
     .boolean()
     .default(false)
@@ -121,6 +150,24 @@ export const trainFields: Fields<TrainFields> = {
     .min(1)
     .default([...LORA_TARGETS])
     .meta(say("matrices that get an adapter; default: all", "name")),
+  medusaNumHeads: count.max(16).default(4).meta(say("Medusa heads: head k guesses k tokens further", "heads")),
+  medusaNumLayers: count.max(8).default(1).meta(say("residual blocks of each head", "blocks")),
+  medusaLinear: z
+    .enum(["shared", "own"])
+    .default("shared")
+    .meta(say("heads share the model's matrix to the vocabulary, or each has one, which begins as a copy of it")),
+  medusaBase: z
+    .enum(["frozen", "trained"])
+    .default("frozen")
+    .meta(say("frozen: only the heads are trained (Medusa-1); trained: the model or its LoRA too (Medusa-2)")),
+  medusaWeight: amount.default(0.2).meta(say("what the heads' losses count beside the model's own, for Medusa-2")),
+  medusaDecay: share.default(0.8).meta(say("what each head counts against the one before it", "share")),
+  medusaWarmup: z
+    .int()
+    .min(0)
+    .default(100)
+    .meta(say("steps in which only the heads are trained, for Medusa-2", "steps")),
+  medusaRate: amount.default(4).meta(say("the heads' learning rate as a multiple of the model's, for Medusa-2")),
   learningRate: z.number().positive().default(2e-4).meta(say("at its peak")),
   warmupSteps: z.int().min(0).default(20).meta(say("steps until the peak", "steps")),
   finalShare: share.default(0).meta(say("what half a cosine leaves of the peak at the end", "share")),
@@ -162,6 +209,7 @@ export function trainedConfig(
   settings: Pick<TrainSettings, "draftToken" | "leadingPoints" | "objective" | "lossless">,
 ): ModelConfig {
   const { draftToken: draftTokenId, leadingPoints, objective, lossless } = settings;
+  if (objective === "medusa") return config;
   if (lossless) {
     const { draftTokenId: _, leadingDraft: __, ...base } = config; // draft rows are no part of the prompt's pass
     return draftTokenId === undefined ? base : { ...base, draftTokenId };
@@ -182,7 +230,10 @@ const schema = z.strictObject(trainFields);
 export function trainSettings(
   options: { readonly [K in keyof TrainFields]?: TrainFields[K] | undefined },
 ): TrainSettings {
-  const { loraRank, loraAlpha, loraTargets, ...rest } = check(schema, options, { what: "train" }) as TrainFields;
+  const checked = check(schema, options, { what: "train" }) as TrainFields;
+  const { medusaNumHeads: heads, medusaNumLayers: layers, medusaLinear, medusaBase: base, ...others } = checked;
+  const { medusaWeight, medusaDecay: decay, medusaWarmup: warmup, medusaRate: rate, ...flat } = others;
+  const { loraRank, loraAlpha, loraTargets, ...rest } = flat;
   const alpha = loraAlpha ?? 2 * loraRank;
   if (rest.lossless && rest.objective !== "consistency")
     throw new CllmError("usage", `lossless training is of objective consistency, not ${rest.objective}: give that too`);
@@ -193,7 +244,21 @@ export function trainSettings(
       "usage",
       "lossless training knows on-policy points, loss hard and consistency global: omit others",
     );
-  return { ...rest, lora: loraRank === 0 ? null : { rank: loraRank, alpha, targets: loraTargets } };
+  if (rest.objective === "medusa" && base === "frozen" && loraRank > 0)
+    throw new CllmError(
+      "usage",
+      "with a frozen base only heads are trained: omit loraRank, or give medusaBase trained",
+    );
+  const frozen = base === "frozen";
+  const medusa: MedusaSettings = {
+    ...{ heads, layers, ownLinear: medusaLinear === "own", bias: true, base, decay },
+    ...(frozen ? { weight: 1, warmup: 0, rate: 1 } : { weight: medusaWeight, warmup, rate }),
+  };
+  return {
+    ...rest,
+    lora: loraRank === 0 ? null : { rank: loraRank, alpha, targets: loraTargets },
+    ...(rest.objective === "medusa" && { medusa }),
+  };
 }
 
 /**
@@ -202,14 +267,17 @@ export function trainSettings(
  */
 export function unusedSettings(
   settings: Pick<TrainFields, "objective" | "points" | "consistency" | "loraRank"> &
-    Partial<Pick<TrainFields, "lossless">> & { readonly fromAdapter?: unknown },
+    Partial<Pick<TrainFields, "lossless" | "medusaBase">> & { readonly fromAdapter?: unknown },
 ): { readonly [K in keyof TrainFields]?: string } {
-  const { objective, points, consistency, loraRank, fromAdapter, lossless = false } = settings;
+  const { objective, points, consistency, loraRank, fromAdapter, lossless = false, medusaBase = "frozen" } = settings;
   const all = (keys: readonly (keyof TrainFields)[], why: string) => Object.fromEntries(keys.map((key) => [key, why]));
   return {
     ...(loraRank === 0 && fromAdapter === undefined && all(["loraAlpha", "loraTargets"], "no adapter is trained")),
     ...(lossless && all(["arWeight", "promptWeight"], "lossless training has no AR loss")),
-    ...(objective === "ar" && all(CONSISTENCY_ONLY, "it is for the objective consistency")),
+    ...(objective !== "consistency" && all(CONSISTENCY_ONLY, "it is for the objective consistency")),
+    ...(objective !== "medusa" && all(MEDUSA, "it is for the objective medusa")),
+    ...(objective === "medusa" && all(["labelSmoothing"], "heads learn their tokens as they are")),
+    ...(objective === "medusa" && medusaBase === "frozen" && all(MEDUSA_2, "it is for medusaBase trained")),
     ...(objective === "consistency" && points === "stored" && all(FRESH_ONLY, "it is for on-policy points")),
     ...(objective === "consistency" &&
       points === "on-policy" &&
@@ -218,6 +286,11 @@ export function unusedSettings(
   };
 }
 
+const MEDUSA_2 = ["medusaWeight", "medusaWarmup", "medusaRate"] as const satisfies readonly (keyof TrainFields)[];
+const MEDUSA: readonly (keyof TrainFields)[] = [
+  ...(["medusaNumHeads", "medusaNumLayers", "medusaLinear", "medusaBase", "medusaDecay"] as const),
+  ...MEDUSA_2,
+];
 const CONSISTENCY_ONLY = [
   ...["points", "consistency", "loss", "pointsPerExample", "leadingPoints", "refinements", "rowDecay", "arWeight"],
 ] as (keyof TrainFields)[];

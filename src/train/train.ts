@@ -4,14 +4,16 @@
  * weights, bit for bit, that it would have had. Knows no text, no flags and no terminal.
  */
 import { CllmError } from "../error.ts";
+import { isHeadTensor } from "../model/medusa.ts";
 import type { NamedTensor } from "../model/memory-weights.ts";
 import { makeBatch } from "./batch.ts";
 import { checkpointFolder, loadCheckpoint, type RunState, saveCheckpoint, updateCheckpoint } from "./checkpoints.ts";
 import { aimOf, isBetter, type Measured } from "./choice.ts";
 import type { Evaluation } from "./evaluate.ts";
+import { headTotals } from "./head-targets.ts";
 import { packLength, totalWeights } from "./pack.ts";
 import { learningRateAt } from "./schedule.ts";
-import type { TrainSettings } from "./settings.ts";
+import type { MedusaSettings, TrainSettings } from "./settings.ts";
 import type { ExampleSource } from "./source.ts";
 import type { Gradients, Trainer } from "./trainer.ts";
 
@@ -24,6 +26,8 @@ export interface StepRecord {
   /** Mean cross entropies of the step's rows, weighted as in the loss, by term; null where it had none. */
   readonly arLoss: number | null;
   readonly consistencyLoss: number | null;
+  /** Of Medusa heads, by head: the mean cross entropy; null where a head had no target. Only with heads. */
+  readonly headLosses?: readonly (number | null)[];
   /** Before clipping. */
   readonly gradientNorm: number;
   readonly learningRate: number;
@@ -124,6 +128,16 @@ export async function* train(
   }
 }
 
+/** What each head's summed cross entropies are multiplied by: lambda 0 times decay^k over the head's total weight. */
+function headFactorsOf(packs: Parameters<typeof headTotals>[0], { heads, weight, decay }: MedusaSettings): number[] {
+  return headTotals(packs, heads).map((total, head) => (total > 0 ? (weight * decay ** (head + 1)) / total : 0));
+}
+
+/** Heads at their own rate, and the rest of the model once they are warm. */
+function rateOf({ rate, warmup }: MedusaSettings, step: number): (name: string) => number {
+  return (name) => (isHeadTensor(name) ? rate : step < warmup ? 0 : 1);
+}
+
 /** Whether the weights are to be measured and were not yet. */
 function isDue({ step, last }: RunState, { steps, evaluateEvery }: TrainSettings): boolean {
   if (step === 0 || last?.step === step) return false;
@@ -172,14 +186,17 @@ async function trainStep(
     checkAborted(signal, step);
   }
   const totals = totalWeights(batches.flat());
+  const { medusa } = settings;
+  const headFactors = medusa === undefined ? [] : headFactorsOf(batches.flat(), medusa);
   const factors = {
-    ar: totals.ar > 0 ? (settings.objective === "ar" ? 1 : settings.arWeight) / totals.ar : 0,
+    ar: totals.ar > 0 ? (settings.objective === "consistency" ? settings.arWeight : 1) / totals.ar : 0,
     consistency: totals.consistency > 0 ? 1 / totals.consistency : 0,
   };
   let sum: Gradients | null = null;
+  const heads = headFactors.map(() => [0, 0] as [number, number]);
   const means = { ar: [0, 0], consistency: [0, 0] } satisfies Record<string, [number, number]>;
   for (const packs of batches) {
-    const gradients = await trainer.gradients(packs, factors);
+    const gradients = await trainer.gradients(packs, factors, headFactors);
     checkAborted(signal, step);
     const { crossEntropies, layout } = gradients;
     const { weights, divergenceWeights } = layout;
@@ -189,6 +206,11 @@ async function trainStep(
       mean[0] = (mean[0] as number) + weight * (crossEntropies[row] as number);
       mean[1] = (mean[1] as number) + weight;
     }
+    for (const [head, loss] of gradients.headLosses.entries()) {
+      const mean = heads[head] as [number, number];
+      mean[0] += loss.sum;
+      mean[1] += loss.weight;
+    }
     sum = sum === null ? gradients : await trainer.add(sum, gradients);
   }
   const { loss } = sum as Gradients;
@@ -197,7 +219,10 @@ async function trainStep(
   }
   const learningRate = learningRateAt(step + 1, { ...settings, totalSteps: settings.steps });
   const { weightDecay, clipNorm } = settings;
-  const gradientNorm = await trainer.step(sum as Gradients, { step: step + 1, learningRate, weightDecay, clipNorm });
+  const gradientNorm = await trainer.step(sum as Gradients, {
+    ...{ step: step + 1, learningRate, weightDecay, clipNorm },
+    ...(medusa !== undefined && { rateOf: rateOf(medusa, step) }),
+  });
   const mean = ([total, weight]: readonly number[]): number | null =>
     weight === 0 ? null : (total as number) / (weight as number);
   return {
@@ -206,8 +231,9 @@ async function trainStep(
       type: "step",
       step: step + 1,
       loss,
-      arLoss: mean(means.ar),
+      arLoss: medusa?.base === "frozen" ? null : mean(means.ar),
       consistencyLoss: mean(means.consistency),
+      ...(medusa !== undefined && { headLosses: heads.map(mean) }),
       gradientNorm,
       learningRate,
       tokens: batches.flat().reduce((tokens, pack) => tokens + packLength(pack), 0),

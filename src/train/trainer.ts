@@ -6,6 +6,7 @@ import { CllmError } from "../error.ts";
 import type { EncodedModel } from "../graph/graph.ts";
 import { masksOf } from "../model/attention.ts";
 import type { ModelConfig } from "../model/config.ts";
+import { medusaTrainingGraph } from "../model/medusa-training-graph.ts";
 import { cleanGraph, predictionGraph, type TrainingGraphOptions, trainingGraph } from "../model/training-graph.ts";
 import { cpu } from "../runtime/devices/cpu.ts";
 import type { Device } from "../runtime/devices/device.ts";
@@ -20,6 +21,7 @@ import {
   type Tensor,
 } from "../runtime/ort.ts";
 import { CleanText, partFeeds } from "./clean-text.ts";
+import { headTargets } from "./head-targets.ts";
 import { hostNumbers, type Numbers } from "./numbers.ts";
 import { type Layout, layOut, type Pack, type Term } from "./pack.ts";
 import type { Parameters } from "./parameters.ts";
@@ -43,12 +45,16 @@ export interface StepSettings {
   readonly clipNorm: number;
   /** Whether norms and biases decay too. */
   readonly decayAll?: boolean;
+  /** What the learning rate of a tensor is multiplied by. Default: 1 for all. */
+  readonly rateOf?: (name: string) => number;
 }
 
 export interface Gradients {
   readonly loss: number;
-  /** Cross entropies of the rows that carry loss, in the layout's order. */
+  /** Cross entropies of the rows that carry loss, in the layout's order; zeros where the model's own loss is not computed. */
   readonly crossEntropies: Float32Array;
+  /** With heads: the mean cross entropy of each, weighted as in the loss; null where a head has no target. */
+  readonly headLosses: readonly { readonly sum: number; readonly weight: number }[];
   readonly layout: Layout;
   /** By trained tensor, where the device has them: `Trainer.read` gives the numbers. */
   readonly held: readonly Tensor[];
@@ -61,7 +67,8 @@ export class Trainer implements AsyncDisposable {
   readonly parameters: Parameters;
   readonly batch: number;
   readonly #training: Program;
-  readonly #prediction: Program;
+  /** Null where no points are refined. */
+  readonly #prediction: Program | null;
   /** Keys and values of clean text, where only draft rows are trained. */
   readonly #clean: CleanText | null;
   readonly #divergence: boolean;
@@ -75,7 +82,10 @@ export class Trainer implements AsyncDisposable {
     config: ModelConfig,
     parameters: Parameters,
     { batch, divergence = false, device = cpu, accumulate = 1 }: TrainerOptions,
-    { numbers, ...programs }: { training: Program; prediction: Program; clean: Program | null; numbers: Numbers },
+    {
+      numbers,
+      ...programs
+    }: { training: Program; prediction: Program | null; clean: Program | null; numbers: Numbers },
   ) {
     this.config = config;
     this.parameters = parameters;
@@ -97,8 +107,10 @@ export class Trainer implements AsyncDisposable {
   static async create(config: ModelConfig, parameters: Parameters, options: TrainerOptions): Promise<Trainer> {
     const { threads = defaultThreads(), device = cpu } = options;
     const form = device.memory === null ? "host" : "resident";
-    if (options.drafts && form === "resident")
-      throw new CllmError("unsupported", "lossless training is built for the processor: take device cpu");
+    if ((options.drafts || options.medusa !== undefined) && form === "resident") {
+      const what = options.drafts ? "lossless training" : "training of heads";
+      throw new CllmError("unsupported", `${what} is built for the processor: take device cpu`);
+    }
     const made: (() => Promise<void>)[] = [];
     const compiled = async (graph: EncodedModel): Promise<Program> => {
       const program = await device.compile(graph, { threads });
@@ -106,8 +118,14 @@ export class Trainer implements AsyncDisposable {
       return program;
     };
     try {
-      const training = await compiled(await trainingGraph(config, { ...options, form }));
-      const prediction = await compiled(await predictionGraph(config, { ...options, form }));
+      const { medusa } = options;
+      const training = await compiled(
+        medusa === undefined
+          ? await trainingGraph(config, { ...options, form })
+          : await medusaTrainingGraph(config, { ...options, medusa }),
+      );
+      const prediction =
+        medusa === undefined ? await compiled(await predictionGraph(config, { ...options, form })) : null;
       const clean = options.drafts ? await compiled(await cleanGraph(config, options)) : null;
       const numbers =
         device.memory === null ? hostNumbers(parameters) : await residentNumbers(parameters, device, device.memory);
@@ -125,29 +143,58 @@ export class Trainer implements AsyncDisposable {
 
   /** What comes after each row of the layout that carries loss, `(R,)`. No gradient. */
   async predict(layout: Layout): Promise<Int32Array> {
+    if (this.#prediction === null) throw new TypeError("heads are trained without refining points");
     const results = await this.#prediction.run(await this.#feeds(layout), ["next"]);
     return int64Data(results["next"]!);
   }
 
-  /** Loss and gradients of some packs, one for each sequence of the batch. No weight is changed. See `layOut` for factors. */
-  async gradients(packs: readonly Pack[], factors?: Record<Term, number>): Promise<Gradients> {
+  /**
+   * Loss and gradients of some packs, one for each sequence of the batch. No weight is changed. See `layOut` for factors; `headFactors` are
+   * those of Medusa heads, by head.
+   */
+  async gradients(
+    packs: readonly Pack[],
+    factors?: Record<Term, number>,
+    headFactors: readonly number[] = [],
+  ): Promise<Gradients> {
     const layout = this.layOut(packs, factors);
     const rows = layout.rows.length;
+    const own = this.#training.outputs.includes("cross_entropies");
+    const heads = headTargets(packs, headFactors.length, rows);
     const feeds: Feeds = {
       ...(await this.#feeds(layout)),
-      targets: int64Tensor(layout.targets, [rows, 1]),
-      weights: float32Tensor(layout.weights, [rows, 1]),
+      ...(own && {
+        targets: int64Tensor(layout.targets, [rows, 1]),
+        weights: float32Tensor(layout.weights, [rows, 1]),
+      }),
     };
+    for (const [head, factor] of headFactors.entries()) {
+      const weights = (heads.weights[head] as Float32Array).map((weight) => factor * weight);
+      feeds[`head_targets_${head}`] = int64Tensor(heads.targets[head] as Int32Array, [rows, 1]);
+      feeds[`head_weights_${head}`] = float32Tensor(weights, [rows, 1]);
+    }
     if (this.#divergence) {
       feeds["teachers"] = int64Tensor(layout.teachers, [rows]);
       feeds["divergence_weights"] = float32Tensor(layout.divergenceWeights, [rows, 1]);
     }
     if (this.#distinct) Object.assign(feeds, distinctFeeds(layout));
-    const outputs = ["loss", "cross_entropies", "squares"];
+    const outputs = [
+      "loss",
+      "squares",
+      ...(own ? ["cross_entropies"] : []),
+      ...(headFactors.length > 0 ? ["head_entropies"] : []),
+    ];
     const { gradients, results } = await this.#numbers.compute(this.#training, feeds, outputs);
     return {
       loss: float32Data(results["loss"]!)[0] as number,
-      crossEntropies: float32Data(results["cross_entropies"]!),
+      crossEntropies: own ? float32Data(results["cross_entropies"]!) : new Float32Array(rows),
+      headLosses: heads.weights.map((weights, head) => {
+        const entropies = float32Data(results["head_entropies"]!).subarray(head * rows, (head + 1) * rows);
+        return {
+          sum: weights.reduce((sum, weight, row) => sum + weight * (entropies[row] as number), 0),
+          weight: weights.reduce((sum, weight) => sum + weight, 0),
+        };
+      }),
       layout,
       held: gradients,
       squares: float32Data(results["squares"]!),
@@ -170,7 +217,7 @@ export class Trainer implements AsyncDisposable {
    * before anything is changed.
    */
   async step({ held, squares }: Gradients, settings: StepSettings): Promise<number> {
-    const { step, learningRate, weightDecay, clipNorm, decayAll = false } = settings;
+    const { step, learningRate, weightDecay, clipNorm, decayAll = false, rateOf = () => 1 } = settings;
     const norm = Math.sqrt(squares.reduce((sum, square) => sum + square, 0));
     if (!Number.isFinite(norm)) {
       throw new CllmError("diverged", `the gradients of step ${step} are not finite: lower the learning rate`);
@@ -179,7 +226,8 @@ export class Trainer implements AsyncDisposable {
     const { trained } = this.parameters;
     await this.#numbers.update(held, (index) => {
       const decays = decayAll || (trained[index]?.shape.length ?? 0) > 1;
-      return { ...{ step, learningRate, scale }, weightDecay: decays ? weightDecay : 0 };
+      const rate = learningRate * rateOf(trained[index]?.name ?? "");
+      return { ...{ step, learningRate: rate, scale }, weightDecay: decays ? weightDecay : 0 };
     });
     return norm;
   }
@@ -214,7 +262,7 @@ export class Trainer implements AsyncDisposable {
 
   async dispose(): Promise<void> {
     await this.#training.release();
-    await this.#prediction.release();
+    await this.#prediction?.release();
     await this.#numbers.release();
     await this.#clean?.release();
   }

@@ -9,6 +9,7 @@ import { auto } from "../../src/decode/auto.ts";
 import { constant, type DraftPolicy, fromLookup, fromPrompt, given, repeatLast } from "../../src/decode/drafts.ts";
 import { jacobi } from "../../src/decode/jacobi.ts";
 import { lookahead } from "../../src/decode/lookahead.ts";
+import { medusa } from "../../src/decode/medusa.ts";
 import { multiblock } from "../../src/decode/multiblock.ts";
 import { fromPrediction } from "../../src/decode/prediction.ts";
 import { promptLookup } from "../../src/decode/prompt-lookup.ts";
@@ -17,6 +18,7 @@ import { speculative } from "../../src/decode/speculative.ts";
 import { fromSuffixes } from "../../src/decode/suffix-draft.ts";
 import { SuffixMemory, type SuffixView } from "../../src/decode/suffix-memory.ts";
 import type { DecodeOptions, Decoder, Iteration } from "../../src/decode/types.ts";
+import { hash } from "../../src/hash.ts";
 import {
   chaoticModel,
   consistentModel,
@@ -33,6 +35,31 @@ export interface Contender {
   readonly decode: Decoder;
 }
 
+/** Heads whose candidates have what the model writes among them, more or less often, at a place that varies. */
+export const withHeads = (
+  model: ScriptedModel,
+  { count, top, right, seed }: { count: number; top: number; right: number; seed: number },
+): ScriptedModel => ({
+  ...model,
+  heads: {
+    count,
+    guess(context: TokenIds) {
+      const next = (ids: TokenIds): number => ("next" in model ? model.next(ids) : 0);
+      const text = [...context, next(context)];
+      return Array.from({ length: count }, (_, head) => {
+        const token = next(Int32Array.from(text));
+        text.push(token);
+        const ids = Int32Array.from(
+          { length: top },
+          (_, rank) => hash(seed, head, rank, text.length) % model.vocabSize,
+        );
+        if (hash(seed, head, text.length, 7) % 5 < right) ids[hash(seed, text.length, head) % top] = token;
+        return ids;
+      });
+    },
+  },
+});
+
 export const models: fc.Arbitrary<ScriptedModel> = fc
   .record({
     vocabSize: fc.integer({ min: 2, max: 40 }),
@@ -44,10 +71,11 @@ export const models: fc.Arbitrary<ScriptedModel> = fc
     sideError: fc.constantFrom(0, 0.2, 1),
     slack: fc.integer({ min: 0, max: 40 }),
     leadingDraft: fc.boolean(),
+    heads: fc.record({ count: fc.integer({ min: 1, max: 5 }), top: fc.integer({ min: 1, max: 6 }), right: fc.nat(4) }),
     drafter: fc.option(fc.record({ like: fc.boolean(), degree: fc.constantFrom(0, 0.5, 0.9, 1), seed: fc.nat() })),
   })
-  .map(({ vocabSize, kind, degree, seed, slack, drafter, ...how }) => ({
-    ...kind(vocabSize, degree, seed),
+  .map(({ vocabSize, kind, degree, seed, slack, drafter, heads, ...how }) => ({
+    ...withHeads(kind(vocabSize, degree, seed), { ...heads, seed }),
     ...(drafter && { draft: consistentModel(vocabSize, drafter.degree, drafter.like ? seed : drafter.seed).next }),
     ...how,
     contextLength: 64 + slack, // requests below take 64 tokens at most
@@ -179,6 +207,14 @@ export const contenders: fc.Arbitrary<Contender> = fc.oneof(
       ratio: fc.constantFrom(0.1, 0.5, 0.85, 1),
       poolSize: fc.integer({ min: 0, max: 4 }),
       draft: drafts,
+    }),
+  ),
+  described(
+    "medusa",
+    medusa,
+    fc.record({
+      nodes: fc.integer({ min: 1, max: 20 }),
+      tree: fc.constantFrom(undefined, [[0], [1], [0, 0], [1, 1], [0, 0, 0]], [[1], [0]], [[2]]),
     }),
   ),
   described("speculative", speculative, fc.record({ blockSize: blockSizes, draft: drafts })),

@@ -5,7 +5,7 @@ import { type ChoiceOptions, chosen } from "../../src/decode/choice.ts";
 import { compileFormat, type Format } from "../../src/grammar/format.ts";
 import type { Tokens } from "../../src/grammar/vocabulary.ts";
 import { chaoticModel, consistentModel, ngramModel, scriptedSession } from "../../src/runtime/scripted.ts";
-import { autoregressive, contenders, write } from "./arbitrary.ts";
+import { autoregressive, contenders, withHeads, write } from "./arbitrary.ts";
 
 const PIECES = [
   ...Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i)),
@@ -71,7 +71,11 @@ const random = fc
     seed: fc.nat(),
     sideError: fc.constantFrom(0, 1),
   })
-  .map(({ kind, degree, seed, sideError }) => ({ ...kind(tokens.size, degree, seed), sideError, contextLength: 128 }));
+  .map(({ kind, degree, seed, sideError }) => ({
+    ...withHeads(kind(tokens.size, degree, seed), { count: 3, top: 3, right: 3, seed }),
+    sideError,
+    contextLength: 128,
+  }));
 
 describe("a constrained choice", () => {
   test("is the same under every decoder, and what the grammar allows", async () => {

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CllmError } from "../../src/error.ts";
 import { consistentModel, scriptedSession } from "../../src/runtime/scripted.ts";
-import { autoregressive, contenders, greedy, models, requests, write } from "./arbitrary.ts";
+import { autoregressive, contenders, greedy, models, requests, withHeads, write } from "./arbitrary.ts";
 
 const all = fc.oneof({ weight: 1, arbitrary: fc.constant(autoregressive) }, { weight: 8, arbitrary: contenders });
 
@@ -138,7 +138,9 @@ describe("every decoder", () => {
   test("hands out tokens that later passes do not overwrite", async () => {
     await fc.assert(
       fc.asyncProperty(contenders, fc.nat(), async (contender, seed) => {
-        const session = scriptedSession(consistentModel(30, 0.8, seed));
+        const session = scriptedSession(
+          withHeads(consistentModel(30, 0.8, seed), { count: 3, top: 3, right: 3, seed }),
+        );
         const seen: [Int32Array, number[]][] = [];
         for await (const { accepted, draft } of contender.decode(session, Int32Array.of(1, 2), { maxNewTokens: 40 }))
           for (const ids of draft ? [accepted, draft] : [accepted]) seen.push([ids, [...ids]]);

@@ -17,7 +17,7 @@ import { type ShardSettings, shardFields, shardOf } from "../shard.ts";
 import type { Terminal } from "../terminal.ts";
 
 interface BatchSettings
-  extends Omit<ModelSettings, "model" | "adapter" | "draftAdapter" | "draftModel">,
+  extends Omit<ModelSettings, "model" | "adapter" | "draftAdapter" | "draftModel" | "medusaHeads">,
     ShardSettings {
   readonly input: string;
   readonly output: string;
@@ -25,6 +25,7 @@ interface BatchSettings
   readonly adapter: readonly string[];
   readonly draftAdapter: readonly string[];
   readonly draftModel: readonly string[];
+  readonly medusaHeads: readonly string[];
   readonly seed: number;
   readonly parallel: number;
   readonly strict: boolean;
@@ -60,6 +61,10 @@ export const batch: Command = defineCommand<BatchSettings>({
       description:
         "smaller model with the same vocabulary that guesses for one of these, as name=model; may be repeated",
       placeholder: "name=model",
+    }),
+    medusaHeads: list.meta({
+      description: "Medusa heads of one of these models, as name=folder, for the decoder medusa; may be repeated",
+      placeholder: "name=folder",
     }),
     input: z
       .string()
@@ -112,8 +117,8 @@ export const batch: Command = defineCommand<BatchSettings>({
     try {
       const entries: ModelEntry[] = [];
       const identities: { name: string; precision: string; weights: string; tokenizer: string }[] = [];
-      for (const { name, model: path, adapter, draftAdapter, draftModel } of served) {
-        const own = { ...settings, model: path, adapter, draftAdapter, draftModel };
+      for (const { name, model: path, adapter, draftAdapter, draftModel, medusaHeads } of served) {
+        const own = { ...settings, model: path, adapter, draftAdapter, draftModel, medusaHeads };
         const model = await loadModel(own, terminal, { slots: settings.parallel, keep: settings.parallel });
         loaded.push(model);
         const { weights, tokenizer } = await identityOf(own, model, terminal);

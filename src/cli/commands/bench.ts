@@ -179,10 +179,14 @@ async function measureAll(
 }
 
 /** The decoders that need no more than the model and all the prompts give. */
-const decodersFor = ({ draftModel }: LanguageModel, inputs: readonly MeasuredInput[]): readonly DecoderName[] => [
+const decodersFor = (
+  { draftModel, heads }: LanguageModel,
+  inputs: readonly MeasuredInput[],
+): readonly DecoderName[] => [
   ...PLAIN_DECODERS,
   ...(inputs.every(({ prediction }) => prediction !== undefined) ? (["prediction"] as const) : []),
   ...(draftModel === null ? [] : (["draft-model"] as const)),
+  ...(heads > 0 ? (["medusa"] as const) : []),
 ];
 
 interface Prompt {

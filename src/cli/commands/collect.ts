@@ -109,7 +109,10 @@ export const collect: Command = defineCommand<CollectSettings>({
       "for the original CLLM trainer",
     ],
   ],
-  foreign: { draftAdapter: "trajectories are those of the model by itself" },
+  foreign: {
+    draftAdapter: "trajectories are those of the model by itself",
+    medusaHeads: "trajectories are those of the model by itself",
+  },
   async run(settings, terminal) {
     const begin = performance.now();
     const { out: whole, format } = settings;

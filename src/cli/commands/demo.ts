@@ -53,6 +53,7 @@ export const demo: Command = defineCommand<DemoSettings>({
           precision: "--train compares in fp32",
           adapter: "--train makes its own models",
           draftAdapter: "--train makes its own models",
+          medusaHeads: "--train makes its own models",
           revision: "--train makes its own models",
           maxNewTokens: "--train asks its own questions",
         }

@@ -35,12 +35,15 @@ import { chooseModel, GENERAL_MODEL, loadModel } from "../model.ts";
 import { type ShardSettings, shardFields, shardOf } from "../shard.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface EvalSettings extends Omit<ModelSettings, "model" | "adapter" | "draftAdapter" | "draftModel">, ShardSettings {
+interface EvalSettings
+  extends Omit<ModelSettings, "model" | "adapter" | "draftAdapter" | "draftModel" | "medusaHeads">,
+    ShardSettings {
   readonly task: string;
   readonly model: readonly string[];
   readonly adapter: readonly string[];
   readonly draftAdapter: readonly string[];
   readonly draftModel: readonly string[];
+  readonly medusaHeads: readonly string[];
   readonly decoders: readonly DecoderName[];
   readonly blockSizes: readonly number[];
   readonly jacobiForm: "window" | "block";
@@ -107,10 +110,14 @@ export const evaluate: Command = defineCommand<EvalSettings>({
         "smaller model with the same vocabulary that guesses for one of these, as name=model; may be repeated",
       placeholder: "name=model",
     }),
+    medusaHeads: list.meta({
+      description: "Medusa heads of one of these models, as name=folder, for the decoder medusa; may be repeated",
+      placeholder: "name=folder",
+    }),
     onlyAdapters: z.boolean().default(false).meta({ description: "leave out the models that the adapters are for" }),
     target: text("the model that the others are compared with; default: the first one", "name"),
     decoders: z
-      .array(z.enum([...PLAIN_DECODERS, "draft-model"] as const))
+      .array(z.enum([...PLAIN_DECODERS, "draft-model", "medusa"] as const))
       .min(1)
       .default(["ar", "jacobi", "auto"])
       .meta({ description: "which to run each model with" }),
@@ -178,6 +185,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
       "adapter",
       "draftAdapter",
       "draftModel",
+      "medusaHeads",
       "onlyAdapters",
       "target",
       "decoders",
@@ -215,7 +223,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
     const shard = shardOf(settings, process.env, terminal.note);
     const given = settings.model.length > 0 ? settings.model : [defaultModel()];
     const entrants = entrantsOf(
-      servedModels(given, settings.adapter, settings.draftAdapter, settings.draftModel),
+      servedModels(given, settings.adapter, settings.draftAdapter, settings.draftModel, settings.medusaHeads),
       settings,
     );
     const names = entrants.map(({ name }) => name);
@@ -226,8 +234,8 @@ export const evaluate: Command = defineCommand<EvalSettings>({
     try {
       const subjects: Subject[] = [];
       for (const entrant of entrants) {
-        const { model: path, adapter, draftAdapter, draftModel } = entrant;
-        const own = { ...settings, model: path, adapter, draftAdapter, draftModel };
+        const { model: path, adapter, draftAdapter, draftModel, medusaHeads } = entrant;
+        const own = { ...settings, model: path, adapter, draftAdapter, draftModel, medusaHeads };
         const model = await loadModel(own, terminal);
         models.set(entrant.name, model);
         subjects.push({ name: entrant.name, model, identity: await storedIdentity(own, model, terminal) });
@@ -319,12 +327,13 @@ async function storedIdentity(
   terminal: Terminal,
 ): Promise<Subject["identity"]> {
   const { name: source, weights, tokenizer } = await identityOf(settings, model, terminal);
-  const { adapter, draftAdapter, draftModel } = settings;
+  const { adapter, draftAdapter, draftModel, medusaHeads } = settings;
   return {
     source,
     adapter: adapter === undefined ? null : basename(resolve(adapter)),
     ...(draftAdapter !== undefined && { draftAdapter: basename(resolve(draftAdapter)) }),
     ...(draftModel !== undefined && { draftModel: basename(resolve(draftModel)) }),
+    ...(medusaHeads !== undefined && { medusaHeads: basename(resolve(medusaHeads)) }),
     weights,
     tokenizer,
   };

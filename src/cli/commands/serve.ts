@@ -9,11 +9,13 @@ import { type Command, defineCommand, type ModelSettings, modelFields } from "..
 import { orDemonstration } from "../model.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface ServeSettings extends Omit<ModelSettings, "model" | "adapter" | "draftAdapter" | "draftModel"> {
+interface ServeSettings
+  extends Omit<ModelSettings, "model" | "adapter" | "draftAdapter" | "draftModel" | "medusaHeads"> {
   readonly model: readonly string[];
   readonly adapter: readonly string[];
   readonly draftAdapter: readonly string[];
   readonly draftModel: readonly string[];
+  readonly medusaHeads: readonly string[];
   readonly host: string;
   readonly port: number;
   readonly apiKey: string | undefined;
@@ -67,6 +69,10 @@ export const serve: Command = defineCommand<ServeSettings>({
       description:
         "smaller model with the same vocabulary that guesses for one of these, as name=model; may be repeated",
       placeholder: "name=model",
+    }),
+    medusaHeads: list.meta({
+      description: "Medusa heads of one of these models, as name=folder, for the decoder medusa; may be repeated",
+      placeholder: "name=folder",
     }),
     host: z.string().min(1).default("127.0.0.1").meta({
       description: "address to listen on; others than this machine's own need a key",
@@ -126,6 +132,7 @@ export const serve: Command = defineCommand<ServeSettings>({
       "adapter",
       "draftAdapter",
       "draftModel",
+      "medusaHeads",
       "suffixMemory",
       "parallel",
       "batch",
@@ -164,7 +171,13 @@ export const serve: Command = defineCommand<ServeSettings>({
     } = settings;
     const { suffixMemory, template, templateOptions } = settings;
     const given = settings.model.length > 0 ? settings.model : [ownModel(terminal)];
-    const served = servedModels(given, settings.adapter, settings.draftAdapter, settings.draftModel);
+    const served = servedModels(
+      given,
+      settings.adapter,
+      settings.draftAdapter,
+      settings.draftModel,
+      settings.medusaHeads,
+    );
     await using models = createModels(
       await modelEntries(served, {
         precision,

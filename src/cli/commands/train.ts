@@ -59,7 +59,8 @@ const ownFields: Fields<OwnSettings> = {
     placeholder: "folder",
   }),
   adapter: z.string().min(1).optional().meta({
-    description: "with --lossless: PEFT adapter that is merged into the model that decides, folder or name",
+    description:
+      "with --lossless or Medusa heads: PEFT adapter that is merged into the model that decides, folder or name",
     placeholder: "folder",
   }),
   heldOut: z
@@ -75,7 +76,7 @@ export const trainModel: Command = defineCommand<Settings>({
   details:
     "Learns from --data, each record a prompt and its answer, or from --trajectories. The folder gets settings.json, log.jsonl, " +
     "curves.svg, checkpoints/, best/ with the weights to use and final/ with those of the last step, both Hugging Face directories, or with " +
-    "--lora-rank PEFT adapters. Interrupted at any moment, the same command goes on where it was and ends with the same " +
+    "--lora-rank PEFT adapters, or with --objective medusa heads. Interrupted at any moment, the same command goes on where it was and ends with the same " +
     "weights, bit for bit.",
   fields: {
     ...ownFields,
@@ -91,6 +92,10 @@ export const trainModel: Command = defineCommand<Settings>({
     "Consistency (--objective consistency)": [
       ...(["points", "consistency", "loss", "blockSize", "pointsPerExample", "leadingPoints", "refinements"] as const),
       ...(["draftToken", "rowDecay"] as const),
+    ],
+    "Medusa heads (--objective medusa)": [
+      ...(["medusaNumHeads", "medusaNumLayers", "medusaLinear", "medusaDecay"] as const),
+      ...(["medusaBase", "medusaWeight", "medusaWarmup", "medusaRate"] as const),
     ],
     "LoRA adapter": ["loraRank", "loraAlpha", "loraTargets"],
     Optimizer: ["learningRate", "warmupSteps", "finalShare", "weightDecay", "clipNorm", "steps", "seed"],
@@ -109,6 +114,10 @@ export const trainModel: Command = defineCommand<Settings>({
     [
       "cllm train --model faq-ar/best --objective consistency --lossless --lora-rank 16 --trajectories faq.parquet --out faq-draft",
       "a draft adapter, which leaves every answer as it is",
+    ],
+    [
+      "cllm train --model faq-ar/best --objective medusa --learning-rate 1e-3 --trajectories faq.parquet --out faq-heads",
+      "Medusa heads, which leave every answer as it is",
     ],
     [
       "cllm train --model model.gguf --data gsm8k --lora-rank 16 --learning-rate 1e-3 --out gsm8k-lora",
@@ -161,16 +170,18 @@ function sourceOf(settings: Settings): TrainingSource {
 
 /** What these settings leave without a use. */
 function unusedByTraining(settings: Settings): Unused {
-  const { trajectories, heldOut, fromAdapter, lossless } = settings;
+  const { trajectories, heldOut, fromAdapter, lossless, objective, medusaBase } = settings;
   const reading = ["templateOptions", ...Object.keys(dataFields).filter((key) => key !== "data")];
   const unread = trajectories === undefined ? [] : reading;
   return {
     ...unusedSettings(settings),
     ...Object.fromEntries(unread.map((key) => [key, "it is for --data"])),
     ...(heldOut === 0 && { evaluateEvery: "nothing is held out", collapseLimit: "nothing is held out" }),
-    ...(!lossless && {
-      adapter: "it is for --lossless; --from-adapter goes on with an adapter, and cllm export merges one",
-    }),
+    ...(!lossless &&
+      !(objective === "medusa" && medusaBase === "frozen") && {
+        adapter:
+          "it is for --lossless and Medusa heads; --from-adapter goes on with an adapter, and cllm export merges one",
+      }),
     ...(fromAdapter !== undefined && { loraTargets: `${fromAdapter} has its own` }),
   };
 }

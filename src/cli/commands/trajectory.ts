@@ -45,7 +45,10 @@ export const trajectory: Command = defineCommand<TrajectorySettings>({
       "two blocks as a picture",
     ],
   ],
-  foreign: { draftAdapter: "trajectories are those of the model by itself" },
+  foreign: {
+    draftAdapter: "trajectories are those of the model by itself",
+    medusaHeads: "trajectories are those of the model by itself",
+  },
   async run(settings, terminal) {
     const input = await readPrompt(settings, terminal.signal);
     await using model = await loadModel(orDemonstration(settings, terminal), terminal);
