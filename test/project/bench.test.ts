@@ -79,3 +79,28 @@ describe("device", { timeout }, () => {
 test("a name that is none", { timeout }, () => {
   expect(() => bench("spede")).toThrow(/no benchmark "spede"/);
 });
+
+test.skipIf(!existsSync(data))(`comparison (skipped where ${data} is not)`, { timeout }, () => {
+  const flags = ["--adapter", "none", "--limit", "2", "--max-new-tokens", "6", "--ways", "lookahead,suffix,auto"];
+  const { rows } = bench("comparison", ...flags) as { rows: { id: string; differing: number; computed: number }[] };
+  expect(rows.map(({ id, differing }) => [id, differing])).toEqual([
+    ["ar", 0],
+    ["lookahead", 0],
+    ["suffix", 0],
+    ["auto", 0],
+  ]);
+  expect(rows[0]!.computed).toBe(1);
+});
+
+test("the page of the comparison has what was measured, says what is computed, and is not there before", async () => {
+  const path = "../../scripts/docs/comparison.mjs";
+  const { comparisonPage } = (await import(path)) as {
+    comparisonPage(tasks: string[], from?: object): string | null;
+  };
+  expect(comparisonPage([])).toBeNull();
+  const result = () => ({ rows: [{ trainingMinutes: null }] });
+  const page = comparisonPage(["spider"], { result, table: (name: string) => `the table ${name}` });
+  expect(page).toContain("## Spider\n\n<!-- table: comparison-spider -->\n\nthe table comparison-spider");
+  expect(page).toMatch(/computed, not measured/);
+  expect(page).not.toMatch(/GSM8K/);
+});

@@ -47,11 +47,22 @@ describe("a recipe", () => {
       const report = JSON.parse(readFileSync(join(out, "evaluation/report.json"), "utf8"));
       for (const { differing } of report.contenders) expect(differing).toBe(0);
       expect(recipe(...flags).stderr.match(/: done, /g)).toHaveLength(6);
+      if (name !== "spider-draft") return;
+      const heads = recipe("spider-medusa", ...flags.slice(1));
+      expect({ status: heads.status, stderr: heads.stderr }).toMatchObject({ status: 0 });
+      expect(heads.stderr.match(/: done, /g)).toHaveLength(3); // the answers are those of the draft adapter's
+      expect(existsSync(join(out, "heads/best/medusa_lm_head.safetensors"))).toBe(true);
+      const asked = JSON.parse(readFileSync(join(out, "evaluation-heads/report.json"), "utf8"));
+      expect(asked.contenders.map(({ decoder }: { decoder: string }) => decoder)).toContain("medusa");
+      for (const { differing } of asked.contenders) expect(differing).toBe(0);
     },
   );
 
   test.each([
-    [["spidr"], /no recipe "spidr". There are: gsm8k, gsm8k-draft, spider, spider-draft, text-to-sql-draft/],
+    [
+      ["spidr"],
+      /no recipe "spidr". There are: gsm8k, gsm8k-draft, spider, spider-draft, spider-medusa, text-to-sql-draft/,
+    ],
     [["spider", "--data-dir", "nowhere"], /no folder nowhere/],
     [["spider", "--modle", "x"], /--modle/],
   ])("refuses %j", (args, message) => {
