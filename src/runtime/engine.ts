@@ -13,7 +13,7 @@ import { buildGraph, type GraphPlan } from "./build-graph.ts";
 import { DEFAULT_DEVICE } from "./devices/default.ts";
 import type { Device } from "./devices/device.ts";
 import type { DeviceName } from "./devices/name.ts";
-import { type Heads, openHeads } from "./heads.ts";
+import type { Heads } from "./heads.ts";
 import { defaultThreads } from "./host.ts";
 import { openSession } from "./onnx-session.ts";
 import type { ModelFile, Program } from "./ort.ts";
@@ -149,7 +149,10 @@ export async function createEngine(
   const caches = await device.caches(config, products);
   let heads: Heads | null = null;
   try {
-    if (given !== null) heads = await openHeads(config, weights, given, { precision, threads });
+    if (given !== null) {
+      const { openHeads } = await import("./heads.ts"); // which a page without heads does not load
+      heads = await openHeads(config, weights, given, { precision, threads });
+    }
   } catch (error) {
     await release();
     await caches.release();
