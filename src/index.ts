@@ -139,6 +139,7 @@ export {
   type Pass,
   type PassCosts,
   PLAIN_DECODERS,
+  type PlainDecoderName,
   type Progress,
   type PromptInput,
   type Sampling,

@@ -152,7 +152,7 @@ export class PredictionCursor {
  * Guesses that the text is what was predicted. Where it departs from that, guesses go on behind the changed part.
  *
  * @example
- * const draft = fromPrediction(model.tokenizer.encode(file));
+ * const draft = fromPrediction(model.tokenizer.encode("const first = 1;\n"));
  * for await (const { accepted } of speculative(session, prompt, { maxNewTokens: 512, draft })) console.log(accepted);
  */
 export function fromPrediction(prediction: TokenIds): DraftPolicy {

@@ -51,8 +51,9 @@ interface Chains {
  * @example
  * const answers = new SuffixMemory(16).scoped();
  * const draft = fromSuffixes(answers);
- * for await (const { accepted } of speculative(session, prompt, { maxNewTokens: 64, draft })) for (const id of accepted) written.push(id);
- * answers.add(prompt, Int32Array.from(written));
+ * const ids: number[] = [];
+ * for await (const { accepted } of speculative(session, prompt, { maxNewTokens: 64, draft })) for (const id of accepted) ids.push(id);
+ * answers.add(prompt, Int32Array.from(ids));
  */
 export class SuffixMemory {
   readonly #most: number; // tokens

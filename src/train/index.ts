@@ -27,6 +27,6 @@ export type { Example } from "./objectives.ts";
 export { type PreparedTraining, prepareTraining, type TrainingOptions } from "./prepare.ts";
 export type { DataSource, NameOf, TrainingSource, TrajectorySource } from "./read-examples.ts";
 export { type RunResult, runTraining, type TrainRun } from "./run.ts";
-export { type TrainFields, type TrainSettings, trainSettings } from "./settings.ts";
+export { type MedusaSettings, type TrainFields, type TrainSettings, trainSettings } from "./settings.ts";
 export { type ExampleSource, shuffled } from "./source.ts";
 export type { EvaluationRecord, StepRecord, TrainRecord } from "./train.ts";

@@ -229,6 +229,9 @@ export const contenders: fc.Arbitrary<Contender> = fc.oneof(
   ),
 );
 
+/** Those that need no heads, for engines that have none. */
+export const headless: fc.Arbitrary<Contender> = contenders.filter(({ name }) => !name.startsWith("medusa"));
+
 /** A clock that goes on by so many milliseconds each time that it is read. */
 function ticking(ms: number): () => number {
   let now = 0;

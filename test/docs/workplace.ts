@@ -266,6 +266,8 @@ const FILES: Readonly<Record<string, string>> = {
   "person.json": JSON.stringify({ type: "object", properties: { name: { type: "string" } }, required: ["name"] }),
   "chat.json": JSON.stringify([{ role: "user", content: "Hello" }]),
   "story.txt": "Once upon a time",
+  "edit.txt": "Rename the variable one to first.",
+  "server.ts": "const one = 1;\n",
   "prompt.txt": "Once upon a time",
 };
 

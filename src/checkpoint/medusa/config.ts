@@ -85,7 +85,7 @@ export function headTensors(
   }
   const ownLinear = linears.size > 0;
   const shape: MedusaShape = {
-    heads: Math.max(heads, ...[...linears.keys()].map((head) => head + 1)),
+    heads: [...linears.keys()].reduce((most, head) => Math.max(most, head + 1), heads),
     layers,
     ownLinear,
     bias,
