@@ -6,6 +6,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CllmError } from "../error.ts";
+import { loadFields } from "../generate/options.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import type { ModelSettings } from "./command.ts";
 import type { Terminal } from "./terminal.ts";
@@ -59,36 +60,24 @@ export function orDemonstration<S extends { readonly model: string | undefined }
 export const conditionsOf = ({ precision, device }: Pick<LanguageModel, "precision" | "device">): string =>
   device === "cpu" ? precision : `${precision} on ${device}`;
 
+/** How a model is opened: those of a command's settings that `load` takes. */
+export const loadSettingsOf = (settings: Omit<ModelSettings, "model">): Omit<ModelSettings, "model"> =>
+  Object.fromEntries(Object.keys(loadFields).map((key) => [key, settings[key as keyof typeof settings]])) as Omit<
+    ModelSettings,
+    "model"
+  >;
+
 /** Loads the model that the settings name, with progress bars. */
 export async function loadModel(
   settings: ModelSettings,
   terminal: Terminal,
   { slots, keep }: { readonly slots?: number; readonly keep?: number } = {},
 ): Promise<LanguageModel> {
-  const { precision, device, threads, contextLength, offline, revision, cacheDir, cache, cacheLimit } = settings;
-  const { adapter, draftAdapter, draftModel, medusaHeads, suffixMemory, template, templateOptions } = settings;
   const { load } = await import("../generate/load.ts"); // with ONNX Runtime, which help and info do without
-  const cached = { cacheDir, cache, cacheLimit };
-  const options = {
-    precision,
-    device,
-    threads,
-    contextLength,
-    offline,
-    revision,
-    ...cached,
-    adapter,
-    draftAdapter,
-    draftModel,
-    suffixMemory,
-    medusaHeads,
-    template,
-    templateOptions,
+  const model = await load(chooseModel(settings.model), {
+    ...loadSettingsOf(settings),
     slots,
     keep,
-  };
-  const model = await load(chooseModel(settings.model), {
-    ...options,
     onProgress: terminal.progress,
     onWarning: terminal.note,
     signal: terminal.signal,

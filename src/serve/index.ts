@@ -29,6 +29,6 @@ export {
 } from "./models.ts";
 export type { AskDatabase, QueryAnswer, QueryTable } from "./query.ts";
 export type { Client } from "./queue.ts";
-export { modelEntries, type ServedModel, servedModels } from "./served-models.ts";
+export { type BesideModels, modelEntries, type ServedModel, servedModels } from "./served-models.ts";
 export { type ListenOptions, listen, type RunningServer } from "./server.ts";
 export type { LoadSettings } from "./wire.ts";

@@ -26,17 +26,23 @@ export interface ServedModel {
   readonly medusaHeads?: string;
 }
 
+/** What belongs to models, each as `name=path`. */
+export interface BesideModels {
+  /** Adapters, each of which makes one more model. */
+  readonly adapters?: readonly string[];
+  readonly draftAdapters?: readonly string[];
+  readonly draftModels?: readonly string[];
+  readonly medusaHeads?: readonly string[];
+}
+
 /**
  * Throws `usage` for names that are none or that do not say which model an adapter or a draft adapter is for, `not-found` for paths.
  *
- * @example servedModels(["small=owner/name"], ["faq=./faq/best"]); // small, and small:faq
+ * @example servedModels(["small=owner/name"], { adapters: ["faq=./faq/best"] }); // small, and small:faq
  */
 export function servedModels(
   models: readonly string[],
-  adapters: readonly string[],
-  draftAdapters: readonly string[] = [],
-  draftModels: readonly string[] = [],
-  medusaHeads: readonly string[] = [],
+  { adapters = [], draftAdapters = [], draftModels = [], medusaHeads = [] }: BesideModels = {},
 ): readonly ServedModel[] {
   const bases = models.map((given): ServedModel => {
     const { name, value } = split(given);
@@ -106,7 +112,7 @@ function withDraft(models: readonly ServedModel[], given: string, kind: keyof ty
  * directory; an adapter is for what its model is for. Throws `bad-file`.
  *
  * @example
- * const entries = await modelEntries(servedModels(["model.gguf"], []), { precision: "int8" });
+ * const entries = await modelEntries(servedModels(["model.gguf"]), { precision: "int8" });
  * await using models = createModels(entries, { maxRunning: 4, maxWaiting: 64 });
  */
 export async function modelEntries(

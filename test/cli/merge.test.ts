@@ -95,6 +95,10 @@ test("of a batch, whose bodies call the model by a name", () => {
     stderr: "",
     stdout: "3 answers, 1 of them errors\nwrote answers.jsonl\n",
   });
+  for (const flag of ["--draft-adapter", "--draft-model", "--medusa-heads"]) {
+    const refused = run(...args, "-o", "refused.jsonl", flag, "mine=no-such.folder/of-mine/at-all");
+    expect(refused.stderr).toContain(`${flag} mine=no-such.folder/of-mine/at-all`);
+  }
   for (const shard of ["1/2", "2/2"]) expect(run(...args, "-o", "parts.jsonl", "--shard", shard).status).toBe(0);
   expect(run("merge", "parts.jsonl", "--json").stdout).toContain('"kind":"batch"');
   const read = (name: string): string => readFileSync(join(scratch, name), "utf8");

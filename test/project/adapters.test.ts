@@ -30,6 +30,6 @@ test.each(shippedAdapters())("%s", async (name) => {
 test("is served under its own name", () => {
   const [first] = shippedAdapters();
   if (first === undefined) return;
-  const served = servedModels(["base=owner/model"], [first]);
+  const served = servedModels(["base=owner/model"], { adapters: [first] });
   expect(served.at(-1)).toEqual({ name: `base:${first}`, model: "owner/model", adapter: first });
 });

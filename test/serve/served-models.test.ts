@@ -22,41 +22,47 @@ test.each<[given: string, name: string, model: string]>([
   [`small=${SMOL}`, "small", SMOL],
   ["hf:owner/name/file.gguf", "owner/name/file.gguf", "hf:owner/name/file.gguf"],
 ])("%s is called %s", (given, name, model) => {
-  expect(servedModels([given], [])).toEqual([{ name, model }]);
+  expect(servedModels([given])).toEqual([{ name, model }]);
 });
 
 test("an adapter is for the only model, or for the one it names", () => {
-  const [, ...one] = servedModels([`a=${SMOL}`], [`b=${here}`, `a:c=${here}`]);
+  const [, ...one] = servedModels([`a=${SMOL}`], { adapters: [`b=${here}`, `a:c=${here}`] });
   expect(one).toEqual([
     { name: "a:b", model: SMOL, adapter: here },
     { name: "a:c", model: SMOL, adapter: here },
   ]);
-  const [, , adapted] = servedModels([`a=${SMOL}`, "b=o/other"], [`b:c=${here}`]);
+  const [, , adapted] = servedModels([`a=${SMOL}`, "b=o/other"], { adapters: [`b:c=${here}`] });
   expect(adapted).toEqual({ name: "b:c", model: "o/other", adapter: here });
 });
 
 test("a draft adapter belongs to the model that it names, or to the only one, and adds none", () => {
   const models = [`a=${SMOL}`, "b=o/other"];
-  expect(servedModels([`a=${SMOL}`], [], [here])).toEqual([{ name: "a", model: SMOL, draftAdapter: here }]);
-  expect(servedModels(models, [`a:c=${here}`], [`c=${here}`, `b=${here}`])).toEqual([
+  expect(servedModels([`a=${SMOL}`], { draftAdapters: [here] })).toEqual([
+    { name: "a", model: SMOL, draftAdapter: here },
+  ]);
+  expect(servedModels(models, { adapters: [`a:c=${here}`], draftAdapters: [`c=${here}`, `b=${here}`] })).toEqual([
     { name: "a", model: SMOL },
     { name: "b", model: "o/other", draftAdapter: here },
     { name: "a:c", model: SMOL, adapter: here, draftAdapter: here },
   ]);
-  expect(() => servedModels(models, [], [here])).toThrow(/say for which model, as in a=.*there are a, b/);
-  expect(() => servedModels(models, [], [`d=${here}`])).toThrow(/say for which model/);
-  expect(() => servedModels(models, [], [`a=${here}`, `a=${here}`])).toThrow(/a has one already/);
-  expect(() => servedModels(models, [], ["a=no-such-folder"])).toThrow(/no-such-folder does not exist/);
+  expect(() => servedModels(models, { draftAdapters: [here] })).toThrow(
+    /say for which model, as in a=.*there are a, b/,
+  );
+  expect(() => servedModels(models, { draftAdapters: [`d=${here}`] })).toThrow(/say for which model/);
+  expect(() => servedModels(models, { draftAdapters: [`a=${here}`, `a=${here}`] })).toThrow(/a has one already/);
+  expect(() => servedModels(models, { draftAdapters: ["a=no-such-folder"] })).toThrow(/no-such-folder does not exist/);
 });
 
 test("a draft model too, by its path or hub id", () => {
   const models = [`a=${SMOL}`, "b=o/other"];
-  expect(servedModels(models, [], [`b=${here}`], [`b=${here}`, "a=o/small"])).toEqual([
+  expect(servedModels(models, { draftAdapters: [`b=${here}`], draftModels: [`b=${here}`, "a=o/small"] })).toEqual([
     { name: "a", model: SMOL, draftModel: "o/small" },
     { name: "b", model: "o/other", draftAdapter: here, draftModel: here },
   ]);
-  expect(() => servedModels(models, [], [], ["o/small"])).toThrow(/--draft-model o\/small: say for which model/);
-  expect(() => servedModels(models, [], [], ["a=no-such.gguf"])).toThrow(
+  expect(() => servedModels(models, { draftModels: ["o/small"] })).toThrow(
+    /--draft-model o\/small: say for which model/,
+  );
+  expect(() => servedModels(models, { draftModels: ["a=no-such.gguf"] })).toThrow(
     /--draft-model .*no-such\.gguf does not exist/,
   );
 });
@@ -68,14 +74,16 @@ test.each<[models: string[], adapters: string[], message: RegExp]>([
   [["a="], [], /give it as name=path/],
   [["no-such.gguf"], [], /no-such\.gguf does not exist; give a GGUF file/],
 ])("%j with adapters %j is refused", (models, adapters, message) => {
-  expect(() => servedModels(models, adapters)).toThrow(message);
+  expect(() => servedModels(models, { adapters })).toThrow(message);
 });
 
 test("what a model is for stands in its folder, whatever it is called; adapters are for the same", async () => {
   const folder = join(here, "for-something");
   mkdirSync(folder);
   writeFileSync(join(folder, "cllm.json"), '{"demonstration": "text-to-sql"}');
-  const served = servedModels([`a=${folder}`, `text-to-sql=${here}/a=b`, "o/x", `${here}/model.gguf`], [`a:b=${here}`]);
+  const served = servedModels([`a=${folder}`, `text-to-sql=${here}/a=b`, "o/x", `${here}/model.gguf`], {
+    adapters: [`a:b=${here}`],
+  });
   const entries = await modelEntries(served, {});
   expect(entries.map(({ name, demonstration }) => [name, demonstration])).toEqual([
     ["a", "text-to-sql"],

@@ -9,29 +9,21 @@ import { shardPath, shardText } from "../../files/shards.ts";
 import type { LanguageModel } from "../../generate/types.ts";
 import type { BatchProgress, BatchReport } from "../../serve/batch-run.ts";
 import type { ModelEntry } from "../../serve/models.ts";
-import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
+import { type Command, defineCommand } from "../command.ts";
 import { formatDuration } from "../format.ts";
 import { identityOf } from "../identity.ts";
 import { chooseModel, loadModel } from "../model.ts";
+import { modelsOf, type SeveralSettings, settingsOf, severalFields } from "../several.ts";
 import { type ShardSettings, shardFields, shardOf } from "../shard.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface BatchSettings
-  extends Omit<ModelSettings, "model" | "adapter" | "draftAdapter" | "draftModel" | "medusaHeads">,
-    ShardSettings {
+interface BatchSettings extends SeveralSettings, ShardSettings {
   readonly input: string;
   readonly output: string;
-  readonly model: readonly string[];
-  readonly adapter: readonly string[];
-  readonly draftAdapter: readonly string[];
-  readonly draftModel: readonly string[];
-  readonly medusaHeads: readonly string[];
   readonly seed: number;
   readonly parallel: number;
   readonly strict: boolean;
 }
-
-const list = z.array(z.string().min(1)).default([]);
 
 export const batch: Command = defineCommand<BatchSettings>({
   name: "batch",
@@ -42,30 +34,11 @@ export const batch: Command = defineCommand<BatchSettings>({
     "is a response with OpenAI's error. The same requests give the same bytes: ids are made from the request, and created is 0." +
     "\n\nInterrupted at any moment, the same command goes on where it was.",
   fields: {
-    ...modelFields,
+    ...severalFields({
+      model: "GGUF file, directory or hub id, or name=model as bodies call it; may be repeated",
+      adapter: "PEFT directory, as name=folder, that bodies call model:name; may be repeated",
+    }),
     ...shardFields,
-    model: list.meta({
-      description: "GGUF file, directory or hub id, or name=model as bodies call it; may be repeated",
-      placeholder: "model",
-      short: "m",
-    }),
-    adapter: list.meta({
-      description: "PEFT directory, as name=folder, that bodies call model:name; may be repeated",
-      placeholder: "name=folder",
-    }),
-    draftAdapter: list.meta({
-      description: "draft adapter of one of these models, as name=folder; may be repeated, and changes no text",
-      placeholder: "name=folder",
-    }),
-    draftModel: list.meta({
-      description:
-        "smaller model with the same vocabulary that guesses for one of these, as name=model; may be repeated",
-      placeholder: "name=model",
-    }),
-    medusaHeads: list.meta({
-      description: "Medusa heads of one of these models, as name=folder, for the decoder medusa; may be repeated",
-      placeholder: "name=folder",
-    }),
     input: z
       .string()
       .min(1)
@@ -99,7 +72,7 @@ export const batch: Command = defineCommand<BatchSettings>({
   async run(settings, terminal) {
     const shard = shardOf(settings, process.env, terminal.note);
     const output = shard === undefined ? settings.output : shardPath(settings.output, shard);
-    const { createModels, inThisProcess, servedModels } = await import("../../serve/index.ts");
+    const { createModels, inThisProcess } = await import("../../serve/index.ts");
     const { readBatch, runBatch } = await import("../../serve/batch-run.ts");
     const { createMetrics } = await import("../../serve/metrics.ts");
     const { ignoring } = await import("../../serve/unknown-fields.ts");
@@ -107,18 +80,14 @@ export const batch: Command = defineCommand<BatchSettings>({
     const requests = await readBatch(await localCopy(settings.input, remote));
     const { folder, name: file } = splitPath(output);
     await using work = await openWorkFolder(folder, { growing: [`${file}.journal`], whole: [file] }, remote);
-    const served = servedModels(
-      settings.model.length > 0 ? settings.model : [chooseModel(undefined)],
-      settings.adapter,
-      settings.draftAdapter,
-      settings.draftModel,
-    );
+    const served = modelsOf(settings, () => chooseModel(undefined));
     const loaded: LanguageModel[] = [];
     try {
       const entries: ModelEntry[] = [];
       const identities: { name: string; precision: string; weights: string; tokenizer: string }[] = [];
-      for (const { name, model: path, adapter, draftAdapter, draftModel, medusaHeads } of served) {
-        const own = { ...settings, model: path, adapter, draftAdapter, draftModel, medusaHeads };
+      for (const each of served) {
+        const { name } = each;
+        const own = settingsOf(settings, each);
         const model = await loadModel(own, terminal, { slots: settings.parallel, keep: settings.parallel });
         loaded.push(model);
         const { weights, tokenizer } = await identityOf(own, model, terminal);

@@ -17,7 +17,7 @@ import { writeWhole } from "../../files/write-whole.ts";
 import { unknownName } from "../../generate/check.ts";
 import { decodingFields } from "../../generate/options.ts";
 import { type DecoderName, type LanguageModel, PLAIN_DECODERS } from "../../generate/types.ts";
-import { type ServedModel, servedModels } from "../../serve/served-models.ts";
+import type { ServedModel } from "../../serve/served-models.ts";
 import { GRADERS, type GraderName } from "../../tasks/custom/custom.ts";
 import { ISOLATIONS, type Isolation } from "../../tasks/humaneval/sandbox.ts";
 import { createJudge, type Judge } from "../../tasks/mt-bench/judge.ts";
@@ -25,25 +25,19 @@ import { writeAnswers } from "../../tasks/mt-bench/mt-bench.ts";
 import { type OpenTaskOptions, openTask, TASKS } from "../../tasks/open-task.ts";
 import { sampleOf } from "../../tasks/sample.ts";
 import type { PromptFormat } from "../../tasks/task.ts";
-import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
+import { type Command, defineCommand, type ModelSettings } from "../command.ts";
 import { dataFolder } from "../data-fields.ts";
 import { followEvaluation } from "../eval-progress.ts";
 import { evaluationText } from "../eval-text.ts";
 import { identityOf } from "../identity.ts";
 import { commitOfCheckout, machineName } from "../machine.ts";
 import { chooseModel, GENERAL_MODEL, loadModel } from "../model.ts";
+import { draftNames, modelsOf, type SeveralSettings, settingsOf, severalFields } from "../several.ts";
 import { type ShardSettings, shardFields, shardOf } from "../shard.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface EvalSettings
-  extends Omit<ModelSettings, "model" | "adapter" | "draftAdapter" | "draftModel" | "medusaHeads">,
-    ShardSettings {
+interface EvalSettings extends SeveralSettings, ShardSettings {
   readonly task: string;
-  readonly model: readonly string[];
-  readonly adapter: readonly string[];
-  readonly draftAdapter: readonly string[];
-  readonly draftModel: readonly string[];
-  readonly medusaHeads: readonly string[];
   readonly decoders: readonly DecoderName[];
   readonly blockSizes: readonly number[];
   readonly jacobiForm: "window" | "block";
@@ -68,7 +62,6 @@ interface EvalSettings
   readonly trajectories: number;
 }
 
-const list = z.array(z.string().min(1)).default([]);
 const text = (description: string, placeholder: string) =>
   z.string().min(1).optional().meta({ description, placeholder }) satisfies z.ZodType;
 
@@ -86,34 +79,15 @@ export const evaluate: Command = defineCommand<EvalSettings>({
     "tests run in another process and get plain values alone, so an object whose __eq__ is always true passes none, " +
     "which HumanEval's own harness accepts.",
   fields: {
-    ...modelFields,
+    ...severalFields({
+      model: "GGUF file, directory or hub id, or name=model; may be repeated, the first one is the target",
+      adapter: "PEFT directory, as name=folder, that takes part as one more model; may be repeated",
+    }),
     ...shardFields,
     task: z
       .string()
       .min(1)
       .meta({ description: `${TASKS.slice(0, -1).join(", ")} or ${TASKS.at(-1)}`, placeholder: "task" }),
-    model: list.meta({
-      description: "GGUF file, directory or hub id, or name=model; may be repeated, the first one is the target",
-      placeholder: "model",
-      short: "m",
-    }),
-    adapter: list.meta({
-      description: "PEFT directory, as name=folder, that takes part as one more model; may be repeated",
-      placeholder: "name=folder",
-    }),
-    draftAdapter: list.meta({
-      description: "draft adapter of one of these models, as name=folder; may be repeated, and changes no text",
-      placeholder: "name=folder",
-    }),
-    draftModel: list.meta({
-      description:
-        "smaller model with the same vocabulary that guesses for one of these, as name=model; may be repeated",
-      placeholder: "name=model",
-    }),
-    medusaHeads: list.meta({
-      description: "Medusa heads of one of these models, as name=folder, for the decoder medusa; may be repeated",
-      placeholder: "name=folder",
-    }),
     onlyAdapters: z.boolean().default(false).meta({ description: "leave out the models that the adapters are for" }),
     target: text("the model that the others are compared with; default: the first one", "name"),
     decoders: z
@@ -221,11 +195,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
   }),
   async run(settings, terminal) {
     const shard = shardOf(settings, process.env, terminal.note);
-    const given = settings.model.length > 0 ? settings.model : [defaultModel()];
-    const entrants = entrantsOf(
-      servedModels(given, settings.adapter, settings.draftAdapter, settings.draftModel, settings.medusaHeads),
-      settings,
-    );
+    const entrants = entrantsOf(modelsOf(settings, defaultModel), settings);
     const names = entrants.map(({ name }) => name);
     const contenders = contendersOf(names, settings.decoders, settings.blockSizes);
     await using whole = await openTask(settings.task, taskOptions(settings));
@@ -234,8 +204,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
     try {
       const subjects: Subject[] = [];
       for (const entrant of entrants) {
-        const { model: path, adapter, draftAdapter, draftModel, medusaHeads } = entrant;
-        const own = { ...settings, model: path, adapter, draftAdapter, draftModel, medusaHeads };
+        const own = settingsOf(settings, entrant);
         const model = await loadModel(own, terminal);
         models.set(entrant.name, model);
         subjects.push({ name: entrant.name, model, identity: await storedIdentity(own, model, terminal) });
@@ -327,13 +296,11 @@ async function storedIdentity(
   terminal: Terminal,
 ): Promise<Subject["identity"]> {
   const { name: source, weights, tokenizer } = await identityOf(settings, model, terminal);
-  const { adapter, draftAdapter, draftModel, medusaHeads } = settings;
+  const { adapter } = settings;
   return {
     source,
     adapter: adapter === undefined ? null : basename(resolve(adapter)),
-    ...(draftAdapter !== undefined && { draftAdapter: basename(resolve(draftAdapter)) }),
-    ...(draftModel !== undefined && { draftModel: basename(resolve(draftModel)) }),
-    ...(medusaHeads !== undefined && { medusaHeads: basename(resolve(medusaHeads)) }),
+    ...draftNames(settings),
     weights,
     tokenizer,
   };

@@ -5,17 +5,12 @@
 import * as z from "zod";
 import { CllmError } from "../../error.ts";
 import type { Models } from "../../serve/index.ts";
-import { type Command, defineCommand, type ModelSettings, modelFields } from "../command.ts";
-import { orDemonstration } from "../model.ts";
+import { type Command, defineCommand } from "../command.ts";
+import { loadSettingsOf, orDemonstration } from "../model.ts";
+import { listField, modelsOf, ofOneModel, type SeveralSettings, severalFields } from "../several.ts";
 import type { Terminal } from "../terminal.ts";
 
-interface ServeSettings
-  extends Omit<ModelSettings, "model" | "adapter" | "draftAdapter" | "draftModel" | "medusaHeads"> {
-  readonly model: readonly string[];
-  readonly adapter: readonly string[];
-  readonly draftAdapter: readonly string[];
-  readonly draftModel: readonly string[];
-  readonly medusaHeads: readonly string[];
+interface ServeSettings extends SeveralSettings {
   readonly host: string;
   readonly port: number;
   readonly apiKey: string | undefined;
@@ -37,7 +32,6 @@ interface ServeSettings
 /** Seconds behind the last answers, for the workers. */
 const ENDING = 5;
 const MAX_KEY_BYTES = 4096;
-const list = z.array(z.string().min(1)).default([]);
 
 export const serve: Command = defineCommand<ServeSettings>({
   name: "serve",
@@ -50,29 +44,10 @@ export const serve: Command = defineCommand<ServeSettings>({
     "Extensions: decoder, block_size, top_k, min_p, ignore_eos, stop_token_ids, chat_template_kwargs, continue_final_message, add_generation_prompt; " +
     "stream_options.include_passes adds an event for each pass. --verbose or --log logs requests. A request has the id of its header X-Request-Id, or a new one; its answer and the log repeat it.",
   fields: {
-    ...modelFields,
-    model: list.meta({
-      description:
+    ...severalFields({
+      model:
         "GGUF file, directory or hub id, or name=model; may be repeated; default: CLLM_MODEL, CLLM_MODELS, or the package's CLLM",
-      placeholder: "model",
-      short: "m",
-    }),
-    adapter: list.meta({
-      description: "PEFT directory, as name=folder, that requests call model:name; may be repeated",
-      placeholder: "name=folder",
-    }),
-    draftAdapter: list.meta({
-      description: "draft adapter of one of these models, as name=folder; may be repeated, and changes no text",
-      placeholder: "name=folder",
-    }),
-    draftModel: list.meta({
-      description:
-        "smaller model with the same vocabulary that guesses for one of these, as name=model; may be repeated",
-      placeholder: "name=model",
-    }),
-    medusaHeads: list.meta({
-      description: "Medusa heads of one of these models, as name=folder, for the decoder medusa; may be repeated",
-      placeholder: "name=folder",
+      adapter: "PEFT directory, as name=folder, that requests call model:name; may be repeated",
     }),
     host: z.string().min(1).default("127.0.0.1").meta({
       description: "address to listen on; others than this machine's own need a key",
@@ -93,7 +68,7 @@ export const serve: Command = defineCommand<ServeSettings>({
     shareAnswers: z.boolean().default(false).meta({
       description: "draft from the answers to those who send other keys, too, such as to a proxy that checks them",
     }),
-    corsOrigin: list.meta({ description: "origin whose pages may ask; may be repeated", placeholder: "origin" }),
+    corsOrigin: listField.meta({ description: "origin whose pages may ask; may be repeated", placeholder: "origin" }),
     parallel: z.int().min(1).max(64).default(4).meta({ description: "requests that a model runs at once" }),
     batch: z
       .boolean()
@@ -152,56 +127,22 @@ export const serve: Command = defineCommand<ServeSettings>({
   async run(settings, terminal) {
     const { host, port, timeout, drain, maxBody, corsOrigin, strict, shareAnswers, verbose, preload, log } = settings;
     const note = log === "json" ? (message: string) => terminal.note(logLine("note", { message })) : terminal.note;
-    const { listen, isLoopback, createModels, servedModels, modelEntries } = await import("../../serve/index.ts");
+    const { listen, isLoopback, createModels, modelEntries } = await import("../../serve/index.ts");
     const apiKey = await keyOf(settings);
     if (!isLoopback(host) && apiKey === undefined) {
       const next = "set CLLM_API_KEY or give --api-key-file";
       throw new CllmError("usage", `--host ${host} can be reached from other machines, which needs a key; ${next}`);
     }
-    const { cacheDir, cache, cacheLimit } = settings;
-    const {
-      precision,
-      device,
-      threads,
-      contextLength,
-      offline,
-      revision,
-      parallel: maxRunning,
-      maxQueue: maxWaiting,
-    } = settings;
-    const { suffixMemory, template, templateOptions } = settings;
-    const given = settings.model.length > 0 ? settings.model : [ownModel(terminal)];
-    const served = servedModels(
-      given,
-      settings.adapter,
-      settings.draftAdapter,
-      settings.draftModel,
-      settings.medusaHeads,
-    );
-    await using models = createModels(
-      await modelEntries(served, {
-        precision,
-        device,
-        threads,
-        contextLength,
-        offline,
-        revision,
-        cacheDir,
-        cache,
-        cacheLimit,
-        suffixMemory,
-        template,
-        templateOptions,
-        keep: maxRunning,
-        slots: settings.batch ? maxRunning : 1,
-      }),
-      {
-        maxRunning,
-        maxWaiting,
-        ...(settings.memoryLimit !== undefined && { memoryLimit: settings.memoryLimit * 1e9 }),
-        log: note,
-      },
-    );
+    const { parallel: maxRunning, maxQueue: maxWaiting } = settings;
+    const served = modelsOf(settings, () => orDemonstration({ model: undefined }, terminal).model);
+    const shared = loadSettingsOf({ ...settings, ...ofOneModel });
+    const slots = settings.batch ? maxRunning : 1;
+    await using models = createModels(await modelEntries(served, { ...shared, keep: maxRunning, slots }), {
+      maxRunning,
+      maxWaiting,
+      ...(settings.memoryLimit !== undefined && { memoryLimit: settings.memoryLimit * 1e9 }),
+      log: note,
+    });
     let isReady = !preload;
     const server = await listen({
       ...{ host, port, models, apiKey, localNamesOnly: isLoopback(host), corsOrigins: corsOrigin },
@@ -249,11 +190,6 @@ async function keyOf({ apiKey, apiKeyFile }: ServeSettings): Promise<string | un
   const [line = ""] = (await readText(apiKeyFile, MAX_KEY_BYTES)).split(/\r?\n/);
   if (line.trim() !== "") return line.trim();
   throw new CllmError("usage", `--api-key-file: the first line of ${apiKeyFile} is empty; write the key there`);
-}
-
-/** The model to serve where none is named. */
-function ownModel(terminal: Terminal): string {
-  return orDemonstration({ model: undefined }, terminal).model;
 }
 
 function announce(url: string, models: readonly string[], needsKey: boolean, terminal: Terminal): void {
