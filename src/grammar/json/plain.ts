@@ -152,13 +152,19 @@ function prefixOf(schema: SchemaObject, { child }: Reader): Node[] {
   return ((schema["prefixItems"] ?? []) as unknown[]).map((_, i) => child("prefixItems", i));
 }
 
+/** How many items, and how many of those that `contains` describes, with JSON Schema's defaults. */
+const arrayLimits = ({ minItems, maxItems, minContains, maxContains }: SchemaObject): Record<Limit, number> =>
+  ({
+    minItems: minItems ?? 0,
+    maxItems: maxItems ?? INFINITE,
+    minContains: minContains ?? 1,
+    maxContains: maxContains ?? INFINITE,
+  }) as Record<Limit, number>;
+
+type Limit = "minItems" | "maxItems" | "minContains" | "maxContains";
+
 function arrayOf(schema: SchemaObject, reader: Reader, track: boolean): Case {
-  const {
-    minItems = 0,
-    maxItems = INFINITE,
-    minContains = 1,
-    maxContains = INFINITE,
-  } = schema as Record<string, number>;
+  const { minItems, maxItems, minContains, maxContains } = arrayLimits(schema);
   const prefix = prefixOf(schema, reader);
   const items = "items" in schema ? reader.child("items") : ANYTHING;
   const contained = "contains" in schema ? reader.child("contains") : null;
@@ -177,12 +183,7 @@ function arrayOf(schema: SchemaObject, reader: Reader, track: boolean): Case {
 }
 
 function arrayNegations(schema: SchemaObject, reader: Reader): readonly Case[] {
-  const {
-    minItems = 0,
-    maxItems = INFINITE,
-    minContains = 1,
-    maxContains = INFINITE,
-  } = schema as Record<string, number>;
+  const { minItems, maxItems, minContains, maxContains } = arrayLimits(schema);
   const { nodes, place } = reader;
   const found: Case[] = [];
   const prefix = prefixOf(schema, reader);
