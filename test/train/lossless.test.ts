@@ -23,6 +23,7 @@ import { splitLayout } from "../../src/train/split-layout.ts";
 import { train } from "../../src/train/train.ts";
 import { Trainer } from "../../src/train/trainer.ts";
 import { BASE, gaussian, randomIds, randomWeights } from "../model/random-model.ts";
+import { expectSameAfterInterruption, ownAnswers } from "./runs.ts";
 
 const CONFIG = { ...BASE, attentionBias: true };
 const LORA: LoraSettings = { rank: 3, alpha: 6, targets: ["q_proj", "v_proj", "o_proj", "up_proj", "down_proj"] };
@@ -201,46 +202,12 @@ describe("training", () => {
   });
 
   test("goes on bit for bit where it was interrupted", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "cllm-lossless-"));
-    try {
-      const run = async (at: string, stopAfter = Number.POSITIVE_INFINITY): Promise<Trainer> => {
-        const trainer = await make();
-        const controller = new AbortController();
-        try {
-          for await (const record of train(trainer, shuffled(EXAMPLES, 5), settings, {
-            folder: at,
-            signal: controller.signal,
-          })) {
-            if (record.type !== "step") continue;
-            expect(record.arLoss).toBeNull();
-            if (record.step === stopAfter) controller.abort();
-          }
-        } catch (error) {
-          expect(error).toMatchObject({ code: "aborted" });
-        }
-        return trainer;
-      };
-      await using whole = await run(join(folder, "whole"));
-      await (await run(join(folder, "parts"), 5)).dispose();
-      await using parts = await run(join(folder, "parts"));
-      for (const [i, { data }] of whole.parameters.trained.entries())
-        expect(parts.parameters.trained[i]!.data).toEqual(data);
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
+    await expectSameAfterInterruption(make, EXAMPLES, settings, ({ arLoss }) => expect(arLoss).toBeNull());
   });
 
   test("makes jacobi write the model's own tokens in fewer passes", async () => {
     const weights = randomWeights(CONFIG);
-    await using plain = await createEngine(CONFIG, weights, { precision: "fp32", threads: 1 });
-    await using session = plain.session();
-    const own: Example[] = [];
-    for (const { promptIds } of EXAMPLES.slice(0, 2)) {
-      const tokens: number[] = [];
-      session.truncate(0);
-      for await (const { accepted } of jacobi(session, promptIds, { maxNewTokens: 20 })) tokens.push(...accepted);
-      own.push({ promptIds, completionIds: Int32Array.from(tokens) });
-    }
+    const own = await ownAnswers(CONFIG, weights, EXAMPLES.slice(0, 2));
     const longer = { ...settings, steps: 60, accumulate: 1, learningRate: 2e-2 };
     await using trainer = await make();
     for await (const _ of train(trainer, shuffled(own, 5), longer, { folder: null })) {

@@ -8,7 +8,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
-import { jacobi } from "../../src/decode/jacobi.ts";
 import { medusa } from "../../src/decode/medusa.ts";
 import { load } from "../../src/generate/load.ts";
 import { medusaTensors } from "../../src/model/medusa.ts";
@@ -26,6 +25,7 @@ import { train } from "../../src/train/train.ts";
 import { Trainer } from "../../src/train/trainer.ts";
 import { writeTinyCheckpoint } from "../generate/tiny-checkpoint.ts";
 import { BASE, gaussian, randomIds, randomWeights } from "../model/random-model.ts";
+import { expectSameAfterInterruption, ownAnswers } from "./runs.ts";
 
 const CONFIG = { ...BASE, attentionBias: true };
 const LORA = { rank: 3, alpha: 6, targets: ["q_proj", "v_proj"] as const };
@@ -203,52 +203,23 @@ describe("training", () => {
     ["the base too, once the heads are warm", { medusaBase: "trained", medusaWarmup: 3 }],
   ] as const)("goes on bit for bit where it was interrupted: %s", async (_, more) => {
     const settings = settingsOf(more);
-    const folder = await mkdtemp(join(tmpdir(), "cllm-medusa-train-"));
     const before = await parametersOf(settings);
-    try {
-      const run = async (at: string, stopAfter = Number.POSITIVE_INFINITY): Promise<Trainer> => {
-        const trainer = await Trainer.create(CONFIG, await parametersOf(settings), { ...settings, threads: 1 });
-        const controller = new AbortController();
-        try {
-          const options = { folder: at, signal: controller.signal };
-          for await (const record of train(trainer, shuffled(EXAMPLES, 5), settings, options)) {
-            if (record.type !== "step") continue;
-            expect(record.headLosses?.length).toBe(2);
-            expect(record.arLoss === null).toBe(settings.medusa!.base === "frozen");
-            const moved = trainer.parameters.trained.filter(({ data }, i) =>
-              data.some((value, j) => value !== before.trained[i]!.data[j]),
-            );
-            const warm = record.step > settings.medusa!.warmup && settings.medusa!.base === "trained";
-            expect(moved.some(({ name }) => !/^\d/.test(name))).toBe(warm);
-            if (record.step === stopAfter) controller.abort();
-          }
-        } catch (error) {
-          expect(error).toMatchObject({ code: "aborted" });
-        }
-        return trainer;
-      };
-      await using whole = await run(join(folder, "whole"));
-      await (await run(join(folder, "parts"), 5)).dispose();
-      await using parts = await run(join(folder, "parts"));
-      for (const [i, { data }] of whole.parameters.trained.entries())
-        expect(parts.parameters.trained[i]!.data).toEqual(data);
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
+    const make = async () => Trainer.create(CONFIG, await parametersOf(settings), { ...settings, threads: 1 });
+    await expectSameAfterInterruption(make, EXAMPLES, settings, ({ step, headLosses, arLoss }, { parameters }) => {
+      expect(headLosses?.length).toBe(2);
+      expect(arLoss === null).toBe(settings.medusa!.base === "frozen");
+      const moved = parameters.trained.filter(({ data }, i) =>
+        data.some((value, j) => value !== before.trained[i]!.data[j]),
+      );
+      const warm = step > settings.medusa!.warmup && settings.medusa!.base === "trained";
+      expect(moved.some(({ name }) => !/^\d/.test(name))).toBe(warm);
+    });
   });
 
   test("makes the decoder write the model's own tokens in fewer passes", async () => {
     const settings = { ...settingsOf({ steps: 60 }), accumulate: 1, learningRate: 2e-2 };
     const weights = randomWeights(CONFIG);
-    await using plain = await createEngine(CONFIG, weights, { precision: "fp32", threads: 1 });
-    await using session = plain.session();
-    const own: Example[] = [];
-    for (const { promptIds } of EXAMPLES.slice(0, 2)) {
-      const tokens: number[] = [];
-      session.truncate(0);
-      for await (const { accepted } of jacobi(session, promptIds, { maxNewTokens: 20 })) tokens.push(...accepted);
-      own.push({ promptIds, completionIds: Int32Array.from(tokens) });
-    }
+    const own = await ownAnswers(CONFIG, weights, EXAMPLES.slice(0, 2));
     await using trainer = await Trainer.create(CONFIG, await parametersOf(settings), { ...settings, threads: 1 });
     for await (const _ of train(trainer, shuffled(own, 5), settings, { folder: null })) {
       // The weights are what is looked at.
