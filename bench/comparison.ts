@@ -9,6 +9,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { commitOfCheckout, machineName } from "../src/cli/machine.ts";
 import { tokensPerForward } from "../src/decode/tokens-per-forward.ts";
+import { CllmError } from "../src/error.ts";
 import type { GenerateOptions, LanguageModel, LoadOptions, NamedDecoder, Precision } from "../src/index.ts";
 import { load } from "../src/index.ts";
 import { defaultThreads } from "../src/runtime/host.ts";
@@ -75,10 +76,12 @@ const WAYS: readonly Way[] = [
 
 const asked = settings.ways === "" ? WAYS.map(({ id }) => id) : settings.ways.split(",");
 const unknown = asked.find((id) => !WAYS.some((way) => way.id === id));
-if (unknown !== undefined) throw new Error(`no way ${unknown}; there are ${WAYS.map(({ id }) => id).join(", ")}`);
+if (unknown !== undefined)
+  throw new CllmError("usage", `no way ${unknown}; there are ${WAYS.map(({ id }) => id).join(", ")}`);
 const missing = WAYS.filter(({ needs }) => needs !== undefined && settings[needs] === "");
 for (const { id, needs } of missing)
-  if (settings.ways !== "" && asked.includes(id)) throw new Error(`--ways ${id} needs --${needs}: name the folder`);
+  if (settings.ways !== "" && asked.includes(id))
+    throw new CllmError("usage", `--ways ${id} needs --${needs}: name the folder`);
 const ways = WAYS.filter((way) => way.id === "ar" || (asked.includes(way.id) && !missing.includes(way)));
 
 /** Rows of a pass that a GPU gives at the price of one. */

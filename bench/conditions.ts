@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { dataSets, givenModel, goldensFile } from "../scripts/real-data.mjs";
 import { commitOfCheckout, machineName } from "../src/cli/machine.ts";
+import { CllmError } from "../src/error.ts";
 import { quantile } from "../src/eval/statistics.ts";
 import type { PromptInput } from "../src/generate/types.ts";
 
@@ -25,7 +26,7 @@ export function flags<T extends Record<string, string | number | boolean>>(defau
       const given = values[name] as string;
       if (typeof value !== "number") return [name, given];
       const number = Number(given);
-      if (!Number.isFinite(number)) throw new Error(`--${name} ${given} is not a number`);
+      if (!Number.isFinite(number)) throw new CllmError("usage", `--${name} ${given} is not a number`);
       return [name, number];
     }),
   ) as T;
@@ -34,14 +35,15 @@ export function flags<T extends Record<string, string | number | boolean>>(defau
 /** The folder of data sets: that of `CLLM_DATA`, else the one beside the repository. */
 export function dataFolder(): string {
   const folder = dataSets();
-  if (!existsSync(folder)) throw new Error(`no data sets at ${folder}: name their folder in CLLM_DATA`);
+  if (!existsSync(folder))
+    throw new CllmError("not-found", `no data sets at ${folder}: name their folder in CLLM_DATA`);
   return folder;
 }
 
 /** The model of `CLLM_MODEL`, else the one beside the repository. */
 export function modelPath(): string {
   const path = givenModel();
-  if (!existsSync(path)) throw new Error(`no model at ${path}: name one in CLLM_MODEL`);
+  if (!existsSync(path)) throw new CllmError("not-found", `no model at ${path}: name one in CLLM_MODEL`);
   return path;
 }
 

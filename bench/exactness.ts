@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { SHIPPED_MODEL } from "../src/cli/model.ts";
+import { CllmError } from "../src/error.ts";
 import { type Device, load, PLAIN_DECODERS, type Precision } from "../src/index.ts";
 import { readHeldOut } from "../src/tasks/text-to-sql/held-out.ts";
 import { flags, mixedPrompts, modelPath, report } from "./conditions.ts";
@@ -35,7 +36,7 @@ const runs = [
 
 const heldOut = settings.prompts === "held-out";
 if (!heldOut && settings.prompts !== "mixed")
-  throw new Error(`--prompts ${settings.prompts} is neither mixed nor held-out`);
+  throw new CllmError("usage", `--prompts ${settings.prompts} is neither mixed nor held-out`);
 const path = heldOut ? SHIPPED_MODEL : modelPath();
 const questions = heldOut ? await readHeldOut(join(path, "held-out.jsonl")) : [];
 /** The first prompts of the source. */

@@ -6,14 +6,20 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CllmError } from "../src/error.ts";
 import { flags, median, modelPath, report } from "./conditions.ts";
 
 const settings = flags({ rounds: 7, "first-rounds": 3, threads: 2, precision: "int8", q8: "", adapter: "gsm8k" });
 const root = join(import.meta.dirname, "..");
 const command = join(root, "dist/cli/main.js");
 const peer = join(root, "bench/peers/first-token.mjs");
+if (settings.q8 !== "" && !existsSync(join(root, "bench/peers/node_modules")))
+  throw new CllmError(
+    "usage",
+    "--q8 asks for llama.cpp, which is not installed; run npm ci in bench/peers, or leave --q8 out",
+  );
 const PROMPT = "Natalia sold clips to 48 of her friends in April.";
-if (!existsSync(command)) throw new Error("dist/cli/main.js is missing: run npm run build");
+if (!existsSync(command)) throw new CllmError("usage", "dist/cli/main.js is missing: run npm run build");
 
 /** Milliseconds from the start of a process to its first output, which is a token. */
 function firstToken(file: string, args: readonly string[]): Promise<number> {

@@ -3,6 +3,7 @@
  * and optimizer, in turn. Examples are as long as those of the recipe `spider-draft`: eight questions behind one schema.
  */
 import { openCheckpoint } from "../src/checkpoint/open.ts";
+import { CllmError } from "../src/error.ts";
 import { hash } from "../src/hash.ts";
 import { defaultThreads } from "../src/runtime/host.ts";
 import { makeBatch } from "../src/train/batch.ts";
@@ -56,7 +57,7 @@ async function wayOf(name: string, lossless: boolean): Promise<Way> {
     sequenceLength: given["sequence-length"],
   });
   const { lora } = settings;
-  if (lora === null) throw new Error("a rank of 1 or more is needed");
+  if (lora === null) throw new CllmError("usage", "a rank of 1 or more is needed");
   const parameters = await loraParameters(config, weights, lora, given.seed);
   const trainer = await Trainer.create(config, parameters, { ...settings, drafts: lossless, threads: given.threads });
   return { name, settings, trainer, ms: [], tokens: 0, place: 0 };

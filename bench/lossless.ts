@@ -5,6 +5,7 @@
  * The adapters that do not ship yet are found below the recipes' folders: `--draft-adapter runs/spider-draft/draft/best`.
  */
 import { tokensPerForward } from "../src/decode/tokens-per-forward.ts";
+import { CllmError } from "../src/error.ts";
 import type { DecoderName, GenerateOptions, LanguageModel, NamedDecoder, Precision } from "../src/index.ts";
 import { load } from "../src/index.ts";
 import { defaultThreads } from "../src/runtime/host.ts";
@@ -16,7 +17,8 @@ const settings = flags({
   ...{ limit: 0, rows: "16/16", "sampled-limit": 50, seeds: 5, temperature: 0.8, "max-new-tokens": 0 },
   ways: "plain-auto,auto,multiblock",
 });
-if (settings["draft-adapter"] === "") throw new Error("--draft-adapter is missing: name the folder of one");
+if (settings["draft-adapter"] === "")
+  throw new CllmError("usage", "--draft-adapter is missing: name the folder of one");
 
 /** Decoders, each on the model with the draft adapter (`drafted`) or without it. */
 interface Way {

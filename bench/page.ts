@@ -5,6 +5,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { CllmError } from "../src/error.ts";
 import { bundler, root } from "../test/web/bundler.ts";
 import { type SiteServer, serveSite } from "../test/web/site-server.ts";
 
@@ -49,7 +50,8 @@ export interface PageOptions {
 export async function openPage({ folders, files = new Map(), gpu = "none" }: PageOptions): Promise<BenchPage> {
   const names = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
   const executablePath = process.env["CLLM_BROWSER"] ?? names.find((path) => existsSync(path));
-  if (executablePath === undefined) throw new Error(`no browser at ${names.join(", ")}: name one in CLLM_BROWSER`);
+  if (executablePath === undefined)
+    throw new CllmError("usage", `no browser at ${names.join(", ")}: name one in CLLM_BROWSER`);
   const chunks = await bundler.bundle(bundler.ENTRIES, bundler.WITH_ENGINE);
   const memory = new Map(chunks.map(({ fileName, code }) => [`/app/${fileName}`, code]));
   memory.set(

@@ -10,12 +10,13 @@ import { existsSync, readFileSync } from "node:fs";
 import { request } from "node:http";
 import { connect, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
+import { CllmError } from "../src/error.ts";
 import { flags, median, modelPath, report } from "./conditions.ts";
 
 const settings = flags({ clients: 64, timeout: 3, rounds: 15, ahead: 1000, threads: 2, drain: 1 });
 const GRACE_MS = 1000;
 const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
-if (!existsSync(main)) throw new Error("no dist/: run npm run build first");
+if (!existsSync(main)) throw new CllmError("usage", "no dist/: run npm run build first");
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 interface Unanswered {

@@ -9,6 +9,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
+import { CllmError } from "../src/error.ts";
 import { quantile } from "../src/eval/statistics.ts";
 import { load } from "../src/generate/load.ts";
 import type { GenerateOptions } from "../src/generate/types.ts";
@@ -22,7 +23,7 @@ const settings = flags({
 });
 const HANG_MS = 30_000;
 const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
-if (!existsSync(main)) throw new Error("no dist/: run npm run build first");
+if (!existsSync(main)) throw new CllmError("usage", "no dist/: run npm run build first");
 
 const maxNewTokens = settings["max-new-tokens"];
 const decoder = settings.decoder as NonNullable<GenerateOptions["decoder"]>;

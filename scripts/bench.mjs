@@ -12,4 +12,11 @@ if (!/^[a-z-]+$/.test(name) || !existsSync(file)) {
   process.exit(2);
 }
 process.argv = [process.argv[0], file, ...flags];
-await runnerImport(file, { configFile: false, logLevel: "warn", oxc: { target: "es2022" } });
+try {
+  await runnerImport(file, { configFile: false, logLevel: "warn", oxc: { target: "es2022" } });
+} catch (error) {
+  const isCallers = error?.name === "CllmError" || String(error?.code).startsWith("ERR_PARSE_ARGS");
+  if (!isCallers) throw error;
+  console.error(`bench ${name}: ${error.message}`);
+  process.exitCode = 2;
+}
