@@ -19,9 +19,10 @@ import { dataFolder, flags, modelPath, report } from "./conditions.ts";
 const settings = flags({
   ...{ task: "spider", ways: "", adapter: "spider-target", precision: "int8", threads: defaultThreads() },
   ...{ limit: 0, "max-new-tokens": 0, "block-size": 16, save: false },
-  ...{ cllm: "", "draft-adapter": "", "medusa-1": "", "medusa-2": "" },
+  ...{ cllm: "", "draft-adapter": "", "draft-model": "", "medusa-1": "", "medusa-2": "" },
 });
-const { adapter, "draft-adapter": draftAdapter, "medusa-1": heads, "medusa-2": model2 } = settings;
+const { adapter, "draft-adapter": draftAdapter, "draft-model": draftModel } = settings;
+const { "medusa-1": heads, "medusa-2": model2 } = settings;
 const base: LoadOptions = { suffixMemory: 0, ...(adapter !== "" && adapter !== "none" && { adapter }) };
 /** Ways that draft from earlier answers have a model of their own: no way may know what another has just answered. */
 const remembering: LoadOptions = { ...base, suffixMemory: 16 };
@@ -32,7 +33,7 @@ interface Way {
   readonly id: string;
   readonly name: string;
   /** The flag that it needs, where it needs one. */
-  readonly needs?: "cllm" | "draft-adapter" | "medusa-1" | "medusa-2";
+  readonly needs?: "cllm" | "draft-adapter" | "draft-model" | "medusa-1" | "medusa-2";
   readonly options: LoadOptions;
   /** Another model than the base. */
   readonly model?: string;
@@ -45,6 +46,11 @@ const WAYS: readonly Way[] = [
   { id: "lookahead", name: "lookahead", options: base, decoder: { name: "lookahead" } },
   { id: "prompt-lookup", name: "prompt lookup", options: base, decoder: { name: "prompt-lookup", ...block } },
   { id: "suffix", name: "suffix", options: remembering, decoder: { name: "suffix", ...block } },
+  {
+    ...{ id: "draft-model", name: "draft model", needs: "draft-model" },
+    options: { ...base, draftModel },
+    decoder: { name: "draft-model" },
+  },
   {
     ...{ id: "medusa-1", name: "Medusa-1", needs: "medusa-1" },
     options: { ...base, medusaHeads: heads },

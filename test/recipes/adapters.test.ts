@@ -55,13 +55,20 @@ describe("a recipe", () => {
       const asked = JSON.parse(readFileSync(join(out, "evaluation-heads/report.json"), "utf8"));
       expect(asked.contenders.map(({ decoder }: { decoder: string }) => decoder)).toContain("medusa");
       for (const { differing } of asked.contenders) expect(differing).toBe(0);
+      const guessing = recipe("spider-draft-model", ...flags.slice(1));
+      expect({ status: guessing.status, stderr: guessing.stderr }).toMatchObject({ status: 0 });
+      const smaller = JSON.parse(readFileSync(join(out, "draft-model/best/config.json"), "utf8"));
+      expect(smaller.num_hidden_layers).toBe(1);
+      const compared = JSON.parse(readFileSync(join(out, "evaluation-draft-model/report.json"), "utf8"));
+      expect(compared.contenders.map(({ decoder }: { decoder: string }) => decoder)).toContain("draft-model");
+      for (const { differing } of compared.contenders) expect(differing).toBe(0);
     },
   );
 
   test.each([
     [
       ["spidr"],
-      /no recipe "spidr". There are: gsm8k, gsm8k-draft, spider, spider-draft, spider-medusa, text-to-sql-draft/,
+      /no recipe "spidr". There are: gsm8k, gsm8k-draft, spider, spider-draft, spider-draft-model, spider-medusa, text-to-sql-draft/,
     ],
     [["spider", "--data-dir", "nowhere"], /no folder nowhere/],
     [["spider", "--modle", "x"], /--modle/],
