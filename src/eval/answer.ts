@@ -38,11 +38,12 @@ export async function answerTurns(
     if (maxNewTokens < 1) break;
     const size = blockSize === null ? {} : { blockSize };
     const { stop } = example;
+    const prediction = turns.length === 0 ? example.prediction : undefined;
     // Every contender runs the question itself: the next one would find it in the cache. A conversation goes on with its own.
     const cachePrompt = turns.length > 0;
     const memoryScope = name; // and remembers its own answers alone
-    const request = { ...input, decoder, ...size, jacobiForm, maxNewTokens, stop, cachePrompt, memoryScope, signal };
-    const generation = await model.generate(request);
+    const limits = { maxNewTokens, stop, cachePrompt, memoryScope, signal };
+    const generation = await model.generate({ ...input, prediction, decoder, ...size, jacobiForm, ...limits });
     const { prefillMs, decodeMs, accepted } = generation.stats;
     const { text, finishReason, stopReason } = generation;
     turns.push({

@@ -17,7 +17,9 @@ export interface Contender {
 }
 
 /** Decoders that are asked with every block size; `auto` chooses its own. */
-const SIZED: ReadonlySet<DecoderName> = new Set<DecoderName>(["jacobi", "prompt-lookup", "suffix", "multiblock"]);
+const SIZED: ReadonlySet<DecoderName> = new Set<DecoderName>([
+  ...(["jacobi", "prompt-lookup", "suffix", "prediction", "multiblock"] as const),
+]);
 
 /** Whether it is asked with every block size that is given. */
 export const takesBlockSize = (decoder: DecoderName): boolean => SIZED.has(decoder);

@@ -159,9 +159,9 @@ interface Ranged extends EvaluationOptions {
 /** Of everything in a question that an answer or its verdict depends on. */
 function fingerprint(examples: readonly TaskExample[]): string {
   const hash = createHash("sha256");
-  for (const { id, turns, input, reference, stop, maxNewTokens } of examples) {
+  for (const { id, turns, input, reference, stop, maxNewTokens, prediction = [] } of examples) {
     const asked = Array.from({ length: turns }, (_, turn) => input(Array<string>(turn).fill("")));
-    hash.update(JSON.stringify([id, asked, reference, stop, maxNewTokens]));
+    hash.update(JSON.stringify([id, asked, reference, stop, maxNewTokens].concat(prediction)));
   }
   return hash.digest("hex").slice(0, 16);
 }

@@ -65,6 +65,8 @@ export interface TaskExample {
   /** Strings that end an answer; they are not part of it. */
   readonly stop: readonly string[];
   readonly maxNewTokens: number;
+  /** What the first answer is likely to be, where the data says so. No text depends on it. */
+  readonly prediction?: string | undefined;
 }
 
 /** Dispose of a task after use: databases and folders may be open. */

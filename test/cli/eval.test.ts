@@ -74,6 +74,42 @@ describe("an evaluation", () => {
     });
   });
 
+  test("drafts from the predictions that records have, and asks for one in each", () => {
+    const answers = answersIn(out)
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line))
+      .filter(({ contender }) => contender === "target, ar");
+    const predicted = join(scratch, "predicted.jsonl");
+    const write = (rows: readonly object[]): void =>
+      writeFileSync(predicted, rows.map((row) => JSON.stringify(row)).join("\n"));
+    const rows = questions.map((row, i) => {
+      const { turns } = answers.find(({ question }) => question === String(i));
+      return { ...row, grader: "regex", prediction: turns[0].text };
+    });
+    write(rows);
+    const flags = [
+      "custom",
+      "--data",
+      predicted,
+      "-m",
+      `target=${model}`,
+      ...task.slice(3),
+      "--decoders",
+      "prediction",
+    ];
+    const { status, stdout } = evaluate(...flags, "--out", join(scratch, "runs/predicted"), "--json");
+    expect(status).toBe(0);
+    const [, found] = JSON.parse(stdout).contenders;
+    expect(found).toMatchObject({ name: "target, prediction 16", differing: 0 });
+    expect(found.tokensPerForward).toBeGreaterThan(1.3); // random tokens, of which few are what their text is cut into
+    write(rows.map(({ prediction, ...row }, i) => (i === 2 ? row : { ...row, prediction })));
+    expect(evaluate(...flags, "--out", join(scratch, "runs/refused"))).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/predicted\.jsonl:3 has no prediction; give each record one/),
+    });
+  });
+
   test("with other settings is refused in the same folder", () => {
     const { status, stderr } = evaluate(...task, ...models, "--out", out, "--limit", "2");
     expect(status).toBe(2);

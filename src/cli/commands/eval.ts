@@ -16,7 +16,7 @@ import { type Shard, shardPath, shardText } from "../../files/shards.ts";
 import { writeWhole } from "../../files/write-whole.ts";
 import { unknownName } from "../../generate/check.ts";
 import { decodingFields } from "../../generate/options.ts";
-import { type DecoderName, type LanguageModel, PLAIN_DECODERS } from "../../generate/types.ts";
+import { DECODERS, type DecoderName, type LanguageModel } from "../../generate/types.ts";
 import type { ServedModel } from "../../serve/served-models.ts";
 import { GRADERS, type GraderName } from "../../tasks/custom/custom.ts";
 import { ISOLATIONS, type Isolation } from "../../tasks/humaneval/sandbox.ts";
@@ -24,7 +24,7 @@ import { createJudge, type Judge } from "../../tasks/mt-bench/judge.ts";
 import { writeAnswers } from "../../tasks/mt-bench/mt-bench.ts";
 import { type OpenTaskOptions, openTask, TASKS } from "../../tasks/open-task.ts";
 import { sampleOf } from "../../tasks/sample.ts";
-import type { PromptFormat } from "../../tasks/task.ts";
+import type { PromptFormat, Task } from "../../tasks/task.ts";
 import { type Command, defineCommand, type ModelSettings } from "../command.ts";
 import { dataFolder } from "../data-fields.ts";
 import { followEvaluation } from "../eval-progress.ts";
@@ -91,7 +91,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
     onlyAdapters: z.boolean().default(false).meta({ description: "leave out the models that the adapters are for" }),
     target: text("the model that the others are compared with; default: the first one", "name"),
     decoders: z
-      .array(z.enum([...PLAIN_DECODERS, "draft-model", "medusa"] as const))
+      .array(z.enum(DECODERS))
       .min(1)
       .default(["ar", "jacobi", "auto"])
       .meta({ description: "which to run each model with" }),
@@ -99,7 +99,10 @@ export const evaluate: Command = defineCommand<EvalSettings>({
       .array(z.int().min(1).max(256))
       .min(1)
       .default([16])
-      .meta({ description: "for jacobi, prompt-lookup, suffix and multiblock: each of them", placeholder: "sizes" }),
+      .meta({
+        description: "for jacobi, prompt-lookup, suffix, prediction and multiblock: each of them",
+        placeholder: "sizes",
+      }),
     jacobiForm: decodingFields.jacobiForm,
     out: z.string().min(1).meta({
       description: "the folder for answers and reports, or s3://bucket/folder",
@@ -200,6 +203,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
     const contenders = contendersOf(names, settings.decoders, settings.blockSizes);
     await using whole = await openTask(settings.task, taskOptions(settings));
     const task = settings.sample === undefined ? whole : sampleOf(whole, settings.sample);
+    if (settings.decoders.includes("prediction")) requirePredictions(task);
     const models = new Map<string, LanguageModel>();
     try {
       const subjects: Subject[] = [];
@@ -243,6 +247,14 @@ function entrantsOf(
   const names = entrants.map(({ name }) => name);
   if (first === undefined) throw new CllmError("usage", unknownName("this evaluation", `model ${target}`, names));
   return [first, ...entrants.filter((entrant) => entrant !== first)];
+}
+
+/** Throws `usage` where a question has no prediction. */
+function requirePredictions({ name, examples }: Task): void {
+  const without = examples.find(({ prediction }) => prediction === undefined);
+  if (without === undefined) return;
+  const next = name === "custom" ? "give each record one" : "only records of the task custom can have one";
+  throw new CllmError("usage", `--decoders prediction: ${without.where} has no prediction; ${next}`);
 }
 
 /** Of a folder with one GGUF file that file, whose name says more in a report. */

@@ -60,6 +60,8 @@ const SCHEMA = z.strictObject({
   database: z.string().min(1).optional(),
   stop: z.array(z.string().min(1)).optional(),
   max_new_tokens: z.int().positive().optional(),
+  /** What the answer is likely to be, for the decoders that draft from it. */
+  prediction: z.string().min(1).optional(),
 });
 
 type Question = z.output<typeof SCHEMA>;
@@ -91,6 +93,7 @@ export async function custom(options: CustomOptions): Promise<Task<CustomExample
       reference: typeof question.reference === "string" ? question.reference : JSON.stringify(question.reference),
       stop: question.stop ?? [],
       maxNewTokens: question.max_new_tokens ?? options.maxNewTokens ?? 256,
+      prediction: question.prediction,
       grade: graderOf(question, data, path, options.grader),
     };
   });
