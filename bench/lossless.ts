@@ -4,8 +4,12 @@
  *
  * The adapters that do not ship yet are found below the recipes' folders: `--draft-adapter runs/spider-draft/draft/best`.
  */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { commitOfCheckout, machineName } from "../src/cli/machine.ts";
 import { tokensPerForward } from "../src/decode/tokens-per-forward.ts";
 import { CllmError } from "../src/error.ts";
+import { bootstrap } from "../src/eval/statistics.ts";
 import type { DecoderName, GenerateOptions, LanguageModel, NamedDecoder, Precision } from "../src/index.ts";
 import { load } from "../src/index.ts";
 import { defaultThreads } from "../src/runtime/host.ts";
@@ -15,40 +19,39 @@ import { dataFolder, flags, modelPath, report } from "./conditions.ts";
 const settings = flags({
   ...{ task: "spider", adapter: "spider-target", "draft-adapter": "", precision: "int8", threads: defaultThreads() },
   ...{ limit: 0, rows: "16/16", "sampled-limit": 50, seeds: 5, temperature: 0.8, "max-new-tokens": 0 },
-  ways: "plain-auto,auto,multiblock",
+  ...{ ways: "plain-auto,auto,multiblock", save: false },
 });
 if (settings["draft-adapter"] === "")
   throw new CllmError("usage", "--draft-adapter is missing: name the folder of one");
 
 /** Decoders, each on the model with the draft adapter (`drafted`) or without it. */
 interface Way {
+  readonly id: string;
+  /** As a table says it. */
   readonly name: string;
   readonly drafted: boolean;
   readonly decoder: DecoderName | NamedDecoder;
   readonly accepted: number[];
-  tokens: number;
-  ms: number;
+  /** Tokens and milliseconds of each question, those of the prompt's pass apart. */
+  readonly work: { tokens: number; ms: number }[];
   differing: number;
 }
-const way = (name: string, drafted: boolean, decoder: Way["decoder"]): Way => ({
-  ...{ name, drafted, decoder, accepted: [], tokens: 0, ms: 0, differing: 0 },
+const way = (id: string, name: string, drafted: boolean, decoder: Way["decoder"]): Way => ({
+  ...{ id, name, drafted, decoder, accepted: [], work: [], differing: 0 },
 });
 const known = {
-  "plain-auto": way("auto without an adapter", false, "auto"),
-  auto: way("auto", true, "auto"),
-  multiblock: way("multiblock", true, "multiblock"),
+  "plain-auto": way("plain-auto", "`auto` without the adapter", false, "auto"),
+  auto: way("auto", "`auto`", true, "auto"),
+  multiblock: way("multiblock", "`multiblock`", true, "multiblock"),
 };
 const asked = settings.ways.split(",");
 const ways = [
-  way("ar", false, "ar"),
+  way("ar", "`ar`", false, "ar"),
   ...Object.entries(known).flatMap(([name, each]) => (asked.includes(name) ? [each] : [])),
   ...settings.rows.split(",").map((pair) => {
     const [blockSize = 16, draftRows = 16] = pair.split("/").map(Number);
-    return way(`jacobi, ${blockSize} verify and ${draftRows} draft rows`, true, {
-      name: "jacobi",
-      blockSize,
-      draftRows,
-    });
+    const name = `\`jacobi\`, ${blockSize} rows verify and ${draftRows} draft`;
+    return way(`jacobi-${blockSize}-${draftRows}`, name, true, { name: "jacobi", blockSize, draftRows });
   }),
 ];
 
@@ -83,8 +86,7 @@ for (const [index, example] of [examples[0]!, ...examples].entries()) {
     texts.set(each, tokens.join());
     if (index === 0) continue; // calibrates and warms up
     each.accepted.push(...stats.accepted);
-    each.tokens += stats.newTokens - stats.prefillTokens;
-    each.ms += stats.decodeMs;
+    each.work.push({ tokens: stats.newTokens - stats.prefillTokens, ms: stats.decodeMs });
   }
   for (const each of ways) {
     if (index === 0 || texts.get(each) === texts.get(ways[0]!)) continue;
@@ -108,19 +110,55 @@ for (const [index, example] of [examples[0]!, ...examples].entries()) {
 }
 
 const [ar] = ways as [Way];
-const rate = ({ tokens, ms }: Way): number => (1000 * tokens) / ms;
-const figures = ways.map((each) => ({
-  decoder: each.name,
-  tokensPerPass: tokensPerForward(each.accepted),
-  tokensPerSecond: rate(each),
-  againstAr: rate(each) / rate(ar),
-  differing: each.differing,
+const rate = (work: Way["work"], drawn: Iterable<number> = work.keys()): number => {
+  let [tokens, ms] = [0, 0];
+  for (const i of drawn) {
+    tokens += work[i]!.tokens;
+    ms += work[i]!.ms;
+  }
+  return (1000 * tokens) / ms;
+};
+const figures = ways.map(({ name, accepted, work, differing }) => ({
+  decoder: name,
+  tokensPerPass: tokensPerForward(accepted),
+  tokensPerSecond: rate(work),
+  againstAr: bootstrap(work.length, (drawn) => rate(work, drawn) / rate(ar.work, drawn)),
+  differing,
 }));
 for (const { decoder, tokensPerPass, tokensPerSecond, againstAr, differing } of figures) {
-  const numbers = `${tokensPerPass.toFixed(2)} tokens per pass, ${tokensPerSecond.toFixed(0)} per second, ${againstAr.toFixed(2)} of ar`;
+  const [ratio, low, high] = [againstAr.estimate, againstAr.low, againstAr.high].map((value) => value.toFixed(2));
+  const numbers = `${tokensPerPass.toFixed(2)} tokens per pass, ${tokensPerSecond.toFixed(0)} per second, ${ratio} (${low} to ${high}) of ar`;
   console.log(`${decoder.padEnd(40)} ${numbers}, ${differing} of ${examples.length} texts differ`);
 }
 console.log(`sampled at ${settings.temperature}: ${sampledDiffering} of ${sampled} texts differ`);
+if (settings.save) {
+  const file = join(import.meta.dirname, `results/lossless-${settings.task}.json`);
+  const given = process.argv.slice(2).filter((flag) => flag !== "--save");
+  const texts = `Sampled at ${settings.temperature}, ${sampledDiffering} of ${sampled} texts differ.`;
+  const digits = (value: number): number => Number(value.toFixed(2));
+  const result = {
+    title: `A draft adapter on ${settings.task}`,
+    model: `SmolLM2-135M-Instruct (Q4_1 file)${shared.adapter === undefined ? "" : ` with the adapter ${shared.adapter}`}`,
+    ...{ precision: settings.precision, n: examples.length, machine: machineName(), commit: commitOfCheckout() },
+    date: new Date().toISOString().slice(0, 10),
+    command: ["npm run bench -- lossless", ...given].join(" "),
+    note: `Each question goes to every decoder in turn. Intervals are of 95 %. ${texts}`,
+    columns: {
+      decoder: "decoder",
+      tokensPerForward: "tokens per pass",
+      speedup: "speed-up over the model's `ar`",
+      differing: "texts that differ",
+    },
+    rows: ways.map(({ id }, i) => {
+      const { decoder, tokensPerPass, againstAr, differing } = figures[i]!;
+      const { estimate, low, high } = againstAr;
+      const speedup = id === "ar" ? 1 : { value: digits(estimate), low: digits(low), high: digits(high) };
+      return { id, decoder, tokensPerForward: digits(tokensPerPass), speedup, differing };
+    }),
+  };
+  writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
+  console.log(`wrote ${file}`);
+}
 report("lossless", settings, {
   questions: examples.length,
   figures,

@@ -6,7 +6,11 @@ import { spawnSync } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { openCheckpoint } from "../../src/checkpoint/open.ts";
+import { withAdapter } from "../../src/checkpoint/peft/adapter.ts";
+import { readDraftAdapter } from "../../src/checkpoint/peft/draft.ts";
 import { load } from "../../src/generate/load.ts";
+import { createEngine } from "../../src/runtime/engine.ts";
 import { builtCommand } from "../cli/command.ts";
 
 const python = process.env["CLLM_PYTHON"] ?? "python3";
@@ -110,6 +114,35 @@ describe.skipIf(!isThere)(`training with PyTorch${hint}`, () => {
     await using plain = await load(model, { precision: "int8" });
     await using drafted = await load(model, { precision: "int8", draftAdapter });
     expect((await drafted.generate(prompt)).tokens).toEqual((await plain.generate(prompt)).tokens);
+  }, 120_000);
+
+  test("PEFT loads a draft adapter as plain LoRA, with the factors that draft rows run", async () => {
+    const folder = join(folderOf("lossless, an adapter", "ours"), "final");
+    const checkpoint = await openCheckpoint(model);
+    const { config } = checkpoint;
+    const adapter = await readDraftAdapter(folder, checkpoint.weights);
+    const ids = Array.from({ length: 12 }, (_, i) => (7 * i + 3) % config.vocabSize);
+    await using engine = await createEngine(config, withAdapter(checkpoint.weights, adapter), {
+      ...{ precision: "fp32", threads: 1 },
+    });
+    await using session = engine.session();
+    const ours = await session.logits(Int32Array.from(ids));
+    await checkpoint.close();
+    const script = `
+import json, sys, torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+base = AutoModelForCausalLM.from_pretrained(sys.argv[1], torch_dtype=torch.float32)
+adapted = PeftModel.from_pretrained(base, sys.argv[2]).eval()
+with torch.no_grad():
+    print(json.dumps(adapted(torch.tensor([json.loads(sys.argv[3])])).logits.flatten().tolist()))
+`;
+    const args = ["-c", script, model, folder, JSON.stringify(ids)];
+    const { status, stdout, stderr } = spawnSync(python, args, { encoding: "utf8", maxBuffer: 1e8 });
+    expect({ status, stderr: status === 0 ? "" : stderr }).toEqual({ status: 0, stderr: "" });
+    const theirs = JSON.parse(stdout.trim().split("\n").at(-1)!) as number[];
+    expect(theirs.length).toBe(ours.length);
+    for (const [i, logit] of theirs.entries()) expect(Math.abs(logit - ours[i]!)).toBeLessThan(1e-3);
   }, 120_000);
 
   test("a run that was stopped goes on from its checkpoint to the same losses", () => {
