@@ -1,6 +1,7 @@
 /**
  * What a draft adapter brings to a task's questions: whether every text is that of the unchanged model, tokens per pass by numbers of
- * verify and draft rows, and tokens per second of `auto` against `ar`, all in one run and question by question.
+ * verify and draft rows, and tokens per second of `auto` against `ar`, all in one run and question by question. `auto` drafts from its
+ * own earlier answers too; `--memory 0` switches that off.
  *
  * The adapters that do not ship yet are found below the recipes' folders: `--draft-adapter runs/spider-draft/draft/best`.
  */
@@ -19,7 +20,7 @@ import { dataFolder, flags, modelPath, report } from "./conditions.ts";
 const settings = flags({
   ...{ task: "spider", adapter: "spider-target", "draft-adapter": "", precision: "int8", threads: defaultThreads() },
   ...{ limit: 0, rows: "16/16", "sampled-limit": 50, seeds: 5, temperature: 0.8, "max-new-tokens": 0 },
-  ...{ ways: "plain-auto,auto,multiblock", save: false },
+  ...{ ways: "plain-auto,auto,multiblock", memory: 16, save: false },
 });
 if (settings["draft-adapter"] === "")
   throw new CllmError("usage", "--draft-adapter is missing: name the folder of one");
@@ -63,7 +64,7 @@ const examples = Array.from({ length: wanted }, (_, i) => task.examples[Math.flo
 
 const shared = {
   precision: settings.precision as Precision,
-  threads: settings.threads,
+  ...{ threads: settings.threads, suffixMemory: settings.memory },
   ...(settings.adapter !== "" && settings.adapter !== "none" && { adapter: settings.adapter }),
 };
 await using plain = await load(modelPath(), shared);
@@ -82,7 +83,8 @@ for (const [index, example] of [examples[0]!, ...examples].entries()) {
   const turned = ways.map((_, i) => ways[(i + index) % ways.length]!);
   const texts = new Map<Way, string>();
   for (const each of turned) {
-    const { tokens, stats } = await modelOf(each).generate({ ...request, decoder: each.decoder });
+    const memoryScope = index === 0 ? "warm-up" : each.id; // each way remembers its own answers, and no question twice
+    const { tokens, stats } = await modelOf(each).generate({ ...request, decoder: each.decoder, memoryScope });
     texts.set(each, tokens.join());
     if (index === 0) continue; // calibrates and warms up
     each.accepted.push(...stats.accepted);
@@ -142,7 +144,7 @@ if (settings.save) {
     ...{ precision: settings.precision, n: examples.length, machine: machineName(), commit: commitOfCheckout() },
     date: new Date().toISOString().slice(0, 10),
     command: ["npm run bench -- lossless", ...given].join(" "),
-    note: `Each question goes to every decoder in turn. Intervals are of 95 %. ${texts}`,
+    note: `Each question goes to every decoder in turn. \`auto\` remembers earlier answers, in ${settings.memory} MB. Intervals are of 95 %. ${texts}`,
     columns: {
       decoder: "decoder",
       tokensPerForward: "tokens per pass",
