@@ -91,19 +91,11 @@ export function draftedWeights(
           if (whole !== null) return { kind, factors: [rowsOf(whole, packed?.part ?? 0, rows)], rows: [rows] };
           return { kind, factors: modules.map(of), rows: modules.map((module) => outputs[module] ?? rows) };
         });
-        const adapted = found.filter(({ factors }) => factors.some((each) => each !== null));
-        if (adapted.length === 0) continue;
-        const group: DraftGroup = {
-          a: stack(
-            adapted.flatMap(({ factors }) => factors.flatMap((each) => (each === null ? [] : [firstFactor(each)]))),
-          ),
-          b: blockDiagonal(
-            adapted.flatMap(({ factors }) => factors),
-            adapted.flatMap(({ rows }) => rows),
-          ),
-          outputs: adapted.map(({ kind }) => layer[kind].matrix.rows),
-        };
-        for (const [share, { kind }] of adapted.entries()) drafted[kind] = { ...layer[kind], draft: { group, share } };
+        const group = groupOf(found.map(({ factors }) => factors.filter((each) => each !== null)));
+        for (const [share, { kind, factors, rows }] of found.entries()) {
+          const b = blockDiagonal(factors, rows);
+          if (group !== null && b.columns > 0) drafted[kind] = { ...layer[kind], draft: { group, share, b } };
+        }
       }
       return { ...layer, ...drafted };
     },
@@ -116,9 +108,16 @@ function rowsOf(factors: LowRank, part: number, rows: number): LowRank {
   return { ...factors, b: factors.b.subarray(from, from + rows * factors.rank) };
 }
 
-const firstFactor = ({ a, rank, inputs }: LowRank): Matrix => ({ rows: rank, columns: inputs, data: a });
+/** A of several products, one below the other; null for none. */
+function groupOf(products: readonly (readonly LowRank[])[]): DraftGroup | null {
+  const all = products.flat();
+  const [first] = all;
+  if (first === undefined) return null;
+  const parts = all.map(({ a, rank, inputs }) => ({ rows: rank, columns: inputs, data: a }));
+  return { a: stack(parts), ranks: products.map((factors) => factors.reduce((sum, { rank }) => sum + rank, 0)) };
+}
 
-/** B of several modules, each over its own rows and its own ranks, with its scale. */
+/** B of the modules of one product, each over its own rows of the product and its own ranks, with its scale. */
 function blockDiagonal(factors: readonly (LowRank | null)[], outputs: readonly number[]): Matrix {
   const columns = factors.reduce((sum, each) => sum + (each?.rank ?? 0), 0);
   const rows = outputs.reduce((sum, each) => sum + each, 0);
@@ -144,47 +143,44 @@ const TINY = 1e-30;
  */
 export function gatedProducts(products: Products, gate: Value): Products {
   const { graph, dtype } = products;
-  const known = new Map<DraftGroup, Map<string, readonly Value[]>>(); // by what they are added to
+  const known = new Map<string, Map<DraftGroup, readonly Value[]>>();
 
   const matrix = (m: Matrix): Value => {
     const { rows, columns, data } = transpose(m);
     return graph.inner(dtype === "float16" ? toFloat16(data) : data, [rows, columns], dtype);
   };
-  /** What stands before all else: the gate and the row's own scales. What is hidden is zero from there on. */
-  const factorOf = (scale: Value | null, later: Value | null): Value => {
-    const scaled = scale === null ? gate : graph.op("Mul", [gate, scale]);
-    return later === null ? scaled : graph.op("Div", [scaled, graph.op("Max", [later, graph.scalar(TINY)])]);
-  };
-  /** What the group's factors add to each of its products, which are still to be scaled by `later`. */
-  const added = (x: Value | Rows, { group, share }: DraftShare, later: Value | null): Value => {
+  /** What the group's factors A give, for each of its products. The gate comes first: what is hidden is zero from there on. */
+  const shares = (x: Value | Rows, group: DraftGroup): readonly Value[] => {
     const { value, scale } = "value" in x ? x : { value: x, scale: null };
-    const made = known.get(group) ?? new Map<string, readonly Value[]>();
-    known.set(group, made);
-    const key = `${value.name} ${later?.name}`;
-    let all = made.get(key);
-    if (all === undefined) {
-      const low = graph.op("MatMul", [graph.op("Mul", [value, factorOf(scale, later)]), matrix(group.a)]); // (1, S, ranks)
-      const sum = graph.op("MatMul", [low, matrix(group.b)]); // (1, S, sum of out)
-      const { outputs } = group;
-      all =
-        outputs.length === 1
-          ? [sum]
-          : graph.ops("Split", [sum, graph.integers(...outputs)], outputs.length, { axis: -1 });
-      made.set(key, all);
-    }
-    return all[share] as Value;
+    const byGroup = known.get(value.name) ?? new Map<DraftGroup, readonly Value[]>();
+    known.set(value.name, byGroup);
+    const found = byGroup.get(group);
+    if (found !== undefined) return found;
+    const factor = scale === null ? gate : graph.op("Mul", [gate, scale]);
+    const low = graph.op("MatMul", [graph.op("Mul", [value, factor]), matrix(group.a)]); // (1, S, ranks)
+    const sizes = group.ranks.filter((rank) => rank > 0);
+    const parts =
+      sizes.length === 1 ? [low] : graph.ops("Split", [low, graph.integers(...sizes)], sizes.length, { axis: -1 });
+    let next = 0;
+    const made = group.ranks.map((rank) => (rank > 0 ? (parts[next++] as Value) : low));
+    byGroup.set(group, made);
+    return made;
   };
+  const shareOf = (x: Value | Rows, { group, share }: DraftShare): Value => shares(x, group)[share] as Value;
 
   return {
     ...products,
     apply(x, product, kind) {
       const y = products.apply(x, product, kind);
-      return product.draft === undefined ? y : graph.op("Add", [y, added(x, product.draft, null)]);
+      if (product.draft === undefined) return y;
+      return graph.op("Add", [y, graph.op("MatMul", [shareOf(x, product.draft), matrix(product.draft.b)])]);
     },
     applyUnscaled(x, product, kind) {
       const { value, scale } = products.applyUnscaled(x, product, kind);
       if (product.draft === undefined) return { value, scale };
-      return { value: graph.op("Add", [value, added(x, product.draft, scale)]), scale };
+      let own = shareOf(x, product.draft);
+      if (scale !== null) own = graph.op("Div", [own, graph.op("Max", [scale, graph.scalar(TINY)])]); // the rows are scaled later
+      return { value: graph.op("Add", [value, graph.op("MatMul", [own, matrix(product.draft.b)])]), scale };
     },
   };
 }

@@ -16,18 +16,17 @@ export interface Product {
   readonly draft?: DraftShare;
 }
 
-/** Factors of all products that read the same input: A one below the other, B along a diagonal. */
+/** Factors A of all products that read the same input, one below the other. */
 export interface DraftGroup {
   readonly a: Matrix; // (sum of ranks, in)
-  readonly b: Matrix; // (sum of out, sum of ranks), the scales in it
-  /** Rows of B that each product has. */
-  readonly outputs: readonly number[];
+  readonly ranks: readonly number[];
 }
 
-/** Which product of a group it is. */
+/** One product's part of a group, and its factor B. */
 export interface DraftShare {
   readonly group: DraftGroup;
   readonly share: number;
+  readonly b: Matrix; // (out, rank), the scale in it
 }
 
 export interface LayerWeights {
