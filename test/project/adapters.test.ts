@@ -4,27 +4,33 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { readAdapter } from "../../src/checkpoint/peft/read-adapter.ts";
-import { shippedAdapters } from "../../src/checkpoint/peft/shipped.ts";
+import { PROJECT_ADAPTERS, shippedAdapters } from "../../src/checkpoint/peft/shipped.ts";
 import { servedModels } from "../../src/serve/served-models.ts";
 
 const folder = fileURLToPath(new URL("../../adapters", import.meta.url));
 const MOST_BYTES = 20e6;
 const SMOLLM2_GAP = 16;
 
+test("have names that the package knows", () => {
+  expect(PROJECT_ADAPTERS).toEqual(expect.arrayContaining(shippedAdapters()));
+});
+
 test.each(shippedAdapters())("%s", async (name) => {
   const at = join(folder, name);
   const bytes = readdirSync(at).reduce((sum, file) => sum + statSync(join(at, file)).size, 0);
   expect(bytes).toBeLessThanOrEqual(MOST_BYTES);
 
-  const { baseModel, modules, draftTokenId } = await readAdapter(name); // by its name
+  const { baseModel, modules, draftTokenId, drafts } = await readAdapter(name); // by its name
   expect(baseModel).toBe("HuggingFaceTB/SmolLM2-135M-Instruct");
   expect(modules.size).toBe(7 * 30);
   if (!name.endsWith("-target")) expect(draftTokenId).toBe(SMOLLM2_GAP);
+  expect(drafts === true).toBe(name.endsWith("-draft"));
 
   const card = readFileSync(join(at, "README.md"), "utf8");
   for (const said of ["base_model: HuggingFaceTB/SmolLM2-135M-Instruct", "Q4_1", "training split"]) {
     expect(card).toContain(said);
   }
+  if (drafts === true) expect(card).toContain("**Do not merge it.**");
 });
 
 test("is served under its own name", () => {
