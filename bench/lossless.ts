@@ -50,9 +50,11 @@ const ways = [
   way("ar", "`ar`", false, "ar"),
   ...Object.entries(known).flatMap(([name, each]) => (asked.includes(name) ? [each] : [])),
   ...settings.rows.split(",").map((pair) => {
-    const [blockSize = 16, draftRows = 16] = pair.split("/").map(Number);
-    const name = `\`jacobi\`, ${blockSize} rows verify and ${draftRows} draft`;
-    return way(`jacobi-${blockSize}-${draftRows}`, name, true, { name: "jacobi", blockSize, draftRows });
+    const [blockSize = 16, draftRows = 16, alternatives = 4] = pair.split("/").map(Number);
+    const beside = alternatives === 0 ? "" : `, ${alternatives} second choices`;
+    const name = `\`jacobi\`, ${blockSize} rows verify and ${draftRows} draft${beside}`;
+    const id = `jacobi-${blockSize}-${draftRows}-${alternatives}`;
+    return way(id, name, true, { name: "jacobi", blockSize, draftRows, alternatives });
   }),
 ];
 

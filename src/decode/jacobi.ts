@@ -6,6 +6,7 @@
  * draft adapter the guesses are refined in draft rows beside those that verify them.
  */
 import type { Session, TokenIds } from "../runtime/session.ts";
+import { DraftPasses } from "./draft-passes.ts";
 import { worthVerifying } from "./draft-window.ts";
 import { type DraftPolicy, ownDraft } from "./drafts.ts";
 import { OpenDraft } from "./open-draft.ts";
@@ -22,6 +23,11 @@ export interface JacobiOptions extends DecodeOptions {
   readonly draft?: DraftPolicy;
   /** Guesses that draft rows refine in a pass, on a session with a draft adapter. 0 refines as without one. Default: `blockSize`. */
   readonly draftRows?: number;
+  /**
+   * How many of the first guesses have their second choice verified beside them, on a session with a draft adapter. One that is right lets
+   * the next pass settle a token more. 0 verifies first choices alone. Default: 4.
+   */
+  readonly alternatives?: number;
 }
 
 /**
@@ -32,13 +38,22 @@ export interface JacobiOptions extends DecodeOptions {
 export async function* jacobi(
   session: Session,
   prompt: TokenIds,
-  { blockSize = 16, form = "window", draft = ownDraft(session), draftRows = blockSize, ...options }: JacobiOptions,
+  {
+    blockSize = 16,
+    form = "window",
+    draft = ownDraft(session),
+    draftRows = blockSize,
+    alternatives = 4,
+    ...options
+  }: JacobiOptions,
 ): AsyncGenerator<Iteration, void, void> {
   requireInteger("blockSize", blockSize, 1);
   requireInteger("draftRows", draftRows, 0);
+  requireInteger("alternatives", alternatives, 0);
   const refining = session.drafter === true ? draftRows : 0;
   const text = new Transcript(session, prompt, options);
   await using source = await OpenDraft.open(draft, prompt, session, options.signal);
+  const passes = new DraftPasses(session, text);
   let guesses: TokenIds = new Int32Array(0); // for what follows the last token
   let size = blockSize; // tokens that are solved for: those left of the block
   const leads = session.leadingDraft === true && form === "window" && refining === 0; // the model knows guesses right behind a prompt
@@ -50,7 +65,7 @@ export async function* jacobi(
     if (refining === 0) return text.verify(text.mend(await source.extend(text.tokens, kept, verified)));
     const all = await source.extend(text.tokens, kept, Math.min(refining, text.left - 1));
     const trunk = text.mend(worthVerifying(all, session).subarray(0, verified));
-    return text.verify(trunk, all.subarray(0, Math.max(0, text.sideRoom(1 + trunk.length))));
+    return passes.run(trunk, all, alternatives);
   }
 
   while (text.unfinished()) {

@@ -83,7 +83,10 @@ const draft = z.custom<DraftPolicy>((value) => typeof value === "function", "a f
 const OPTIONS: { readonly [N in DecoderName]: Fields<DecoderOptions[N]> } = {
   auto: { blockSize, draft },
   ar: {},
-  jacobi: { blockSize, form: z.enum(["window", "block"]).optional(), draft, draftRows: count(0, 256) },
+  jacobi: {
+    ...{ blockSize, form: z.enum(["window", "block"]).optional(), draft },
+    ...{ draftRows: count(0, 256), alternatives: count(0, 256) },
+  },
   lookahead: { window: count(1, 32), ngram: count(2, 8), candidates: count(1, 32) },
   "prompt-lookup": { blockSize, maxNgram: count(1, 16) },
   suffix: { blockSize, perMatch: count(1, 64) },

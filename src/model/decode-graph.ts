@@ -11,6 +11,7 @@
  *   next (1, H) int64 · logits (1, H, V) and, in low precisions, logit_scale (1, H, 1) to multiply them by
  *   rows (2 * layers, kvHeads, S, headSize) float32: what to append to the cache
  *   hidden (1, H, D) float32: what the head reads, for heads beside it
+ *   candidates (1, H, c) int64, with a draft adapter: the likeliest ids, the likeliest first
  *
  * A graph of several slots runs passes of as many sequences together, or of fewer: S tokens in all, of which slot s has those from
  * `from:s` to `to:s` (1) int64, where `used:s` () bool. It has all that is said of a sequence above for itself, bias:s, total:s and
@@ -252,11 +253,16 @@ export async function decodeGraph(
         : graph.op("Gather", [x, head], { axis: 1 }); // (1, H, D)
   const whole = (value: Value): Value => (dtype === "float32" ? value : graph.op("Cast", [value], { to: FLOAT32 }));
   graph.output(whole(x), "hidden", "float32", [1, "H", config.hiddenSize]);
-  const { logits: made, scale: left, next } = await products.head(x, () => weights.head());
+  const { logits: made, scale: left, next, candidates } = await products.head(x, () => weights.head());
   graph.output(next, "next", "int64", [1, "H"]);
   const { logits, scale } = cap(whole(made), left);
   graph.output(logits, "logits", "float32", [1, "H", vocabSize]);
   if (scale !== null) graph.output(scale, "logit_scale", "float32", [1, "H", 1]);
+  if (draft !== null) {
+    const two = (): Value =>
+      graph.ops("TopK", [made, graph.integers(Math.min(2, vocabSize))], 2, { axis: -1 })[1] as Value;
+    graph.output(candidates ?? two(), "candidates", "int64", [1, "H", "candidates"]);
+  }
   if (!resident)
     graph.output(graph.op("Concat", newRows, { axis: 0 }), "rows", "float32", [2 * layers, kvHeads, "S", headSize]);
   return graph.encode();

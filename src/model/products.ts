@@ -44,6 +44,8 @@ export interface Head {
   readonly scale: Value | null;
   /** The greedy next ids `(1, H)`. Ties go to the smallest id in fp32, to the better rough logit in low precisions. */
   readonly next: Value;
+  /** The likeliest ids `(1, H, c)` by these logits, the likeliest first, where they are at hand. */
+  readonly candidates?: Value;
 }
 
 export interface ProductOptions {
@@ -252,7 +254,7 @@ function lowPrecisionVocabulary(
       const exact = graph.op("MatMul", [vectors, graph.op("Unsqueeze", [x, graph.integers(-1)])]); // (1, H, c, 1)
       const best = graph.op("ArgMax", [exact], { axis: 2, keepdims: 0 }); // (1, H, 1)
       const next = graph.op("GatherElements", [ids, best], { axis: 2 });
-      return { logits, scale, next: graph.op("Squeeze", [next, graph.integers(-1)]) };
+      return { logits, scale, next: graph.op("Squeeze", [next, graph.integers(-1)]), candidates: ids };
     },
   };
 }

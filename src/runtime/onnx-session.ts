@@ -14,6 +14,7 @@ import { type Forest, type Session, type TokenIds, trunkLength } from "./session
 /** Added to the attention scores of places that a row must not see. */
 const HIDDEN = -1e9;
 const NONE = new Float32Array(0);
+const NO_IDS = new Int32Array(0);
 
 /** What a sequence has of its device. */
 export interface Place {
@@ -48,6 +49,7 @@ class OnnxSession implements Session {
   readonly #rows: RowRules;
   readonly #cache: KvCache;
   #zeros: Float32Array = NONE; // the bias of a chain
+  #seconds: TokenIds = NO_IDS; // of the last pass with draft rows
   #length = 0;
   #busy = false;
   #disposed = false;
@@ -73,11 +75,14 @@ class OnnxSession implements Session {
   async forward(tokens: TokenIds, forest?: Forest): Promise<TokenIds> {
     const next = new Int32Array(tokens.length);
     const hidden: Float32Array[] = [];
+    const seconds: number[] = [];
     for await (const { results, rows, at } of this.#passes(tokens, forest)) {
       next.set(results.next.subarray(0, rows), at);
       hidden.push(this.#states(results, 0, rows));
+      seconds.push(...secondsOf(results, rows));
     }
     this.#keep(hidden);
+    this.#seconds = seconds.length === tokens.length ? Int32Array.from(seconds) : NO_IDS;
     return next;
   }
 
@@ -85,6 +90,7 @@ class OnnxSession implements Session {
     const from = tokens.length - rows;
     const next = new Int32Array(rows);
     const hidden: Float32Array[] = [];
+    this.#seconds = NO_IDS;
     for await (const { results, rows: run, at, headFrom } of this.#passes(tokens, undefined, { wanted: from })) {
       const first = Math.max(from, at + headFrom); // of those that the chunk has, as an index into `tokens`
       if (first >= at + run) continue;
@@ -99,6 +105,7 @@ class OnnxSession implements Session {
     const width = this.vocabSize;
     const all = new Float32Array(tokens.length * width);
     const hidden: Float32Array[] = [];
+    this.#seconds = NO_IDS;
     for await (const { results, rows, at } of this.#passes(tokens, forest, { logits: true })) {
       hidden.push(this.#states(results, 0, rows));
       const part = all.subarray(at * width, (at + rows) * width);
@@ -112,6 +119,10 @@ class OnnxSession implements Session {
     }
     this.#keep(hidden);
     return all;
+  }
+
+  secondChoices(): TokenIds {
+    return this.#seconds;
   }
 
   async headGuesses(row: number): Promise<readonly TokenIds[]> {
@@ -304,6 +315,17 @@ class OnnxSession implements Session {
     }
     return bias;
   }
+}
+
+/** The likeliest id but the chosen one, of each of the first `rows` rows; nothing where a pass did not give any. */
+function secondsOf({ next, candidates }: PassResults, rows: number): number[] {
+  if (candidates === null) return [];
+  const width = candidates.length / next.length;
+  if (width < 2) return [];
+  return Array.from({ length: rows }, (_, row) => {
+    const first = candidates[row * width] as number;
+    return first === next[row] ? (candidates[row * width + 1] as number) : first;
+  });
 }
 
 function joinFloats(parts: readonly Float32Array[]): Float32Array {

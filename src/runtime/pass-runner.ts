@@ -47,6 +47,8 @@ export interface PassResults {
   readonly scales: Float32Array | null; // (H,)
   /** The last hidden states, where asked for. */
   readonly hidden: Float32Array | null; // (H, D)
+  /** The likeliest ids of each row, the likeliest first, of a pass with draft rows. */
+  readonly candidates: Int32Array | null; // (H, c)
   /**
    * Keys and values of `count` rows, `(2 * layers, kvHeads, count, headSize)`; the pass's own begin with row `first`. Null where the
    * engine has written them into the cache.
@@ -88,16 +90,22 @@ function gateFeed(program: Program, passes: readonly Pass[], half = false): Feed
   return { gate: half ? float16Tensor(toFloat16(gate), shape) : float32Tensor(gate, shape) };
 }
 
-/** Outputs to fetch. */
-function outputsFor(program: Program, logits: boolean, hidden: boolean): string[] {
-  const always = hidden ? ["next", "rows", "hidden"] : ["next", "rows"];
-  if (!logits) return always;
-  return ["logits", ...(program.outputs.includes("logit_scale") ? ["logit_scale"] : []), ...always];
+/** Outputs to fetch for some passes. */
+function outputsFor(program: Program, logits: boolean, passes: readonly Pass[]): string[] {
+  const there = (name: string): string[] => (program.outputs.includes(name) ? [name] : []);
+  return [
+    ...["next", "rows"],
+    ...(logits ? ["logits", ...there("logit_scale")] : []),
+    ...(passes.some(({ hidden }) => hidden === true) ? ["hidden"] : []),
+    ...(passes.some(hasDrafts) ? there("candidates") : []),
+  ];
 }
 
 /** The numbers of an output that may not have been fetched. */
 const fetched = (tensor: Tensor | undefined): Float32Array | null =>
   tensor === undefined ? null : float32Data(tensor);
+
+const fetchedIds = (tensor: Tensor | undefined): Int32Array | null => (tensor === undefined ? null : int64Data(tensor));
 
 /** The feeds of one sequence in a graph of one form, by the names that `nameOf` gives them. */
 export type SequenceFeeds = (pass: Pass, nameOf: (name: string) => string) => Feeds;
@@ -145,13 +153,14 @@ export function single(programs: Programs, sequenceFeeds: SequenceFeeds = fusedF
         head_from: int64Tensor([pass.headFrom], [1]),
         ...gateFeed(program, [pass]),
       };
-      const results = await program.run(feeds, outputsFor(program, logits, pass.hidden === true));
-      const { logits: all, logit_scale: scales, next, rows, hidden } = results;
+      const results = await program.run(feeds, outputsFor(program, logits, [pass]));
+      const { logits: all, logit_scale: scales, next, rows, hidden, candidates } = results;
       return {
         next: int64Data(next!),
         logits: fetched(all),
         scales: fetched(scales),
         hidden: fetched(hidden),
+        candidates: fetchedIds(candidates),
         rows: float32Data(rows!),
         ...{ count, first: 0 },
       };
@@ -191,7 +200,7 @@ export function resident(program: Program, half: boolean): PassRunner {
         next: int64Data(results["next"]!),
         logits: fetched(results["logits"]),
         hidden: fetched(results["hidden"]),
-        ...{ scales: null, rows: null, count, first: 0 },
+        ...{ scales: null, candidates: null, rows: null, count, first: 0 },
       };
     },
   };
@@ -295,17 +304,15 @@ export function together(
         head_rows: int64Tensor(heads, [heads.length]),
         ...gateFeed(program, running),
       },
-      outputsFor(
-        program,
-        logits,
-        running.some(({ hidden }) => hidden === true),
-      ),
+      outputsFor(program, logits, running),
     );
     const next = int64Data(results["next"]!);
     const rows = float32Data(results["rows"]!);
     const all = fetched(results["logits"]);
     const scales = fetched(results["logit_scale"]);
     const states = fetched(results["hidden"]);
+    const candidates = fetchedIds(results["candidates"]);
+    const width = candidates === null ? 0 : candidates.length / next.length;
     let [first, head] = [0, 0];
     return passes.map(({ pass, logits: wanted }) => {
       const [from, to] = [head, head + pass.ids.length - pass.headFrom];
@@ -314,6 +321,7 @@ export function together(
         logits: wanted && all !== null ? all.subarray(from * vocabSize, to * vocabSize) : null,
         scales: scales?.subarray(from, to) ?? null,
         hidden: states?.subarray(from * hiddenSize, to * hiddenSize) ?? null,
+        candidates: candidates?.subarray(from * width, to * width) ?? null,
         ...{ rows, count, first },
       };
       first += pass.ids.length;

@@ -149,6 +149,9 @@ function isMishap(error: unknown): error is CllmError {
   return error instanceof CllmError && ["disk", "usage", "engine"].includes(error.code);
 }
 
+/** Changes where the graph with a draft adapter does, and that without one does not. */
+const DRAFT_FORM = 2;
+
 /**
  * The graph beside `plain` that has the draft adapter too, made if need be: the same constants in the same files, so that a model and any
  * number of draft adapters have them in memory once.
@@ -160,7 +163,7 @@ async function draftGraph(
   weights: Weights,
   slots: number,
 ): Promise<string> {
-  const hash = createHash("sha256");
+  const hash = createHash("sha256").update(`form ${DRAFT_FORM}\0`);
   for (const [module, { rank, scale, a, b }] of draft) {
     hash.update(`${module}\0${rank}\0${scale}\0`);
     for (const { buffer, byteOffset, byteLength } of [a, b])

@@ -21,6 +21,8 @@ export type ScriptedModel = {
   readonly leadingDraft?: boolean;
   /** A draft adapter as a function: what it says that follows a draft row. Default: there is none. */
   readonly draft?: (context: TokenIds) => number;
+  /** What it says in second place. Default: nobody knows. */
+  readonly second?: (context: TokenIds) => number;
   /** Heads as a function: what each of them guesses behind a row. Default: there are none. */
   readonly heads?: { readonly count: number; readonly guess: (context: TokenIds) => readonly TokenIds[] };
 } & (
@@ -43,10 +45,11 @@ export interface ScriptedSession extends Session {
  * for await (const { accepted } of jacobi(session, Int32Array.of(1, 2, 3), { maxNewTokens: 16 })) console.log(accepted);
  */
 export function scriptedSession(model: ScriptedModel): ScriptedSession {
-  const { vocabSize, contextLength = 4096, sideError = 0, leadingDraft = false, draft, heads } = model;
+  const { vocabSize, contextLength = 4096, sideError = 0, leadingDraft = false, draft, second, heads } = model;
   const context = new Int32Array(contextLength);
   const passes: { trunk: number; rows: number }[] = [];
   let contexts: TokenIds[] = []; // of the last pass's rows, for heads
+  let seconds = new Int32Array(0); // of the last pass's rows, if some were draft rows
   let length = 0;
   let busy = false;
   let disposed = false;
@@ -119,8 +122,10 @@ export function scriptedSession(model: ScriptedModel): ScriptedSession {
       const next = new Int32Array(tokens.length);
       const start = length;
       const draftsFrom = forest?.draftsFrom ?? tokens.length;
+      seconds = new Int32Array(second !== undefined && draftsFrom < tokens.length ? tokens.length : 0);
       const trunk = await pass(tokens, forest, (i, ids) => {
         next[i] = i >= draftsFrom && draft ? draft(ids) : nextAfter(ids);
+        if (seconds.length > 0) seconds[i] = second!(ids);
       });
       for (let i = trunk; i < next.length; i++)
         if (hash(start, i, next[i]!) / 2 ** 32 < sideError) next[i] = (next[i]! + 1) % vocabSize;
@@ -132,6 +137,7 @@ export function scriptedSession(model: ScriptedModel): ScriptedSession {
       if (sideError > 0) logits.subarray(trunk * vocabSize).reverse();
       return logits;
     },
+    secondChoices: () => seconds,
     async headGuesses(row) {
       const ids = contexts[row];
       if (heads === undefined || ids === undefined)

@@ -79,6 +79,11 @@ export interface Session extends AsyncDisposable {
    * token that follows the row. Of each head the likeliest ids, the likeliest first. Only where it has `heads`.
    */
   headGuesses?(row: number): Promise<readonly TokenIds[]>;
+  /**
+   * What each row of the last `forward` would have written in second place, `(T,)`. Only where the session is a `drafter`, and empty behind
+   * a pass without draft rows.
+   */
+  secondChoices?(): TokenIds;
   /** Forget every cached token at index `length` and after. Throws `bad-input` beyond the present length. */
   truncate(length: number): void;
   /**

@@ -45,6 +45,11 @@ export abstract class WrappedSession implements Session {
     return this.inner.logits(tokens, forest);
   }
 
+  /** Of the inner session's last `forward`: those that choose by its logits have none. */
+  secondChoices(): TokenIds {
+    return this.inner.secondChoices?.() ?? new Int32Array(0);
+  }
+
   async headGuesses(row: number): Promise<readonly TokenIds[]> {
     return (await this.inner.headGuesses?.(row)) ?? [];
   }

@@ -60,6 +60,14 @@ export const withHeads = (
   },
 });
 
+/** Second choices, of which `right` in five are what the model writes behind the same tokens. */
+const secondsOf =
+  ({ vocabSize, ...model }: ScriptedModel, right: number, seed: number) =>
+  (context: TokenIds): number => {
+    const drawn = hash(seed, context.length, context.at(-1) ?? 0);
+    return drawn % 5 < right && "next" in model ? model.next(context) : drawn % vocabSize;
+  };
+
 export const models: fc.Arbitrary<ScriptedModel> = fc
   .record({
     vocabSize: fc.integer({ min: 2, max: 40 }),
@@ -73,9 +81,11 @@ export const models: fc.Arbitrary<ScriptedModel> = fc
     leadingDraft: fc.boolean(),
     heads: fc.record({ count: fc.integer({ min: 1, max: 5 }), top: fc.integer({ min: 1, max: 6 }), right: fc.nat(4) }),
     drafter: fc.option(fc.record({ like: fc.boolean(), degree: fc.constantFrom(0, 0.5, 0.9, 1), seed: fc.nat() })),
+    seconds: fc.option(fc.nat(5)), // how often of five times they are what the model writes
   })
-  .map(({ vocabSize, kind, degree, seed, slack, drafter, heads, ...how }) => ({
+  .map(({ vocabSize, kind, degree, seed, slack, drafter, seconds, heads, ...how }) => ({
     ...withHeads(kind(vocabSize, degree, seed), { ...heads, seed }),
+    ...(seconds !== null && { second: secondsOf(kind(vocabSize, degree, seed), seconds, seed) }),
     ...(drafter && { draft: consistentModel(vocabSize, drafter.degree, drafter.like ? seed : drafter.seed).next }),
     ...how,
     contextLength: 64 + slack, // requests below take 64 tokens at most
@@ -180,6 +190,7 @@ export const contenders: fc.Arbitrary<Contender> = fc.oneof(
         form: fc.constantFrom("window" as const, "block" as const),
         draft: drafts,
         draftRows: fc.integer({ min: 0, max: 20 }),
+        alternatives: fc.integer({ min: 0, max: 6 }),
       },
       { requiredKeys: ["blockSize", "form", "draft"] },
     ),

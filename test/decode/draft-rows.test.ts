@@ -57,6 +57,17 @@ describe("an adapter that knows the text", () => {
     expect(third!.accepted.length).toBe(4);
   });
 
+  test("is often right in second place: such a token and the one behind it settle in the next pass", async () => {
+    const model = await knownText(0);
+    const text = await greedy(model, PROMPT, { maxNewTokens: 2 * LENGTH });
+    const knowing = { ...model, second: (context: Int32Array) => text[context.length - PROMPT.length] ?? 0 };
+    const settled = async (alternatives: number): Promise<number> =>
+      (await all(jacobi(scriptedSession(knowing), PROMPT, { maxNewTokens: LENGTH, blockSize: 8, alternatives })))
+        .length;
+    expect(await settled(0)).toBeGreaterThan(0.9 * LENGTH);
+    expect(await settled(4)).toBeLessThan(0.7 * LENGTH);
+  });
+
   test("makes auto as fast where passes cost the same, with both numbers within its limit", async () => {
     const flat = new Map([[1, 10]]);
     const passes = await all(auto(scriptedSession(await knownText(1)), PROMPT, { maxNewTokens: LENGTH, costs: flat }));

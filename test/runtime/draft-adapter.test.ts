@@ -105,6 +105,25 @@ describe.each(settings)("$model in $kind", ({ model, kind: _, ...options }) => {
     );
   });
 
+  test("second choices are the likeliest tokens but those that were written, and there are none without draft rows", async () => {
+    await using session = drafting.session();
+    await session.forward(ids.subarray(0, 20));
+    expect(session.secondChoices?.().length).toBe(0);
+    const tokens = ids.subarray(20, 27);
+    const forest = withDrafts(3, 4);
+    const next = await session.forward(tokens, forest);
+    const seconds = session.secondChoices!().slice();
+    expect(seconds.length).toBe(7);
+    session.truncate(20);
+    const logits = await session.logits(tokens, forest);
+    expect(session.secondChoices?.().length).toBe(0);
+    for (const [row, second] of seconds.entries()) {
+      const ofRow = logits.slice(row * width, (row + 1) * width);
+      ofRow[next[row]!] = Number.NEGATIVE_INFINITY;
+      expect(ofRow[second]).toBe(Math.max(...ofRow));
+    }
+  });
+
   test("draft rows differ from what the plain model says in their place", async () => {
     await using session = drafting.session();
     await session.logits(ids.subarray(0, 20));

@@ -95,14 +95,10 @@ export const evaluate: Command = defineCommand<EvalSettings>({
       .min(1)
       .default(["ar", "jacobi", "auto"])
       .meta({ description: "which to run each model with" }),
-    blockSizes: z
-      .array(z.int().min(1).max(256))
-      .min(1)
-      .default([16])
-      .meta({
-        description: "for jacobi, prompt-lookup, suffix, prediction and multiblock: each of them",
-        placeholder: "sizes",
-      }),
+    blockSizes: z.array(z.int().min(1).max(256)).min(1).default([16]).meta({
+      description: "for jacobi, prompt-lookup, suffix, prediction and multiblock: each of them",
+      placeholder: "sizes",
+    }),
     jacobiForm: decodingFields.jacobiForm,
     out: z.string().min(1).meta({
       description: "the folder for answers and reports, or s3://bucket/folder",
