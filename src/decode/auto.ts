@@ -14,6 +14,7 @@ import { type DraftPolicy, ownDraft } from "./drafts.ts";
 import { FreeDrafts, type FreeRecords, freeRecords } from "./free-drafts.ts";
 import { OpenDraft } from "./open-draft.ts";
 import { commonPrefix } from "./prefix.ts";
+import { Regimes } from "./regimes.ts";
 import { requireInteger } from "./require.ts";
 import type { SuffixView } from "./suffix-memory.ts";
 import { Transcript } from "./transcript.ts";
@@ -60,6 +61,8 @@ export class AutoMemory {
   /** Guesses that draft rows refined. */
   readonly drafted: Acceptance = new Acceptance(0.98);
   readonly accounts: Accounts = new Accounts();
+  /** With a draft adapter: whether draft rows pay. */
+  readonly regimes: Regimes = new Regimes();
   readonly #asked = new WeakMap<DraftPolicy, AskedRecord>();
 
   /** What is known of a draft that is asked. */
@@ -119,7 +122,8 @@ export async function* auto(
   }: AutoOptions,
 ): AsyncGenerator<Iteration, void, void> {
   requireInteger("blockSize", blockSize, 1);
-  const drafting = session.drafter === true && blockSize > 1;
+  const drafter = session.drafter === true && blockSize > 1;
+  const drafting = drafter && memory.regimes.next();
   const foreign = prediction?.find((id) => id < 0 || id >= session.vocabSize);
   if (foreign !== undefined)
     throw new CllmError("bad-input", `the prediction has token id ${foreign}; the vocabulary has ${session.vocabSize}`);
@@ -139,6 +143,7 @@ export async function* auto(
   let refined: TokenIds = new Int32Array(0); // what the last pass wrote behind the settled tokens
   let lastWidth = 0; // tokens of the last wide window, or its draft rows
   let probing = 0; // passes left of a probe
+  let spent = 0; // by all passes behind the prompt's, in ones of one token
   const expected = new Float64Array(blockSize + 1); // [m]: tokens that a pass of m is expected to accept
 
   /** The pass of at most `most` tokens that promises the most tokens per time among those that may fail. */
@@ -290,11 +295,15 @@ export async function* auto(
       const asking = plan.asks ? asked!.price(rows - 1) : 0;
       if (plan.asks) asked!.learn(accepted);
       asked?.ran(clock() - begin, cost(run));
-      accounts.book((drafts.length > 0 ? Math.max(draftCost(run), cost(1)) : cost(run)) / cost(1) + asking, k);
+      const price = (drafts.length > 0 ? Math.max(draftCost(run), cost(1)) : cost(run)) / cost(1) + asking;
+      accounts.book(price, k);
+      spent += price;
       refined = drafting && drafts.length === 0 ? NONE : verified.refined; // what the base wrote behind wrong guesses is no draft
       yield { ...verified.iteration, draft: refined };
     }
   } finally {
-    record?.length.observe(text.tokens.length - prompt.length);
+    const written = text.tokens.length - prompt.length;
+    record?.length.observe(written);
+    if (drafter) memory.regimes.learn(drafting, written - 1, spent);
   }
 }

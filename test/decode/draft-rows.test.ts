@@ -9,6 +9,7 @@ import { planDrafts } from "../../src/decode/draft-window.ts";
 import { Grove } from "../../src/decode/forest.ts";
 import { jacobi } from "../../src/decode/jacobi.ts";
 import { multiblock } from "../../src/decode/multiblock.ts";
+import { Regimes } from "../../src/decode/regimes.ts";
 import type { Iteration } from "../../src/decode/types.ts";
 import { chaoticModel, type ScriptedModel, scriptedSession } from "../../src/runtime/scripted.ts";
 import { costs, greedy, models } from "./arbitrary.ts";
@@ -111,6 +112,46 @@ test("auto loses next to nothing by an adapter that is always wrong, in one requ
       }
     }),
     { numRuns: 100 },
+  );
+});
+
+test("auto takes draft rows again after a request without, where those before it were faster", async () => {
+  const model = await knownText(1, 3);
+  const memory = new AutoMemory();
+  const draftCosts = new Map([
+    [2, 12],
+    [32, 14],
+  ]);
+  const counts: number[] = [];
+  for (let request = 0; request < 4; request++) {
+    const options = { maxNewTokens: LENGTH, costs: new Map([[1, 10]]), draftCosts, memory };
+    counts.push((await all(auto(scriptedSession(model), PROMPT, options))).length);
+  }
+  const [first = 0, without = 0, ...later] = counts;
+  expect(without).toBeGreaterThan(2 * first);
+  expect(Math.max(...later)).toBeLessThanOrEqual(first);
+});
+
+test("draft rows are left out by whole requests where those without were faster, and tried again now and then", () => {
+  const rate = fc.double({ min: 0.5, max: 4, noNaN: true });
+  fc.assert(
+    fc.property(
+      rate,
+      rate,
+      fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 30, maxLength: 60 }),
+      (on, off, lengths) => {
+        fc.pre(Math.abs(on - off) > 1e-6);
+        const regimes = new Regimes();
+        const chosen = lengths.map((tokens) => {
+          const drafts = regimes.next();
+          regimes.learn(drafts, tokens, tokens / (drafts ? on : off));
+          return drafts;
+        });
+        expect(chosen.slice(0, 2)).toEqual([true, false]);
+        const slower = chosen.slice(2).filter((drafts) => drafts !== on > off).length;
+        expect(slower).toBe(Math.floor((lengths.length - 2) / 12));
+      },
+    ),
   );
 });
 
