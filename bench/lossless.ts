@@ -49,7 +49,7 @@ const asked = settings.ways.split(",");
 const ways = [
   way("ar", "`ar`", false, "ar"),
   ...Object.entries(known).flatMap(([name, each]) => (asked.includes(name) ? [each] : [])),
-  ...settings.rows.split(",").map((pair) => {
+  ...(settings.rows === "none" ? [] : settings.rows.split(",")).map((pair) => {
     const [blockSize = 16, draftRows = 16, alternatives = 4] = pair.split("/").map(Number);
     const beside = alternatives === 0 ? "" : `, ${alternatives} second choices`;
     const name = `\`jacobi\`, ${blockSize} rows verify and ${draftRows} draft${beside}`;

@@ -13,7 +13,7 @@ export const recipe: Recipe = draftRecipe({
   answerTokens: 128,
   keepTogether: GROUP,
   scale: {
-    ...{ collected: 3200, steps: 3200, learningRate: "8e-4", rank: 16 },
+    ...{ collected: 2000, steps: 1800, learningRate: "8e-4", rank: 16 },
     ...{ points: 8, blockSize: 10, sequence: 640, asked: null },
   },
 });

@@ -79,7 +79,7 @@ class OnnxSession implements Session {
     for await (const { results, rows, at } of this.#passes(tokens, forest)) {
       next.set(results.next.subarray(0, rows), at);
       hidden.push(this.#states(results, 0, rows));
-      seconds.push(...secondsOf(results, rows));
+      for (const second of secondsOf(results, rows)) seconds.push(second);
     }
     this.#keep(hidden);
     this.#seconds = seconds.length === tokens.length ? Int32Array.from(seconds) : NO_IDS;
