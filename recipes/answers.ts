@@ -61,3 +61,49 @@ export function answerSteps(
     },
   ];
 }
+
+/** How much of everything, for what learns from the model's own answers and then guesses for it. */
+export interface GuesserScale {
+  /** Training prompts that the model answers. */
+  readonly collected: number;
+  readonly steps: number;
+  readonly learningRate: string;
+  /** Tokens of a sequence. */
+  readonly sequence: number;
+  /** Questions of the evaluation, a sample of them; null for all. */
+  readonly asked: number | null;
+}
+
+/** A recipe of one kind of guesser. */
+export interface GuesserRecipe<S extends GuesserScale> extends OwnAnswers {
+  readonly task: string;
+  readonly scale: S;
+}
+
+/** A few steps of everything. A tiny vocabulary makes many tokens of a text. */
+export const smallest = <S extends GuesserScale>({ scale, keepTogether }: GuesserRecipe<S>): S => ({
+  ...{ ...scale, collected: Math.max(4, keepTogether), steps: 2, asked: 2, sequence: 2 * scale.sequence },
+});
+
+/** The model with a guesser beside it: `ar`, the guesser's decoder and `auto`, on the task's questions. */
+export function guesserEvaluation<S extends GuesserScale>(
+  recipe: GuesserRecipe<S>,
+  { model, dataDir, out, small }: RecipeOptions,
+  guesser: { readonly flag: string; readonly folder: string; readonly decoder: string; readonly report: string },
+): Step {
+  const { asked } = small ? smallest(recipe) : recipe.scale;
+  const merged = mergedBy(recipe, small).length > 0;
+  const folder = join(out, guesser.report);
+  return {
+    name: "evaluation",
+    makes: join(folder, "report.html"),
+    run: [
+      ...["eval", recipe.task, "--data-dir", dataDir, "--model", `base=${model}`],
+      ...(merged ? ["--adapter", `target=${recipe.adapter}`, "--only-adapters"] : []),
+      ...[guesser.flag, `${merged ? "target" : "base"}=${guesser.folder}`, "--precision", "int8"],
+      ...["--decoders", `ar,${guesser.decoder},auto`, "--max-new-tokens", String(recipe.answerTokens)],
+      ...(asked === null ? [] : ["--sample", String(asked)]),
+      ...["--out", folder],
+    ],
+  };
+}

@@ -3,15 +3,10 @@
  * folder of a `spider-draft` that is over, it takes the answers that are there.
  */
 import { draftModelRecipe } from "../draft-model.ts";
-import { GROUP, readData } from "../spider/recipe.ts";
+import { spiderAnswers } from "../spider/own-answers.ts";
 import type { Recipe } from "../steps.ts";
 
 export const recipe: Recipe = draftModelRecipe({
-  task: "spider",
-  readData,
-  adapter: "spider-target",
-  chat: false,
-  answerTokens: 128,
-  keepTogether: GROUP,
+  ...spiderAnswers,
   scale: { ...{ collected: 2000, layers: 4, steps: 600, learningRate: "3e-4" }, ...{ sequence: 640, asked: 100 } },
 });
