@@ -143,7 +143,7 @@ export async function* auto(
   let refined: TokenIds = new Int32Array(0); // what the last pass wrote behind the settled tokens
   let lastWidth = 0; // tokens of the last wide window, or its draft rows
   let probing = 0; // passes left of a probe
-  let spent = 0; // by all passes behind the prompt's, in ones of one token
+  let [settled, spent] = [0, 0]; // tokens of all passes behind the prompt's, and their price in ones of one token
   const expected = new Float64Array(blockSize + 1); // [m]: tokens that a pass of m is expected to accept
 
   /** The pass of at most `most` tokens that promises the most tokens per time among those that may fail. */
@@ -298,12 +298,12 @@ export async function* auto(
       const price = (drafts.length > 0 ? Math.max(draftCost(run), cost(1)) : cost(run)) / cost(1) + asking;
       accounts.book(price, k);
       spent += price;
+      settled += k;
       refined = drafting && drafts.length === 0 ? NONE : verified.refined; // what the base wrote behind wrong guesses is no draft
       yield { ...verified.iteration, draft: refined };
     }
   } finally {
-    const written = text.tokens.length - prompt.length;
-    record?.length.observe(written);
-    if (drafter) memory.regimes.learn(drafting, written - 1, spent);
+    record?.length.observe(text.tokens.length - prompt.length);
+    if (drafter) memory.regimes.learn(drafting, settled, spent);
   }
 }

@@ -17,9 +17,8 @@ export interface Contender {
 }
 
 /** Decoders that are asked with every block size; `auto` chooses its own. */
-const SIZED: ReadonlySet<DecoderName> = new Set<DecoderName>([
-  ...(["jacobi", "prompt-lookup", "suffix", "prediction", "multiblock"] as const),
-]);
+const NAMES: readonly DecoderName[] = ["jacobi", "prompt-lookup", "suffix", "prediction", "multiblock"];
+const SIZED: ReadonlySet<DecoderName> = new Set(NAMES);
 
 /** Whether it is asked with every block size that is given. */
 export const takesBlockSize = (decoder: DecoderName): boolean => SIZED.has(decoder);
