@@ -114,17 +114,23 @@ async function modelOf({ id, model = modelPath(), options }: Way): Promise<Langu
   return made;
 }
 
-/** Minutes of steps that a run's log has, where the folder is a part of one; null for none. */
-function trainingMinutes({ needs }: Way): number | null {
-  if (needs === undefined) return 0;
-  const log = join(dirname(settings[needs]), "log.jsonl");
-  if (!existsSync(log)) return null;
-  const records = readFileSync(log, "utf8")
+/** Seconds of steps that a run's log has, and those of the runs that it began with; null where the folder is not a part of one. */
+function trainingSeconds(folder: string): number | null {
+  const run = dirname(folder);
+  if (!existsSync(join(run, "log.jsonl"))) return null;
+  const records = readFileSync(join(run, "log.jsonl"), "utf8")
     .split("\n")
     .filter((line) => line.endsWith("}"))
     .map((line) => JSON.parse(line) as { type: string; seconds: number });
   const seconds = records.reduce((sum, record) => sum + (record.type === "step" ? record.seconds : 0), 0);
-  return Math.round(seconds / 60);
+  const { fromAdapter = "" } = JSON.parse(readFileSync(join(run, "settings.json"), "utf8")) as { fromAdapter?: string };
+  return seconds + ((fromAdapter === "" ? null : trainingSeconds(fromAdapter)) ?? 0);
+}
+
+/** Minutes that training took; null where nobody knows. */
+function trainingMinutes({ needs }: Way): number | null {
+  const seconds = needs === undefined ? 0 : trainingSeconds(settings[needs]);
+  return seconds === null ? null : Math.round(seconds / 60);
 }
 
 const chat = settings.task === "gsm8k" ? ({ promptFormat: "chat", shots: 0 } as const) : {};

@@ -51,7 +51,7 @@ const ways = [
   ...Object.entries(known).flatMap(([name, each]) => (asked.includes(name) ? [each] : [])),
   ...(settings.rows === "none" ? [] : settings.rows.split(",")).map((pair) => {
     const [blockSize = 16, draftRows = 16, alternatives = 4] = pair.split("/").map(Number);
-    const beside = alternatives === 0 ? "" : `, ${alternatives} second choices`;
+    const beside = alternatives === 0 ? "" : `, ${alternatives} other candidates`;
     const name = `\`jacobi\`, ${blockSize} rows verify and ${draftRows} draft${beside}`;
     const id = `jacobi-${blockSize}-${draftRows}-${alternatives}`;
     return way(id, name, true, { name: "jacobi", blockSize, draftRows, alternatives });

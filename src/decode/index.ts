@@ -20,6 +20,7 @@ export type { Forest, Session, TokenIds } from "../runtime/session.ts";
 export { ar } from "./ar.ts";
 export { AutoMemory, type AutoOptions, auto } from "./auto.ts";
 export { type BudgetOptions, type NewTokens, tokenBudget } from "./budget.ts";
+export type { TreePath } from "./candidate-tree.ts";
 export { type ChoiceOptions, type ChosenSession, chosen, sampled } from "./choice.ts";
 export {
   constant,
@@ -32,7 +33,7 @@ export {
   ownDraft,
   repeatLast,
 } from "./drafts.ts";
-export { HeadRecord, type TreePath } from "./head-record.ts";
+export { HeadRecord } from "./head-record.ts";
 export { type JacobiOptions, jacobi } from "./jacobi.ts";
 export { type LookaheadOptions, lookahead } from "./lookahead.ts";
 export { type MedusaOptions, medusa } from "./medusa.ts";

@@ -24,8 +24,9 @@ export interface JacobiOptions extends DecodeOptions {
   /** Guesses that draft rows refine in a pass, on a session with a draft adapter. 0 refines as without one. Default: `blockSize`. */
   readonly draftRows?: number;
   /**
-   * How many of the first guesses have their second choice verified beside them, on a session with a draft adapter. One that is right lets
-   * the next pass settle a token more. 0 verifies first choices alone. Default: 4.
+   * Other candidates of the draft adapter that are run beside its guesses, as a tree of the likeliest ones. A path that is right lets the
+   * next pass settle so many tokens more. 0 verifies the guesses alone. Default: 4, which costs a processor what it brings; where rows
+   * cost little, 32 settle most.
    */
   readonly alternatives?: number;
 }

@@ -6,8 +6,9 @@
  */
 import { CllmError } from "../error.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
+import { plantCandidates, type TreePath } from "./candidate-tree.ts";
 import { Grove } from "./forest.ts";
-import { HeadRecord, type TreePath } from "./head-record.ts";
+import { HeadRecord } from "./head-record.ts";
 import { joinTokens } from "./join-tokens.ts";
 import { commonPrefix } from "./prefix.ts";
 import { requireInteger } from "./require.ts";
@@ -69,7 +70,10 @@ export async function* medusa(
     const trunk = text.mend(planned, Math.max(planned.length, Math.min(most, nodes)));
     grove.plant(joinTokens(Int32Array.of(text.last), trunk));
     const kept = commonPrefix(planned, trunk); // what a grammar forces takes the place of guesses, and of what is behind them
-    if (kept >= known.length) plantBranches(known.length, paths, chain.slice(0, kept - known.length));
+    if (kept >= known.length) {
+      const branches = { candidates: guesses, paths, chain: chain.slice(0, kept - known.length), at: known.length };
+      plantCandidates(grove, branches, (rows) => text.sideRoom(rows) > 0);
+    }
 
     const { next, settled } = await grove.run((tokens, forest) => text.run(tokens, forest));
     const end = grove.end(next, settled);
@@ -85,18 +89,6 @@ export async function* medusa(
         Int32Array.from(guesses, (ids) => ids[0]!),
       ),
     };
-  }
-
-  /** The paths that are not the trunk, behind `at` known tokens of it. Those that the context has no room for are left out. */
-  function plantBranches(at: number, paths: readonly TreePath[], trunk: TreePath): void {
-    const rows = new Map<string, number>([["", at]]);
-    for (const [i] of trunk.entries()) rows.set(trunk.slice(0, i + 1).join(), at + 1 + i);
-    for (const path of paths) {
-      if (rows.has(path.join())) continue;
-      const parent = rows.get(path.slice(0, -1).join());
-      if (parent === undefined || text.sideRoom(grove.rows) < 1) continue;
-      rows.set(path.join(), grove.add(guesses[path.length - 1]![path.at(-1)!]!, parent));
-    }
   }
 }
 

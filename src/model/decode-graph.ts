@@ -11,7 +11,7 @@
  *   next (1, H) int64 · logits (1, H, V) and, in low precisions, logit_scale (1, H, 1) to multiply them by
  *   rows (2 * layers, kvHeads, S, headSize) float32: what to append to the cache
  *   hidden (1, H, D) float32: what the head reads, for heads beside it
- *   candidates (1, H, c) int64, with a draft adapter: the likeliest ids, the likeliest first
+ *   candidates (1, H, c) int64, candidate_logits (1, H, c) float32, with a draft adapter: the likeliest ids, the likeliest first
  *
  * A graph of several slots runs passes of as many sequences together, or of fewer: S tokens in all, of which slot s has those from
  * `from:s` to `to:s` (1) int64, where `used:s` () bool. It has all that is said of a sequence above for itself, bias:s, total:s and
@@ -35,7 +35,7 @@ import { type DraftAdapter, draftedWeights, gatedProducts } from "./draft-adapte
 import type { LayeredWeights, LayerWeights } from "./layered-weights.ts";
 import { plainAttention } from "./plain-attention.ts";
 import type { ProductPlan } from "./product-plan.ts";
-import type { Products } from "./products.ts";
+import { CANDIDATES, type Products } from "./products.ts";
 import { projectionRows } from "./tensors.ts";
 import { transformer } from "./transformer.ts";
 
@@ -259,9 +259,14 @@ export async function decodeGraph(
   graph.output(logits, "logits", "float32", [1, "H", vocabSize]);
   if (scale !== null) graph.output(scale, "logit_scale", "float32", [1, "H", 1]);
   if (draft !== null) {
-    const two = (): Value =>
-      graph.ops("TopK", [made, graph.integers(Math.min(2, vocabSize))], 2, { axis: -1 })[1] as Value;
-    graph.output(candidates ?? two(), "candidates", "int64", [1, "H", "candidates"]);
+    const best = (): NonNullable<typeof candidates> => {
+      const count = graph.integers(Math.min(CANDIDATES, vocabSize));
+      const [logits, ids] = graph.ops("TopK", [whole(made), count], 2, { axis: -1 }) as [Value, Value];
+      return { ids, logits };
+    };
+    const { ids: likeliest, logits: theirs } = candidates ?? best();
+    graph.output(likeliest, "candidates", "int64", [1, "H", "candidates"]);
+    graph.output(theirs, "candidate_logits", "float32", [1, "H", "candidates"]);
   }
   if (!resident)
     graph.output(graph.op("Concat", newRows, { axis: 0 }), "rows", "float32", [2 * layers, kvHeads, "S", headSize]);

@@ -44,8 +44,8 @@ export interface Head {
   readonly scale: Value | null;
   /** The greedy next ids `(1, H)`. Ties go to the smallest id in fp32, to the better rough logit in low precisions. */
   readonly next: Value;
-  /** The likeliest ids `(1, H, c)` by these logits, the likeliest first, where they are at hand. */
-  readonly candidates?: Value;
+  /** The likeliest ids `(1, H, c)` by these logits, the likeliest first, and better logits of them, where they are at hand. */
+  readonly candidates?: { readonly ids: Value; readonly logits: Value };
 }
 
 export interface ProductOptions {
@@ -213,8 +213,8 @@ function blockWeights(graph: Graph, { rows, columns }: Matrix, blocks: BlockWeig
   return (x) => graph.op("MatMulNBits", [x, ...constants], attributes);
 }
 
-/** Candidates of the low-precision head that are computed again in half precision. */
-const CANDIDATES = 4;
+/** Candidates of the low-precision head that are computed again in half precision. Draft rows hand them out. */
+export const CANDIDATES = 4;
 
 /** From x to the logits of a table's product in few bits. */
 type RoughLogits = (x: Value) => Omit<Head, "next">;
@@ -254,7 +254,8 @@ function lowPrecisionVocabulary(
       const exact = graph.op("MatMul", [vectors, graph.op("Unsqueeze", [x, graph.integers(-1)])]); // (1, H, c, 1)
       const best = graph.op("ArgMax", [exact], { axis: 2, keepdims: 0 }); // (1, H, 1)
       const next = graph.op("GatherElements", [ids, best], { axis: 2 });
-      return { logits, scale, next: graph.op("Squeeze", [next, graph.integers(-1)]), candidates: ids };
+      const squeezed = (value: Value): Value => graph.op("Squeeze", [value, graph.integers(-1)]);
+      return { logits, scale, next: squeezed(next), candidates: { ids, logits: squeezed(exact) } };
     },
   };
 }

@@ -9,12 +9,11 @@ import type { Caches, RowRules } from "./devices/device.ts";
 import type { Heads } from "./heads.ts";
 import type { KvCache } from "./kv-cache.ts";
 import type { Pass, PassResults, PassRunner } from "./pass-runner.ts";
-import { type Forest, type Session, type TokenIds, trunkLength } from "./session.ts";
+import { type Candidates, type Forest, type Session, type TokenIds, trunkLength } from "./session.ts";
 
 /** Added to the attention scores of places that a row must not see. */
 const HIDDEN = -1e9;
 const NONE = new Float32Array(0);
-const NO_IDS = new Int32Array(0);
 
 /** What a sequence has of its device. */
 export interface Place {
@@ -49,7 +48,7 @@ class OnnxSession implements Session {
   readonly #rows: RowRules;
   readonly #cache: KvCache;
   #zeros: Float32Array = NONE; // the bias of a chain
-  #seconds: TokenIds = NO_IDS; // of the last pass with draft rows
+  #candidates: readonly Candidates[] = []; // of the last pass with draft rows
   #length = 0;
   #busy = false;
   #disposed = false;
@@ -75,14 +74,14 @@ class OnnxSession implements Session {
   async forward(tokens: TokenIds, forest?: Forest): Promise<TokenIds> {
     const next = new Int32Array(tokens.length);
     const hidden: Float32Array[] = [];
-    const seconds: number[] = [];
+    const candidates: Candidates[] = [];
     for await (const { results, rows, at } of this.#passes(tokens, forest)) {
       next.set(results.next.subarray(0, rows), at);
       hidden.push(this.#states(results, 0, rows));
-      for (const second of secondsOf(results, rows)) seconds.push(second);
+      for (const found of candidatesOf(results, rows)) candidates.push(found);
     }
     this.#keep(hidden);
-    this.#seconds = seconds.length === tokens.length ? Int32Array.from(seconds) : NO_IDS;
+    this.#candidates = candidates.length === tokens.length ? candidates : [];
     return next;
   }
 
@@ -90,7 +89,7 @@ class OnnxSession implements Session {
     const from = tokens.length - rows;
     const next = new Int32Array(rows);
     const hidden: Float32Array[] = [];
-    this.#seconds = NO_IDS;
+    this.#candidates = [];
     for await (const { results, rows: run, at, headFrom } of this.#passes(tokens, undefined, { wanted: from })) {
       const first = Math.max(from, at + headFrom); // of those that the chunk has, as an index into `tokens`
       if (first >= at + run) continue;
@@ -105,7 +104,7 @@ class OnnxSession implements Session {
     const width = this.vocabSize;
     const all = new Float32Array(tokens.length * width);
     const hidden: Float32Array[] = [];
-    this.#seconds = NO_IDS;
+    this.#candidates = [];
     for await (const { results, rows, at } of this.#passes(tokens, forest, { logits: true })) {
       hidden.push(this.#states(results, 0, rows));
       const part = all.subarray(at * width, (at + rows) * width);
@@ -121,8 +120,8 @@ class OnnxSession implements Session {
     return all;
   }
 
-  secondChoices(): TokenIds {
-    return this.#seconds;
+  candidates(): readonly Candidates[] {
+    return this.#candidates;
   }
 
   async headGuesses(row: number): Promise<readonly TokenIds[]> {
@@ -317,14 +316,18 @@ class OnnxSession implements Session {
   }
 }
 
-/** The likeliest id but the chosen one, of each of the first `rows` rows; nothing where a pass did not give any. */
-function secondsOf({ next, candidates }: PassResults, rows: number): number[] {
-  if (candidates === null) return [];
+/** The likeliest ids of each of the first `rows` rows, the chosen one first; nothing where a pass did not give any. */
+function candidatesOf({ next, candidates, candidateLogits }: PassResults, rows: number): Candidates[] {
+  if (candidates === null || candidateLogits === null) return [];
   const width = candidates.length / next.length;
-  if (width < 2) return [];
   return Array.from({ length: rows }, (_, row) => {
-    const first = candidates[row * width] as number;
-    return first === next[row] ? (candidates[row * width + 1] as number) : first;
+    const ids = candidates.subarray(row * width, (row + 1) * width);
+    const logits = candidateLogits.subarray(row * width, (row + 1) * width);
+    const chosen = next[row];
+    const order = [...ids.keys()].sort(
+      (a, b) => Number(ids[b] === chosen) - Number(ids[a] === chosen) || logits[b]! - logits[a]! || a - b,
+    );
+    return { ids: Int32Array.from(order, (i) => ids[i]!), logits: Float32Array.from(order, (i) => logits[i]!) };
   });
 }
 

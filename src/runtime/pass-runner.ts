@@ -49,6 +49,7 @@ export interface PassResults {
   readonly hidden: Float32Array | null; // (H, D)
   /** The likeliest ids of each row, the likeliest first, of a pass with draft rows. */
   readonly candidates: Int32Array | null; // (H, c)
+  readonly candidateLogits: Float32Array | null; // (H, c)
   /**
    * Keys and values of `count` rows, `(2 * layers, kvHeads, count, headSize)`; the pass's own begin with row `first`. Null where the
    * engine has written them into the cache.
@@ -97,7 +98,7 @@ function outputsFor(program: Program, logits: boolean, passes: readonly Pass[]):
     ...["next", "rows"],
     ...(logits ? ["logits", ...there("logit_scale")] : []),
     ...(passes.some(({ hidden }) => hidden === true) ? ["hidden"] : []),
-    ...(passes.some(hasDrafts) ? there("candidates") : []),
+    ...(passes.some(hasDrafts) ? [...there("candidates"), ...there("candidate_logits")] : []),
   ];
 }
 
@@ -161,6 +162,7 @@ export function single(programs: Programs, sequenceFeeds: SequenceFeeds = fusedF
         scales: fetched(scales),
         hidden: fetched(hidden),
         candidates: fetchedIds(candidates),
+        candidateLogits: fetched(results["candidate_logits"]),
         rows: float32Data(rows!),
         ...{ count, first: 0 },
       };
@@ -200,7 +202,7 @@ export function resident(program: Program, half: boolean): PassRunner {
         next: int64Data(results["next"]!),
         logits: fetched(results["logits"]),
         hidden: fetched(results["hidden"]),
-        ...{ scales: null, candidates: null, rows: null, count, first: 0 },
+        ...{ scales: null, candidates: null, candidateLogits: null, rows: null, count, first: 0 },
       };
     },
   };
@@ -312,6 +314,7 @@ export function together(
     const scales = fetched(results["logit_scale"]);
     const states = fetched(results["hidden"]);
     const candidates = fetchedIds(results["candidates"]);
+    const candidateLogits = fetched(results["candidate_logits"]);
     const width = candidates === null ? 0 : candidates.length / next.length;
     let [first, head] = [0, 0];
     return passes.map(({ pass, logits: wanted }) => {
@@ -322,6 +325,7 @@ export function together(
         scales: scales?.subarray(from, to) ?? null,
         hidden: states?.subarray(from * hiddenSize, to * hiddenSize) ?? null,
         candidates: candidates?.subarray(from * width, to * width) ?? null,
+        candidateLogits: candidateLogits?.subarray(from * width, to * width) ?? null,
         ...{ rows, count, first },
       };
       first += pass.ids.length;

@@ -150,7 +150,7 @@ function isMishap(error: unknown): error is CllmError {
 }
 
 /** Changes where the graph with a draft adapter does, and that without one does not. */
-const DRAFT_FORM = 2;
+const DRAFT_FORM = 3;
 
 /**
  * The graph beside `plain` that has the draft adapter too, made if need be: the same constants in the same files, so that a model and any

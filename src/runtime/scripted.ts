@@ -5,7 +5,7 @@
  */
 import { CllmError } from "../error.ts";
 import { hash, mix } from "../hash.ts";
-import { type Forest, type Session, type TokenIds, trunkLength } from "./session.ts";
+import { type Candidates, type Forest, type Session, type TokenIds, trunkLength } from "./session.ts";
 
 /** A model as a function. `context` is a view: the cached tokens, the row's ancestors and its own token last. */
 export type ScriptedModel = {
@@ -49,7 +49,7 @@ export function scriptedSession(model: ScriptedModel): ScriptedSession {
   const context = new Int32Array(contextLength);
   const passes: { trunk: number; rows: number }[] = [];
   let contexts: TokenIds[] = []; // of the last pass's rows, for heads
-  let seconds = new Int32Array(0); // of the last pass's rows, if some were draft rows
+  let candidates: Candidates[] = []; // of the last pass's rows, if some were draft rows
   let length = 0;
   let busy = false;
   let disposed = false;
@@ -122,10 +122,15 @@ export function scriptedSession(model: ScriptedModel): ScriptedSession {
       const next = new Int32Array(tokens.length);
       const start = length;
       const draftsFrom = forest?.draftsFrom ?? tokens.length;
-      seconds = new Int32Array(second !== undefined && draftsFrom < tokens.length ? tokens.length : 0);
+      const asked = second !== undefined && draftsFrom < tokens.length;
+      candidates = [];
       const trunk = await pass(tokens, forest, (i, ids) => {
         next[i] = i >= draftsFrom && draft ? draft(ids) : nextAfter(ids);
-        if (seconds.length > 0) seconds[i] = second!(ids);
+        if (asked)
+          candidates[i] = {
+            ids: Int32Array.of(next[i]!, second(ids), (next[i]! + 1) % vocabSize),
+            logits: Float32Array.of(1, 0.5, 0),
+          };
       });
       for (let i = trunk; i < next.length; i++)
         if (hash(start, i, next[i]!) / 2 ** 32 < sideError) next[i] = (next[i]! + 1) % vocabSize;
@@ -137,7 +142,7 @@ export function scriptedSession(model: ScriptedModel): ScriptedSession {
       if (sideError > 0) logits.subarray(trunk * vocabSize).reverse();
       return logits;
     },
-    secondChoices: () => seconds,
+    candidates: () => candidates,
     async headGuesses(row) {
       const ids = contexts[row];
       if (heads === undefined || ids === undefined)

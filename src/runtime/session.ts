@@ -6,6 +6,12 @@
 /** Token ids, each in `[0, vocabSize)`. */
 export type TokenIds = Int32Array;
 
+/** Likely ids behind a row, the likeliest first, with their logits. */
+export interface Candidates {
+  readonly ids: TokenIds; // (c,)
+  readonly logits: Float32Array; // (c,)
+}
+
 /**
  * Tokens of one pass as a forest instead of a chain. `parents[i]` is the index, within the pass, of the token that
  * token i follows, smaller than i, or -1 where it follows the cached sequence. A token sees the cached sequence and its
@@ -80,10 +86,10 @@ export interface Session extends AsyncDisposable {
    */
   headGuesses?(row: number): Promise<readonly TokenIds[]>;
   /**
-   * What each row of the last `forward` would have written in second place, `(T,)`. Only where the session is a `drafter`, and empty behind
-   * a pass without draft rows.
+   * The likeliest ids behind each row of the last `forward`, what it wrote first. Only where the session is a `drafter`, and empty behind a
+   * pass without draft rows.
    */
-  secondChoices?(): TokenIds;
+  candidates?(): readonly Candidates[];
   /** Forget every cached token at index `length` and after. Throws `bad-input` beyond the present length. */
   truncate(length: number): void;
   /**

@@ -2,7 +2,7 @@
  * A session around another one: what it says of its model and its cache is what the inner one says. Those that extend it say
  * how passes are run. Knows no decoder.
  */
-import type { Forest, Session, TokenIds } from "./session.ts";
+import type { Candidates, Forest, Session, TokenIds } from "./session.ts";
 
 export abstract class WrappedSession implements Session {
   protected readonly inner: Session;
@@ -46,8 +46,8 @@ export abstract class WrappedSession implements Session {
   }
 
   /** Of the inner session's last `forward`: those that choose by its logits have none. */
-  secondChoices(): TokenIds {
-    return this.inner.secondChoices?.() ?? new Int32Array(0);
+  candidates(): readonly Candidates[] {
+    return this.inner.candidates?.() ?? [];
   }
 
   async headGuesses(row: number): Promise<readonly TokenIds[]> {

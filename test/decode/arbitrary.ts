@@ -190,7 +190,7 @@ export const contenders: fc.Arbitrary<Contender> = fc.oneof(
         form: fc.constantFrom("window" as const, "block" as const),
         draft: drafts,
         draftRows: fc.integer({ min: 0, max: 20 }),
-        alternatives: fc.integer({ min: 0, max: 6 }),
+        alternatives: fc.integer({ min: 0, max: 12 }),
       },
       { requiredKeys: ["blockSize", "form", "draft"] },
     ),

@@ -75,7 +75,7 @@ describe.each(PRECISIONS)("in %s", (precision) => {
     }))
       if (pass !== undefined && !pass.prefill) rows.push(pass.rows);
     expect(Math.max(...rows)).toBeGreaterThan(9);
-    expect(Math.max(...rows)).toBeLessThanOrEqual(15 + 4); // four second choices
+    expect(Math.max(...rows)).toBeLessThanOrEqual(15 + 4); // four other candidates
   });
 });
 
