@@ -70,7 +70,7 @@ const WAYS: readonly Way[] = [
   {
     ...{ id: "lossless", name: "lossless CLLM", needs: "draft-adapter" },
     options: { ...base, draftAdapter },
-    decoder: { name: "jacobi", ...block },
+    decoder: { name: "jacobi", blockSize: 8, draftRows: 14, alternatives: 10 }, // `FREE_ROWS` in all
   },
   { id: "auto", name: "`auto`, untrained", options: remembering, decoder: { name: "auto" } },
   {

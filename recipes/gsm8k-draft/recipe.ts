@@ -25,7 +25,7 @@ export const recipe: Recipe = draftRecipe({
   answerTokens: 256,
   keepTogether: 1,
   scale: {
-    ...{ collected: 1200, steps: 3000, learningRate: "1e-3", rank: 16 },
+    ...{ collected: 640, steps: 1500, learningRate: "1e-3", rank: 16 },
     ...{ points: 16, blockSize: 10, sequence: 640, asked: 200 },
   },
 });

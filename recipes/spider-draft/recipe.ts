@@ -8,7 +8,7 @@ export const recipe: Recipe = draftRecipe({
   asking: [],
   begin: "spider",
   scale: {
-    ...{ collected: 2000, steps: 1800, learningRate: "8e-4", rank: 16 },
+    ...{ collected: 2000, steps: 2700, learningRate: "8e-4", rank: 16 },
     ...{ points: 8, blockSize: 10, sequence: 640, asked: null },
   },
 });

@@ -41,6 +41,11 @@ export interface CalibrateOptions {
   readonly drafting?: boolean;
   /** Milliseconds of work so far, as the engine counts them. Default: those of the clock, all that the process does included. */
   readonly clock?: () => number;
+  /**
+   * Share of the processor time it asked for that this process has had since the last call: below `SHARED`, another program has the
+   * processors all along, which no noise shows. Default: all of it.
+   */
+  readonly share?: () => number;
   /** Called after each pass. */
   readonly onPass?: (done: number, total: number) => void;
 }
@@ -59,6 +64,7 @@ const DISTURBANCES = 5; // then it gives up, because a request is waiting
 const FEW_ROUNDS = 3; // that tell nothing of noise
 const NOISE = 0.25; // of a size's cost, in half of the rounds
 const LOW = 0.1; // share of the passes of a size that are faster than what it costs
+const SHARED = 0.8;
 const NOISY_MS = 20_000;
 const LONE_PASSES = 3; // a token alone follows tokens alone where it matters
 /** Costs beside a pass of one token, as small models have them in int8 on two cores. */
@@ -80,7 +86,14 @@ export async function measurePassCosts(session: Session, options: CalibrateOptio
  */
 export async function calibrate(
   session: Session,
-  { signal, onPass, activity = nothingElse, drafting = false, clock = () => performance.now() }: CalibrateOptions = {},
+  {
+    signal,
+    onPass,
+    activity = nothingElse,
+    drafting = false,
+    share = () => 1,
+    clock = () => performance.now(),
+  }: CalibrateOptions = {},
 ): Promise<Calibration> {
   const ids = Int32Array.from({ length: CONTEXT }, (_, i) => hash(i) % session.vocabSize);
   const context = ids.subarray(0, Math.min(CONTEXT, Math.floor(session.contextLength / 2)));
@@ -124,6 +137,7 @@ export async function calibrate(
   const warming = performance.now();
   for (let i = 0; i < WARMING_PASSES && performance.now() - warming < WARMING_MS; i++)
     if ((await pass(sizes[0]!)) === null) break;
+  share();
   const begin = performance.now();
   let disturbances = 0;
   while (rounds.length < ROUNDS && disturbances < DISTURBANCES) {
@@ -133,12 +147,14 @@ export async function calibrate(
     const elapsed = performance.now() - begin;
     if (elapsed > LONGEST_MS || (rounds.length >= ENOUGH_ROUNDS && elapsed > BUDGET_MS)) break;
   }
+  const had = share();
   session.truncate(0);
   const few = rounds.length < ENOUGH_ROUNDS;
   if (rounds.length === 0 || (disturbances === DISTURBANCES && few)) return disturbed;
   const times = sizes.map((_, i) => rounds.map((round) => round[i]!)); // [size][round]
   const costs = new Map(sizes.map((size, i) => [size, quantile(times[i]!, LOW)]));
-  return { costs, verdict: rounds.length > FEW_ROUNDS && noiseOf(times) > NOISE ? "noisy" : "good" };
+  const isNoisy = had < SHARED || (rounds.length > FEW_ROUNDS && noiseOf(times) > NOISE);
+  return { costs, verdict: isNoisy ? "noisy" : "good" };
 }
 
 /** How far the usual pass of a size is above its cost, of the size where that is most. */

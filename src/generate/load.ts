@@ -12,14 +12,14 @@ import { withoutIds } from "../decode/silent.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { withContextLength } from "../model/context.ts";
 import type { Engine } from "../runtime/engine.ts";
-import { defaultThreads, warn } from "../runtime/host.ts";
+import { defaultThreads, processorTime, warn } from "../runtime/host.ts";
 import { openEngine } from "../runtime/open-engine.ts";
 import { engineTime } from "../runtime/ort.ts";
 import type { TokenIds } from "../runtime/session.ts";
 import { type ChatTemplate, createChatTemplate } from "../text/chat.ts";
 import { textReady } from "../text/ready.ts";
 import { createTokenizer, type Tokenizer } from "../text/tokenizer.ts";
-import { type Calibration, calibrate } from "./calibrate.ts";
+import { type Activity, type Calibration, calibrate } from "./calibrate.ts";
 import { check } from "./check.ts";
 import { cachedPassCosts } from "./cost-store.ts";
 import type { DraftModel } from "./draft-model.ts";
@@ -173,8 +173,21 @@ function calibrated(
       onProgress?.({ stage: "calibrate", what: "cost of a pass", done, total, unit: "passes" });
     // Where tokens are sampled, searching the logits is a part of a pass, and not the engine's.
     const clock = sampling ? {} : { clock: engineTime };
-    return await calibrate(session, { signal, onPass, activity: () => engine.activity(), drafting, ...clock });
+    const share = engine.device === "cpu" ? { share: shareOfProcessors(engine.threads) } : {};
+    const activity = (): Activity => engine.activity();
+    return await calibrate(session, { signal, onPass, activity, drafting, ...share, ...clock });
   });
+}
+
+/** The share that this process has had of so many processors since it was last asked: its threads never rest while passes run. */
+function shareOfProcessors(threads: number): () => number {
+  let [since, used] = [performance.now(), processorTime() ?? 0];
+  return () => {
+    const [now, time] = [performance.now(), processorTime()];
+    const share = time === null ? 1 : (time - used) / (threads * (now - since));
+    [since, used] = [now, time ?? 0];
+    return share;
+  };
 }
 
 /** A page loads what adapters need only with the first one. */

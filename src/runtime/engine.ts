@@ -50,6 +50,8 @@ export interface Engine extends AsyncDisposable {
   /** The device that it runs on. */
   readonly device: DeviceName;
   readonly precision: Precision;
+  /** Threads of one pass. */
+  readonly threads: number;
   /** Passes of all sequences: those that were begun so far, and those under way. */
   activity(): { readonly begun: number; readonly running: number };
   /** A new, empty sequence. Sessions share the weights; each owns its KV cache. */
@@ -88,9 +90,9 @@ export async function createEngine(
   const release = async (): Promise<void> => {
     for (const program of compiled.splice(0)) await program.release();
   };
+  const inPass = Math.min(threads, device.mostThreads?.(config) ?? threads);
   const compileOne = async (model: EncodedModel | ModelFile): Promise<Program> => {
-    const most = device.mostThreads?.(config) ?? threads;
-    const program = await device.compile(model, { threads: Math.min(threads, most) });
+    const program = await device.compile(model, { threads: inPass });
     compiled.push(program);
     return program;
   };
@@ -185,6 +187,7 @@ export async function createEngine(
     config,
     device: device.name,
     precision,
+    threads: inPass,
     activity: () => ({ begun, running }),
     session() {
       if (disposed) throw new CllmError("disposed", "this model was disposed: load it again");

@@ -13,6 +13,12 @@ export function defaultThreads(): number {
   return Math.min(availableParallelism(), 8);
 }
 
+/** Milliseconds of processor time that this process has had, all threads together; null where nobody knows. */
+export function processorTime(): number | null {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
 /** Says what was passed over or is slower than asked for, where nobody takes it. */
 export function warn(line: string): void {
   process.emitWarning(line, "CllmWarning");

@@ -11,6 +11,8 @@ export function defaultThreads(): number {
   return globalThis.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, 8) : 1;
 }
 
+export const processorTime = (): number | null => null;
+
 export function warn(line: string): void {
   console.warn(line);
 }

@@ -141,6 +141,15 @@ describe("measuring", () => {
   });
 });
 
+test("costs are noisy where another program has the processors all along, however steady they are", async () => {
+  const verdictOf = async (share: number): Promise<string> => {
+    let time = 0;
+    const session = scriptedSession(chaoticModel(100));
+    return (await calibrate(session, { clock: () => time++, share: () => share })).verdict;
+  };
+  expect([await verdictOf(1), await verdictOf(0.85), await verdictOf(0.6)]).toEqual(["good", "good", "noisy"]);
+});
+
 const good = (costs: PassCosts): Calibration => ({ costs, verdict: "good" });
 
 test("what is noisy is believed for a while, what was disturbed not at all", async () => {

@@ -7,7 +7,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** Those that a checkout has. */
-export const PROJECT_ADAPTERS: readonly string[] = ["gsm8k", "gsm8k-target", "spider", "spider-draft", "spider-target"];
+export const PROJECT_ADAPTERS: readonly string[] = [
+  "gsm8k",
+  "gsm8k-draft",
+  "gsm8k-target",
+  "spider",
+  "spider-draft",
+  "spider-target",
+];
 
 /** Where they are in a checkout. */
 const FOLDER = fileURLToPath(new URL("../../../adapters", import.meta.url));
