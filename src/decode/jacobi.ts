@@ -58,7 +58,6 @@ export async function* jacobi(
   let guesses: TokenIds = new Int32Array(0); // for what follows the last token
   let size = blockSize; // tokens that are solved for: those left of the block
   const leads = session.leadingDraft === true && form === "window" && refining === 0; // the model knows guesses right behind a prompt
-  if (!leads) yield await text.prefill();
 
   /** One iteration. Draft rows refine all guesses, those that may be right are verified; without them every guess is both. */
   async function pass(kept: TokenIds): Promise<Verified> {
@@ -68,6 +67,13 @@ export async function* jacobi(
     const trunk = text.mend(worthVerifying(all, session).subarray(0, verified));
     return passes.run(trunk, all, alternatives);
   }
+
+  const first = Math.min(refining, text.left - 1); // draft rows of the prompt's pass
+  if (first > 0 && (await text.holdPrompt())) {
+    const { iteration, refined } = await passes.run(guesses, await source.extend(text.tokens, guesses, first), 0);
+    guesses = refined;
+    yield { ...iteration, draft: refined };
+  } else if (!leads) yield await text.prefill();
 
   while (text.unfinished()) {
     const { iteration, refined } = await pass(guesses);

@@ -6,6 +6,7 @@
 import { CllmError } from "../error.ts";
 import { draftForest, type Forest, type Session, type TokenIds } from "../runtime/session.ts";
 import { tokenBudget } from "./budget.ts";
+import { joinTokens } from "./join-tokens.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
 
 /** Most tokens of a fixed text that are guessed at once. */
@@ -86,22 +87,36 @@ export class Transcript {
   }
 
   /**
-   * A pass over `trunk`, whose first token is `last`, or over a forest of which it is the trunk. The first pass, which can
-   * have no branches, runs before it what the session does not hold of the prompt. Returns what follows each token, (m,).
+   * A pass over `trunk`, whose first token is `last`, or over a forest of which it is the trunk. The first pass runs before it what the
+   * session does not hold of the prompt, and can have no branches, unless `holdPrompt` was called and said so. Returns what follows
+   * each token, (m,).
    */
   async run(trunk: TokenIds, forest?: Forest): Promise<TokenIds> {
     const session = this.#session;
     this.#ran = 0;
-    if (this.#begun) return session.forward(trunk, forest);
+    if (this.#begun || forest !== undefined) return session.forward(trunk, forest);
     if (session.length >= this.#promptLength) session.truncate(this.#promptLength - 1);
-    this.#before = this.#promptLength - 1 - session.length;
-    const tokens = new Int32Array(this.#before + trunk.length);
-    tokens.set(this.tokens.subarray(session.length, -1));
-    tokens.set(trunk, this.#before);
+    const missing = this.tokens.subarray(session.length, -1);
+    this.#before += missing.length;
+    const tokens = joinTokens(missing, trunk);
     const given = await session.prefill?.(tokens, trunk.length);
     if (given !== undefined) return given;
-    this.#ran = this.#before;
-    return (await session.forward(tokens)).subarray(this.#before);
+    this.#ran = missing.length;
+    return (await session.forward(tokens)).subarray(missing.length);
+  }
+
+  /**
+   * Lets the session run what it does not hold of the prompt but its last token, so that the first pass can have branches. Returns whether
+   * it can: a prompt of one token leaves nothing to hold.
+   */
+  async holdPrompt(): Promise<boolean> {
+    this.unfinished();
+    const session = this.#session;
+    if (session.length >= this.#promptLength) session.truncate(this.#promptLength - 1);
+    const missing = this.tokens.subarray(session.length, this.#promptLength - 1);
+    if (missing.length > 0) await (session.prefill?.(missing, 1) ?? session.forward(missing));
+    this.#before = missing.length;
+    return session.length > 0;
   }
 
   /** What the session's heads guess behind a row of the pass that was just run; see `Session.headGuesses`. */

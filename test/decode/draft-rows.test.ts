@@ -50,12 +50,23 @@ describe("an adapter that knows the text", () => {
 
   test("refines as many guesses as there are draft rows, and verifies what may be right of them", async () => {
     const model = await knownText(1);
-    const [, second, third] = await all(
-      jacobi(scriptedSession(model), PROMPT, { maxNewTokens: LENGTH, blockSize: 4, draftRows: 10 }),
-    );
+    const session = scriptedSession(model);
+    const [first, second] = await all(jacobi(session, PROMPT, { maxNewTokens: LENGTH, blockSize: 4, draftRows: 10 }));
+    expect(first).toMatchObject({ trunk: PROMPT.length, rows: PROMPT.length + 10 }); // they begin in the prompt's pass
+    expect(first!.draft!.length).toBe(10);
     expect(second).toMatchObject({ trunk: 4, rows: 14 });
-    expect(second!.draft!.length).toBe(10);
-    expect(third!.accepted.length).toBe(4);
+    expect(second!.accepted.length).toBe(4);
+    expect(session.passes[0]).toEqual({ trunk: PROMPT.length - 1, rows: PROMPT.length - 1 }); // branches need a cache
+  });
+
+  test("begins in the pass behind a prompt of one token, which has no cache to branch from", async () => {
+    const model = await knownText(1);
+    const one = PROMPT.subarray(0, 1);
+    const [first, second] = await all(jacobi(scriptedSession(model), one, { maxNewTokens: LENGTH, blockSize: 4 }));
+    expect([first, second]).toMatchObject([
+      { trunk: 1, rows: 1 },
+      { trunk: 4, rows: 8 },
+    ]);
   });
 
   test("is often right in second place: such a token and the one behind it settle in the next pass", async () => {
