@@ -40,6 +40,7 @@ export {
   type AutoOptions,
   ar,
   auto,
+  type Candidates,
   type ChoiceOptions,
   type ChosenSession,
   type Constraint,

@@ -16,7 +16,7 @@ export {
   type ScriptedSession,
   scriptedSession,
 } from "../runtime/scripted.ts";
-export type { Forest, Session, TokenIds } from "../runtime/session.ts";
+export type { Candidates, Forest, Session, TokenIds } from "../runtime/session.ts";
 export { ar } from "./ar.ts";
 export { AutoMemory, type AutoOptions, auto } from "./auto.ts";
 export { type BudgetOptions, type NewTokens, tokenBudget } from "./budget.ts";
