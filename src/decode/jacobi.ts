@@ -54,7 +54,7 @@ export async function* jacobi(
   const refining = session.drafter === true ? draftRows : 0;
   const text = new Transcript(session, prompt, options);
   await using source = await OpenDraft.open(draft, prompt, session, options.signal);
-  const passes = new DraftPasses(session, text);
+  const passes = new DraftPasses(session, text, alternatives);
   let guesses: TokenIds = new Int32Array(0); // for what follows the last token
   let size = blockSize; // tokens that are solved for: those left of the block
   const leads = session.leadingDraft === true && form === "window" && refining === 0; // the model knows guesses right behind a prompt
@@ -65,12 +65,12 @@ export async function* jacobi(
     if (refining === 0) return text.verify(text.mend(await source.extend(text.tokens, kept, verified)));
     const all = await source.extend(text.tokens, kept, Math.min(refining, text.left - 1));
     const trunk = text.mend(worthVerifying(all, session).subarray(0, verified));
-    return passes.run(trunk, all, alternatives);
+    return passes.run(trunk, all);
   }
 
   const first = Math.min(refining, text.left - 1); // draft rows of the prompt's pass
   if (first > 0 && (await text.holdPrompt())) {
-    const { iteration, refined } = await passes.run(guesses, await source.extend(text.tokens, guesses, first), 0);
+    const { iteration, refined } = await passes.run(guesses, await source.extend(text.tokens, guesses, first));
     guesses = refined;
     yield { ...iteration, draft: refined };
   } else if (!leads) yield await text.prefill();

@@ -94,9 +94,13 @@ export class Transcript {
   async run(trunk: TokenIds, forest?: Forest): Promise<TokenIds> {
     const session = this.#session;
     this.#ran = 0;
-    if (this.#begun || forest !== undefined) return session.forward(trunk, forest);
-    if (session.length >= this.#promptLength) session.truncate(this.#promptLength - 1);
-    const missing = this.tokens.subarray(session.length, -1);
+    const missing = this.#missing();
+    if (missing.length === 0) return session.forward(trunk, forest);
+    if (forest !== undefined)
+      throw new CllmError(
+        "usage",
+        "the first pass has branches, and the prompt is not held yet: call holdPrompt before",
+      );
     this.#before += missing.length;
     const tokens = joinTokens(missing, trunk);
     const given = await session.prefill?.(tokens, trunk.length);
@@ -112,11 +116,18 @@ export class Transcript {
   async holdPrompt(): Promise<boolean> {
     this.unfinished();
     const session = this.#session;
-    if (session.length >= this.#promptLength) session.truncate(this.#promptLength - 1);
-    const missing = this.tokens.subarray(session.length, this.#promptLength - 1);
+    const missing = this.#missing();
     if (missing.length > 0) await (session.prefill?.(missing, 1) ?? session.forward(missing));
-    this.#before = missing.length;
+    this.#before += missing.length;
     return session.length > 0;
+  }
+
+  /** What the session does not hold of the prompt but its last token, which is run again: nothing behind the first pass. */
+  #missing(): TokenIds {
+    if (this.#begun) return NONE;
+    const session = this.#session;
+    if (session.length >= this.#promptLength) session.truncate(this.#promptLength - 1);
+    return this.tokens.subarray(session.length, -1);
   }
 
   /** What the session's heads guess behind a row of the pass that was just run; see `Session.headGuesses`. */

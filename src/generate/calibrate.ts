@@ -42,8 +42,8 @@ export interface CalibrateOptions {
   /** Milliseconds of work so far, as the engine counts them. Default: those of the clock, all that the process does included. */
   readonly clock?: () => number;
   /**
-   * Share of the processor time it asked for that this process has had since the last call: below `SHARED`, another program has the
-   * processors all along, which no noise shows. Default: all of it.
+   * Share of its threads' time that this process has had a processor, since the last call: where it is small, another program runs all
+   * along, which no noise shows. Default: 1.
    */
   readonly share?: () => number;
   /** Called after each pass. */
@@ -64,7 +64,7 @@ const DISTURBANCES = 5; // then it gives up, because a request is waiting
 const FEW_ROUNDS = 3; // that tell nothing of noise
 const NOISE = 0.25; // of a size's cost, in half of the rounds
 const LOW = 0.1; // share of the passes of a size that are faster than what it costs
-const SHARED = 0.8;
+const SHARED = 0.8; // of the processors: with less, another program has them too
 const NOISY_MS = 20_000;
 const LONE_PASSES = 3; // a token alone follows tokens alone where it matters
 /** Costs beside a pass of one token, as small models have them in int8 on two cores. */

@@ -48,7 +48,7 @@ class OnnxSession implements Session {
   readonly #rows: RowRules;
   readonly #cache: KvCache;
   #zeros: Float32Array = NONE; // the bias of a chain
-  #candidates: readonly Candidates[] = []; // of the last pass with draft rows
+  #guessed: readonly Guessed[] = []; // of the last pass, where it had draft rows, part by part
   #length = 0;
   #busy = false;
   #disposed = false;
@@ -74,14 +74,18 @@ class OnnxSession implements Session {
   async forward(tokens: TokenIds, forest?: Forest): Promise<TokenIds> {
     const next = new Int32Array(tokens.length);
     const hidden: Float32Array[] = [];
-    const candidates: Candidates[] = [];
+    const guessed: Guessed[] = [];
+    let known = 0; // rows whose candidates are there
     for await (const { results, rows, at } of this.#passes(tokens, forest)) {
       next.set(results.next.subarray(0, rows), at);
       hidden.push(this.#states(results, 0, rows));
-      for (const found of candidatesOf(results, rows)) candidates.push(found);
+      const { candidates: ids, candidateLogits: logits } = results;
+      if (ids === null || logits === null) continue;
+      guessed.push({ next: results.next, ids, logits, rows });
+      known += rows;
     }
     this.#keep(hidden);
-    this.#candidates = candidates.length === tokens.length ? candidates : [];
+    this.#guessed = known === tokens.length ? guessed : [];
     return next;
   }
 
@@ -89,7 +93,7 @@ class OnnxSession implements Session {
     const from = tokens.length - rows;
     const next = new Int32Array(rows);
     const hidden: Float32Array[] = [];
-    this.#candidates = [];
+    this.#guessed = [];
     for await (const { results, rows: run, at, headFrom } of this.#passes(tokens, undefined, { wanted: from })) {
       const first = Math.max(from, at + headFrom); // of those that the chunk has, as an index into `tokens`
       if (first >= at + run) continue;
@@ -104,7 +108,7 @@ class OnnxSession implements Session {
     const width = this.vocabSize;
     const all = new Float32Array(tokens.length * width);
     const hidden: Float32Array[] = [];
-    this.#candidates = [];
+    this.#guessed = [];
     for await (const { results, rows, at } of this.#passes(tokens, forest, { logits: true })) {
       hidden.push(this.#states(results, 0, rows));
       const part = all.subarray(at * width, (at + rows) * width);
@@ -120,8 +124,13 @@ class OnnxSession implements Session {
     return all;
   }
 
-  candidates(): readonly Candidates[] {
-    return this.#candidates;
+  candidates(from: number): readonly Candidates[] {
+    let before = 0;
+    return this.#guessed.flatMap((part) => {
+      const first = Math.max(0, from - before);
+      before += part.rows;
+      return candidatesOf(part, first);
+    });
   }
 
   async headGuesses(row: number): Promise<readonly TokenIds[]> {
@@ -316,18 +325,24 @@ class OnnxSession implements Session {
   }
 }
 
-/** The likeliest ids of each of the first `rows` rows, the chosen one first; nothing where a pass did not give any. */
-function candidatesOf({ next, candidates, candidateLogits }: PassResults, rows: number): Candidates[] {
-  if (candidates === null || candidateLogits === null) return [];
-  const width = candidates.length / next.length;
-  return Array.from({ length: rows }, (_, row) => {
-    const ids = candidates.subarray(row * width, (row + 1) * width);
-    const logits = candidateLogits.subarray(row * width, (row + 1) * width);
-    const chosen = next[row];
-    const order = [...ids.keys()].sort(
-      (a, b) => Number(ids[b] === chosen) - Number(ids[a] === chosen) || logits[b]! - logits[a]! || a - b,
-    );
-    return { ids: Int32Array.from(order, (i) => ids[i]!), logits: Float32Array.from(order, (i) => logits[i]!) };
+/** What rows of a pass wrote, `(rows,)`, and the likeliest ids behind each, `(rows, c)`, with their logits. */
+interface Guessed {
+  readonly next: Int32Array;
+  readonly ids: Int32Array;
+  readonly logits: Float32Array;
+  readonly rows: number;
+}
+
+/** The candidates of each row from `first` on, what it wrote first. */
+function candidatesOf({ next, ids, logits, rows }: Guessed, first: number): Candidates[] {
+  const width = ids.length / next.length;
+  return Array.from({ length: Math.max(0, rows - first) }, (_, i) => {
+    const row = first + i;
+    const theirs = ids.subarray(row * width, (row + 1) * width);
+    const scores = logits.subarray(row * width, (row + 1) * width);
+    const isWritten = (at: number): number => Number(theirs[at] === next[row]);
+    const order = [...theirs.keys()].sort((a, b) => isWritten(b) - isWritten(a) || scores[b]! - scores[a]! || a - b);
+    return { ids: Int32Array.from(order, (at) => theirs[at]!), logits: Float32Array.from(order, (at) => scores[at]!) };
   });
 }
 

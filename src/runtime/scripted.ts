@@ -142,7 +142,7 @@ export function scriptedSession(model: ScriptedModel): ScriptedSession {
       if (sideError > 0) logits.subarray(trunk * vocabSize).reverse();
       return logits;
     },
-    candidates: () => candidates,
+    candidates: (from) => candidates.slice(from),
     async headGuesses(row) {
       const ids = contexts[row];
       if (heads === undefined || ids === undefined)

@@ -86,10 +86,10 @@ export interface Session extends AsyncDisposable {
    */
   headGuesses?(row: number): Promise<readonly TokenIds[]>;
   /**
-   * The likeliest ids behind each row of the last `forward`, what it wrote first. Only where the session is a `drafter`, and empty behind a
-   * pass without draft rows.
+   * The likeliest ids behind each row of the last `forward` from row `from` on, what it wrote first. Only where the session is a `drafter`,
+   * and empty behind a pass without draft rows.
    */
-  candidates?(): readonly Candidates[];
+  candidates?(from: number): readonly Candidates[];
   /** Forget every cached token at index `length` and after. Throws `bad-input` beyond the present length. */
   truncate(length: number): void;
   /**

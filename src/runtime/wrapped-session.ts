@@ -46,8 +46,8 @@ export abstract class WrappedSession implements Session {
   }
 
   /** Of the inner session's last `forward`: those that choose by its logits have none. */
-  candidates(): readonly Candidates[] {
-    return this.inner.candidates?.() ?? [];
+  candidates(from: number): readonly Candidates[] {
+    return this.inner.candidates?.(from) ?? [];
   }
 
   async headGuesses(row: number): Promise<readonly TokenIds[]> {

@@ -108,16 +108,17 @@ describe.each(settings)("$model in $kind", ({ model, kind: _, ...options }) => {
   test("candidates are the likeliest tokens of each row, with their logits, and there are none without draft rows", async () => {
     await using session = drafting.session();
     await session.forward(ids.subarray(0, 20));
-    expect(session.candidates?.().length).toBe(0);
+    expect(session.candidates?.(0).length).toBe(0);
     const tokens = ids.subarray(20, 27);
     const forest = withDrafts(3, 4);
     const next = await session.forward(tokens, forest);
-    const candidates = session.candidates!();
+    const candidates = session.candidates!(0);
     const slack = options.precision === "fp32" ? 1e-6 : 1;
     expect(candidates.length).toBe(7);
+    expect(session.candidates!(5)).toEqual(candidates.slice(5));
     session.truncate(20);
     const logits = await session.logits(tokens, forest);
-    expect(session.candidates?.().length).toBe(0);
+    expect(session.candidates?.(0).length).toBe(0);
     for (const [row, found] of candidates.entries()) {
       const ofRow = logits.subarray(row * width, (row + 1) * width);
       const likeliest = [...ofRow.keys()].sort((a, b) => ofRow[b]! - ofRow[a]! || a - b).slice(0, 4);
