@@ -1,7 +1,7 @@
 /** The steps from a task's training prompts to the model's own answers, which whatever guesses for the model learns from. */
 import { join } from "node:path";
 import { drawGroups, type Example, readExamples, writeExamples } from "./examples.ts";
-import type { RecipeOptions, Step } from "./steps.ts";
+import type { Recipe, RecipeOptions, Step } from "./steps.ts";
 
 export interface OwnAnswers {
   /** Training's prompts, with the data's answers, which are not learned. */
@@ -80,18 +80,51 @@ export interface GuesserRecipe<S extends GuesserScale> extends OwnAnswers {
   readonly scale: S;
 }
 
+/** How a guesser of some kind comes from the answers, and how it is asked. */
+export interface GuesserKind<S extends GuesserScale> {
+  /** What the smallest scale has beside few steps. Default: nothing. */
+  readonly smallest?: Partial<S>;
+  /** The flag that takes it, where below the recipe's folder it is, its decoder, and the folder of the evaluation. */
+  readonly flag: string;
+  readonly folder: string;
+  readonly decoder: string;
+  readonly report: string;
+  /** The steps from the answers to it. */
+  readonly train: (scale: S, options: RecipeOptions) => Step[];
+}
+
+/** Answers of the model, a guesser that learns from them, and what passes settle with it. */
+export function guesserRecipe<S extends GuesserScale>(recipe: GuesserRecipe<S>, kind: GuesserKind<S>): Recipe {
+  return (options) => {
+    const scale = options.small ? { ...smallest(recipe), ...kind.smallest } : recipe.scale;
+    const steps = kind.train(scale, options);
+    return [...answerSteps(recipe, options, scale), ...steps, guesserEvaluation(recipe, options, kind, scale.asked)];
+  };
+}
+
+/** The flags of `cllm train` that say what a step sees and when the guesser is evaluated. */
+export const seeing = (
+  { keepTogether }: OwnAnswers,
+  { sequence }: GuesserScale,
+  { small }: RecipeOptions,
+  every: number,
+): string[] => [
+  ...["--sequence-length", String(sequence), "--keep-together", String(keepTogether)],
+  ...(small ? ["--held-out", "2", "--evaluate-every", "2"] : ["--held-out", "32", "--evaluate-every", String(every)]),
+];
+
 /** A few steps of everything. A tiny vocabulary makes many tokens of a text. */
 export const smallest = <S extends GuesserScale>({ scale, keepTogether }: GuesserRecipe<S>): S => ({
   ...{ ...scale, collected: Math.max(4, keepTogether), steps: 2, asked: 2, sequence: 2 * scale.sequence },
 });
 
 /** The model with a guesser beside it: `ar`, the guesser's decoder and `auto`, on the task's questions. */
-export function guesserEvaluation<S extends GuesserScale>(
+function guesserEvaluation<S extends GuesserScale>(
   recipe: GuesserRecipe<S>,
   { model, dataDir, out, small }: RecipeOptions,
-  guesser: { readonly flag: string; readonly folder: string; readonly decoder: string; readonly report: string },
+  guesser: GuesserKind<S>,
+  asked: number | null,
 ): Step {
-  const { asked } = small ? smallest(recipe) : recipe.scale;
   const merged = mergedBy(recipe, small).length > 0;
   const folder = join(out, guesser.report);
   return {
@@ -100,7 +133,7 @@ export function guesserEvaluation<S extends GuesserScale>(
     run: [
       ...["eval", recipe.task, "--data-dir", dataDir, "--model", `base=${model}`],
       ...(merged ? ["--adapter", `target=${recipe.adapter}`, "--only-adapters"] : []),
-      ...[guesser.flag, `${merged ? "target" : "base"}=${guesser.folder}`, "--precision", "int8"],
+      ...[guesser.flag, `${merged ? "target" : "base"}=${join(out, guesser.folder)}`, "--precision", "int8"],
       ...["--decoders", `ar,${guesser.decoder},auto`, "--max-new-tokens", String(recipe.answerTokens)],
       ...(asked === null ? [] : ["--sample", String(asked)]),
       ...["--out", folder],

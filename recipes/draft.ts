@@ -4,13 +4,20 @@
  */
 import { join } from "node:path";
 import { baseModel, GAP } from "./adapter.ts";
-import { answerSteps, mergedBy, type OwnAnswers, trajectoriesIn } from "./answers.ts";
+import {
+  answerSteps,
+  type GuesserRecipe,
+  type GuesserScale,
+  mergedBy,
+  seeing,
+  smallest,
+  trajectoriesIn,
+} from "./answers.ts";
 import { writeDifference } from "./difference.ts";
 import { writeLines } from "./examples.ts";
 import type { Recipe } from "./steps.ts";
 
-export interface DraftRecipe extends OwnAnswers {
-  readonly task: string;
+export interface DraftRecipe extends GuesserRecipe<DraftScale> {
   /** Flags that the task's evaluation needs. */
   readonly asking: readonly string[];
   /** Questions of the evaluation, for the task `custom`. Default: the task has its own. */
@@ -21,28 +28,19 @@ export interface DraftRecipe extends OwnAnswers {
   readonly gap?: number;
   /** A CLLM's adapter that was made from it, by its name: drafts begin with what that has learned. Default: from nothing. */
   readonly begin?: string;
-  readonly scale: DraftScale;
 }
 
-export interface DraftScale {
-  /** Training prompts that the model answers. */
-  readonly collected: number;
-  readonly steps: number;
-  readonly learningRate: string;
+export interface DraftScale extends GuesserScale {
   readonly rank: number;
   /** Places of an answer that are guessed on from, each time that it is seen. */
   readonly points: number;
   /** Tokens of a point: the one that is followed, and guesses. */
   readonly blockSize: number;
-  /** Tokens of a sequence, clean text and guesses together. */
-  readonly sequence: number;
-  /** Questions of the evaluation, a sample of them; null for all. */
-  readonly asked: number | null;
 }
 
 /** Answers of the model, a draft adapter for them, and what passes settle with it. */
 export function draftRecipe(recipe: DraftRecipe): Recipe {
-  const { adapter, begin, keepTogether, questions: asked, gap = GAP, base = baseModel } = recipe;
+  const { adapter, begin, questions: asked, gap = GAP, base = baseModel } = recipe;
   return (options) => {
     const { model, dataDir, out, small } = options;
     const at = (...path: string[]): string => join(out, ...path);
@@ -72,9 +70,7 @@ export function draftRecipe(recipe: DraftRecipe): Recipe {
           ...["--steps", String(scale.steps), "--block-size", String(scale.blockSize), "--row-decay", "0.85"],
           ...["--points-per-example", String(scale.points), "--leading-points", "1", "--refinements", "2"],
           ...["--draft-token", String(gap)],
-          ...["--sequence-length", String(scale.sequence), "--keep-together", String(keepTogether)],
-          ...(small ? ["--held-out", "2", "--evaluate-every", "2"] : ["--held-out", "32", "--evaluate-every", "500"]),
-          ...["--checkpoint-every", "50"],
+          ...[...seeing(recipe, scale, options, 500), "--checkpoint-every", "50"],
         ],
       },
       {
@@ -120,8 +116,3 @@ function evaluation(
     ...["--out", at.out],
   ];
 }
-
-/** A few steps of everything. A tiny vocabulary makes many tokens of a text. */
-const smallest = ({ scale, keepTogether }: DraftRecipe): DraftScale => ({
-  ...{ ...scale, collected: Math.max(4, keepTogether), steps: 2, asked: 2, sequence: 2 * scale.sequence },
-});
