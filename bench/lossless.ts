@@ -134,11 +134,12 @@ for (const { decoder, tokensPerPass, tokensPerSecond, againstAr, differing } of 
   const numbers = `${tokensPerPass.toFixed(2)} tokens per pass, ${tokensPerSecond.toFixed(0)} per second, ${ratio} (${low} to ${high}) of ar`;
   console.log(`${decoder.padEnd(40)} ${numbers}, ${differing} of ${examples.length} texts differ`);
 }
-console.log(`sampled at ${settings.temperature}: ${sampledDiffering} of ${sampled} texts differ`);
+if (sampled > 0) console.log(`sampled at ${settings.temperature}: ${sampledDiffering} of ${sampled} texts differ`);
 if (settings.save) {
   const file = join(import.meta.dirname, `results/lossless-${settings.task}.json`);
   const given = process.argv.slice(2).filter((flag) => flag !== "--save");
-  const texts = `Sampled at ${settings.temperature}, ${sampledDiffering} of ${sampled} texts differ.`;
+  const drawn = `Sampled at ${settings.temperature}, ${sampledDiffering} of ${sampled} texts differ.`;
+  const texts = sampled === 0 ? "Nothing was sampled in this run." : drawn;
   const digits = (value: number): number => Number(value.toFixed(2));
   const result = {
     title: `A draft adapter on ${settings.task}`,
