@@ -11,11 +11,12 @@ const SELDOM = 1 / 8; // savings grow by SHARE at first, and by this part of it 
 
 export class Accounts {
   #purse: number = START;
-  #savings: number = START;
+  #savings: number | null = null; // until the first request
   #eagerness = 1;
 
-  /** A request begins. */
-  open(): void {
+  /** A request begins. Where experiments are `likely` to succeed, a dear first one needs no more savings. */
+  open(likely = true): void {
+    this.#savings ??= likely ? START : START / 3;
     this.#purse = Math.min(this.#purse, CARRY);
   }
 
@@ -27,14 +28,15 @@ export class Accounts {
   /** A pass that cost as much as `price` passes of one token brought `accepted` tokens. */
   book(price: number, accepted: number): void {
     this.#purse += accepted * (1 + SHARE) - price;
-    this.#savings += accepted * SHARE * this.#eagerness;
+    this.#savings = (this.#savings ?? START) + accepted * SHARE * this.#eagerness;
   }
 
   /** Pays for an experiment that may lose `loss` passes, if there is enough for it; each makes the next one rarer. */
   payExperiment(loss: number): boolean {
-    this.#savings = Math.min(this.#savings, Math.max(START, loss)); // one experiment at a time
-    if (loss > this.#savings || !this.affords(loss)) return false;
-    this.#savings -= loss;
+    const saved = Math.min(this.#savings ?? START, Math.max(START, loss)); // for one experiment at a time
+    this.#savings = saved;
+    if (loss > saved || !this.affords(loss)) return false;
+    this.#savings = saved - loss;
     this.#eagerness = Math.max(SELDOM, this.#eagerness / 2);
     return true;
   }

@@ -161,9 +161,9 @@ export async function* auto(
         plan = { rows: m, draft, window, drafts: 0 };
       }
     };
-    for (const { draft, record, prior } of free.sources) {
-      record.expect(expected, draft.length + 1, prior);
-      consider(2, draft.length + 1, draft, null);
+    for (const offered of free.sources) {
+      offered.expect(expected);
+      consider(2, offered.draft.length + 1, offered.draft, null);
     }
     if (drafting) return withDrafts(most, best) ?? { ...plan, promise: best };
     narrow.expectWindow(expected, Math.min(WIDE - 1, most), UNKNOWN);
@@ -228,9 +228,9 @@ export async function* auto(
     const known = 1 + Math.min(verify - 1, worthVerifying(refined, session).length);
     memory.drafted.expect(expected, known, TRAINED);
     consider(1, known, null);
-    for (const { draft, record, prior } of free.sources) {
-      record.expect(expected, draft.length + 1, prior);
-      consider(2, draft.length + 1, draft);
+    for (const offered of free.sources) {
+      offered.expect(expected);
+      consider(2, offered.draft.length + 1, offered.draft);
     }
     return plan;
   }
@@ -255,15 +255,22 @@ export async function* auto(
     return plan;
   }
 
-  accounts.open();
+  /** The prompt's pass, and while it runs the prompt is studied. */
+  function studying<T>(pass: Promise<T>): Promise<T> {
+    free.study(prompt);
+    return pass;
+  }
+
+  accounts.open(drafter || session.draftToken !== undefined); // only a model that was trained for it is likely to guess well
   const first = Math.min(LEADING, blockSize, text.left) - 1;
   if (prediction !== undefined && text.unfinished())
-    yield (await text.verify(text.mend(prediction.slice(0, first)))).iteration;
+    yield (await studying(text.verify(text.mend(prediction.slice(0, first))))).iteration;
   else if (session.leadingDraft && !drafting && text.unfinished()) {
-    const verified = await text.verify(text.mend(await source.extend(text.tokens, refined, first)));
+    const guesses = await source.extend(text.tokens, refined, first);
+    const verified = await studying(text.verify(text.mend(guesses)));
     refined = verified.refined;
     yield { ...verified.iteration, draft: refined };
-  } else yield await text.prefill();
+  } else yield await studying(text.prefill());
   try {
     while (text.unfinished()) {
       const most = Math.min(blockSize, text.left);

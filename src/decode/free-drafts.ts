@@ -1,11 +1,12 @@
 /**
- * The drafts that cost no pass to make: looked up in the text or in earlier answers, predicted by the caller, and recycled from
- * what passes wrote behind the tokens they settled. Whether a draft is run or not, it is watched until the text contradicts
+ * The drafts that cost no pass to make: foreseen by n-grams of the text and of earlier answers, predicted by the caller, and recycled
+ * from what passes wrote behind the tokens they settled. Whether a draft is run or not, it is watched until the text contradicts
  * it, so their worth is known for free.
  */
 import type { TokenIds } from "../runtime/session.ts";
 import { Acceptance } from "./acceptance.ts";
-import { LONGEST_MATCH, NgramIndex, NgramPool } from "./ngrams.ts";
+import { NgramGuesses, NgramRecords } from "./ngram-guesses.ts";
+import { LONGEST_MATCH, NgramPool } from "./ngrams.ts";
 import { PredictionCursor } from "./prediction.ts";
 import type { SuffixView } from "./suffix-memory.ts";
 
@@ -16,19 +17,16 @@ const NONE = new Int32Array(0);
 
 /** What is known about the drafts of each kind. */
 export interface FreeRecords {
-  /** By length of the match, see `matchClass`. */
-  readonly lookup: readonly Acceptance[];
+  readonly ngrams: NgramRecords;
   readonly recycled: Acceptance;
-  /** By length of the match. */
-  readonly earlier: readonly Acceptance[];
   /** By the tokens in a row that a prediction foretold, the first for none. */
   readonly predicted: readonly Acceptance[];
 }
 
 export function freeRecords(): FreeRecords {
   const record = () => new Acceptance(0.98);
-  const graded = (more: number) => Array.from({ length: matchClass(LONGEST_MATCH) + more }, record);
-  return { lookup: graded(1), recycled: record(), earlier: graded(1), predicted: graded(2) };
+  const predicted = Array.from({ length: matchClass(LONGEST_MATCH) + 2 }, record);
+  return { ngrams: new NgramRecords(), recycled: record(), predicted };
 }
 
 /** Class of a match by its length, two to an octave: 0 for 1, 2 for 2, 3 for 3, 4 for 4 and 5, 5 for 6 and 7... */
@@ -46,51 +44,44 @@ export interface FreeSources {
   readonly answers?: SuffixView | undefined;
 }
 
+/** What is offered for the next pass. */
+export interface FreeDraft {
+  /** A view that is valid until the next offer. */
+  readonly draft: TokenIds;
+  /** Writes to `expected[m]`, for m from 1 on, how many tokens a pass with m - 1 of the draft's is expected to accept. */
+  expect(expected: Float64Array): void;
+}
+
 export class FreeDrafts {
-  readonly #index = new NgramIndex();
   readonly #pool = new NgramPool(1);
-  readonly #found: Int32Array;
-  readonly #earlier: Int32Array;
   readonly #promptLength: number;
   readonly #prediction: PredictionCursor | null;
-  readonly #answers: SuffixView | null;
-  readonly #lookups: Graded;
+  readonly #ngrams: Foreseen;
   readonly #recycled: Source;
-  readonly #recalled: Graded;
   readonly #predicted: Graded;
+  readonly #watched: readonly Source[];
   #followed = 0; // tokens behind the prompt that the prediction was compared with
-  readonly sources: readonly Source[];
+  readonly sources: readonly FreeDraft[];
 
   constructor(records: FreeRecords, longest: number, { promptLength = 0, prediction, answers }: FreeSources = {}) {
-    this.#found = new Int32Array(longest);
-    this.#earlier = new Int32Array(longest);
     this.#promptLength = promptLength;
     this.#prediction = prediction === undefined ? null : new PredictionCursor(prediction);
-    this.#answers = answers ?? null;
-    this.#lookups = new Graded(records.lookup, longest, [0.2]);
+    this.#ngrams = new Foreseen(new NgramGuesses(records.ngrams, promptLength, answers), longest);
     this.#recycled = new Source(records.recycled, RECYCLED);
-    this.#recalled = new Graded(records.earlier, longest, [0.3]);
     this.#predicted = new Graded(records.predicted, longest, PREDICTED);
-    this.sources = [
-      ...this.#lookups.sources,
-      this.#recycled,
-      ...(this.#answers === null ? [] : this.#recalled.sources),
-      ...(this.#prediction === null ? [] : this.#predicted.sources),
-    ];
+    this.#watched = [this.#recycled, ...(this.#prediction === null ? [] : this.#predicted.sources)];
+    this.sources = [this.#ngrams, ...this.#watched];
+  }
+
+  /** Takes in a text, or the beginning of one. It is done by the next offer, if not before. */
+  study(text: TokenIds): void {
+    this.#ngrams.ngrams.update(text);
   }
 
   /** Makes the drafts of up to `longest` tokens for what follows `text`. */
   offer(text: TokenIds, longest: number): void {
-    const found = this.#found.subarray(0, longest);
-    this.#index.update(text);
-    const match = this.#index.draft(text, found);
-    this.#lookups.offer(match > 0 ? matchClass(match) : -1, found);
+    this.#ngrams.offer(text, longest);
     this.#recycled.offer(this.#pool.latest(text.at(-1)!)?.subarray(0, longest) ?? NONE, 0.1);
-    if (this.#answers !== null) {
-      const earlier = this.#earlier.subarray(0, longest);
-      const foretold = this.#answers.foretell(text, earlier);
-      this.#recalled.offer(foretold.match > 0 ? matchClass(foretold.match) : -1, earlier.subarray(0, foretold.length));
-    }
     if (this.#prediction !== null) {
       const written = text.subarray(this.#promptLength);
       this.#prediction.follow(written, this.#followed);
@@ -105,8 +96,37 @@ export class FreeDrafts {
 
   /** Takes in a pass: the tokens it accepted, and the guesses it did not with what it wrote behind each of them. */
   learn(accepted: TokenIds, rejected: TokenIds, refined: TokenIds): void {
-    for (const source of this.sources) source.score(accepted);
+    for (const source of this.#watched) source.score(accepted);
     this.#pool.recycle(rejected, refined, RECYCLED);
+  }
+}
+
+/** What the n-gram model says, which knows itself how likely that is. */
+class Foreseen implements FreeDraft {
+  readonly ngrams: NgramGuesses;
+  readonly #guesses: Int32Array;
+  readonly #odds: Float64Array;
+  draft: TokenIds = NONE;
+
+  constructor(ngrams: NgramGuesses, longest: number) {
+    this.ngrams = ngrams;
+    this.#guesses = new Int32Array(longest);
+    this.#odds = new Float64Array(longest);
+  }
+
+  offer(text: TokenIds, longest: number): void {
+    this.ngrams.update(text);
+    const guesses = this.#guesses.subarray(0, longest);
+    this.draft = guesses.subarray(0, this.ngrams.guess(guesses, this.#odds));
+  }
+
+  expect(expected: Float64Array): void {
+    let survival = 1;
+    expected[1] = 1;
+    for (let m = 2; m <= this.draft.length + 1; m++) {
+      survival *= this.#odds[m - 2]!;
+      expected[m] = expected[m - 1]! + survival;
+    }
   }
 }
 
@@ -133,11 +153,10 @@ class Graded {
 }
 
 /** One kind of draft. */
-class Source {
+class Source implements FreeDraft {
   readonly record: Acceptance;
-  /** What it offers for the next pass, a view that is valid until then, and how good that is thought to be at first. */
   draft: TokenIds = NONE;
-  prior = 0;
+  #prior = 0; // how good the draft is thought to be at first
   readonly #watched: Int32Array;
   #length = 0;
   #right = 0; // tokens of the watched draft that turned out right
@@ -149,11 +168,15 @@ class Source {
 
   offer(draft: TokenIds, prior: number): void {
     this.draft = draft;
-    this.prior = prior;
+    this.#prior = prior;
     if (this.#right < this.#length || draft.length === 0) return; // still watching another
     this.#watched.set(draft);
     this.#length = draft.length;
     this.#right = 0;
+  }
+
+  expect(expected: Float64Array): void {
+    this.record.expect(expected, this.draft.length + 1, this.#prior);
   }
 
   score(accepted: TokenIds): void {

@@ -38,6 +38,7 @@ export { type JacobiOptions, jacobi } from "./jacobi.ts";
 export { type LookaheadOptions, lookahead } from "./lookahead.ts";
 export { type MedusaOptions, medusa } from "./medusa.ts";
 export { type MultiblockOptions, multiblock } from "./multiblock.ts";
+export { type Followers, followers, NgramCounts } from "./ngram-counts.ts";
 export { OpenDraft } from "./open-draft.ts";
 export type { PenaltyOptions } from "./penalties.ts";
 export { fromPrediction, PredictionCursor } from "./prediction.ts";

@@ -4,7 +4,8 @@
  */
 
 const DECAY = 0.9; // what a request leaves of the rates before it
-const RETRY = 12; // requests after which the slower way is tried again
+const RETRY = 12; // requests after which the slower way is tried again; twice as many each time that it is slower still
+const MOST_RETRY = 96;
 
 /** What requests of one kind brought. */
 interface Yield {
@@ -18,14 +19,19 @@ export class Regimes {
   readonly #with: Yield = { tokens: 0, cost: 0 };
   readonly #without: Yield = { tokens: 0, cost: 0 };
   #since = 0; // requests since both were tried
+  #wait = RETRY;
+  #tried: boolean | null = null; // which way was slower when it was tried last
 
   /** Whether the next request may use draft rows. The first one may, the second one not; then the faster way goes on. */
   next(): boolean {
     const [drafting, plain] = [rate(this.#with), rate(this.#without)];
     if (drafting === null || plain === null) return drafting === null;
     const faster = drafting >= plain;
-    if (++this.#since < RETRY) return faster;
+    if (faster === this.#tried) [this.#wait, this.#tried] = [RETRY, null]; // it has become the faster one
+    if (++this.#since < this.#wait) return faster;
     this.#since = 0;
+    this.#wait = Math.min(MOST_RETRY, 2 * this.#wait);
+    this.#tried = !faster;
     return !faster;
   }
 

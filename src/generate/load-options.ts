@@ -68,8 +68,8 @@ export interface LoadOptions {
    */
   readonly medusaHeads?: string | undefined;
   /**
-   * Megabytes for earlier answers, which `auto` and `suffix` draft from; the oldest ones leave. 0 keeps none. Default: 16, some 650 000
-   * tokens.
+   * Megabytes for earlier answers, which `auto` and `suffix` draft from; what came least often leaves. 0 keeps none. Default: 16, some
+   * 200 000 tokens.
    */
   readonly suffixMemory?: number | undefined;
   /** Which of the chat templates that the checkpoint names, such as `tool_use`. Default: the one named `default`. */

@@ -176,10 +176,11 @@ describe("auto", () => {
 
   test("finds out by experiment what no narrow window shows", async () => {
     // A consistent model that is lost after a wrong guess in any pass shorter than WIDE: any answer there is legitimate.
-    const lost = (model: ScriptedModel): ScriptedSession => {
+    const lost = (model: ScriptedModel, draftToken: number | undefined): ScriptedSession => {
       const session = scriptedSession(model);
       return {
         ...session,
+        draftToken,
         get length() {
           return session.length;
         },
@@ -193,11 +194,17 @@ describe("auto", () => {
       };
     };
     const model = consistentModel(1000, 0.95);
-    const memory = new AutoMemory();
-    const rows: number[] = [];
-    const options = { costs: FLAT, memory, maxNewTokens: 200 };
-    for await (const iteration of auto(lost(model), Int32Array.of(1, 2), options)) rows.push(iteration.rows);
-    expect(Math.max(...rows.slice(0, 12))).toBeGreaterThanOrEqual(16);
+    const widest = async (draftToken: number | undefined, within: number): Promise<number> => {
+      const rows: number[] = [];
+      const options = { costs: FLAT, maxNewTokens: 400 };
+      for await (const iteration of auto(lost(model, draftToken), Int32Array.of(1, 2), options))
+        rows.push(iteration.rows);
+      return Math.max(...rows.slice(0, within));
+    };
+    expect(await widest(0, 12)).toBeGreaterThanOrEqual(16);
+    // A model that does not say that it was trained for this is tried later.
+    expect(await widest(undefined, 12)).toBeLessThan(4);
+    expect(await widest(undefined, 200)).toBeGreaterThanOrEqual(16);
   });
 
   test("does not let one request lose what another gained", async () => {
