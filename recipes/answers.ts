@@ -77,6 +77,8 @@ export interface GuesserScale {
 /** A recipe of one kind of guesser. */
 export interface GuesserRecipe<S extends GuesserScale> extends OwnAnswers {
   readonly task: string;
+  /** More flags of `cllm eval`. Default: none. */
+  readonly asking?: readonly string[];
   readonly scale: S;
 }
 
@@ -131,7 +133,7 @@ function guesserEvaluation<S extends GuesserScale>(
     name: "evaluation",
     makes: join(folder, "report.html"),
     run: [
-      ...["eval", recipe.task, "--data-dir", dataDir, "--model", `base=${model}`],
+      ...["eval", recipe.task, "--data-dir", dataDir, ...(recipe.asking ?? []), "--model", `base=${model}`],
       ...(merged ? ["--adapter", `target=${recipe.adapter}`, "--only-adapters"] : []),
       ...[guesser.flag, `${merged ? "target" : "base"}=${join(out, guesser.folder)}`, "--precision", "int8"],
       ...["--decoders", `ar,${guesser.decoder},auto`, "--max-new-tokens", String(recipe.answerTokens)],

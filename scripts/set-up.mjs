@@ -62,6 +62,7 @@ function sourceStamp() {
   for (const name of [
     "src",
     "scripts/web",
+    "scripts/bundle-programs.mjs",
     "tsconfig.json",
     "tsconfig.build.json",
     "tsconfig.web.json",
@@ -89,6 +90,7 @@ export function build() {
       join(root, "scripts/web/build.mjs"),
       join(fresh, "web"),
     ]);
+    run("bundling the command line (rolldown)", process.execPath, [join(root, "scripts/bundle-programs.mjs"), fresh]);
     chmodSync(join(fresh, "cli/main.js"), 0o755);
     writeFileSync(join(fresh, ".stamp"), stamp);
     rmSync(dist, { recursive: true, force: true });

@@ -47,15 +47,14 @@ describe("a recipe", () => {
       const report = JSON.parse(readFileSync(join(out, "evaluation/report.json"), "utf8"));
       for (const { differing } of report.contenders) expect(differing).toBe(0);
       expect(recipe(...flags).stderr.match(/: done, /g)).toHaveLength(6);
-      if (name !== "spider-draft") return;
-      const heads = recipe("spider-medusa", ...flags.slice(1));
+      const heads = recipe(name.replace("-draft", "-medusa"), ...flags.slice(1));
       expect({ status: heads.status, stderr: heads.stderr }).toMatchObject({ status: 0 });
       expect(heads.stderr.match(/: done, /g)).toHaveLength(3); // the answers are those of the draft adapter's
       expect(existsSync(join(out, "heads/best/medusa_lm_head.safetensors"))).toBe(true);
       const asked = JSON.parse(readFileSync(join(out, "evaluation-heads/report.json"), "utf8"));
       expect(asked.contenders.map(({ decoder }: { decoder: string }) => decoder)).toContain("medusa");
       for (const { differing } of asked.contenders) expect(differing).toBe(0);
-      const guessing = recipe("spider-draft-model", ...flags.slice(1));
+      const guessing = recipe(`${name}-model`, ...flags.slice(1));
       expect({ status: guessing.status, stderr: guessing.stderr }).toMatchObject({ status: 0 });
       const smaller = JSON.parse(readFileSync(join(out, "draft-model/best/config.json"), "utf8"));
       expect(smaller.num_hidden_layers).toBe(1);
@@ -68,7 +67,7 @@ describe("a recipe", () => {
   test.each([
     [
       ["spidr"],
-      /no recipe "spidr". There are: gsm8k, gsm8k-draft, spider, spider-draft, spider-draft-model, spider-medusa, text-to-sql-draft/,
+      /no recipe "spidr". There are: gsm8k, gsm8k-draft, gsm8k-draft-model, gsm8k-medusa, spider, spider-draft, spider-draft-model, spider-medusa, text-to-sql-draft/,
     ],
     [["spider", "--data-dir", "nowhere"], /no folder nowhere/],
     [["spider", "--modle", "x"], /--modle/],
