@@ -1,7 +1,7 @@
 /**
  * The model that ships, on its held-out questions: how many answers give the rows of the right query, before and after
  * consistency training; tokens per pass of Jacobi decoding; and tokens per second of `auto` against autoregressive decoding of
- * the same model, in one interleaved run.
+ * the same model, in one interleaved run. The same of its target with a draft adapter, where there is one.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -18,6 +18,7 @@ const shipped = fileURLToPath(new URL("../models/text-to-sql", import.meta.url))
 const settings = flags({
   cllm: shipped,
   ar: fileURLToPath(new URL("../runs/text-to-sql/ar", import.meta.url)),
+  "draft-adapter": "text-to-sql-draft",
   "held-out": join(shipped, "held-out.jsonl"),
   precisions: "fp32",
   limit: 400,
@@ -35,9 +36,27 @@ async function isRight(index: number, text: string): Promise<boolean> {
   return (await gradeSql(database, sqlOfCompletion(text), question.sql)).correct;
 }
 
+interface Contender {
+  readonly name: string;
+  readonly path: string;
+  readonly draftAdapter?: string;
+}
+const CONTENDERS: readonly Contender[] = [
+  { name: "target", path: settings.ar },
+  { name: "target with its draft adapter", path: settings.ar, draftAdapter: settings["draft-adapter"] },
+  { name: "cllm", path: settings.cllm },
+];
+
 /** One model through all decoders. */
-async function measured(path: string, precision: Precision) {
-  await using model = await load(path, { precision, threads: settings.threads, offline: true, suffixMemory: 0 });
+async function measured({ path, draftAdapter }: Contender, precision: Precision) {
+  const own = draftAdapter === undefined ? {} : { draftAdapter };
+  await using model = await load(path, {
+    precision,
+    threads: settings.threads,
+    offline: true,
+    suffixMemory: 0,
+    ...own,
+  });
   const shared = { maxNewTokens: settings["max-new-tokens"] };
   for await (const _ of warmUp(model, inputs, decoders, shared));
   const measurements = [];
@@ -62,12 +81,14 @@ async function measured(path: string, precision: Precision) {
 
 const figures: Record<string, unknown> = { questions: questions.length };
 for (const precision of settings.precisions.split(",") as Precision[]) {
-  for (const [name, path] of [["ar", settings.ar] as const, ["cllm", settings.cllm] as const]) {
+  for (const contender of CONTENDERS) {
+    const { name, path, draftAdapter } = contender;
+    if (draftAdapter === "") continue;
     if (!existsSync(path)) {
       console.log(`${name}: no model at ${path}; npm run model:text-to-sql makes it`);
       continue;
     }
-    const result = await measured(path, precision);
+    const result = await measured(contender, precision);
     figures[`${name} ${precision}`] = result;
     console.log(
       `\n${name}, ${precision}: ${(100 * result.accuracy).toFixed(1)} % of ${questions.length} questions right`,

@@ -117,5 +117,5 @@ try {
   process.exitCode = equal && report.promptsLost === 0 ? 0 : 1;
 } finally {
   await slurm?.stop();
-  rmSync(scratch, { recursive: true, force: true });
+  rmSync(scratch, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 }

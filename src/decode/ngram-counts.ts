@@ -29,6 +29,11 @@ export interface Followers {
   readonly totals: Int32Array;
 }
 
+/**
+ * What `NgramCounts.look` writes to, empty.
+ *
+ * @example const found = followers(); // used again for each look
+ */
 export function followers(): Followers {
   const zeros = () => new Int32Array(ORDERS.length);
   return { ids: zeros(), votes: zeros(), totals: zeros() };
@@ -39,9 +44,9 @@ export function followers(): Followers {
  *
  * @example
  * const counts = new NgramCounts(1e6);
- * for (let at = 1; at < text.length; at++) counts.count(text, at);
+ * for (let at = 1; at < prompt.length; at++) counts.count(prompt, at);
  * const found = followers();
- * if (counts.look(text, text.length, found) > 0) console.log(found.ids[0]); // what mostly came behind the last token
+ * if (counts.look(prompt, prompt.length, found) > 0) console.log(found.ids[0]); // what mostly came behind the last token
  */
 export class NgramCounts {
   readonly #most: number; // entries
