@@ -9,7 +9,9 @@ import { servedModels } from "../../src/serve/served-models.ts";
 
 const folder = fileURLToPath(new URL("../../adapters", import.meta.url));
 const MOST_BYTES = 20e6;
-const SMOLLM2_GAP = 16;
+/** Base, layers and draft token: nearly all are for one model. */
+const SMOLLM2 = { base: "HuggingFaceTB/SmolLM2-135M-Instruct", layers: 30, gap: 16, says: "Q4_1" };
+const TEXT_TO_SQL = { base: "text-to-sql's target", layers: 5, gap: 0, says: "models/text-to-sql-target" };
 
 test("have names that the package knows", () => {
   expect(PROJECT_ADAPTERS).toEqual(expect.arrayContaining(shippedAdapters()));
@@ -21,13 +23,14 @@ test.each(shippedAdapters())("%s", async (name) => {
   expect(bytes).toBeLessThanOrEqual(MOST_BYTES);
 
   const { baseModel, modules, draftTokenId, drafts } = await readAdapter(name); // by its name
-  expect(baseModel).toBe("HuggingFaceTB/SmolLM2-135M-Instruct");
-  expect(modules.size).toBe(7 * 30);
-  if (!name.endsWith("-target")) expect(draftTokenId).toBe(SMOLLM2_GAP);
+  const known = name.startsWith("text-to-sql") ? TEXT_TO_SQL : SMOLLM2;
+  expect(baseModel).toBe(known.base);
+  expect(modules.size).toBe(7 * known.layers);
+  if (!name.endsWith("-target")) expect(draftTokenId).toBe(known.gap);
   expect(drafts === true).toBe(name.endsWith("-draft"));
 
   const card = readFileSync(join(at, "README.md"), "utf8");
-  for (const said of ["base_model: HuggingFaceTB/SmolLM2-135M-Instruct", "Q4_1", "training split"]) {
+  for (const said of [`base_model: ${known.base}`, known.says, "training split"]) {
     expect(card).toContain(said);
   }
   if (drafts === true) expect(card).toContain("**Do not merge it.**");

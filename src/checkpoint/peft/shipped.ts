@@ -14,6 +14,7 @@ export const PROJECT_ADAPTERS: readonly string[] = [
   "spider",
   "spider-draft",
   "spider-target",
+  "text-to-sql-draft",
 ];
 
 /** Where they are in a checkout. */
