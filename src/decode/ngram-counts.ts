@@ -56,6 +56,7 @@ export class NgramCounts {
   #evictions = 0;
   readonly #hashes = new Uint32Array(ORDERS.length);
 
+  /** `mostBytes`: it never takes more, and at least the few entries of one place. */
   constructor(mostBytes: number) {
     this.#most = WAYS * Math.max(1, Math.floor(mostBytes / ENTRY_BYTES / WAYS));
   }
@@ -77,20 +78,23 @@ export class NgramCounts {
     for (let order = 0; order < orders; order++) this.#see(this.#hashes[order]!, scope, id);
   }
 
-  /** Finds what followed the n-grams at the end of `text[0, end)`. Returns how many of the lengths are known, the short ones first. */
+  /** Finds what followed the n-grams at the end of `text[0, end)`. Returns how many lengths there are up to the longest that is known. */
   look(text: TokenIds, end: number, { ids, votes, totals }: Followers, scope = 0): number {
     totals.fill(0);
     if (this.#used === 0) return 0;
     const orders = this.#hash(text, end, scope);
+    let known = 0;
     for (let order = 0; order < orders; order++) {
       const at = this.#find(this.#hashes[order]!, scope);
-      if (at < 0) return order; // a longer one cannot have been seen, or is forgotten too
+      if (at < 0) break; // a longer one cannot have been seen, or is forgotten too
       const first = this.#entries[at + 2]!;
+      if ((first & 255) === 0) continue; // it has faded, and a longer one may be newer
       ids[order] = first >>> 8;
       votes[order] = first & 255;
       totals[order] = this.#entries[at + 1]! & MOST_TOTAL;
+      known = order + 1;
     }
-    return orders;
+    return known;
   }
 
   clear(): void {

@@ -104,6 +104,7 @@ class Opinion {
     this.id = -1;
     let best = 0;
     for (let order = 0; order < known; order++) {
+      if (this.found.totals[order] === 0) continue;
       const grade = this.#first + order * GRADES + gradeOf(this.found.votes[order]!, this.found.totals[order]!);
       this.#grades[order] = grade;
       const odds = this.#rates.rate(grade);
@@ -117,7 +118,7 @@ class Opinion {
   /** The token `id` came. */
   learn(id: number): void {
     for (let order = 0; order < this.#known; order++)
-      this.#rates.observe(this.#grades[order]!, this.found.ids[order] === id);
+      if (this.found.totals[order]! > 0) this.#rates.observe(this.#grades[order]!, this.found.ids[order] === id);
   }
 }
 

@@ -5,6 +5,7 @@
  */
 import { CllmError } from "../error.ts";
 import type { TokenIds } from "../runtime/session.ts";
+import { joinTokens } from "./join-tokens.ts";
 import { type Followers, followers, LONGEST_ORDER, MOST_SCOPES, NgramCounts, ORDERS } from "./ngram-counts.ts";
 
 /** Megabytes where nothing else is said: some 200 000 tokens. */
@@ -26,7 +27,7 @@ export interface Foretold {
 export interface SuffixView {
   /** Writes to `draft` what followed the end of `text` in earlier answers, as far as it goes. */
   foretell(text: TokenIds, draft: TokenIds): Foretold;
-  /** Finds what followed the n-grams at the end of `text[0, end)`. Returns how many of their lengths are known. */
+  /** Finds what followed the n-grams at the end of `text[0, end)`. Returns how many lengths there are up to the longest that is known. */
   look(text: TokenIds, end: number, found: Followers): number;
   /** Counts an answer. One that was counted before takes no more room. */
   add(prompt: TokenIds, answer: TokenIds): void;
@@ -84,9 +85,7 @@ export class SuffixMemory {
         if (answer.length === 0) return;
         const own = this.#scopeOf(name);
         const tail = prompt.subarray(Math.max(0, prompt.length - TAIL));
-        const entry = new Int32Array(tail.length + answer.length);
-        entry.set(tail);
-        entry.set(answer, tail.length);
+        const entry = joinTokens(tail, answer);
         for (let at = tail.length; at < entry.length; at++) counts.count(entry, at, own);
       },
     };

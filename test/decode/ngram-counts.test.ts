@@ -80,6 +80,26 @@ test("are bounded, and get more than half full before anything is forgotten", ()
   expect(found.ids.at(-1)).toBe(ids.at(-1));
 });
 
+test("what has faded is not known: every follower that is found came at least once", () => {
+  fc.assert(
+    fc.property(text(40, 300), (ids) => {
+      const counts = new NgramCounts(512); // so small that most of it is forgotten
+      countAll(counts, ids);
+      const found = followers();
+      for (let end = 1; end <= ids.length; end++) {
+        const known = counts.look(ids, end, found);
+        if (known > 0) expect(found.totals[known - 1]).toBeGreaterThan(0);
+        for (const [order, total] of found.totals.entries()) {
+          if (total === 0) continue;
+          expect(order).toBeLessThan(known);
+          expect(found.votes[order]).toBeGreaterThan(0);
+          expect(found.totals[order]).toBeGreaterThanOrEqual(found.votes[order]!);
+        }
+      }
+    }),
+  );
+});
+
 test("a scope sees no counts of another one", () => {
   fc.assert(
     fc.property(text(3), text(3), (mine, others) => {
