@@ -17,7 +17,7 @@ import { flags, report } from "./conditions.ts";
 const shipped = fileURLToPath(new URL("../models/text-to-sql", import.meta.url));
 const settings = flags({
   cllm: shipped,
-  ar: fileURLToPath(new URL("../runs/text-to-sql/ar", import.meta.url)),
+  ar: fileURLToPath(new URL("../models/text-to-sql-target", import.meta.url)),
   "draft-adapter": "text-to-sql-draft",
   "held-out": join(shipped, "held-out.jsonl"),
   precisions: "fp32",
