@@ -37,6 +37,7 @@ Speed-ups are over the base's \`ar\` in the same run, by decoding alone.
   A pass of up to 32 rows counts as one, a pass of up to 64 as two. It says what a machine would give on which rows are free.
   What runs beside a pass, such as heads, counts nothing there.
 - Only ways that were measured have a line.
+- Tables compare within themselves. Since the older ones, drafts from texts have become better: see [the log](../log/adapters.md#drafts-from-the-text-and-from-earlier-answers).
 
 ${sections.join("\n\n")}
 `;
