@@ -20,41 +20,45 @@ import { dataFolder, flags, modelPath, report } from "./conditions.ts";
 const settings = flags({
   ...{ task: "spider", adapter: "spider-target", "draft-adapter": "", precision: "int8", threads: defaultThreads() },
   ...{ limit: 0, rows: "16/16", "sampled-limit": 50, seeds: 5, temperature: 0.8, "max-new-tokens": 0 },
-  ...{ ways: "plain-auto,auto,multiblock", memory: 16, save: false },
+  ...{ ways: "plain-auto,auto,multiblock", memory: 16, save: false, "save-as": "" },
 });
 if (settings["draft-adapter"] === "")
   throw new CllmError("usage", "--draft-adapter is missing: name the folder of one");
 
-/** Decoders, each on the model with the draft adapter (`drafted`) or without it. */
+/** What stands beside the model: the draft adapter, which brings its n-grams, those n-grams alone, or nothing. */
+type Beside = "adapter" | "ngrams" | "nothing";
+
+/** Decoders, each on the model with something beside it. */
 interface Way {
   readonly id: string;
   /** As a table says it. */
   readonly name: string;
-  readonly drafted: boolean;
+  readonly beside: Beside;
   readonly decoder: DecoderName | NamedDecoder;
   readonly accepted: number[];
   /** Tokens and milliseconds of each question, those of the prompt's pass apart. */
   readonly work: { tokens: number; ms: number }[];
   differing: number;
 }
-const way = (id: string, name: string, drafted: boolean, decoder: Way["decoder"]): Way => ({
-  ...{ id, name, drafted, decoder, accepted: [], work: [], differing: 0 },
+const way = (id: string, name: string, beside: Beside, decoder: Way["decoder"]): Way => ({
+  ...{ id, name, beside, decoder, accepted: [], work: [], differing: 0 },
 });
 const known = {
-  "plain-auto": way("plain-auto", "`auto` without the adapter", false, "auto"),
-  auto: way("auto", "`auto`", true, "auto"),
-  multiblock: way("multiblock", "`multiblock`", true, "multiblock"),
+  "plain-auto": way("plain-auto", "`auto` without the adapter", "nothing", "auto"),
+  "ngrams-auto": way("ngrams-auto", "`auto` with the adapter's n-grams alone", "ngrams", "auto"),
+  auto: way("auto", "`auto`", "adapter", "auto"),
+  multiblock: way("multiblock", "`multiblock`", "adapter", "multiblock"),
 };
 const asked = settings.ways.split(",");
 const ways = [
-  way("ar", "`ar`", false, "ar"),
+  way("ar", "`ar`", "nothing", "ar"),
   ...Object.entries(known).flatMap(([name, each]) => (asked.includes(name) ? [each] : [])),
   ...(settings.rows === "none" ? [] : settings.rows.split(",")).map((pair) => {
     const [blockSize = 16, draftRows = 16, alternatives = 4] = pair.split("/").map(Number);
     const beside = alternatives === 0 ? "" : `, ${alternatives} other candidates`;
     const name = `\`jacobi\`, ${blockSize} rows verify and ${draftRows} draft${beside}`;
     const id = `jacobi-${blockSize}-${draftRows}-${alternatives}`;
-    return way(id, name, true, { name: "jacobi", blockSize, draftRows, alternatives });
+    return way(id, name, "adapter", { name: "jacobi", blockSize, draftRows, alternatives });
   }),
 ];
 
@@ -71,7 +75,13 @@ const shared = {
 };
 await using plain = await load(modelPath(), shared);
 await using drafting = await load(modelPath(), { ...shared, draftAdapter: settings["draft-adapter"] });
-const modelOf = ({ drafted }: Way): LanguageModel => (drafted ? drafting : plain);
+await using knowing = asked.includes("ngrams-auto")
+  ? await load(modelPath(), { ...shared, ngrams: settings["draft-adapter"] })
+  : null;
+const models: Readonly<Record<Beside, LanguageModel>> = {
+  ...{ nothing: plain, adapter: drafting, ngrams: knowing ?? plain },
+};
+const modelOf = ({ beside }: Way): LanguageModel => models[beside];
 
 let sampled = 0;
 let sampledDiffering = 0;
@@ -136,7 +146,8 @@ for (const { decoder, tokensPerPass, tokensPerSecond, againstAr, differing } of 
 }
 if (sampled > 0) console.log(`sampled at ${settings.temperature}: ${sampledDiffering} of ${sampled} texts differ`);
 if (settings.save) {
-  const file = join(import.meta.dirname, `results/lossless-${settings.task}.json`);
+  const name = settings["save-as"] || `lossless-${settings.task}`;
+  const file = join(import.meta.dirname, `results/${name}.json`);
   const given = process.argv.slice(2).filter((flag) => flag !== "--save");
   const drawn = `Sampled at ${settings.temperature}, ${sampledDiffering} of ${sampled} texts differ.`;
   const texts = sampled === 0 ? "Nothing was sampled in this run." : drawn;

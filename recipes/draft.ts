@@ -15,6 +15,7 @@ import {
 } from "./answers.ts";
 import { writeDifference } from "./difference.ts";
 import { writeLines } from "./examples.ts";
+import { knownSteps } from "./known.ts";
 import type { Recipe } from "./steps.ts";
 
 export interface DraftRecipe extends GuesserRecipe<DraftScale> {
@@ -26,6 +27,8 @@ export interface DraftRecipe extends GuesserRecipe<DraftScale> {
   readonly base?: string;
   /** A token that no text has, for guesses that are not there yet. Default: SmolLM2's. */
   readonly gap?: number;
+  /** Training prompts that are answered for n-grams alone. Default: none beside those that the adapter learns from. */
+  readonly further?: number;
   /** A CLLM's adapter that was made from it, by its name: drafts begin with what that has learned. Default: from nothing. */
   readonly begin?: string;
 }
@@ -40,7 +43,7 @@ export interface DraftScale extends GuesserScale {
 
 /** Answers of the model, a draft adapter for them, and what passes settle with it. */
 export function draftRecipe(recipe: DraftRecipe): Recipe {
-  const { adapter, begin, questions: asked, gap = GAP, base = baseModel } = recipe;
+  const { adapter, begin, questions: asked, gap = GAP, base = baseModel, further = 0 } = recipe;
   return (options) => {
     const { model, dataDir, out, small } = options;
     const at = (...path: string[]): string => join(out, ...path);
@@ -81,6 +84,7 @@ export function draftRecipe(recipe: DraftRecipe): Recipe {
           ...["--base-model", base, "--to", at("draft-f16")],
         ],
       },
+      ...knownSteps(recipe, options, { further, to: at("draft-f16") }),
       ...(asked === undefined
         ? []
         : [{ name: "held-out questions", makes: heldOut, run: async () => writeLines(heldOut, asked()) }]),

@@ -45,6 +45,7 @@ export interface ModelSettings
   readonly draftAdapter?: LoadSettings["draftAdapter"];
   readonly draftModel?: LoadSettings["draftModel"];
   readonly medusaHeads?: LoadSettings["medusaHeads"];
+  readonly ngrams?: LoadSettings["ngrams"];
   readonly suffixMemory?: LoadSettings["suffixMemory"];
 }
 
@@ -58,12 +59,16 @@ export const modelFields: Fields<ModelSettings> = inGroup("Model", {
 });
 
 /** What decoders draft from, and no text depends on. */
-export type DraftSettings = Pick<ModelSettings, "draftAdapter" | "draftModel" | "medusaHeads" | "suffixMemory">;
+export type DraftSettings = Pick<
+  ModelSettings,
+  "draftAdapter" | "draftModel" | "medusaHeads" | "ngrams" | "suffixMemory"
+>;
 
 const {
   draftAdapter: _adapter,
   draftModel: _model,
   medusaHeads: _heads,
+  ngrams: _ngrams,
   suffixMemory: _memory,
   ...alone
 } = modelFields;

@@ -14,6 +14,7 @@ const library: Readonly<Record<string, () => Promise<Command>>> = {
   collect: async () => (await import("./commands/collect.ts")).collect,
   batch: async () => (await import("./commands/batch.ts")).batch,
   merge: async () => (await import("./commands/merge.ts")).merge,
+  ngrams: async () => (await import("./commands/ngrams.ts")).ngrams,
   train: async () => (await import("./commands/train.ts")).trainModel,
   export: async () => (await import("./commands/export.ts")).exportModel,
   serve: async () => (await import("./commands/serve.ts")).serve,

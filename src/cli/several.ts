@@ -9,7 +9,7 @@ import { type ServedModel, servedModels } from "../serve/served-models.ts";
 import { type DraftSettings, type ModelSettings, modelFields } from "./command.ts";
 import { inGroup } from "./flags.ts";
 
-type Repeated = "model" | "adapter" | "draftAdapter" | "draftModel" | "medusaHeads";
+type Repeated = "model" | "adapter" | "draftAdapter" | "draftModel" | "medusaHeads" | "ngrams";
 
 /** As the settings of one model, with lists of those that may be repeated. */
 export type SeveralSettings = Omit<ModelSettings, Repeated> & { readonly [key in Repeated]: readonly string[] };
@@ -36,6 +36,10 @@ export const severalFields = (says: { readonly model: string; readonly adapter: 
       description: "Medusa heads of one of these models, as name=folder, for the decoder medusa; may be repeated",
       placeholder: "name=folder",
     }),
+    ngrams: listField.meta({
+      description: "n-grams of the answers of one of these models, as name=folder; may be repeated, and change no text",
+      placeholder: "name=folder",
+    }),
   }),
 });
 
@@ -46,6 +50,7 @@ export const modelsOf = (settings: SeveralSettings, otherwise: () => string): re
     draftAdapters: settings.draftAdapter,
     draftModels: settings.draftModel,
     medusaHeads: settings.medusaHeads,
+    ngrams: settings.ngrams,
   });
 
 /** What is each model's own, where none has been said. */
@@ -54,6 +59,7 @@ export const ofOneModel: { readonly [key in Exclude<Repeated, "model">]: undefin
   draftAdapter: undefined,
   draftModel: undefined,
   medusaHeads: undefined,
+  ngrams: undefined,
 };
 
 /** The settings of one of several models. */
@@ -66,8 +72,9 @@ export const settingsOf = (settings: SeveralSettings, { name: _, ...own }: Serve
 type DraftNames = { readonly [key in Exclude<keyof DraftSettings, "suffixMemory">]?: string };
 
 /** What drafts for a model, by the names of folders and files, for what a command stores. */
-export const draftNames = ({ draftAdapter, draftModel, medusaHeads }: DraftSettings): DraftNames => ({
+export const draftNames = ({ draftAdapter, draftModel, medusaHeads, ngrams }: DraftSettings): DraftNames => ({
   ...(draftAdapter !== undefined && { draftAdapter: basename(resolve(draftAdapter)) }),
   ...(draftModel !== undefined && { draftModel: basename(resolve(draftModel)) }),
   ...(medusaHeads !== undefined && { medusaHeads: basename(resolve(medusaHeads)) }),
+  ...(ngrams !== undefined && { ngrams: basename(resolve(ngrams)) }),
 });

@@ -71,9 +71,27 @@ export class NgramCounts {
     return this.#used;
   }
 
+  /**
+   * What it holds of scope 0, without n-grams that were followed fewer than `least` times, `(n, 4)`: hash of the n-gram, tokens that
+   * followed it, 256 times the commonest of them plus how often it came, and the same of its rival. Each hash is larger than the one
+   * before.
+   */
+  table(least = 1): Uint32Array {
+    const entries = this.#entries;
+    const kept: number[] = [];
+    for (let at = 0; at < entries.length; at += WORDS) {
+      const total = entries[at + 1]!;
+      if (entries[at] !== 0 && total >= least && total <= MOST_TOTAL && (entries[at + 2]! & 255) > 0) kept.push(at);
+    }
+    kept.sort((a, b) => entries[a]! - entries[b]!);
+    const table = new Uint32Array(WORDS * kept.length);
+    for (const [i, at] of kept.entries()) table.set(entries.subarray(at, at + WORDS), WORDS * i);
+    return table;
+  }
+
   /** Counts `text[at]` behind the n-grams before it, for a scope that sees no count of another one. */
   count(text: TokenIds, at: number, scope = 0): void {
-    const orders = this.#hash(text, at, scope);
+    const orders = hashNgrams(text, at, this.#hashes, scope);
     const id = text[at]!;
     for (let order = 0; order < orders; order++) this.#see(this.#hashes[order]!, scope, id);
   }
@@ -82,7 +100,7 @@ export class NgramCounts {
   look(text: TokenIds, end: number, { ids, votes, totals }: Followers, scope = 0): number {
     totals.fill(0);
     if (this.#used === 0) return 0;
-    const orders = this.#hash(text, end, scope);
+    const orders = hashNgrams(text, end, this.#hashes, scope);
     let known = 0;
     for (let order = 0; order < orders; order++) {
       const at = this.#find(this.#hashes[order]!, scope);
@@ -100,17 +118,6 @@ export class NgramCounts {
   clear(): void {
     this.#entries.fill(0);
     this.#used = 0;
-  }
-
-  /** Hashes the n-grams that end before `end`; none of them is 0. Returns how many of the lengths there are. */
-  #hash(text: TokenIds, end: number, scope: number): number {
-    let h = mix(scope + 1);
-    let order = 0;
-    for (let n = 1; n <= LONGEST_ORDER && n <= end; n++) {
-      h = mix(h ^ text[end - n]!);
-      if (n === ORDERS[order]) this.#hashes[order++] = mix(h + n) | 1;
-    }
-    return order;
   }
 
   /** Where the n-gram is in the table, or -1. */
@@ -200,6 +207,17 @@ export class NgramCounts {
       return;
     }
   }
+}
+
+/** Writes the hashes of the n-grams that end before `end`; none of them is 0. Returns how many of the lengths there are. */
+export function hashNgrams(text: TokenIds, end: number, hashes: Uint32Array, scope = 0): number {
+  let h = mix(scope + 1);
+  let order = 0;
+  for (let n = 1; n <= LONGEST_ORDER && n <= end; n++) {
+    h = mix(h ^ text[end - n]!);
+    if (n === ORDERS[order]) hashes[order++] = mix(h + n) | 1;
+  }
+  return order;
 }
 
 /** A free entry in the emptier one of the two places, or -1. */

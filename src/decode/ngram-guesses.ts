@@ -17,8 +17,8 @@ const LEAST = 0.03; // a chain of guesses ends where it is less likely than this
 const SHARES = [0, 0.3, 0.5, 0.75, 0.999] as const;
 const SHARE_PRIORS = [0.15, 0.35, 0.55, 0.75, 0.8] as const;
 /** The same for the number of votes. */
-const TOTALS = [1, 2, 4, 11] as const;
-const TOTAL_PRIORS = [0.45, 0.65, 0.85, 1] as const;
+const TOTALS = [1, 2, 4, 11, 40] as const;
+const TOTAL_PRIORS = [0.45, 0.65, 0.85, 1, 1] as const;
 /** And for the length of the n-gram. */
 const ORDER_PRIORS = [0.5, 0.7, 0.85, 0.9, 1, 1.05] as const;
 const GRADES = SHARES.length * TOTALS.length;

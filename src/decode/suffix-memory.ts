@@ -1,11 +1,13 @@
 /**
  * A bounded memory of earlier answers, shared by the requests to a model: what most often followed the longest suffix of a text in
  * any of them is the draft (suffix decoding, arXiv:2411.04975, section 3). In place of a suffix tree it keeps the counts of n-grams
- * up to a length of eight, so that its size is bounded whatever is added. Knows token ids only.
+ * up to a length of eight, so that its size is bounded whatever is added. Counts that were made before (retrieval as in REST,
+ * arXiv:2311.08252) may stand beside them, and every scope sees those. Knows token ids only.
  */
 import { CllmError } from "../error.ts";
 import type { TokenIds } from "../runtime/session.ts";
 import { joinTokens } from "./join-tokens.ts";
+import type { KnownNgrams } from "./known-ngrams.ts";
 import { type Followers, followers, LONGEST_ORDER, MOST_SCOPES, NgramCounts, ORDERS } from "./ngram-counts.ts";
 
 /** Megabytes where nothing else is said: some 200 000 tokens. */
@@ -34,7 +36,7 @@ export interface SuffixView {
 }
 
 /**
- * Earlier answers within a number of megabytes.
+ * Earlier answers within a number of megabytes. With `known`, every scope also sees those counts, and adds nothing to them.
  *
  * @example
  * const answers = new SuffixMemory(16).scoped();
@@ -45,11 +47,13 @@ export interface SuffixView {
  */
 export class SuffixMemory {
   readonly #counts: NgramCounts;
+  readonly #known: KnownNgrams | null;
   readonly #scopes = new Map<string, number>();
   #nextScope = 0;
 
   /** Throws `usage` for megabytes that are no number over 0, or more than 4096. */
-  constructor(megabytes: number = SUFFIX_MEGABYTES) {
+  constructor(megabytes: number = SUFFIX_MEGABYTES, known: KnownNgrams | null = null) {
+    this.#known = known;
     if (!(megabytes > 0 && megabytes <= MOST_SUFFIX_MEGABYTES))
       throw new CllmError(
         "usage",
@@ -72,21 +76,18 @@ export class SuffixMemory {
   scoped(name = ""): SuffixView {
     const counts = this.#counts;
     const scope = (): number | undefined => this.#scopes.get(name);
-    const look = (text: TokenIds, end: number, found: Followers): number => {
-      const known = scope();
-      if (known !== undefined) return counts.look(text, end, found, known);
+    const own: Look = (text, end, found) => {
+      const number = scope();
+      if (number !== undefined) return counts.look(text, end, found, number);
       found.totals.fill(0);
       return 0;
     };
+    const look = this.#known === null ? own : together(own, lookIn(this.#known));
     return {
       look,
       foretell: (text, draft) => foretell(look, text, draft),
       add: (prompt, answer) => {
-        if (answer.length === 0) return;
-        const own = this.#scopeOf(name);
-        const tail = prompt.subarray(Math.max(0, prompt.length - TAIL));
-        const entry = joinTokens(tail, answer);
-        for (let at = tail.length; at < entry.length; at++) counts.count(entry, at, own);
+        if (answer.length > 0) countAnswer(counts, prompt, answer, this.#scopeOf(name));
       },
     };
   }
@@ -105,8 +106,59 @@ export class SuffixMemory {
   }
 }
 
+/**
+ * Counts an answer behind the end of its prompt.
+ *
+ * @example
+ * const counts = new NgramCounts(16e6);
+ * countAnswer(counts, prompt, answer);
+ */
+export function countAnswer(counts: NgramCounts, prompt: TokenIds, answer: TokenIds, scope = 0): void {
+  const tail = prompt.subarray(Math.max(0, prompt.length - TAIL));
+  const entry = joinTokens(tail, answer);
+  for (let at = tail.length; at < entry.length; at++) counts.count(entry, at, scope);
+}
+
+/**
+ * A view of counts that were made before, for requests whose answers are not kept.
+ *
+ * @example const draft = fromSuffixes(knownAnswers(known));
+ */
+export function knownAnswers(known: KnownNgrams): SuffixView {
+  const look = lookIn(known);
+  return { look, foretell: (text, draft) => foretell(look, text, draft), add: () => {} };
+}
+
+type Look = SuffixView["look"];
+
+const lookIn =
+  (known: KnownNgrams): Look =>
+  (text, end, found) =>
+    known.look(text, end, found);
+
+/** What two sources counted, as if one had: of two different followers the one with more votes stays. */
+function together(first: Look, second: Look): Look {
+  const other = followers();
+  return (text, end, found) => {
+    const known = first(text, end, found);
+    const more = second(text, end, other);
+    for (let order = 0; order < more; order++) {
+      if (other.totals[order] === 0) continue;
+      const same = found.totals[order]! > 0 && found.ids[order] === other.ids[order];
+      const votes = found.totals[order] === 0 ? 0 : found.votes[order]!;
+      found.totals[order] = found.totals[order]! + other.totals[order]!;
+      if (same) found.votes[order] = votes + other.votes[order]!;
+      else if (other.votes[order]! > votes) {
+        found.ids[order] = other.ids[order]!;
+        found.votes[order] = other.votes[order]!;
+      }
+    }
+    return Math.max(known, more);
+  };
+}
+
 /** The commonest follower of the longest n-gram that is known, one token after the other, until none is. */
-function foretell(look: SuffixView["look"], text: TokenIds, draft: TokenIds): Foretold {
+function foretell(look: Look, text: TokenIds, draft: TokenIds): Foretold {
   const found = followers();
   const context = new Int32Array(LONGEST_ORDER + draft.length);
   const before = text.subarray(Math.max(0, text.length - LONGEST_ORDER));

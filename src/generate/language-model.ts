@@ -6,7 +6,8 @@ import type { ModelSampling } from "../checkpoint/checkpoint.ts";
 import { AutoMemory } from "../decode/auto.ts";
 import { tokenBudget } from "../decode/budget.ts";
 import { type ChoiceOptions, type ChosenSession, chosen } from "../decode/choice.ts";
-import { SUFFIX_MEGABYTES, SuffixMemory, type SuffixView } from "../decode/suffix-memory.ts";
+import type { KnownNgrams } from "../decode/known-ngrams.ts";
+import { knownAnswers, SUFFIX_MEGABYTES, SuffixMemory, type SuffixView } from "../decode/suffix-memory.ts";
 import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import { CllmError } from "../error.ts";
 import type { ModelConfig } from "../model/config.ts";
@@ -65,6 +66,8 @@ export interface ModelParts {
   readonly keep?: number | undefined;
   /** Megabytes for earlier answers; 0 keeps none. Default: 16. */
   readonly suffixMemory?: number | undefined;
+  /** Counts that were made before of its answers, for every request. Default: none. */
+  readonly known?: KnownNgrams | null | undefined;
   /** Guesses for it. Disposed with it. Default: none. */
   readonly draftModel?: DraftModel | null;
   /** Told what is wrong with a request and changes no text. Default: nobody. */
@@ -83,8 +86,9 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
   const { sampling = null, drafter = false, heads = 0 } = parts;
   const sequences = new SequencePool(() => parts.session(), parts.keep);
   const memory = new AutoMemory();
-  const { suffixMemory = SUFFIX_MEGABYTES, draftModel = null, onNote = () => {} } = parts;
-  const answers = suffixMemory === 0 ? null : new SuffixMemory(suffixMemory);
+  const { suffixMemory = SUFFIX_MEGABYTES, known = null, draftModel = null, onNote = () => {} } = parts;
+  const answers = suffixMemory === 0 ? null : new SuffixMemory(suffixMemory, known);
+  const onlyKnown = known && knownAnswers(known);
   const formats = once(async () => (await import("./formats.ts")).formatsOf(tokenizer, markIds(template, tokenizer)));
   const measured = [false, true].map((drafting) =>
     [false, true].map((sampling) => measuredOnce((signal) => parts.measureCosts({ sampling, drafting }, signal))),
@@ -100,7 +104,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
   /** Earlier answers that a request may draft from, and adds its own to; null where there are none. */
   function answersFor({ memoryScope, cachePrompt }: Request): SuffixView | null {
     const scope = memoryScope ?? (cachePrompt ? "" : null);
-    return scope === null || answers === null ? null : answers.scoped(scope);
+    return scope === null || answers === null ? onlyKnown : answers.scoped(scope);
   }
 
   function sourcesOf(request: Request, choice: ChoiceOptions): DraftSources {

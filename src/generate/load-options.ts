@@ -68,6 +68,12 @@ export interface LoadOptions {
    */
   readonly medusaHeads?: string | undefined;
   /**
+   * A folder with counts of what follows what in the model's answers (see `cllm ngrams`), or the name of one of the project's draft
+   * adapters, which have their own. `auto` and `suffix` draft from them from the first request on, and no text depends on them. Default:
+   * those of the draft adapter, if it has some.
+   */
+  readonly ngrams?: string | undefined;
+  /**
    * Megabytes for earlier answers, which `auto` and `suffix` draft from; what came least often leaves. 0 keeps none. Default: 16, some
    * 200 000 tokens.
    */

@@ -8,6 +8,7 @@ import { type Checkpoint, openCheckpoint } from "../checkpoint/open.ts";
 import type { Adapted } from "../checkpoint/peft/adapted.ts";
 import type { Adapter } from "../checkpoint/peft/types.ts";
 import { sampled } from "../decode/choice.ts";
+import { KnownNgrams } from "../decode/known-ngrams.ts";
 import { withoutIds } from "../decode/silent.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { withContextLength } from "../model/context.ts";
@@ -60,6 +61,7 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
     if (!prepared || settings.template !== undefined || settings.templateOptions !== undefined) text();
     if (note !== null) (settings.onWarning ?? warn)(note);
     heads = await withHeads(config, settings);
+    const known = await withNgrams(config, settings, draft);
     const draftModel = await openDraftModel(() => ({ name, ...text() }), settings);
     const engine = await openEngine(config, weights, {
       precision,
@@ -90,6 +92,7 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
       session: () => withoutIds(engine.session(), silent),
       keep: settings.keep,
       suffixMemory: settings.suffixMemory,
+      known,
       onNote: settings.onWarning ?? warn,
       drafter: draft !== null,
       draftModel,
@@ -116,7 +119,7 @@ async function orDispose<T>(engine: Pick<Engine, "dispose">, make: () => T): Pro
 /** The draft model that is asked for, with the same way to run. Throws `bad-input` for one with another vocabulary. */
 async function openDraftModel(
   model: () => Pick<LanguageModel, "name" | "tokenizer">,
-  { draftModel: path, adapter: _, draftAdapter: _draft, revision: _revision, ...settings }: LoadSettings,
+  { draftModel: path, adapter: _, draftAdapter: _draft, ngrams: _ngrams, revision: _rev, ...settings }: LoadSettings,
 ): Promise<DraftModel | null> {
   if (path === undefined) return null;
   const { draftModelOf, requireSameVocabulary } = await import("./draft-model.ts"); // a page loads it with the first one
@@ -143,18 +146,24 @@ function textOf(
   };
 }
 
-/** The prompts of a model without its weights: a function from input to the ids that `promptIds` of the loaded model gives. */
-export async function loadPrompts(
-  pathOrId: string,
-  options: LoadOptions = {},
-): Promise<(input: PromptInput) => TokenIds> {
+/** What a model has without its weights. */
+export interface TextModel extends Pick<LanguageModel, "name" | "config" | "tokenizer" | "hasChatTemplate"> {
+  /** As the loaded model's. Throws `context-overflow` for a prompt that does not fit. */
+  promptIds(input: PromptInput): TokenIds;
+}
+
+/** How a model reads and writes text, without its weights. */
+export async function loadText(pathOrId: string, options: LoadOptions = {}): Promise<TextModel> {
   const settings = check(loadSchema, unitePrecision(options), { what: "load" });
   const checkpoint = await openCheckpoint(pathOrId, settings);
   await checkpoint.close();
-  const { vocabSize, contextLength } = withContextLength(checkpoint.config, settings.contextLength);
+  const config = withContextLength(checkpoint.config, settings.contextLength);
   await textReady(checkpoint.tokenizer);
-  const { tokenizer, template } = textOf(checkpoint, vocabSize, settings);
-  return (input) => encodePrompt(input, tokenizer, template, contextLength);
+  const { tokenizer, template } = textOf(checkpoint, config.vocabSize, settings);
+  return {
+    ...{ name: checkpoint.name, config, tokenizer, hasChatTemplate: template.exists },
+    promptIds: (input) => encodePrompt(input, tokenizer, template, config.contextLength),
+  };
 }
 
 /** What passes cost on this engine: from the cache folder, else measured on a sequence of its own. */
@@ -198,6 +207,21 @@ async function withAdapters(
   if (adapter === undefined && draftAdapter === undefined) return { config, weights, draft: null, note: null };
   const { adapted } = await import("../checkpoint/peft/adapted.ts");
   return await adapted({ config, weights }, adapter, draftAdapter);
+}
+
+/** The counts to draft from: those that are asked for, or else those of the draft adapter; null for none. */
+async function withNgrams(
+  { vocabSize }: ModelConfig,
+  { ngrams: path }: Pick<LoadSettings, "ngrams">,
+  draft: Adapter | null,
+): Promise<KnownNgrams | null> {
+  const own = draft?.ngrams ?? null;
+  if (path === undefined && own === null) return null;
+  const { readNgrams } = await import("../checkpoint/read-ngrams.ts");
+  const { requireIds } = await import("../checkpoint/ngrams.ts");
+  const stored = path === undefined ? own! : await readNgrams(path);
+  requireIds(stored, vocabSize);
+  return new KnownNgrams(stored.table);
 }
 
 /** The heads that are asked for, open; null for none. */

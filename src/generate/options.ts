@@ -59,6 +59,7 @@ export type LoadSettings = Checked<
       | "draftAdapter"
       | "draftModel"
       | "medusaHeads"
+      | "ngrams"
       | "template"
       | "templateOptions"
     )
@@ -284,6 +285,11 @@ export const loadFields: Fields<
   }),
   medusaHeads: z.string().min(1).optional().meta({
     description: "folder of Medusa heads, which guess for the decoder medusa; they change no text",
+    placeholder: "folder",
+  }),
+  ngrams: z.string().min(1).optional().meta({
+    description:
+      "folder that cllm ngrams wrote: what follows what in the model's answers, which auto and suffix draft from",
     placeholder: "folder",
   }),
   suffixMemory: z.number().min(0).max(MOST_SUFFIX_MEGABYTES).default(SUFFIX_MEGABYTES).meta({

@@ -185,6 +185,7 @@ export function createApp(options: AppOptions): Hono {
     draftAdapter,
     draftModel,
     medusaHeads,
+    ngrams,
   }: ModelStatus): object => ({
     ...{ id: name, object: "model", created: started, owned_by: "cllm" },
     cllm: {
@@ -192,6 +193,7 @@ export function createApp(options: AppOptions): Hono {
       ...(draftAdapter !== null && { draft_adapter: draftAdapter }),
       ...(draftModel !== null && { draft_model: draftModel }),
       ...(medusaHeads !== null && { medusa_heads: medusaHeads }),
+      ...(ngrams !== null && { ngrams }),
       ...(runsOn && { device: runsOn.device, device_why: runsOn.deviceWhy, precision: runsOn.precision }),
     },
   });

@@ -23,6 +23,8 @@ export interface ModelEntry {
   readonly draftModel?: string | null;
   /** What its Medusa heads are called. Default: it has none. */
   readonly medusaHeads?: string | null;
+  /** What its n-grams are called. Default: it has none of its own. */
+  readonly ngrams?: string | null;
   readonly start: StartModel;
 }
 
@@ -43,6 +45,7 @@ export interface ModelStatus {
   readonly draftAdapter: string | null;
   readonly draftModel: string | null;
   readonly medusaHeads: string | null;
+  readonly ngrams: string | null;
   readonly loaded: boolean;
   /** Once it is loaded. */
   readonly runsOn: RunsOn | null;
@@ -212,6 +215,7 @@ export function createModels(entries: readonly ModelEntry[], options: ModelsOpti
           draftAdapter = null,
           draftModel = null,
           medusaHeads = null,
+          ngrams = null,
           loaded,
           queue,
           loads,
@@ -222,6 +226,7 @@ export function createModels(entries: readonly ModelEntry[], options: ModelsOpti
             draftAdapter,
             draftModel,
             medusaHeads,
+            ngrams,
             loaded: loaded !== null,
             runsOn: loaded?.runsOn ?? null,
             running: queue.running,

@@ -3,17 +3,17 @@
  * should wait for its pass. Opens the checkpoint's text side by itself. Knows no weights and no HTTP.
  */
 import { parentPort, workerData } from "node:worker_threads";
-import { loadPrompts } from "../generate/load.ts";
+import { loadText } from "../generate/load.ts";
 import type { PromptInput } from "../generate/types.ts";
 import type { EncodedPrompt } from "./prompt-encoder.ts";
 import { failureOf, type WorkerData } from "./wire.ts";
 
 const { model, options } = workerData as WorkerData;
-const prompts = loadPrompts(model, options);
+const text = loadText(model, options);
 parentPort!.on("message", async (input: PromptInput) => {
   let answer: EncodedPrompt;
   try {
-    answer = { ids: (await prompts)(input) };
+    answer = { ids: (await text).promptIds(input) };
   } catch (error) {
     answer = { failure: failureOf(error) };
   }

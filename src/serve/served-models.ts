@@ -24,6 +24,8 @@ export interface ServedModel {
   readonly draftModel?: string;
   /** Folder of its Medusa heads. */
   readonly medusaHeads?: string;
+  /** Folder of n-grams of its answers, or the name of a draft adapter. */
+  readonly ngrams?: string;
 }
 
 /** What belongs to models, each as `name=path`. */
@@ -33,6 +35,7 @@ export interface BesideModels {
   readonly draftAdapters?: readonly string[];
   readonly draftModels?: readonly string[];
   readonly medusaHeads?: readonly string[];
+  readonly ngrams?: readonly string[];
 }
 
 /**
@@ -42,7 +45,7 @@ export interface BesideModels {
  */
 export function servedModels(
   models: readonly string[],
-  { adapters = [], draftAdapters = [], draftModels = [], medusaHeads = [] }: BesideModels = {},
+  { adapters = [], draftAdapters = [], draftModels = [], medusaHeads = [], ngrams = [] }: BesideModels = {},
 ): readonly ServedModel[] {
   const bases = models.map((given): ServedModel => {
     const { name, value } = split(given);
@@ -76,12 +79,20 @@ export function servedModels(
     requireModel(`--draft-model ${given}`, split(given).value);
     return withDraft(all, given, "draftModel");
   }, withAdapters);
-  return medusaHeads.reduce((all, given) => {
+  const withHeads = medusaHeads.reduce((all, given) => {
     const { value } = split(given);
     if (existsSync(value)) return withDraft(all, given, "medusaHeads");
     const what = `--medusa-heads ${given}: ${value} does not exist`;
     throw new CllmError("not-found", `${what}; give a folder with medusa_lm_head.safetensors`);
   }, drafted);
+  return ngrams.reduce((all, given) => {
+    const { value } = split(given);
+    if (existsSync(adapterFolder(value))) return withDraft(all, given, "ngrams");
+    throw new CllmError(
+      "not-found",
+      `--ngrams ${given}: ${value} does not exist; give a folder that cllm ngrams wrote`,
+    );
+  }, withHeads);
 }
 
 function requireModel(flag: string, value: string): void {
@@ -89,7 +100,14 @@ function requireModel(flag: string, value: string): void {
   throw new CllmError("not-found", `${flag}: ${value} does not exist; give a GGUF file, a directory or a hub id`);
 }
 
-const FLAGS = { draftAdapter: "--draft-adapter", draftModel: "--draft-model", medusaHeads: "--medusa-heads" } as const;
+const FLAGS = {
+  ...{
+    draftAdapter: "--draft-adapter",
+    draftModel: "--draft-model",
+    medusaHeads: "--medusa-heads",
+    ngrams: "--ngrams",
+  },
+} as const;
 
 /** The models, of which the one that a draft names has it. It needs no name of its own, because it changes no text. */
 function withDraft(models: readonly ServedModel[], given: string, kind: keyof typeof FLAGS): readonly ServedModel[] {
@@ -121,11 +139,12 @@ export async function modelEntries(
   workerFile?: HostOptions["workerFile"],
 ): Promise<readonly ModelEntry[]> {
   const facts = await Promise.all(served.map(({ model }) => readOwnFacts(diskFolder(model))));
-  return served.map(({ name, model, adapter, draftAdapter, draftModel, medusaHeads }, i) => ({
+  return served.map(({ name, model, adapter, draftAdapter, draftModel, medusaHeads, ngrams }, i) => ({
     name,
     draftModel: draftModel === undefined ? null : nameOf(draftModel),
     draftAdapter: draftAdapter === undefined ? null : basename(draftAdapter),
     medusaHeads: medusaHeads === undefined ? null : basename(medusaHeads),
+    ngrams: ngrams === undefined ? null : basename(ngrams),
     demonstration: facts[i]!.demonstration,
     start: (admit, onEnd) =>
       startModel({
@@ -136,6 +155,7 @@ export async function modelEntries(
           ...(draftAdapter !== undefined && { draftAdapter }),
           ...(draftModel !== undefined && { draftModel }),
           ...(medusaHeads !== undefined && { medusaHeads }),
+          ...(ngrams !== undefined && { ngrams }),
         },
         workerFile,
         admit,

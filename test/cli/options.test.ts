@@ -163,6 +163,7 @@ describe("an option without a use here", () => {
         demo: [],
         cache: [],
         chat: [],
+        ngrams: ["--out", "a", "-t", "a.parquet"],
       };
       expect(await tryOut([name, ...needed[name]!])).toMatchObject({ code: 0 });
     }

@@ -8,15 +8,17 @@ import { ar } from "../../src/decode/ar.ts";
 import { auto } from "../../src/decode/auto.ts";
 import { constant, type DraftPolicy, fromLookup, fromPrompt, given, repeatLast } from "../../src/decode/drafts.ts";
 import { jacobi } from "../../src/decode/jacobi.ts";
+import { KnownNgrams } from "../../src/decode/known-ngrams.ts";
 import { lookahead } from "../../src/decode/lookahead.ts";
 import { medusa } from "../../src/decode/medusa.ts";
 import { multiblock } from "../../src/decode/multiblock.ts";
+import { NgramCounts } from "../../src/decode/ngram-counts.ts";
 import { fromPrediction } from "../../src/decode/prediction.ts";
 import { promptLookup } from "../../src/decode/prompt-lookup.ts";
 import { fromSession } from "../../src/decode/session-draft.ts";
 import { speculative } from "../../src/decode/speculative.ts";
 import { fromSuffixes } from "../../src/decode/suffix-draft.ts";
-import { SuffixMemory, type SuffixView } from "../../src/decode/suffix-memory.ts";
+import { countAnswer, knownAnswers, SuffixMemory, type SuffixView } from "../../src/decode/suffix-memory.ts";
 import type { DecodeOptions, Decoder, Iteration } from "../../src/decode/types.ts";
 import { hash } from "../../src/hash.ts";
 import {
@@ -113,11 +115,17 @@ export const requests: fc.Arbitrary<{ prompt: TokenIds; options: DecodeOptions }
 const someTokens = (maxLength: number): fc.Arbitrary<TokenIds> =>
   fc.array(fc.nat(1), { maxLength }).map((tokens) => Int32Array.from(tokens));
 
-/** A memory, perhaps so small that it forgets, with answers in it, right or wrong. */
+const someAnswers = fc.array(fc.tuple(someTokens(20), someTokens(60)), { maxLength: 6 });
+
+/** A memory, perhaps so small that it forgets, with answers in it and counts beside it, right or wrong. */
 export const memories: fc.Arbitrary<SuffixView> = fc
-  .tuple(fc.constantFrom(0.0001, 0.002, 1), fc.array(fc.tuple(someTokens(20), someTokens(60)), { maxLength: 6 }))
-  .map(([megabytes, answers]) => {
-    const memory = new SuffixMemory(megabytes).scoped();
+  .tuple(fc.constantFrom(0, 0.0001, 0.002, 1), someAnswers, fc.option(someAnswers))
+  .map(([megabytes, answers, before]) => {
+    const counts = new NgramCounts(1e6);
+    for (const [prompt, answer] of before ?? []) countAnswer(counts, prompt, answer);
+    const known = new KnownNgrams(counts.table());
+    if (megabytes === 0) return knownAnswers(known);
+    const memory = new SuffixMemory(megabytes, known).scoped();
     for (const [prompt, answer] of answers) memory.add(prompt, answer);
     return memory;
   });

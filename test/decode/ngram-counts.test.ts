@@ -1,6 +1,7 @@
 /** Laws of the counts of n-grams: what they say came, by definition while there is room, and bounded whatever is counted. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { KnownNgrams } from "../../src/decode/known-ngrams.ts";
 import { followers, NgramCounts, ORDERS } from "../../src/decode/ngram-counts.ts";
 import { hash } from "../../src/hash.ts";
 
@@ -113,4 +114,40 @@ test("a scope sees no counts of another one", () => {
       for (const [order, total] of a.totals.entries()) if (total > 0) expect(b.ids[order]).toBe(a.ids[order]);
     }),
   );
+});
+
+test("as a table say the same, without what was followed too seldom", () => {
+  fc.assert(
+    fc.property(text(5, 200), fc.integer({ min: 1, max: 4 }), (ids, least) => {
+      const counts = new NgramCounts(1e6);
+      countAll(counts, ids);
+      countAll(counts, ids, 3); // a table is of scope 0 alone
+      const again = new KnownNgrams(counts.table(least));
+      const [whole, some] = [followers(), followers()];
+      for (let end = 0; end <= ids.length; end++) {
+        counts.look(ids, end, whole);
+        again.look(ids, end, some);
+        for (const [order, total] of whole.totals.entries()) {
+          const kept = total >= least;
+          expect(some.totals[order]).toBe(kept ? total : 0);
+          if (kept) expect([some.ids[order], some.votes[order]]).toEqual([whole.ids[order], whole.votes[order]]);
+        }
+      }
+    }),
+  );
+});
+
+test("none and very many entries are taken too", () => {
+  const none = new KnownNgrams(new NgramCounts(1e6).table());
+  expect(none.length).toBe(0);
+  expect(none.look(Int32Array.of(1, 2, 3), 3, followers())).toBe(0);
+  const counts = new NgramCounts(1e8);
+  countAll(
+    counts,
+    Int32Array.from({ length: 60_000 }, (_, i) => hash(i) % 50_000),
+  );
+  const table = counts.table();
+  const again = new KnownNgrams(table);
+  expect(again.length).toBe(counts.length);
+  for (let at = 4; at < table.length; at += 4) if (table[at]! <= table[at - 4]!) expect.unreachable("in order");
 });

@@ -1,10 +1,11 @@
 /** Laws of the memory of earlier answers: what it says was written, it is bounded, scopes see nothing of each other. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { LONGEST_ORDER, ORDERS } from "../../src/decode/ngram-counts.ts";
+import { KnownNgrams } from "../../src/decode/known-ngrams.ts";
+import { followers, LONGEST_ORDER, NgramCounts, ORDERS } from "../../src/decode/ngram-counts.ts";
 import { speculative } from "../../src/decode/speculative.ts";
 import { fromSuffixes } from "../../src/decode/suffix-draft.ts";
-import { SuffixMemory } from "../../src/decode/suffix-memory.ts";
+import { countAnswer, knownAnswers, SuffixMemory } from "../../src/decode/suffix-memory.ts";
 import { hash } from "../../src/hash.ts";
 import { consistentModel, scriptedSession } from "../../src/runtime/scripted.ts";
 
@@ -118,6 +119,64 @@ test("a scope sees its own answers alone, also while the table grows and is full
       }
     }),
   );
+});
+
+describe("counts that were made before", () => {
+  const answers = fc.array(fc.tuple(ids(20, 1), ids(20, 1)), { maxLength: 4 }); // of two followers both are counted
+  const countsOf = (entries: readonly [Int32Array, Int32Array][]): NgramCounts => {
+    const counts = new NgramCounts(1e6);
+    for (const [prompt, answer] of entries) countAnswer(counts, prompt, answer);
+    return counts;
+  };
+  const knownOf = (entries: readonly [Int32Array, Int32Array][]) => new KnownNgrams(countsOf(entries).table());
+
+  test("are seen as if the answers had been given here, by every scope", () => {
+    fc.assert(
+      fc.property(answers, answers, ids(12, 1), (before, given, text) => {
+        const known = knownOf(before);
+        const memory = new SuffixMemory(1, known);
+        for (const [prompt, answer] of given) memory.scoped("mine").add(prompt, answer);
+        const [all, mine, other, alone] = [followers(), followers(), followers(), followers()];
+        const longest = countsOf([...before, ...given]).look(text, text.length, all);
+        expect(memory.scoped("mine").look(text, text.length, mine)).toBe(longest);
+        for (const [order, total] of all.totals.entries()) {
+          expect(mine.totals[order]).toBe(total);
+          if (total > 0) expect(mine.votes[order]).toBeLessThanOrEqual(all.votes[order]!); // the rival of each is not asked
+        }
+        expect(memory.scoped("other").look(text, text.length, other)).toBe(known.look(text, text.length, alone));
+        expect([...other.totals]).toEqual([...alone.totals]);
+      }),
+    );
+  });
+
+  test("are alone in a view that keeps nothing", () => {
+    const known = knownOf([[Int32Array.of(1), Int32Array.of(2, 3, 4)]]);
+    const view = knownAnswers(known);
+    view.add(Int32Array.of(1), Int32Array.of(2, 3, 9, 9));
+    const draft = new Int32Array(4);
+    expect(view.foretell(Int32Array.of(1, 2), draft)).toEqual({ match: 2, length: 2 });
+    expect([...draft.subarray(0, 2)]).toEqual([3, 4]);
+  });
+
+  test("where they and answers differ, what more said is foretold", () => {
+    const none = new Int32Array(0);
+    const known = knownOf(
+      Array.from({ length: 3 }, () => [none, Int32Array.of(1, 2, 3, 4)] as [Int32Array, Int32Array]),
+    );
+    const view = new SuffixMemory(1, known).scoped();
+    const next = (): number => {
+      const draft = new Int32Array(1);
+      view.foretell(Int32Array.of(1, 2), draft);
+      return draft[0]!;
+    };
+    for (let i = 0; i < 3; i++) view.add(none, Int32Array.of(1, 2, 7));
+    expect(next()).toBe(7); // of equals what was said here
+    const other = new SuffixMemory(1, known).scoped();
+    other.add(none, Int32Array.of(1, 2, 7));
+    const draft = new Int32Array(1);
+    other.foretell(Int32Array.of(1, 2), draft);
+    expect(draft[0]).toBe(3);
+  });
 });
 
 test.each([0, -1, Number.NaN, Number.POSITIVE_INFINITY, 1e9])("a bound of %s MB is refused", (megabytes) => {

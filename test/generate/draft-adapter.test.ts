@@ -3,8 +3,12 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { writeNgrams } from "../../src/checkpoint/ngrams.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { type AdapterContent, adapterOf, writeAdapter } from "../../src/checkpoint/peft/adapter.ts";
+import { readAdapter } from "../../src/checkpoint/peft/read-adapter.ts";
+import { NgramCounts } from "../../src/decode/ngram-counts.ts";
+import { countAnswer } from "../../src/decode/suffix-memory.ts";
 import { load } from "../../src/generate/load.ts";
 import { type GenerateOptions, type LanguageModel, PLAIN_DECODERS } from "../../src/generate/types.ts";
 import { LORA_TARGETS, loraTensors } from "../../src/model/lora.ts";
@@ -100,6 +104,35 @@ test("both kinds of adapters are refused in the other's place, with what to do",
   await expect(load(tiny, { cacheDir, draftAdapter: join(scratch, "none") })).rejects.toMatchObject({
     code: "not-found",
   });
+});
+
+test("n-grams in its folder, or in one of their own, are drafted from; no text depends on them", async () => {
+  const request = { prompt: "the and the", maxNewTokens: 40, ignoreEos: true };
+  await using model = await load(tiny, { cacheDir });
+  const { tokens, stats: alone } = await model.generate({ ...request, decoder: "ar" });
+  const counts = new NgramCounts(1e6);
+  countAnswer(counts, model.promptIds(request), Int32Array.from(tokens));
+  const folder = join(scratch, "ngrams");
+  await writeNgrams(folder, counts.table());
+  const adapter = await readAdapter(drafts);
+  await writeAdapter(join(scratch, "knowing"), { ...adapter, ngrams: { path: folder, table: counts.table() } });
+  for (const options of [{ ngrams: folder }, { draftAdapter: join(scratch, "knowing") }]) {
+    for (const suffixMemory of [0, 16]) {
+      await using knowing = await load(tiny, { cacheDir, ...options, suffixMemory });
+      const { stats, ...other } = await knowing.generate({ ...request, decoder: "suffix", cachePrompt: false });
+      expect(other.tokens).toEqual(tokens);
+      expect(stats.forwards).toBeLessThan(alone.forwards / 2);
+      expect((await knowing.generate({ ...request, decoder: "auto" })).tokens).toEqual(tokens);
+    }
+  }
+  const foreign = counts.table();
+  foreign[2] = 256 * model.config.vocabSize + 1;
+  await writeNgrams(join(scratch, "foreign"), foreign);
+  await expect(load(tiny, { cacheDir, ngrams: join(scratch, "foreign") })).rejects.toMatchObject({
+    code: "bad-weights",
+    message: expect.stringContaining(`token id ${model.config.vocabSize}`),
+  });
+  await expect(load(tiny, { cacheDir, ngrams: drafts })).rejects.toMatchObject({ code: "not-found" });
 });
 
 test("with another adapter than it was trained for, a note says that it may guess worse; the text is the same", async () => {

@@ -1,7 +1,7 @@
 /** Names of models and adapters, from what stands on the command line. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { readOwnFacts } from "../../src/checkpoint/own-facts.ts";
 import { diskFolder } from "../../src/files/disk-folder.ts";
@@ -65,6 +65,18 @@ test("a draft model too, by its path or hub id", () => {
   expect(() => servedModels(models, { draftModels: ["a=no-such.gguf"] })).toThrow(
     /--draft-model .*no-such\.gguf does not exist/,
   );
+});
+
+test("n-grams too, by their folder or the name of an adapter of the project", async () => {
+  const models = [`a=${SMOL}`, "b=o/other"];
+  const served = servedModels(models, { ngrams: [`b=${here}`, "a=gsm8k-draft"] });
+  expect(served).toEqual([
+    { name: "a", model: SMOL, ngrams: "gsm8k-draft" },
+    { name: "b", model: "o/other", ngrams: here },
+  ]);
+  expect((await modelEntries(served, {})).map(({ ngrams }) => ngrams)).toEqual(["gsm8k-draft", basename(here)]);
+  expect(() => servedModels(models, { ngrams: [here] })).toThrow(/--ngrams .*: say for which model/);
+  expect(() => servedModels(models, { ngrams: ["a=no-such-folder"] })).toThrow(/no-such-folder does not exist/);
 });
 
 test.each<[models: string[], adapters: string[], message: RegExp]>([

@@ -16,6 +16,7 @@ import type { FloatType } from "../encoders.ts";
 import { readSafetensorsHeader } from "../huggingface/safetensors.ts";
 import { writeJson } from "../huggingface/write.ts";
 import { writeSafetensors } from "../huggingface/write-safetensors.ts";
+import { readNgramsIn, writeNgrams } from "../ngrams.ts";
 import { ADAPTER_CONFIG } from "../select-files.ts";
 import { storedWeights } from "../stored-weights.ts";
 import { sourceOf, type TensorSource } from "../tensor-source.ts";
@@ -45,7 +46,10 @@ export async function readAdapterIn(folder: Folder): Promise<Adapter> {
       throw new CllmError("unsupported", `${path}: the tensor ${shorten(name)} is not one of PEFT's ${PREFIX}...`);
     });
     const own = await optionalJsonIn(folder, OWN_CONFIG, MAX_CONFIG_BYTES);
-    return own === null ? adapter : { ...adapter, ...readDraftConfig(own, fileIn(folder, OWN_CONFIG)) };
+    if (own === null) return adapter;
+    const drafting = { ...adapter, ...readDraftConfig(own, fileIn(folder, OWN_CONFIG)) };
+    const ngrams = drafting.drafts ? await readNgramsIn(folder) : null;
+    return ngrams === null ? drafting : { ...drafting, ngrams };
   } finally {
     await file.close();
   }
@@ -277,6 +281,7 @@ export async function writeAdapter(
       if (card !== undefined) await writeText(partial, "README.md", card);
       const own = draftConfigJson(adapter);
       if (own !== null) await writeJson(partial, OWN_CONFIG, own);
+      if (adapter.ngrams !== undefined) await writeNgrams(partial, adapter.ngrams.table);
       await writeSafetensors(join(partial, ADAPTER_WEIGHTS), tensors, { dtype });
     },
     { overwrite, marker: ADAPTER_CONFIG },

@@ -3,6 +3,7 @@
  */
 import type { LowRank } from "../../model/lora.ts";
 import type { NamedTensor } from "../../model/memory-weights.ts";
+import type { StoredNgrams } from "../ngrams.ts";
 
 /** The adapter of one matrix; `scale` is what B A is multiplied by. */
 export interface LoraModule extends LowRank {
@@ -27,6 +28,8 @@ export interface Adapter {
   readonly leadingDraft?: boolean | undefined;
   /** It was trained to draft for the model that it is for, and is never merged into it. Default: false. */
   readonly drafts?: boolean | undefined;
+  /** Of such a one: what was counted of the model's answers, which is drafted from beside it. Default: nothing. */
+  readonly ngrams?: StoredNgrams | undefined;
   /** Of such a one: the adapter that was merged into the base that it was trained for, by its name. */
   readonly baseAdapter?: string | undefined;
 }

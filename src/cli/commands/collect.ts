@@ -112,6 +112,7 @@ export const collect: Command = defineCommand<CollectSettings>({
   foreign: {
     draftAdapter: "trajectories are those of the model by itself",
     medusaHeads: "trajectories are those of the model by itself",
+    ngrams: "trajectories are those of the model by itself",
   },
   async run(settings, terminal) {
     const begin = performance.now();

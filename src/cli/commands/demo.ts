@@ -54,6 +54,7 @@ export const demo: Command = defineCommand<DemoSettings>({
           adapter: "--train makes its own models",
           draftAdapter: "--train makes its own models",
           medusaHeads: "--train makes its own models",
+          ngrams: "--train makes its own models",
           revision: "--train makes its own models",
           maxNewTokens: "--train asks its own questions",
         }

@@ -159,6 +159,7 @@ export const evaluate: Command = defineCommand<EvalSettings>({
       "draftAdapter",
       "draftModel",
       "medusaHeads",
+      "ngrams",
       "onlyAdapters",
       "target",
       "decoders",

@@ -108,6 +108,7 @@ export const serve: Command = defineCommand<ServeSettings>({
       "draftAdapter",
       "draftModel",
       "medusaHeads",
+      "ngrams",
       "suffixMemory",
       "parallel",
       "batch",

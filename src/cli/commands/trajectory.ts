@@ -48,6 +48,7 @@ export const trajectory: Command = defineCommand<TrajectorySettings>({
   foreign: {
     draftAdapter: "trajectories are those of the model by itself",
     medusaHeads: "trajectories are those of the model by itself",
+    ngrams: "trajectories are those of the model by itself",
   },
   async run(settings, terminal) {
     const input = await readPrompt(settings, terminal.signal);
