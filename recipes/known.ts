@@ -15,7 +15,13 @@ interface BatchLine {
   readonly custom_id: string;
   readonly response: {
     readonly body: {
-      readonly choices?: readonly [{ readonly message?: { readonly content: string }; readonly text?: string }];
+      readonly choices?: readonly [
+        {
+          readonly message?: { readonly content: string };
+          readonly text?: string;
+          readonly finish_reason: string;
+        },
+      ];
     };
   };
 }
@@ -45,7 +51,7 @@ export function knownSteps(
         ...["--input", requests, "--output", answers, "--parallel", "8"],
       ],
     },
-    { name: "further pairs", makes: pairs, run: () => writePairs(out, answers, pairs) },
+    { name: "further pairs", makes: pairs, run: () => writePairs(out, answers, pairs, small) },
   ];
   const data = [
     "--data",
@@ -86,15 +92,17 @@ const requestOf =
     },
   });
 
-/** Prompts with the answers that came. */
-async function writePairs(out: string, answers: string, pairs: string): Promise<void> {
+/** Prompts with the answers that came to their end. */
+async function writePairs(out: string, answers: string, pairs: string, small: boolean): Promise<void> {
   const prompts = new Map((await readExamples(join(out, "train.jsonl"))).map(({ id, prompt }) => [id, prompt]));
   const lines = (await readText(answers, MAX_BYTES)).split("\n").filter(Boolean);
   const examples = lines.flatMap((line): Example[] => {
     const { custom_id: id, response } = JSON.parse(line) as BatchLine;
     const choice = response.body.choices?.[0];
     const answer = choice?.message?.content ?? choice?.text ?? "";
-    return answer === "" ? [] : [{ id, prompt: prompts.get(id)!, answer }];
+    return answer === "" || (choice?.finish_reason !== "stop" && !small)
+      ? []
+      : [{ id, prompt: prompts.get(id)!, answer }];
   });
   await writeExamples(pairs, examples);
 }

@@ -8,7 +8,7 @@ import type { Recipe } from "../steps.ts";
 
 export const recipe: Recipe = draftRecipe({
   ...gsm8kAnswers,
-  further: 2500,
+  further: 2100,
   scale: {
     ...{ collected: 640, steps: 1500, learningRate: "1e-3", rank: 16 },
     ...{ points: 16, blockSize: 10, sequence: 640, asked: 200 },

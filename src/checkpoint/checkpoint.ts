@@ -3,6 +3,7 @@
  */
 import type { ModelConfig } from "../model/config.ts";
 import type { Weights } from "../model/weights.ts";
+import type { StoredNgrams } from "./ngrams.ts";
 import type { OwnFacts } from "./own-facts.ts";
 import type { TokenizerSource } from "./tokenizer-source.ts";
 
@@ -28,6 +29,8 @@ export interface Checkpoint {
   readonly tokenizer: TokenizerSource;
   /** What only this project knows about the model. */
   readonly own: OwnFacts;
+  /** What was counted of the model's answers, in its folder. Default: nothing. */
+  readonly ngrams?: StoredNgrams | null;
   /** What was wrong in the files and passed over, one line each. */
   readonly warnings: readonly string[];
   /** null where the checkpoint says nothing, or asks for the likeliest token. */

@@ -4,6 +4,7 @@
  */
 import { CllmError } from "../error.ts";
 import { nearMisses } from "../files/near-miss.ts";
+import { NGRAMS } from "./ngrams.ts";
 import { OWN_FACTS } from "./own-facts.ts";
 
 export const CONFIG = "config.json";
@@ -49,7 +50,17 @@ export function selectFiles(
   const weights = [WEIGHTS, WEIGHTS_INDEX].find((name) => all.has(name));
   if (weights !== undefined && all.has(CONFIG)) {
     const small = [
-      ...[CONFIG, GENERATION_CONFIG, TOKENIZER_CONFIG, SPECIAL_TOKENS, TEMPLATE, TEMPLATE_JSON, OWN_FACTS, TOKENIZER],
+      ...[
+        CONFIG,
+        GENERATION_CONFIG,
+        TOKENIZER_CONFIG,
+        SPECIAL_TOKENS,
+        TEMPLATE,
+        TEMPLATE_JSON,
+        OWN_FACTS,
+        NGRAMS,
+        TOKENIZER,
+      ],
     ];
     const templates = names.filter((name) => /^additional_chat_templates\/[^/]+\.jinja$/.test(name));
     return { gguf: null, files: [...small.filter((name) => all.has(name)), ...templates, weights] };

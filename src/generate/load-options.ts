@@ -70,7 +70,7 @@ export interface LoadOptions {
   /**
    * A folder with counts of what follows what in the model's answers (see `cllm ngrams`), or the name of one of the project's draft
    * adapters, which have their own. `auto` and `suffix` draft from them from the first request on, and no text depends on them. Default:
-   * those of the draft adapter, if it has some.
+   * those in the folder of the draft adapter, or else of the model without an adapter, if there are some.
    */
   readonly ngrams?: string | undefined;
   /**

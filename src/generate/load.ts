@@ -4,6 +4,7 @@
  */
 import { describeCheckpoint } from "../checkpoint/checkpoint.ts";
 import type { StoredHeads } from "../checkpoint/medusa/heads.ts";
+import { requireIds, type StoredNgrams } from "../checkpoint/ngrams.ts";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/open.ts";
 import type { Adapted } from "../checkpoint/peft/adapted.ts";
 import type { Adapter } from "../checkpoint/peft/types.ts";
@@ -61,7 +62,7 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
     if (!prepared || settings.template !== undefined || settings.templateOptions !== undefined) text();
     if (note !== null) (settings.onWarning ?? warn)(note);
     heads = await withHeads(config, settings);
-    const known = await withNgrams(config, settings, draft);
+    const known = await withNgrams(config, settings, draft?.ngrams ?? (settings.adapter ? null : checkpoint.ngrams));
     const draftModel = await openDraftModel(() => ({ name, ...text() }), settings);
     const engine = await openEngine(config, weights, {
       precision,
@@ -209,17 +210,14 @@ async function withAdapters(
   return await adapted({ config, weights }, adapter, draftAdapter);
 }
 
-/** The counts to draft from: those that are asked for, or else those of the draft adapter; null for none. */
+/** The counts to draft from: those that are asked for, or else the model's own; null for none. */
 async function withNgrams(
   { vocabSize }: ModelConfig,
   { ngrams: path }: Pick<LoadSettings, "ngrams">,
-  draft: Adapter | null,
+  own: StoredNgrams | null | undefined,
 ): Promise<KnownNgrams | null> {
-  const own = draft?.ngrams ?? null;
-  if (path === undefined && own === null) return null;
-  const { readNgrams } = await import("../checkpoint/read-ngrams.ts");
-  const { requireIds } = await import("../checkpoint/ngrams.ts");
-  const stored = path === undefined ? own! : await readNgrams(path);
+  const stored = path === undefined ? own : await (await import("../checkpoint/read-ngrams.ts")).readNgrams(path);
+  if (!stored) return null;
   requireIds(stored, vocabSize);
   return new KnownNgrams(stored.table);
 }

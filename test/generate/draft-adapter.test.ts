@@ -1,5 +1,5 @@
 /** A draft adapter from its folder to text: every decoder writes what the plain model's `ar` writes, whatever the adapter has learned. */
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -10,7 +10,12 @@ import { readAdapter } from "../../src/checkpoint/peft/read-adapter.ts";
 import { NgramCounts } from "../../src/decode/ngram-counts.ts";
 import { countAnswer } from "../../src/decode/suffix-memory.ts";
 import { load } from "../../src/generate/load.ts";
-import { type GenerateOptions, type LanguageModel, PLAIN_DECODERS } from "../../src/generate/types.ts";
+import {
+  type GenerateOptions,
+  type LanguageModel,
+  type LoadOptions,
+  PLAIN_DECODERS,
+} from "../../src/generate/types.ts";
 import { LORA_TARGETS, loraTensors } from "../../src/model/lora.ts";
 import { PRECISIONS } from "../../src/model/precision.ts";
 import { gaussian } from "../model/random-model.ts";
@@ -125,6 +130,15 @@ test("n-grams in its folder, or in one of their own, are drafted from; no text d
       expect((await knowing.generate({ ...request, decoder: "auto" })).tokens).toEqual(tokens);
     }
   }
+  const own = join(scratch, "own");
+  cpSync(tiny, own, { recursive: true });
+  await writeNgrams(own, counts.table());
+  const forwards = async (options: LoadOptions): Promise<number> => {
+    await using knowing = await load(own, { cacheDir, ...options });
+    return (await knowing.generate({ ...request, decoder: "suffix", cachePrompt: false })).stats.forwards;
+  };
+  expect(await forwards({})).toBeLessThan(alone.forwards / 2);
+  expect(await forwards({ adapter: plain })).toBeGreaterThan(alone.forwards / 2); // it is another model
   const foreign = counts.table();
   foreign[2] = 256 * model.config.vocabSize + 1;
   await writeNgrams(join(scratch, "foreign"), foreign);

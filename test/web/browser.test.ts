@@ -269,6 +269,7 @@ describe.skipIf(browserPath === undefined)("in Chromium", () => {
     const loaded = opened.site.asked.filter(({ method, path }) => method === "GET" && path.startsWith("/model/"));
     expect(loaded.map(({ path }) => path).filter((path) => !path.includes("special_tokens"))).toEqual([
       "/model/cllm.json",
+      "/model/ngrams.safetensors",
     ]);
     const missing = await page.evaluate(async () => {
       const { load } = globalThis.cllm;

@@ -11,6 +11,7 @@ import { familyOf } from "../../model/families/index.ts";
 import { expectedTensors } from "../../model/tensors.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { selectTensors } from "../expected-tensors.ts";
+import { readNgramsIn } from "../ngrams.ts";
 import { readOwnFacts } from "../own-facts.ts";
 import {
   ADDITIONAL_TEMPLATES,
@@ -68,6 +69,7 @@ export async function openHuggingFace(folder: Folder, name: string): Promise<Che
       weights,
       tokenizer,
       own: await readOwnFacts(folder),
+      ngrams: await readNgramsIn(folder),
       warnings,
       sampling: readSampling(generation),
       close,
