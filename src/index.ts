@@ -17,6 +17,7 @@ export {
   type WriteHuggingFaceOptions,
   writeHuggingFace,
 } from "./checkpoint/huggingface/write.ts";
+export { type StoredNgrams, writeNgrams } from "./checkpoint/ngrams.ts";
 export { type OpenOptions, openCheckpoint } from "./checkpoint/open.ts";
 export type { OwnFacts } from "./checkpoint/own-facts.ts";
 export {
@@ -28,6 +29,7 @@ export {
 } from "./checkpoint/peft/adapter.ts";
 export { readAdapter } from "./checkpoint/peft/read-adapter.ts";
 export type { Adapter, LoraModule } from "./checkpoint/peft/types.ts";
+export { readNgrams } from "./checkpoint/read-ngrams.ts";
 export type { OnWrite, TensorSource } from "./checkpoint/tensor-source.ts";
 export type {
   GgufTokenizerSource,
@@ -50,6 +52,7 @@ export {
   compileFormat,
   consistentModel,
   constant,
+  countAnswer,
   type DecodeOptions,
   type Decoder,
   type Draft,
@@ -70,6 +73,8 @@ export {
   type Iteration,
   type JacobiOptions,
   jacobi,
+  KnownNgrams,
+  knownAnswers,
   type LookaheadOptions,
   lookahead,
   type MedusaOptions,

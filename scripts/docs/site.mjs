@@ -30,6 +30,6 @@ if (flags.includes("--site") && process.exitCode === undefined) {
   const docs = join(root, "docs");
   if (!existsSync(join(docs, "node_modules/vitepress"))) run("npm", ["ci", "--no-audit", "--no-fund"], docs);
   const bin = (name) => join(docs, "node_modules/.bin", name);
-  if (run(bin("typedoc"), ["--options", "typedoc.json", "--logLevel", "Error"], docs))
+  if (run(bin("typedoc"), ["--options", "typedoc.json", "--logLevel", "Warn"], docs))
     run(bin("vitepress"), ["build"], docs);
 }

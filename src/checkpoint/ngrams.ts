@@ -68,7 +68,14 @@ export function requireIds({ path, table }: StoredNgrams, vocabSize: number): vo
   }
 }
 
-/** Writes the file; it appears whole or not at all. Throws `disk`. */
+/**
+ * Writes the counts of `NgramCounts.table` into a folder; the file appears whole or not at all. Throws `disk`.
+ *
+ * @example
+ * const counts = new NgramCounts(1e6);
+ * countAnswer(counts, prompt, Int32Array.of(1, 2, 3));
+ * await writeNgrams("./known", counts.table());
+ */
 export async function writeNgrams(folder: string, table: Uint32Array): Promise<void> {
   const tensor = { dtype: "U32", shape: [table.length / WORDS, WORDS], data_offsets: [0, table.byteLength] };
   const text = JSON.stringify({ [TENSOR]: tensor });

@@ -35,6 +35,7 @@ export {
 } from "./drafts.ts";
 export { HeadRecord } from "./head-record.ts";
 export { type JacobiOptions, jacobi } from "./jacobi.ts";
+export { KnownNgrams } from "./known-ngrams.ts";
 export { type LookaheadOptions, lookahead } from "./lookahead.ts";
 export { type MedusaOptions, medusa } from "./medusa.ts";
 export { type MultiblockOptions, multiblock } from "./multiblock.ts";
@@ -48,7 +49,7 @@ export type { TokenScore } from "./scores.ts";
 export { fromSession, type SessionDraftOptions } from "./session-draft.ts";
 export { type SpeculativeOptions, speculative } from "./speculative.ts";
 export { fromSuffixes, type SuffixDraftOptions } from "./suffix-draft.ts";
-export { type Foretold, SuffixMemory, type SuffixView } from "./suffix-memory.ts";
+export { countAnswer, type Foretold, knownAnswers, SuffixMemory, type SuffixView } from "./suffix-memory.ts";
 export { tokensPerForward } from "./tokens-per-forward.ts";
 export { type Trajectory, type TrajectoryOptions, trajectory } from "./trajectory.ts";
 export { Transcript, type Verified } from "./transcript.ts";

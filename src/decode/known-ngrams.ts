@@ -12,8 +12,9 @@ const BITS = 16; // of a hash, by which the place is found where it may be
  * What was counted.
  *
  * @example
- * const known = new KnownNgrams(counts.table(2)); // what was seen once says little
- * const memory = new SuffixMemory(16, known);
+ * const counts = new NgramCounts(1e6);
+ * for (let at = 1; at < prompt.length; at++) counts.count(prompt, at);
+ * const answers = new SuffixMemory(16, new KnownNgrams(counts.table())).scoped();
  */
 export class KnownNgrams {
   readonly #table: Uint32Array; // (n, 4)

@@ -111,7 +111,7 @@ export class SuffixMemory {
  *
  * @example
  * const counts = new NgramCounts(16e6);
- * countAnswer(counts, prompt, answer);
+ * countAnswer(counts, prompt, Int32Array.of(1, 2, 3));
  */
 export function countAnswer(counts: NgramCounts, prompt: TokenIds, answer: TokenIds, scope = 0): void {
   const tail = prompt.subarray(Math.max(0, prompt.length - TAIL));
@@ -122,7 +122,10 @@ export function countAnswer(counts: NgramCounts, prompt: TokenIds, answer: Token
 /**
  * A view of counts that were made before, for requests whose answers are not kept.
  *
- * @example const draft = fromSuffixes(knownAnswers(known));
+ * @example
+ * const counts = new NgramCounts(1e6);
+ * countAnswer(counts, prompt, Int32Array.of(1, 2, 3));
+ * const draft = fromSuffixes(knownAnswers(new KnownNgrams(counts.table())));
  */
 export function knownAnswers(known: KnownNgrams): SuffixView {
   const look = lookIn(known);
