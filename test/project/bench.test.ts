@@ -43,6 +43,20 @@ test.skipIf(!existsSync(data))(`exactness (skipped where ${data} is not)`, { tim
   expect(runs.map(({ differing }) => differing)).toEqual([0, 0]);
 });
 
+test("drafts, on the model that ships", { timeout }, () => {
+  const flags = ["--adapter", "none", "--limit", "2", "--max-new-tokens", "16", "--threads", "1"];
+  const { questions, figures } = bench("drafts", "--task", "text-to-sql", ...flags) as {
+    questions: number;
+    figures: { decoder: string; tokensPerPass: number; differing: number }[];
+  };
+  expect(questions).toBe(2);
+  expect(figures.map(({ decoder }) => decoder)).toContain("auto with prediction");
+  for (const { tokensPerPass, differing } of figures) {
+    expect(tokensPerPass).toBeGreaterThanOrEqual(1);
+    expect(differing).toBe(0);
+  }
+});
+
 test("training", { timeout }, () => {
   const figures = bench("training", "--rounds", "1", "--tokens", "32", "--lora", "2", "--threads", "1");
   expect(figures).toMatchObject({
