@@ -13,5 +13,8 @@ export async function readNgrams(pathOrName: string): Promise<StoredNgrams> {
   const folder = diskFolder(adapterFolder(pathOrName));
   const found = await readNgramsIn(folder);
   if (found !== null) return found;
-  throw new CllmError("not-found", `${folder.path} has no ${NGRAMS}; give a folder that cllm ngrams wrote`);
+  throw new CllmError(
+    "not-found",
+    `${folder.path} has no ${NGRAMS}; give a folder that cllm ngrams wrote, or the name of a draft adapter that has it`,
+  );
 }
