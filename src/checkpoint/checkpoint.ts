@@ -29,8 +29,8 @@ export interface Checkpoint {
   readonly tokenizer: TokenizerSource;
   /** What only this project knows about the model. */
   readonly own: OwnFacts;
-  /** What was counted of the model's answers, in its folder. Default: nothing. */
-  readonly ngrams?: StoredNgrams | null;
+  /** Reads what was counted of the model's answers, in its folder; null for nothing. Default: nothing. */
+  readonly ngrams?: () => Promise<StoredNgrams | null>;
   /** What was wrong in the files and passed over, one line each. */
   readonly warnings: readonly string[];
   /** null where the checkpoint says nothing, or asks for the likeliest token. */

@@ -62,7 +62,7 @@ export async function load(pathOrId: string, options: LoadOptions = {}): Promise
     if (!prepared || settings.template !== undefined || settings.templateOptions !== undefined) text();
     if (note !== null) (settings.onWarning ?? warn)(note);
     heads = await withHeads(config, settings);
-    const known = await withNgrams(config, settings, draft?.ngrams ?? (settings.adapter ? null : checkpoint.ngrams));
+    const known = await withNgrams(config, settings, draft, checkpoint);
     const draftModel = await openDraftModel(() => ({ name, ...text() }), settings);
     const engine = await openEngine(config, weights, {
       precision,
@@ -213,13 +213,25 @@ async function withAdapters(
 /** The counts to draft from: those that are asked for, or else the model's own; null for none. */
 async function withNgrams(
   { vocabSize }: ModelConfig,
-  { ngrams: path }: Pick<LoadSettings, "ngrams">,
-  own: StoredNgrams | null | undefined,
+  settings: Pick<LoadSettings, "ngrams" | "adapter">,
+  draft: Adapter | null,
+  checkpoint: Checkpoint,
 ): Promise<KnownNgrams | null> {
-  const stored = path === undefined ? own : await (await import("../checkpoint/read-ngrams.ts")).readNgrams(path);
-  if (!stored) return null;
+  const stored = await storedNgrams(settings, draft, checkpoint);
+  if (stored === null) return null;
   requireIds(stored, vocabSize);
   return new KnownNgrams(stored.table);
+}
+
+/** With an adapter merged into it, a model says other things than its folder knows. */
+async function storedNgrams(
+  { ngrams: path, adapter }: Pick<LoadSettings, "ngrams" | "adapter">,
+  draft: Adapter | null,
+  checkpoint: Checkpoint,
+): Promise<StoredNgrams | null> {
+  if (path !== undefined) return await (await import("../checkpoint/read-ngrams.ts")).readNgrams(path);
+  if (draft?.ngrams !== undefined) return draft.ngrams;
+  return adapter === undefined ? ((await checkpoint.ngrams?.()) ?? null) : null;
 }
 
 /** The heads that are asked for, open; null for none. */

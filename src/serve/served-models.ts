@@ -101,12 +101,10 @@ function requireModel(flag: string, value: string): void {
 }
 
 const FLAGS = {
-  ...{
-    draftAdapter: "--draft-adapter",
-    draftModel: "--draft-model",
-    medusaHeads: "--medusa-heads",
-    ngrams: "--ngrams",
-  },
+  draftAdapter: "--draft-adapter",
+  draftModel: "--draft-model",
+  medusaHeads: "--medusa-heads",
+  ngrams: "--ngrams",
 } as const;
 
 /** The models, of which the one that a draft names has it. It needs no name of its own, because it changes no text. */

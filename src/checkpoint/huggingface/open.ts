@@ -69,7 +69,7 @@ export async function openHuggingFace(folder: Folder, name: string): Promise<Che
       weights,
       tokenizer,
       own: await readOwnFacts(folder),
-      ngrams: await readNgramsIn(folder),
+      ngrams: () => readNgramsIn(folder),
       warnings,
       sampling: readSampling(generation),
       close,

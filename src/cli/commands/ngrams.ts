@@ -43,7 +43,8 @@ export const ngrams: Command = defineCommand<NgramsSettings>({
     "auto and suffix draft from earlier answers, and at first there are none. What this command writes, --ngrams reads: counts of " +
     "what followed one to eight tokens in the answers that it was given. Those should be the model's own, to prompts such as it will " +
     "be asked. They come from trajectory files of cllm collect, from records with a prompt and an answer, or from both.\n\n" +
-    "Written into the folder of a draft adapter, they are read with it. No text depends on them.",
+    "Written into the folder of a draft adapter, or of a model that is a directory of Hugging Face, they are read with it. No text " +
+    "depends on them.",
   fields: {
     trajectories: listField.meta({
       description: "a file of cllm collect; may be repeated",
@@ -145,10 +146,12 @@ async function* answersOf(settings: NgramsSettings, model: TextModel | null): As
   }
 }
 
-/** As many n-grams as fit, those that were followed least left out first, and how often the others were at least. */
+/** As many n-grams as fit, those that were followed least left out, and how often the others were at least. */
 function mostSeen(counts: NgramCounts, least: number, mostBytes: number): { table: Uint32Array; seen: number } {
-  for (let seen = least; ; seen++) {
-    const table = counts.table(seen);
-    if (table.byteLength <= mostBytes) return { table, seen };
-  }
+  const table = counts.table(least);
+  if (table.byteLength <= mostBytes) return { table, seen: least };
+  const often = Uint32Array.from({ length: table.byteLength / ENTRY_BYTES }, (_, i) => table[4 * i + 1]!).sort();
+  const room = Math.floor(mostBytes / ENTRY_BYTES);
+  const seen = often[often.length - 1 - room]! + 1; // more than the first that finds no room
+  return { table: counts.table(seen), seen };
 }
