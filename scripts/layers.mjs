@@ -12,6 +12,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 const ROOMS = [
   "error",
   "hash",
+  "wasm",
   "files",
   "drawing",
   "graph",

@@ -22,22 +22,26 @@ export interface BlockLayout {
   read(bytes: Uint8Array, blocks: number, scales: Float32Array, offsets: Float32Array): void;
 }
 
-/** Float32 of every IEEE half, by bits. */
+/** The smallest half above zero. */
+const SMALLEST = 2 ** -24;
+/** What the exponents of float32 and of a half differ by. */
+const REBASE = 127 - 15;
+
+/** Float32 of every IEEE half, by bits: 5 of exponent, 10 of fraction. */
 export const HALF: Float32Array = halfTable();
 
 function halfTable(): Float32Array {
   const table = new Float32Array(65536);
-  for (let bits = 0; bits < 65536; bits++) table[bits] = bits & 0x8000 ? -halfSize(bits) : halfSize(bits);
+  const words = new Uint32Array(table.buffer);
+  for (let bits = 0; bits < 32768; bits++) {
+    const exponent = bits >> 10;
+    const fraction = bits & 1023;
+    if (exponent === 0) table[bits] = fraction * SMALLEST;
+    else if (exponent === 31) table[bits] = fraction === 0 ? Infinity : NaN;
+    else words[bits] = ((exponent + REBASE) << 23) | (fraction << 13);
+    table[bits + 32768] = -(table[bits] as number);
+  }
   return table;
-}
-
-/** A half without its sign: 5 bits of exponent, 10 of fraction. */
-function halfSize(bits: number): number {
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 0) return fraction * 2 ** -24;
-  if (exponent === 31) return fraction === 0 ? Infinity : NaN;
-  return (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
 /** The f16 at byte `i`. */

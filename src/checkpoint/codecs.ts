@@ -5,6 +5,7 @@
  * Types of fewer bits are in `few-bits.ts`. Knows no file.
  */
 
+import { decodeBy } from "./block-kernels.ts";
 import { type BlockLayout, type Codec, half } from "./codec.ts";
 import { FEW_BITS } from "./few-bits.ts";
 import { FLOATS } from "./floats.ts";
@@ -12,40 +13,6 @@ import { FLOATS } from "./floats.ts";
 export type { Codec } from "./codec.ts";
 
 const fround = Math.fround;
-/** f16 scale, 32 int8. */
-function decodeQ8_0(bytes: Uint8Array, blocks: number, out: Float32Array): void {
-  const signed = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
-  for (let b = 0, p = 0, y = 0; b < blocks; b++, p += 34, y += 32) {
-    const scale = half(bytes, p);
-    for (let j = 0; j < 32; j++) out[y + j] = scale * signed[p + 2 + j]!;
-  }
-}
-
-/** f16 scale, 16 bytes: elements 0..15 in the low nibbles, 16..31 in the high ones, offset by 8. */
-function decodeQ4_0(bytes: Uint8Array, blocks: number, out: Float32Array): void {
-  for (let b = 0, p = 0, y = 0; b < blocks; b++, p += 18, y += 32) {
-    const scale = half(bytes, p);
-    for (let j = 0; j < 16; j++) {
-      const byte = bytes[p + 2 + j]!;
-      out[y + j] = scale * ((byte & 15) - 8);
-      out[y + j + 16] = scale * ((byte >> 4) - 8);
-    }
-  }
-}
-
-/** f16 scale, f16 minimum, 16 bytes as in Q4_0 without the offset. */
-function decodeQ4_1(bytes: Uint8Array, blocks: number, out: Float32Array): void {
-  for (let b = 0, p = 0, y = 0; b < blocks; b++, p += 20, y += 32) {
-    const scale = half(bytes, p);
-    const minimum = half(bytes, p + 2);
-    for (let j = 0; j < 16; j++) {
-      const byte = bytes[p + 4 + j]!;
-      out[y + j] = fround(scale * (byte & 15)) + minimum;
-      out[y + j + 16] = fround(scale * (byte >> 4)) + minimum;
-    }
-  }
-}
-
 /** f16 scale, 32 fifth bits, 16 bytes of low bits as in Q4_0, offset by 16. */
 function decodeQ5_0(bytes: Uint8Array, blocks: number, out: Float32Array): void {
   for (let b = 0, p = 0, y = 0; b < blocks; b++, p += 22, y += 32) {
@@ -85,22 +52,6 @@ function subScale(bytes: Uint8Array, p: number, s: number): number {
 /** The 6-bit minimum of sub-block `s`, beside its scale. */
 function subMinimum(bytes: Uint8Array, p: number, s: number): number {
   return s < 4 ? bytes[p + s + 4]! & 63 : (bytes[p + s + 4]! >> 4) | ((bytes[p + s]! >> 6) << 4);
-}
-
-/** f16 scale, f16 minimum, 12 bytes of sub-scales and sub-minima, 128 bytes: each 32 hold two sub-blocks of 32. */
-function decodeQ4_K(bytes: Uint8Array, blocks: number, out: Float32Array): void {
-  for (let b = 0, p = 0; b < blocks; b++, p += 144) {
-    const scale = half(bytes, p);
-    const minimum = half(bytes, p + 2);
-    for (let s = 0; s < 8; s++) {
-      const d = fround(scale * subScale(bytes, p + 4, s));
-      const m = fround(minimum * subMinimum(bytes, p + 4, s));
-      const low = p + 16 + (s >> 1) * 32;
-      const shift = (s & 1) * 4;
-      const y = b * 256 + s * 32;
-      for (let j = 0; j < 32; j++) out[y + j] = fround(d * ((bytes[low + j]! >> shift) & 15)) - m;
-    }
-  }
 }
 
 /** As Q4_K with 32 bytes of fifth bits before the low ones: byte j holds bit s of element j of sub-block s. */
@@ -192,6 +143,20 @@ function superBlocks(largest: number, blockBytes: number): BlockLayout {
   };
 }
 
+/** A type that a kernel decodes. `header`: bytes of a block before its codes. */
+function byKernel(
+  name: string,
+  kernel: Parameters<typeof decodeBy>[0],
+  blockSize: number,
+  header: number,
+  layout: (largest: number, blockBytes: number) => BlockLayout,
+): [string, Codec] {
+  const largest = kernel === "bytes" ? 255 : 15;
+  const blockBytes = header + (kernel === "bytes" ? blockSize : blockSize / 2);
+  const blocks = layout(largest, blockBytes);
+  return codec(name, blockSize, blockBytes, decodeBy(kernel, blockBytes, header, blocks), blocks);
+}
+
 function codec(
   name: string,
   blockSize: number,
@@ -205,12 +170,12 @@ function codec(
 /** Every type that can be read, by name. */
 export const CODECS: ReadonlyMap<string, Codec> = new Map([
   ...FLOATS,
-  codec("Q8_0", 32, 34, decodeQ8_0, centeredBlocks(255, 34)),
-  codec("Q4_0", 32, 18, decodeQ4_0, centeredBlocks(15, 18)),
-  codec("Q4_1", 32, 20, decodeQ4_1, shiftedBlocks(15, 20)),
+  byKernel("Q8_0", "bytes", 32, 2, centeredBlocks), // f16 scale, 32 int8
+  byKernel("Q4_0", "centered", 32, 2, centeredBlocks), // f16 scale, 16 bytes: elements 0..15 in the low nibbles, 16..31 in the high ones, offset by 8
+  byKernel("Q4_1", "shifted", 32, 4, shiftedBlocks), // f16 scale, f16 minimum, 16 bytes as in Q4_0 without the offset
   codec("Q5_0", 32, 22, decodeQ5_0, centeredBlocks(31, 22)),
   codec("Q5_1", 32, 24, decodeQ5_1, shiftedBlocks(31, 24)),
-  codec("Q4_K", 256, 144, decodeQ4_K, superBlocks(15, 144)),
+  byKernel("Q4_K", "pairs", 256, 16, superBlocks), // f16 scale, f16 minimum, 12 bytes of sub-scales and sub-minima, 128 bytes: each 32 hold two sub-blocks of 32
   codec("Q5_K", 256, 176, decodeQ5_K, superBlocks(31, 176)),
   codec("Q6_K", 256, 210, decodeQ6_K),
   ...FEW_BITS.map((codec) => [codec.name, codec] as const),

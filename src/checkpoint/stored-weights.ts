@@ -31,6 +31,27 @@ const CHUNK_BYTES = 4 << 20;
 /** Elements of the blocks that matrices can be multiplied in. */
 const BLOCK = 32;
 
+/** Arrays of numbers, new or used before. */
+class Arrays {
+  #given: Float32Array[] | null = null; // null until something is to be used again
+  readonly #free = new Map<number, Float32Array[]>(); // by length
+
+  take(length: number): Float32Array {
+    const taken = this.#free.get(length)?.pop() ?? new Float32Array(length);
+    this.#given?.push(taken);
+    return taken;
+  }
+
+  /** All that were taken are free. */
+  recycle(): void {
+    for (const array of this.#given ?? []) {
+      const alike = this.#free.get(array.length) ?? [];
+      this.#free.set(array.length, [...alike, array]);
+    }
+    this.#given = [];
+  }
+}
+
 /** Tensors by name, in order. `close` closes their files. Throws `bad-file` where a name comes twice. */
 export function storedWeights(tensors: readonly StoredTensor[], close: () => Promise<void>): Weights {
   const byName = new Map<string, StoredTensor>();
@@ -48,7 +69,9 @@ export function storedWeights(tensors: readonly StoredTensor[], close: () => Pro
     const hint = near.length > 0 ? `did you mean ${near.join(" or ")}?` : "it may be of another family";
     throw new CllmError("bad-weights", `there is no tensor ${name} among the checkpoint's ${byName.size}; ${hint}`);
   };
+  const arrays = new Arrays();
   return {
+    recycle: () => arrays.recycle(),
     byteLength: tensors.reduce((sum, tensor) => sum + tensor.byteLength, 0),
     names: () => [...byName.keys()],
     has: (name) => byName.has(name),
@@ -63,8 +86,8 @@ export function storedWeights(tensors: readonly StoredTensor[], close: () => Pro
       }
       const columns = tensor.shape.slice(1).reduce((product, size) => product * size, 1);
       const values = tensor.interleavedHeadSize
-        ? await readInterleaved(tensor, tensor.interleavedHeadSize, columns, from, end)
-        : await readElements(tensor, from * columns, end * columns);
+        ? await readInterleaved(tensor, tensor.interleavedHeadSize, columns, from, end, arrays)
+        : await readElements(tensor, from * columns, end * columns, arrays);
       await multiplyByScales(values, tensor, from, columns);
       const { added } = tensor;
       if (added !== undefined) for (let i = 0; i < values.length; i++) values[i] = values[i]! + added;
@@ -128,12 +151,17 @@ async function readParameters(
 }
 
 /** Elements `[from, to)` in stored order. */
-async function readElements(tensor: StoredTensor, from: number, to: number): Promise<Float32Array> {
+async function readElements(
+  tensor: StoredTensor,
+  from: number,
+  to: number,
+  arrays: Arrays = new Arrays(),
+): Promise<Float32Array> {
   const { codec, file, offset } = tensor;
   if (!codec) throw unsupportedType(tensor);
   const firstBlock = Math.floor(from / codec.blockSize);
   const endBlock = Math.ceil(to / codec.blockSize);
-  const values = new Float32Array((endBlock - firstBlock) * codec.blockSize);
+  const values = arrays.take((endBlock - firstBlock) * codec.blockSize);
   const chunk = Math.max(1, Math.floor(CHUNK_BYTES / codec.blockBytes));
   for (let block = firstBlock; block < endBlock; block += chunk) {
     const blocks = Math.min(chunk, endBlock - block);
@@ -154,11 +182,12 @@ async function readInterleaved(
   columns: number,
   from: number,
   to: number,
+  arrays: Arrays,
 ): Promise<Float32Array> {
   const first = from - (from % headSize);
   const end = Math.ceil(to / headSize) * headSize;
-  const stored = await readElements(tensor, first * columns, end * columns);
-  return deinterleaved(stored, headSize, columns, first, from, to);
+  const stored = await readElements(tensor, first * columns, end * columns, arrays);
+  return deinterleaved(stored, headSize, columns, first, from, to, arrays);
 }
 
 /** Rows `[from, to)` out of those that are stored from row `first` on, where a head begins. */
@@ -169,9 +198,10 @@ function deinterleaved(
   first: number,
   from: number,
   to: number,
+  arrays: Arrays = new Arrays(),
 ): Float32Array {
   const half = headSize / 2;
-  const values = new Float32Array((to - from) * columns);
+  const values = arrays.take((to - from) * columns);
   for (let row = from; row < to; row++) {
     const i = row % headSize;
     const place = row - first - i + (i < half ? 2 * i : 2 * (i - half) + 1);

@@ -2,6 +2,8 @@
  * Dense float32 matrices as the model needs them before they are quantized: row-major, `(rows, columns)`. Plain loops, blocked
  * where the cache asks for it. Knows nothing about graphs or files.
  */
+import { numberKernels, PANEL_BYTES } from "./number-kernels.ts";
+
 export interface Matrix {
   readonly rows: number;
   readonly columns: number;
@@ -31,20 +33,32 @@ export function hollowMatrix(rows: number, columns: number): Matrix {
   return { rows, columns, data: new Float32Array(rows * columns), hollow: true };
 }
 
-const TILE = 32;
+/** Rows and columns that are transposed together. */
+const VECTOR = 4;
 
-/** The transposed matrix, a copy. */
+/** The transposed matrix, a copy. It is made in panels of rows. */
 export function transpose({ rows, columns, data, hollow }: Matrix): Matrix {
   if (hollow) return hollowMatrix(columns, rows);
   const out = new Float32Array(data.length);
-  for (let r0 = 0; r0 < rows; r0 += TILE) {
-    const r1 = Math.min(r0 + TILE, rows);
-    for (let c0 = 0; c0 < columns; c0 += TILE) {
-      const c1 = Math.min(c0 + TILE, columns);
-      for (let r = r0; r < r1; r++) {
-        for (let c = c0; c < c1; c++) out[c * rows + r] = data[r * columns + c] as number;
+  const filled = Math.ceil(columns / VECTOR) * VECTOR;
+  const most = Math.max(VECTOR, Math.floor(PANEL_BYTES / 4 / filled / VECTOR) * VECTOR);
+  const panel = Math.min(most, Math.ceil(rows / VECTOR) * VECTOR);
+  const kernels = numberKernels();
+  const memory = kernels.memory(4 * filled * (VECTOR + panel));
+  const [stride, apart, to] = [4 * filled, 4 * panel, 4 * VECTOR * filled];
+  const input = new Float32Array(memory, 0, VECTOR * filled);
+  const made = new Float32Array(memory, to, filled * panel); // (filled, panel)
+  for (let first = 0; first < rows; first += panel) {
+    const count = Math.min(panel, rows - first);
+    for (let r = 0; r < count; r += VECTOR) {
+      for (let i = 0; i < Math.min(VECTOR, count - r); i++) {
+        const from = (first + r + i) * columns;
+        input.set(data.subarray(from, from + columns), i * filled);
       }
+      kernels.run("transposeFloats", 0, stride, stride, to + 4 * r, apart);
     }
+    if (panel === rows) out.set(made.subarray(0, out.length));
+    else for (let c = 0; c < columns; c++) out.set(made.subarray(c * panel, c * panel + count), c * rows + first);
   }
   return { rows: columns, columns: rows, data: out };
 }

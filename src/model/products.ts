@@ -121,8 +121,12 @@ function columnsOf(graph: Graph, matrix: Matrix): Value {
 function int8Products(graph: Graph, options: ProductOptions): Products {
   const { wholeWeights = WHOLE_WEIGHTS, blocks = true } = options;
   const rows = new RowQuantizer(graph);
-  const bytesOf = (matrix: Matrix, planes: 1 | 2): readonly [columns: Value, scales: Value] => {
-    const { data, shape, scales } = quantizeRows(matrix, planes);
+  const bytesOf = (
+    matrix: Matrix,
+    planes: 1 | 2,
+    rotation: Rotation | null = null,
+  ): readonly [columns: Value, scales: Value] => {
+    const { data, shape, scales } = quantizeRows(matrix, planes, rotation);
     return [
       graph.constant(options.saturates ? toUnsigned(data) : data, shape),
       graph.constant(scales, [scales.length]),
@@ -135,8 +139,7 @@ function int8Products(graph: Graph, options: ProductOptions): Products {
   const rotated = (x: Value | Rows, matrix: Matrix, planes: 1 | 2): Rows => {
     const segment = segmentOf(matrix.columns);
     const { bytes, scale } = rows.quantize(x, matrix.columns, segment);
-    if (segment > 1 && !matrix.hollow) new Rotation(segment).apply(matrix.data);
-    const both = byRow(bytes, bytesOf(matrix, planes));
+    const both = byRow(bytes, bytesOf(matrix, planes, segment > 1 ? new Rotation(segment) : null));
     if (planes === 1) return { value: both, scale };
     const [first, second] = graph.ops("Split", [both], 2, { axis: -1, num_outputs: 2 }) as [Value, Value];
     return { value: graph.op("Add", [first, second]), scale };

@@ -3,6 +3,8 @@
  * Knows nothing about graphs.
  */
 import { BLOCK, type Matrix } from "./matrix.ts";
+import { LANES, numberKernels, PANEL_BYTES, PLANE_STEPS } from "./number-kernels.ts";
+import type { Rotation } from "./rotation.ts";
 
 /** Signed bytes with a scale for each output channel, transposed to `(in, planes * out)`. */
 export interface Int8Weights {
@@ -12,51 +14,79 @@ export interface Int8Weights {
   readonly planes: 1 | 2;
 }
 
-/** Steps of the second plane in one of the first. */
-const PLANE_STEPS = 254;
-/** Output channels that are quantized together, then copied to their places channel by channel: they stay in the cache. */
-const TILE = 128;
-
 /**
- * Quantize a matrix `(out, in)`. With two planes, further output channels hold the rounding error of the first ones, in steps
- * 254 times finer; the two add up to the product in about sixteen bits.
+ * Quantize a matrix `(out, in)`, rotated first if asked for: `rotation` divides its columns. With two planes, further output channels hold the
+ * rounding error of the first ones, in steps `PLANE_STEPS` times finer; the two add up to the product in about sixteen bits.
+ *
+ * A panel of output channels is made at a time, and in it as many as a vector has bytes.
  */
-export function quantizeRows({ rows, columns, data, hollow }: Matrix, planes: 1 | 2): Int8Weights {
+export function quantizeRows(
+  { rows, columns, data, hollow }: Matrix,
+  planes: 1 | 2,
+  rotation: Rotation | null = null,
+): Int8Weights {
   const width = planes * rows;
   const bytes = new Int8Array(columns * width);
   const scales = new Float32Array(width);
   const whole: Int8Weights = { data: bytes, shape: [columns, width], scales, planes };
   if (hollow) return whole;
-  const tile = new Int8Array(TILE * columns); // (columns, TILE)
-  const fine = new Int8Array(planes === 2 ? TILE * columns : 0);
-  for (let r0 = 0; r0 < rows; r0 += TILE) {
-    const count = Math.min(TILE, rows - r0);
-    for (let i = 0; i < count; i++) {
-      const start = (r0 + i) * columns;
-      const end = start + columns;
-      const largest = largestMagnitude(data, start, end);
-      const inverse = largest === 0 ? 0 : 127 / largest;
-      scales[r0 + i] = largest / 127;
-      for (let from = start, at = i; from < end; from++, at += TILE) {
-        tile[at] = ((data[from] as number) * inverse + SHIFTED_HALF) | 0;
+  const kernels = numberKernels();
+  const filled = Math.ceil(columns / LANES) * LANES; // numbers of a row
+  const most = Math.max(LANES, Math.floor(PANEL_BYTES / filled / planes / LANES) * LANES);
+  const panel = Math.min(most, Math.ceil(rows / LANES) * LANES); // output channels
+  // In the kernels' memory: signs, rows, their bytes, their scales, then a panel of each plane, `(filled, panel)`.
+  const at = { rows: 4 * (rotation?.size ?? 0), bytes: 0, scales: 0, panels: 0 };
+  at.bytes = at.rows + 4 * LANES * filled;
+  at.scales = at.bytes + 2 * LANES * filled;
+  at.panels = at.scales + 4 * LANES;
+  const memory = kernels.memory(at.panels + planes * filled * panel);
+  const input = new Float32Array(memory, at.rows, LANES * filled);
+  const found = new Float32Array(memory, at.scales, LANES);
+  const made = new Int8Array(memory, at.panels, planes * filled * panel);
+  if (rotation !== null) new Float32Array(memory, 0, rotation.size).set(rotation.signs);
+  const stride = 4 * filled;
+  for (let first = 0; first < rows; first += panel) {
+    const ofPanel = Math.min(panel, rows - first);
+    for (let r = 0; r < ofPanel; r += LANES) {
+      const count = Math.min(LANES, ofPanel - r);
+      fillRows(input, data, (first + r) * columns, { count, columns, filled });
+      if (rotation !== null) kernels.run("rotate", at.rows, at.rows + count * stride, 4 * rotation.size, 0);
+      const end = at.rows + LANES * stride;
+      const fine = at.bytes + LANES * filled;
+      kernels.run(planes === 2 ? "fineRows" : "rows", at.rows, end, stride, at.bytes, at.scales, fine);
+      for (let plane = 0; plane < planes; plane++) {
+        const from = at.bytes + plane * LANES * filled;
+        const to = at.panels + plane * filled * panel + r;
+        kernels.run("transposeBytes", from, from + filled, filled, to, panel);
       }
-      if (planes === 1) continue;
-      scales[rows + r0 + i] = largest / 127 / PLANE_STEPS;
-      for (let from = start, at = i; from < end; from++, at += TILE) {
-        const value = (data[from] as number) * inverse;
-        fine[at] = Math.round((value - Math.floor(value + 0.5)) * PLANE_STEPS);
+      for (let i = 0; i < count; i++) {
+        scales[first + r + i] = found[i] as number;
+        if (planes === 2) scales[rows + first + r + i] = (found[i] as number) / PLANE_STEPS;
       }
     }
-    for (let c = 0; c < columns; c++) {
-      bytes.set(tile.subarray(c * TILE, c * TILE + count), c * width + r0);
-      if (planes === 2) bytes.set(fine.subarray(c * TILE, c * TILE + count), c * width + rows + r0);
-    }
+    if (panel === width) bytes.set(made.subarray(0, bytes.length));
+    else
+      for (let plane = 0; plane < planes; plane++)
+        for (let c = 0; c < columns; c++) {
+          const from = (plane * filled + c) * panel;
+          bytes.set(made.subarray(from, from + ofPanel), c * width + plane * rows + first);
+        }
   }
   return whole;
 }
 
-/** What is added to a number above -256 before its fraction is dropped: it rounds to nearest, and the low byte is the number's. */
-const SHIFTED_HALF = 256.5;
+/** Writes `count` rows of a matrix, from a number on, to `into`, `(LANES, filled)`. What is not a number of theirs is zero. */
+function fillRows(
+  into: Float32Array,
+  data: Float32Array,
+  from: number,
+  { count, columns, filled }: { readonly count: number; readonly columns: number; readonly filled: number },
+): void {
+  if (count < LANES || columns < filled) into.fill(0);
+  if (columns === filled) into.set(data.subarray(from, from + count * columns));
+  else
+    for (let i = 0; i < count; i++) into.set(data.subarray(from + i * columns, from + (i + 1) * columns), i * filled);
+}
 
 /** Unsigned integers of few bits in blocks along the input, as `MatMulNBits` reads them. */
 export interface BlockWeights {
@@ -80,6 +110,10 @@ export function quantizeBlocks({ rows, columns, data, hollow }: Matrix, bits: 4 
   const shape = [rows, blocks, blockBytes] as const;
   const whole: BlockWeights = { data: bytes, shape, scales, zeros: null, blockSize: BLOCK };
   if (hollow) return whole;
+  if (bits === 8 && columns % BLOCK === 0) {
+    quantizeByteBlocks(data, bytes, scales);
+    return whole;
+  }
   for (let block = 0; block < rows * blocks; block++) {
     const row = Math.floor(block / blocks);
     const from = row * columns + (block % blocks) * BLOCK;
@@ -87,6 +121,24 @@ export function quantizeBlocks({ rows, columns, data, hollow }: Matrix, bits: 4 
     scales[block] = quantizeBlock(data, from, to, bits, bytes, block * blockBytes);
   }
   return whole;
+}
+
+/** Blocks that are quantized in one go. */
+const BLOCKS_AT_ONCE = 4096;
+
+/** Whole blocks, one behind the other, in 8 bits. */
+function quantizeByteBlocks(data: Float32Array, bytes: Uint8Array, scales: Float32Array): void {
+  const kernels = numberKernels();
+  const at = { bytes: 4 * BLOCK * BLOCKS_AT_ONCE, scales: 5 * BLOCK * BLOCKS_AT_ONCE };
+  const memory = kernels.memory(at.scales + 4 * BLOCKS_AT_ONCE);
+  for (let block = 0; block < scales.length; block += BLOCKS_AT_ONCE) {
+    const count = Math.min(BLOCKS_AT_ONCE, scales.length - block);
+    const from = block * BLOCK;
+    new Float32Array(memory, 0, count * BLOCK).set(data.subarray(from, from + count * BLOCK));
+    kernels.run("blocks", 0, 4 * count * BLOCK, at.bytes, at.scales);
+    bytes.set(new Uint8Array(memory, at.bytes, count * BLOCK), from);
+    scales.set(new Float32Array(memory, at.scales, count), block);
+  }
 }
 
 /** Quantizes one block, the elements `[from, to)`, into the bytes from `start` on. Returns its scale. */

@@ -18,6 +18,11 @@ export interface Weights {
   read(name: string, from?: number, to?: number): Promise<Float32Array>;
   /** How the file stores a matrix in blocks of 32 along its rows; null where it does not. Absent: it stores none so. */
   readonly blocks?: (name: string) => BlockForm | null;
+  /**
+   * The caller is done with all arrays that it has read: from now on their memory is used again for what is read next. Absent: it is not. New
+   * memory costs the system as much as what is written to it.
+   */
+  readonly recycle?: () => void;
   /** Bytes on disk of all tensors. */
   readonly byteLength: number;
   close(): Promise<void>;

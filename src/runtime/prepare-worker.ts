@@ -39,7 +39,10 @@ try {
   try {
     const adapter = source.adapter === null ? null : await readAdapter(source.adapter);
     const weights = adapter === null ? stored : withAdapter(stored, adapter);
-    const part = await makePart(plan, weights, folder, share, () => post({ type: "unit" }));
+    const part = await makePart(plan, weights, folder, share, () => {
+      weights.recycle?.(); // what was read for the units before is written
+      post({ type: "unit" });
+    });
     post({ type: "done", part });
   } finally {
     await close();

@@ -112,6 +112,7 @@ class PartFile implements ConstantStore {
   readonly #file: number;
   #count = 0;
   #end = 0;
+  #buffer: Buffer = Buffer.alloc(0);
 
   /** `packs`: the engine has an order of its own for constants, as on a processor. */
   constructor(path: string, packs: boolean) {
@@ -179,7 +180,8 @@ class PartFile implements ConstantStore {
     const [key, ...pieces] = value.split("|");
     const places = pieces.map((piece) => {
       const [offset, length, ...rest] = piece.split(";");
-      const bytes = Buffer.allocUnsafeSlow(Number(length));
+      if (this.#buffer.length < Number(length)) this.#buffer = Buffer.allocUnsafeSlow(Number(length));
+      const bytes = this.#buffer.subarray(0, Number(length));
       readSync(data, bytes, 0, bytes.length, Number(offset));
       return [this.#append(bytes), length, ...rest].join(";");
     });

@@ -160,6 +160,7 @@ export function withAdapter(weights: Weights, adapter: Adapter): Weights {
     dtype: (tensor) => weights.dtype(tensor),
     byteLength: weights.byteLength,
     close: () => weights.close(),
+    recycle: () => weights.recycle?.(),
     // A merged matrix is in no blocks any more.
     blocks: (tensor) =>
       copies.has(tensor) || modules.has(tensor.replace(/\.weight$/, "")) ? null : (weights.blocks?.(tensor) ?? null),
