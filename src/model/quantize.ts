@@ -64,7 +64,7 @@ export function quantizeRows(
         if (planes === 2) scales[rows + first + r + i] = (found[i] as number) / PLANE_STEPS;
       }
     }
-    if (panel === width) bytes.set(made.subarray(0, bytes.length));
+    if (planes === 1 && panel === rows) bytes.set(made.subarray(0, bytes.length));
     else
       for (let plane = 0; plane < planes; plane++)
         for (let c = 0; c < columns; c++) {

@@ -26,6 +26,14 @@ test("transposing swaps rows and columns, and twice is nothing", () => {
   );
 });
 
+test("so it does with a matrix that takes several panels", () => {
+  const [rows, columns] = [1501, 1600]; // two million numbers and more
+  const matrix = random(rows, columns, 3);
+  const turned = transpose(matrix);
+  for (let r = 0; r < rows; r += 7)
+    for (let c = 0; c < columns; c++) if (at(turned, c, r) !== at(matrix, r, c)) expect.fail(`at ${r}, ${c}`);
+});
+
 test("stacking keeps every row, in order", () => {
   fc.assert(
     fc.property(fc.array(sizes, { minLength: 1, maxLength: 4 }), sizes, (heights, columns) => {

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Matrix } from "../../src/model/matrix.ts";
 import { quantizeBlocks, quantizeRows } from "../../src/model/quantize.ts";
+import { Rotation } from "../../src/model/rotation.ts";
 import { gaussian } from "./random-model.ts";
 
 /** Matrices whose rows differ in size by powers of ten, some of zeros. */
@@ -48,6 +49,42 @@ describe("rows of bytes", () => {
       }),
       { numRuns: 30 },
     );
+  });
+
+  test.each([1, 2] as const)("with %d planes, rotated on the way, are those of rotated rows", (planes) => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 40 }), fc.constantFrom(4, 16, 64), fc.nat(), (rows, size, seed) => {
+        const columns = 3 * size;
+        const data = Float32Array.from({ length: rows * columns }, gaussian(seed));
+        const rotation = new Rotation(size);
+        const rotated = data.slice();
+        rotation.apply(rotated);
+        const before = data.slice();
+        expect(quantizeRows({ rows, columns, data }, planes, rotation)).toEqual(
+          quantizeRows({ rows, columns, data: rotated }, planes),
+        );
+        expect(data).toEqual(before);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  test("of a matrix that takes several panels are the same as of its parts", () => {
+    const [rows, columns] = [5003, 2048]; // ten million numbers
+    const random = gaussian(5);
+    const data = Float32Array.from(
+      { length: rows * columns },
+      (_, i) => (i % 97) - 48 + (i % 1009 === 0 ? random() : 0),
+    );
+    const { data: bytes, scales } = quantizeRows({ rows, columns, data }, 1);
+    for (const from of [0, 4000, 4090, 4998]) {
+      const part = { rows: 5, columns, data: data.subarray(from * columns, (from + 5) * columns) };
+      const alone = quantizeRows(part, 1);
+      expect(scales.subarray(from, from + 5)).toEqual(alone.scales);
+      for (let c = 0; c < columns; c++)
+        for (let r = 0; r < 5; r++)
+          if (bytes[c * rows + from + r] !== alone.data[c * 5 + r]) expect.fail(`row ${from + r}, column ${c}`);
+    }
   });
 });
 
