@@ -4,6 +4,7 @@
  */
 import type { ModelConfig } from "./config.ts";
 import type { NamedTensor } from "./memory-weights.ts";
+import { LOW_RANK_TILE, numberKernels } from "./number-kernels.ts";
 import { expectedTensors } from "./tensors.ts";
 
 /** The matrices of a layer that can have an adapter, as PEFT names them. */
@@ -63,52 +64,33 @@ export interface LowRank {
  * training is measured with the bits that it is loaded with later. `values` are whole rows, the first of them row `from`.
  */
 export function addLowRank(values: Float32Array, { rank, scale, a, b, inputs }: LowRank, from = 0): void {
-  const wide = Float64Array.from(a);
+  const kernels = numberKernels();
   const rows = values.length / inputs;
-  const sums = new Float64Array(TILE * inputs);
-  for (let row = 0; row < rows; row += TILE) {
-    const count = Math.min(TILE, rows - row);
-    sums.fill(0);
-    const whole = count === TILE ? rank - (rank % TILE) : 0;
-    for (let k = 0; k < whole; k += TILE) addTile(sums, b, (from + row) * rank + k, rank, wide, k * inputs);
+  const ranks = Math.ceil(rank / LOW_RANK_TILE) * LOW_RANK_TILE; // the last ones may be zeros, which change no sum
+  const filled = Math.ceil(inputs / 2) * 2; // numbers of a row, in pairs
+  const stride = 8 * filled;
+  // In the kernels' memory: A in doubles, sums, factors of B, rows of W.
+  const at = { sums: ranks * stride, factors: (ranks + LOW_RANK_TILE) * stride, rows: 0 };
+  at.rows = at.factors + 8 * LOW_RANK_TILE * ranks;
+  const memory = kernels.memory(at.rows + 4 * LOW_RANK_TILE * filled);
+  const wide = new Float64Array(memory, 0, ranks * filled).fill(0);
+  for (let k = 0; k < rank; k++) wide.set(a.subarray(k * inputs, (k + 1) * inputs), k * filled);
+  const sums = new Float64Array(memory, at.sums, LOW_RANK_TILE * filled);
+  const factors = new Float64Array(memory, at.factors, LOW_RANK_TILE * ranks);
+  const tile = new Float32Array(memory, at.rows, LOW_RANK_TILE * filled);
+  for (let row = 0; row < rows; row += LOW_RANK_TILE) {
+    const count = Math.min(LOW_RANK_TILE, rows - row);
+    factors.fill(0);
     for (let r = 0; r < count; r++) {
-      for (let k = whole; k < rank; k++) {
-        const factor = b[(from + row + r) * rank + k]!;
-        for (let j = 0, i = r * inputs; j < inputs; j++, i++) sums[i] = sums[i]! + factor * wide[k * inputs + j]!;
+      for (let k = 0; k < rank; k++) {
+        const group = k - (k % LOW_RANK_TILE);
+        factors[LOW_RANK_TILE * (group + r) + k - group] = b[(from + row + r) * rank + k]!;
       }
+      tile.set(values.subarray((row + r) * inputs, (row + r + 1) * inputs), r * filled);
     }
-    for (let i = 0, at = row * inputs; i < count * inputs; i++, at++) values[at] = values[at]! + scale * sums[i]!;
-  }
-}
-
-/** Rows, and ranks, that are added in one loop: what is read of A serves them all. Each sum keeps its order, and so its bits. */
-const TILE = 4;
-
-/** sums += B A, for four rows of B from `first` on and as many rows of A from `start` on. */
-function addTile(
-  sums: Float64Array, // (4, inputs)
-  b: Float32Array,
-  first: number,
-  rank: number,
-  a: Float64Array,
-  start: number,
-): void {
-  const n = sums.length / TILE;
-  const [second, third, fourth] = [first + rank, first + 2 * rank, first + 3 * rank];
-  const [p0, p1, p2, p3] = [b[first]!, b[first + 1]!, b[first + 2]!, b[first + 3]!];
-  const [q0, q1, q2, q3] = [b[second]!, b[second + 1]!, b[second + 2]!, b[second + 3]!];
-  const [r0, r1, r2, r3] = [b[third]!, b[third + 1]!, b[third + 2]!, b[third + 3]!];
-  const [s0, s1, s2, s3] = [b[fourth]!, b[fourth + 1]!, b[fourth + 2]!, b[fourth + 3]!];
-  const [n2, n3] = [2 * n, 3 * n];
-  for (let j = 0, i = start; j < n; j++, i++) {
-    const a0 = a[i]!;
-    const a1 = a[i + n]!;
-    const a2 = a[i + n2]!;
-    const a3 = a[i + n3]!;
-    sums[j] = sums[j]! + p0 * a0 + p1 * a1 + p2 * a2 + p3 * a3;
-    sums[j + n] = sums[j + n]! + q0 * a0 + q1 * a1 + q2 * a2 + q3 * a3;
-    sums[j + n2] = sums[j + n2]! + r0 * a0 + r1 * a1 + r2 * a2 + r3 * a3;
-    sums[j + n3] = sums[j + n3]! + s0 * a0 + s1 * a1 + s2 * a2 + s3 * a3;
+    sums.fill(0);
+    kernels.run("addLowRank", 0, ranks * stride, stride, at.factors, at.sums, at.rows, scale);
+    for (let r = 0; r < count; r++) values.set(tile.subarray(r * filled, r * filled + inputs), (row + r) * inputs);
   }
 }
 

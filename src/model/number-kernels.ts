@@ -8,6 +8,7 @@ import {
   type Func,
   f32,
   f32x4,
+  f64x2,
   func,
   i8x16,
   i16x8,
@@ -248,6 +249,70 @@ const transposeFloats = func(
   },
 );
 
+/** Rows, and ranks, that `addLowRank` works on together. */
+export const LOW_RANK_TILE = 4;
+
+/**
+ * Adds scale · B A to four rows of W, each sum in double and in the order of the ranks. `factors` are B's, sixteen doubles for each four ranks: row
+ * by row, rank by rank. A lies from `a` up to `end` in rows of `stride` bytes of doubles; rows of W and of the sums, which begin as zeros, are as long in
+ * numbers.
+ */
+const addLowRank = func(
+  "addLowRank",
+  { a: "i32", end: "i32", stride: "i32", factors: "i32", sums: "i32", rows: "i32", scale: "f64" },
+  {
+    at: "i32",
+    left: "i32",
+    from: "i32",
+    ...vectors(["x0", "x1", "x2", "x3", "scales"]),
+    ...vectors(each(16, (i) => `f${i}`)),
+  },
+  (scope) => {
+    const { get, set } = scope;
+    const next = (name: string, by: number): Code => set(name, i32.add(get(name), i32.of(by)));
+    const rankAfter = (i: number): Code => (i === 0 ? get("from") : i32.add(rankAfter(i - 1), get("stride")));
+    const addRow = (row: number): Code[] => [
+      v128.store(
+        get("at"),
+        each(LOW_RANK_TILE, (i) => f64x2.mul(get(`f${LOW_RANK_TILE * row + i}`), get(`x${i}`))).reduce(
+          (sum, product) => f64x2.add(sum, product),
+          v128.load(get("at")),
+        ),
+      ),
+      set("at", i32.add(get("at"), get("stride"))),
+    ];
+    const pair = f64x2.promote(v128.load64(get("rows")));
+    return [
+      loop(
+        scope,
+        "a",
+        get("end"),
+        i32.add(i32.add(get("stride"), get("stride")), i32.add(get("stride"), get("stride"))),
+        [
+          ...each(16, (i) => set(`f${i}`, f64x2.load(get("factors"), 8 * i))),
+          next("factors", 128),
+          set("from", get("a")),
+          set("left", get("sums")),
+          loop(scope, "from", i32.add(get("a"), get("stride")), i32.of(16), [
+            ...each(LOW_RANK_TILE, (i) => set(`x${i}`, v128.load(rankAfter(i)))),
+            set("at", get("left")),
+            ...each(LOW_RANK_TILE, addRow).flat(),
+            next("left", 16),
+          ]),
+        ],
+      ),
+      set("scales", f64x2.splat(get("scale"))),
+      set("at", get("sums")),
+      set("end", get("sums")),
+      ...each(LOW_RANK_TILE, () => set("end", i32.add(get("end"), get("stride")))),
+      loop(scope, "at", get("end"), i32.of(16), [
+        v128.store64(get("rows"), f64x2.demote(f64x2.add(pair, f64x2.mul(get("scales"), v128.load(get("at")))))),
+        next("rows", 8),
+      ]),
+    ];
+  },
+);
+
 /** Magnitudes that are normal numbers in half precision, as float32 words: from 2^-14 to below 65536. */
 const NORMAL_FROM = 0x38800000;
 const NORMAL_TO = 0x47800000;
@@ -293,7 +358,15 @@ const halves = func(
   },
 );
 
-export type NumberKernel = "rotate" | "rows" | "fineRows" | "blocks" | "transposeBytes" | "transposeFloats" | "halves";
+export type NumberKernel =
+  | "rotate"
+  | "rows"
+  | "fineRows"
+  | "blocks"
+  | "transposeBytes"
+  | "transposeFloats"
+  | "halves"
+  | "addLowRank";
 
 let made: WasmModule<NumberKernel> | null = null;
 
@@ -307,6 +380,7 @@ export function numberKernels(): WasmModule<NumberKernel> {
     transposeBytes,
     transposeFloats,
     halves,
+    addLowRank,
   ]);
   return made;
 }

@@ -6,8 +6,8 @@
 
 /** Instructions, as bytes. What they leave on the stack is their value. */
 export type Code = readonly number[];
-export type Type = "i32" | "f32" | "v128";
-const TYPES: Readonly<Record<Type, number>> = { i32: 0x7f, f32: 0x7d, v128: 0x7b };
+export type Type = "i32" | "f32" | "f64" | "v128";
+const TYPES: Readonly<Record<Type, number>> = { i32: 0x7f, f32: 0x7d, f64: 0x7c, v128: 0x7b };
 
 /** Parameters and locals by their names. */
 type Named = Readonly<Record<string, Type>>;
@@ -105,13 +105,19 @@ export const f32: Operators<"gt" | "max" | "mul" | "div"> & {
   div: plain(0x95),
 };
 
-/** `select` of (first, second, mask) has the bits of the first where the mask has ones. */
-export const v128: Operators<"and" | "or" | "xor" | "select"> & { readonly load: Load; readonly store: Store } = {
+/** `load64` and `store64` take the first eight bytes, and zeros behind them. `select` of (first, second, mask) has the bits of the first where the mask has ones. */
+export const v128: Operators<"and" | "or" | "select"> & {
+  readonly load: Load;
+  readonly store: Store;
+  readonly load64: Load;
+  store64: Store;
+} = {
   load: load([0xfd, 0x00]),
   store: store([0xfd, 0x0b]),
+  load64: load([0xfd, 0x5d]),
+  store64: (address, value, offset = 0) => [...address, ...value, 0xfd, 0x5b, 0, ...leb(offset), 0],
   and: vector(0x4e),
   or: vector(0x50),
-  xor: vector(0x51),
   select: vector(0x52),
 };
 
@@ -163,6 +169,16 @@ export const f32x4: Operators<"splat" | "abs" | "sqrt" | "add" | "sub" | "mul" |
   div: vector(0xe7),
   max: vector(0xeb),
   ofIntegers: vector(0xfa),
+};
+
+/** `load` takes a number to both lanes, and `promote` the first two of four floats. `demote` makes two floats, and zeros behind them. */
+export const f64x2: Operators<"splat" | "add" | "mul" | "promote" | "demote"> & { readonly load: Load } = {
+  load: load([0xfd, 0x0a]),
+  splat: vector(0x14),
+  add: vector(0xf0),
+  mul: vector(0xf2),
+  promote: vector(0x5f),
+  demote: vector(0x5e),
 };
 
 /** Unsigned LEB128. */
