@@ -184,11 +184,21 @@ async function readInterleaved(
   to: number,
   arrays: Arrays,
 ): Promise<Float32Array> {
+  if (to - from === 1) {
+    const place = from - (from % headSize) + placeInHead(from % headSize, headSize);
+    return readElements(tensor, place * columns, (place + 1) * columns, arrays);
+  }
   const first = from - (from % headSize);
   const end = Math.ceil(to / headSize) * headSize;
   const stored = await readElements(tensor, first * columns, end * columns, arrays);
   return deinterleaved(stored, headSize, columns, first, from, to, arrays);
 }
+
+/** Where row `i` of a head is stored, counted from the head's first. */
+const placeInHead = (i: number, headSize: number): number => {
+  const half = headSize / 2;
+  return i < half ? 2 * i : 2 * (i - half) + 1;
+};
 
 /** Rows `[from, to)` out of those that are stored from row `first` on, where a head begins. */
 function deinterleaved(
@@ -200,11 +210,10 @@ function deinterleaved(
   to: number,
   arrays: Arrays = new Arrays(),
 ): Float32Array {
-  const half = headSize / 2;
   const values = arrays.take((to - from) * columns);
   for (let row = from; row < to; row++) {
     const i = row % headSize;
-    const place = row - first - i + (i < half ? 2 * i : 2 * (i - half) + 1);
+    const place = row - first - i + placeInHead(i, headSize);
     values.set(stored.subarray(place * columns, (place + 1) * columns), (row - from) * columns);
   }
   return values;

@@ -160,10 +160,14 @@ function isAdded(type: number): boolean {
 
 function addedTokens(source: GgufTokenizerSource, types: Int32Array): StrippingToken[] {
   const stripping = new Set(source.strippingIds);
-  return source.tokens.flatMap((content, id) => {
-    const token = { id, content, special: types[id] !== USER_DEFINED, normalized: false };
-    return isAdded(types[id]!) ? [{ ...token, rstrip: stripping.has(id) }] : [];
-  });
+  const added: StrippingToken[] = [];
+  for (const [id, content] of source.tokens.entries()) {
+    const type = types[id]!;
+    if (!isAdded(type)) continue;
+    const token = { id, content, special: type !== USER_DEFINED, normalized: false };
+    added.push({ ...token, rstrip: stripping.has(id) });
+  }
+  return added;
 }
 
 function optionalId(id: number | null, source: GgufTokenizerSource, what: string): number | null {

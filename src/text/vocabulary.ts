@@ -109,16 +109,20 @@ export function idsByToken(tokens: readonly string[]): Map<string, number> {
 export function mergePairs(merges: unknown, ids: ReadonlyMap<string, number>): [string, string][] {
   if (!Array.isArray(merges)) throw badVocabulary(`its merges are ${quote(merges)}, not a list`);
   return merges.map((merge: unknown, i) => {
-    const pair = typeof merge === "string" ? merge.split(" ") : merge;
-    if (!Array.isArray(pair) || pair.length !== 2)
+    const pair = typeof merge === "string" ? twoParts(merge) : merge;
+    if (!Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== "string" || typeof pair[1] !== "string")
       throw badVocabulary(`merge ${i}, ${quote(merge)}, is not two tokens`);
-    const [left, right] = pair;
-    if (typeof left !== "string" || typeof right !== "string") {
-      throw badVocabulary(`merge ${i}, ${quote(merge)}, is not two tokens`);
-    }
-    for (const token of [left, right, left + right]) {
-      if (!ids.has(token)) throw badVocabulary(`merge ${i} needs ${quote(token)}, which is not in the vocabulary`);
+    const [left, right] = pair as [string, string];
+    if (!ids.has(left) || !ids.has(right) || !ids.has(left + right)) {
+      const missing = [left, right, left + right].find((token) => !ids.has(token));
+      throw badVocabulary(`merge ${i} needs ${quote(missing)}, which is not in the vocabulary`);
     }
     return [left, right];
   });
+}
+
+/** What stands before and behind the only space; null where there is none, or more than one. */
+function twoParts(text: string): [string, string] | null {
+  const at = text.indexOf(" ");
+  return at < 0 || text.indexOf(" ", at + 1) >= 0 ? null : [text.slice(0, at), text.slice(at + 1)];
 }
