@@ -12,6 +12,8 @@ import type { Weights } from "./weights.ts";
 export interface Product {
   readonly matrix: Matrix;
   readonly bias: Float32Array | null; // (out,)
+  /** Of the last layer, whose errors no later layer evens out. Default: false. */
+  readonly last?: boolean;
   /** What a draft adapter adds for draft rows; see `draft-adapter.ts`. */
   readonly draft?: DraftShare;
 }
@@ -125,6 +127,7 @@ export function layeredWeights(
             await weight("mlp.up_proj", intermediateSize, hiddenSize),
           ];
       const norms = normNames(config);
+      const last = index === config.layers - 1;
       return {
         norms: {
           input: await layerNorm(norms.input),
@@ -135,16 +138,18 @@ export function layeredWeights(
         qkv: {
           matrix: stacked.length === 1 ? (stacked[0] as Matrix) : stack(stacked),
           bias: config.attentionBias ? Float32Array.from(biases) : null,
+          last,
         },
         queryNorm: await headsNorm("q_norm", queries),
         keyNorm: await headsNorm("k_norm", keys),
         output: {
           matrix: await weight("self_attn.o_proj", hiddenSize, queries),
           bias: config.outputBias ? await vector("self_attn.o_proj.bias", hiddenSize) : null,
+          last,
         },
-        gate: { matrix: gateAndUp[0] as Matrix, bias: null },
-        up: { matrix: gateAndUp[1] as Matrix, bias: null },
-        down: { matrix: await weight("mlp.down_proj", hiddenSize, intermediateSize), bias: null },
+        gate: { matrix: gateAndUp[0] as Matrix, bias: null, last },
+        up: { matrix: gateAndUp[1] as Matrix, bias: null, last },
+        down: { matrix: await weight("mlp.down_proj", hiddenSize, intermediateSize), bias: null, last },
       };
     },
   };

@@ -58,7 +58,10 @@ export interface ProductOptions {
    * rows only. Default: true.
    */
   readonly blocks?: boolean;
-  /** int8 and stored: matrices for queries, keys and values of up to so many numbers stay float32. Default: `WHOLE_WEIGHTS`. */
+  /**
+   * int8 and stored: matrices for queries, keys and values of up to so many numbers stay float32, and in `stored` those of the last layer.
+   * Default: `WHOLE_WEIGHTS`.
+   */
   readonly wholeWeights?: number;
 }
 
@@ -173,7 +176,10 @@ function int8Products(graph: Graph, options: ProductOptions): Products {
 interface BlockMakers {
   readonly layers: (matrix: Matrix) => BlockWeights;
   readonly head: (matrix: Matrix) => BlockWeights;
-  /** Matrices for queries, keys and values of up to so many numbers stay float32: attention suffers most from rounding. */
+  /**
+   * Matrices of up to so many numbers stay float32 where rounding does most: for queries, keys and values, from which attention suffers, and in the
+   * last layer.
+   */
   readonly wholeWeights: number;
 }
 
@@ -186,15 +192,14 @@ const FOUR_BITS: BlockMakers = {
 
 /** Every product in blocks of 32 along the input, each with its own scale: those of `int4`, or those that the file stores. */
 function blockProducts(graph: Graph, options: ProductOptions, make: BlockMakers): Products {
+  const product = (x: Value, { matrix, last = false }: Product, kind: ProductKind): Value => {
+    const whole = (kind === "qkv" || last) && matrix.data.length <= make.wholeWeights;
+    return whole ? wholeProduct(graph, x, matrix) : blockProduct(graph, x, matrix, make.layers(matrix));
+  };
   return {
     ...inFloats(graph),
-    apply(x, { matrix, bias }, kind) {
-      const rows = scaled(graph, x);
-      const whole = kind === "qkv" && matrix.data.length <= make.wholeWeights;
-      const y = whole ? wholeProduct(graph, rows, matrix) : blockProduct(graph, rows, matrix, make.layers(matrix));
-      return withBias(graph, y, bias);
-    },
-    applyUnscaled: (x, { matrix }) => ({ value: blockProduct(graph, x, matrix, make.layers(matrix)), scale: null }),
+    apply: (x, weights, kind) => withBias(graph, product(scaled(graph, x), weights, kind), weights.bias),
+    applyUnscaled: (x, weights, kind) => ({ value: product(x, weights, kind), scale: null }),
     ...lowPrecisionVocabulary(graph, options, (table) => {
       const product = blockWeights(graph, table, make.head(table));
       return (x) => ({ logits: product(x), scale: null });
