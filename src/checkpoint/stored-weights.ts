@@ -27,6 +27,23 @@ export interface StoredTensor {
   readonly scales?: { readonly tensor: StoredTensor; readonly rows: number; readonly columns: number };
 }
 
+/** A stored tensor as plain data, by which another thread reads it. */
+export interface TensorEntry extends Omit<StoredTensor, "codec" | "file" | "scales"> {
+  /** The codec's name. */
+  readonly codec: string | null;
+  readonly file: Pick<BinaryFile, "path" | "size">;
+  readonly scales?: { readonly tensor: TensorEntry; readonly rows: number; readonly columns: number };
+}
+
+function entryOf({ codec, file, scales, ...plain }: StoredTensor): TensorEntry {
+  return {
+    ...plain,
+    codec: codec?.name ?? null,
+    file: { path: file.path, size: file.size },
+    ...(scales && { scales: { ...scales, tensor: entryOf(scales.tensor) } }),
+  };
+}
+
 const CHUNK_BYTES = 4 << 20;
 /** Elements of the blocks that matrices can be multiplied in. */
 const BLOCK = 32;
@@ -52,8 +69,14 @@ class Arrays {
   }
 }
 
+/** Weights that lie in files. */
+export interface StoredWeights extends Weights {
+  /** All tensors as plain data; see `openEntries`. */
+  entries(): readonly TensorEntry[];
+}
+
 /** Tensors by name, in order. `close` closes their files. Throws `bad-file` where a name comes twice. */
-export function storedWeights(tensors: readonly StoredTensor[], close: () => Promise<void>): Weights {
+export function storedWeights(tensors: readonly StoredTensor[], close: () => Promise<void>): StoredWeights {
   const byName = new Map<string, StoredTensor>();
   for (const tensor of tensors) {
     if (byName.has(tensor.name)) {
@@ -72,6 +95,7 @@ export function storedWeights(tensors: readonly StoredTensor[], close: () => Pro
   const arrays = new Arrays();
   return {
     recycle: () => arrays.recycle(),
+    entries: () => tensors.map(entryOf),
     byteLength: tensors.reduce((sum, tensor) => sum + tensor.byteLength, 0),
     names: () => [...byName.keys()],
     has: (name) => byName.has(name),

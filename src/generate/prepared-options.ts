@@ -9,7 +9,7 @@ import type { LoadSettings } from "./options.ts";
 
 /** Where the prepared model is kept, and how threads read its weights. */
 export async function preparedOptions(
-  { name, path }: Checkpoint,
+  { name, path, weights: stored }: Checkpoint,
   weights: Weights,
   { cacheDir, cacheLimit, adapter, onWarning = warn }: LoadSettings,
 ): Promise<PreparedOptions> {
@@ -17,7 +17,7 @@ export async function preparedOptions(
     folder: preparedFolder(cacheDir),
     identity: await weightsIdentity(path, weights),
     name: adapter === undefined ? name : `${name} with ${adapter}`,
-    source: { path, adapter: adapter ?? null },
+    source: { entries: stored.entries(), adapter: adapter ?? null },
     limitBytes: cacheLimit * 1e9,
     onNote: onWarning,
   };

@@ -1,20 +1,19 @@
 /**
- * A thread that makes a part of a prepared model: opens the checkpoint again by its path, since weights are read and quantized
+ * A thread that makes a part of a prepared model: opens the checkpoint's files again, since weights are read and quantized
  * where they are needed. Knows its share and nothing of the other threads.
  */
 import { parentPort, workerData } from "node:worker_threads";
-import { openCheckpoint } from "../checkpoint/open.ts";
-import { withAdapter } from "../checkpoint/peft/adapter.ts";
-import { readAdapter } from "../checkpoint/peft/read-adapter.ts";
+import { openEntries } from "../checkpoint/open-entries.ts";
+import type { TensorEntry } from "../checkpoint/stored-weights.ts";
 import type { ErrorCode } from "../error.ts";
 import { writeError } from "../files/file-error.ts";
+import type { Weights } from "../model/weights.ts";
 import type { GraphPlan } from "./build-graph.ts";
 import { makePart, type Part, type Share } from "./prepare.ts";
 
 /** Where a model's weights come from, in words that a thread can be told. */
 export interface WeightSource {
-  /** A file or a directory. */
-  readonly path: string;
+  readonly entries: readonly TensorEntry[];
   /** A PEFT directory, merged into the weights; null for none. */
   readonly adapter: string | null;
 }
@@ -33,19 +32,27 @@ export type FromPreparing =
 
 const { source, plan, folder, share } = workerData as PrepareTask;
 const post = (message: FromPreparing): void => parentPort?.postMessage(message);
+
+/** With the adapter, whose reader is loaded only where there is one. */
+async function merged(stored: Weights, path: string): Promise<Weights> {
+  const [{ withAdapter }, { readAdapter }] = await Promise.all([
+    import("../checkpoint/peft/adapter.ts"),
+    import("../checkpoint/peft/read-adapter.ts"),
+  ]);
+  return withAdapter(stored, await readAdapter(path));
+}
+
 try {
-  // Only the weights stay in memory: collecting garbage beside a tokenizer takes much longer.
-  const { weights: stored, close } = await openCheckpoint(source.path, { offline: true });
+  const stored = await openEntries(source.entries);
   try {
-    const adapter = source.adapter === null ? null : await readAdapter(source.adapter);
-    const weights = adapter === null ? stored : withAdapter(stored, adapter);
+    const weights = source.adapter === null ? stored : await merged(stored, source.adapter);
     const part = await makePart(plan, weights, folder, share, () => {
       weights.recycle?.(); // what was read for the units before is written
       post({ type: "unit" });
     });
     post({ type: "done", part });
   } finally {
-    await close();
+    await stored.close();
   }
 } catch (error) {
   const { code, message } = writeError(error, folder);
