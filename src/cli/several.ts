@@ -33,7 +33,8 @@ export const severalFields = (says: { readonly model: string; readonly adapter: 
       placeholder: "name=model",
     }),
     medusaHeads: listField.meta({
-      description: "Medusa heads of one of these models, as name=folder, for the decoder medusa; may be repeated",
+      description:
+        "Medusa heads of one of these models, as name=folder, for the decoders medusa and auto; may be repeated",
       placeholder: "name=folder",
     }),
     ngrams: listField.meta({

@@ -7,7 +7,7 @@ import type { TokenIds } from "../runtime/session.ts";
 import { Acceptance } from "./acceptance.ts";
 import type { OpenDraft } from "./open-draft.ts";
 
-/** Most guesses that are asked for at once. */
+/** Most guesses that are asked for at once, where the draft has no limit of its own. */
 export const MOST_ASKED = 15;
 /** How often a guess is thought to be right before any was seen. */
 export const ASKED_PRIOR = 0.6;
@@ -22,7 +22,10 @@ const NONE = new Int32Array(0);
 /** What requests learn about a draft, for those that come. */
 export class AskedRecord {
   readonly acceptance: Acceptance = new Acceptance(0.98);
-  /** Milliseconds of a guess; of a text's first question, for each token before it; and a pass over what it is said to cost. */
+  /**
+   * Milliseconds of a guess, or of all where these come together; of a text's first question, for each token before it; and a pass over what it
+   * is said to cost.
+   */
   readonly guessMs: Mean = new Mean();
   readonly openingMs: Mean = new Mean();
   readonly stretch: Mean = new Mean();
@@ -60,32 +63,52 @@ export class Mean {
   }
 }
 
+/** What is asked, and how. */
+export interface Asking {
+  readonly source: OpenDraft;
+  readonly promptLength: number;
+  /** What a pass of one token costs, in milliseconds. */
+  readonly unitMs: number;
+  readonly clock: () => number;
+  /** For heads: so many guesses, which all come at the price of one. Default: up to `MOST_ASKED`, one after the other. */
+  readonly together?: number | undefined;
+}
+
 /** A draft as one request asks it. */
 export class AskedDraft {
+  /** Guesses that it gives, at most. */
+  readonly most: number;
   readonly #record: AskedRecord;
   readonly #source: OpenDraft;
   readonly #unitMs: number;
   readonly #clock: () => number;
   readonly #promptLength: number;
+  readonly #together: boolean;
   #asked: TokenIds = NONE;
   #wanted = 0;
   #opened = false;
   /** Passes left that ask whatever the promise. */
   trial: number;
 
-  /** `unitMs` is what a pass of one token costs. */
-  constructor(record: AskedRecord, source: OpenDraft, promptLength: number, unitMs: number, clock: () => number) {
+  constructor(record: AskedRecord, { source, promptLength, unitMs, clock, together }: Asking) {
     this.#record = record;
     this.#source = source;
     this.#promptLength = promptLength;
     this.#unitMs = unitMs;
     this.#clock = clock;
+    this.#together = together !== undefined;
+    this.most = together ?? MOST_ASKED;
     this.trial = record.open();
   }
 
   /** What so many guesses cost, in passes of one token. */
   price(guesses: number): number {
-    return guesses * this.#inPasses(this.#record.guessMs.or(GUESS * this.#unitMs));
+    return this.#priced(guesses) * this.#inPasses(this.#record.guessMs.or(GUESS * this.#unitMs));
+  }
+
+  /** How many of so many guesses are paid for. */
+  #priced(guesses: number): number {
+    return this.#together ? Math.min(1, guesses) : guesses;
   }
 
   /** What the text's first question costs beside its guesses, for each token that is likely to be written. */
@@ -106,8 +129,9 @@ export class AskedDraft {
     const guesses = await this.#source.extend(text, NONE, count);
     const ms = Math.max(0, this.#clock() - start);
     const { guessMs, openingMs } = this.#record;
-    if (this.#opened) guessMs.observe(ms / count);
-    else openingMs.observe(Math.max(0, ms - count * guessMs.or(GUESS * this.#unitMs)) / this.#promptLength);
+    const priced = this.#priced(count);
+    if (this.#opened || this.#together) guessMs.observe(ms / priced);
+    else openingMs.observe(Math.max(0, ms - priced * guessMs.or(GUESS * this.#unitMs)) / this.#promptLength);
     this.#opened = true;
     this.#asked = guesses;
     this.#wanted = count;

@@ -7,11 +7,12 @@ import { CllmError } from "../error.ts";
 import type { Session, TokenIds } from "../runtime/session.ts";
 import { Acceptance } from "./acceptance.ts";
 import { Accounts } from "./accounts.ts";
-import { ASKED_PRIOR, AskedDraft, AskedRecord, MOST_ASKED } from "./asked-draft.ts";
+import { ASKED_PRIOR, AskedDraft, AskedRecord } from "./asked-draft.ts";
 import { costModel } from "./cost.ts";
 import { planDrafts, worthVerifying } from "./draft-window.ts";
 import { type DraftPolicy, ownDraft } from "./drafts.ts";
 import { FreeDrafts, type FreeRecords, freeRecords } from "./free-drafts.ts";
+import { fromHeads } from "./heads-draft.ts";
 import { OpenDraft } from "./open-draft.ts";
 import { commonPrefix } from "./prefix.ts";
 import { Regimes } from "./regimes.ts";
@@ -33,10 +34,10 @@ export interface AutoOptions extends DecodeOptions {
   readonly memory?: AutoMemory;
   /**
    * A draft of one's own, such as a draft model. It is asked where that pays: what asking takes is measured, and weighed against how often
-   * its guesses were right. Default: none.
+   * its guesses were right. Default: the session's Medusa heads where it has any, asked in the same way.
    */
   readonly draft?: DraftPolicy | undefined;
-  /** What earlier requests learnt of `draft`. Default: what `memory` has of that very function. */
+  /** What earlier requests learnt of `draft`, or of the heads. Default: what `memory` has of that very function, or of heads. */
   readonly record?: AskedRecord | undefined;
   /** What the text is likely to be, in part or as a whole. Default: nothing is known. */
   readonly prediction?: TokenIds | undefined;
@@ -63,6 +64,8 @@ export class AutoMemory {
   readonly accounts: Accounts = new Accounts();
   /** With a draft adapter: whether draft rows pay. */
   readonly regimes: Regimes = new Regimes();
+  /** What Medusa heads cost, and how often they were right. */
+  readonly heads: AskedRecord = new AskedRecord();
   readonly #asked = new WeakMap<DraftPolicy, AskedRecord>();
 
   /** What is known of a draft that is asked. */
@@ -113,8 +116,8 @@ export async function* auto(
     draftCosts = costs,
     blockSize = 32,
     memory = new AutoMemory(),
-    draft: policy,
-    record = policy && memory.asked(policy),
+    draft: given,
+    record = given ? memory.asked(given) : memory.heads,
     prediction,
     answers,
     clock = () => globalThis.performance?.now() ?? 0, // where there is no clock, asking costs nothing
@@ -138,8 +141,12 @@ export async function* auto(
 
   const free = new FreeDrafts(memory.free, blockSize - 1, { promptLength: prompt.length, prediction, answers });
   await using source = await OpenDraft.open(ownDraft(session), prompt, session, options.signal);
+  const { heads = 0 } = session;
+  let end = 0; // the row of the last pass that the last token follows
+  const policy = given ?? (heads > 0 ? fromHeads(text, () => end) : undefined);
   await using own = policy === undefined ? null : await OpenDraft.open(policy, prompt, session, options.signal);
-  const asked = own && new AskedDraft(record!, own, prompt.length, cost(1), clock);
+  const asking = { promptLength: prompt.length, unitMs: cost(1), clock, together: given ? undefined : heads };
+  const asked = own && new AskedDraft(record, { ...asking, source: own });
   let refined: TokenIds = new Int32Array(0); // what the last pass wrote behind the settled tokens
   let lastWidth = 0; // tokens of the last wide window, or its draft rows
   let probing = 0; // passes left of a probe
@@ -176,11 +183,11 @@ export async function* auto(
   /** The pass with guesses that are asked for which promises most, where it promises more than one token or is to be tried. */
   function ask(most: number): { readonly plan: Plan; readonly promise: number } | null {
     if (asked === null) return null;
-    const longest = Math.min(most, 1 + MOST_ASKED);
+    const longest = Math.min(most, 1 + asked.most);
     const opening = asked.opening(text.left);
     let rows = 0;
     let best = asked.trial > 0 ? 0 : 1;
-    record!.acceptance.expect(expected, longest, ASKED_PRIOR);
+    record.acceptance.expect(expected, longest, ASKED_PRIOR);
     for (let m = 2; m <= longest; m++) {
       const price = 1 + Math.max(0, loss[m]!) + asked.price(m - 1);
       const promise = expected[m]! / (price + opening * expected[m]!);
@@ -263,12 +270,15 @@ export async function* auto(
 
   accounts.open(drafter || session.draftToken !== undefined); // only a model that was trained for it is likely to guess well
   const first = Math.min(LEADING, blockSize, text.left) - 1;
-  if (prediction !== undefined && text.unfinished())
-    yield (await studying(text.verify(text.mend(prediction.slice(0, first))))).iteration;
-  else if (session.leadingDraft && !drafting && text.unfinished()) {
+  if (prediction !== undefined && text.unfinished()) {
+    const { iteration } = await studying(text.verify(text.mend(prediction.slice(0, first))));
+    end = iteration.accepted.length - 1;
+    yield iteration;
+  } else if (session.leadingDraft && !drafting && text.unfinished()) {
     const guesses = await source.extend(text.tokens, refined, first);
     const verified = await studying(text.verify(text.mend(guesses)));
     refined = verified.refined;
+    end = verified.iteration.accepted.length - 1;
     yield { ...verified.iteration, draft: refined };
   } else yield await studying(text.prefill());
   try {
@@ -284,9 +294,9 @@ export async function* auto(
       const before = refined;
       const width = plan.drafts > 0 ? Math.min(plan.drafts, text.left - 1) : window ? rows - 1 : 0;
       const extended = width > 0 ? await source.extend(text.tokens, refined.subarray(0, width), width) : NONE;
-      if (plan.asks && asked!.trial === 0) record!.chosen();
-      const given = plan.asks ? await asked!.ask(text.tokens, rows - 1) : NONE;
-      const planned = plan.asks ? given : window === null ? (draft ?? NONE) : plan.drafts > 0 ? kept : extended;
+      if (plan.asks && asked!.trial === 0) record.chosen();
+      const answered = plan.asks ? await asked!.ask(text.tokens, rows - 1) : NONE;
+      const planned = plan.asks ? answered : window === null ? (draft ?? NONE) : plan.drafts > 0 ? kept : extended;
       const guesses = text.mend(planned.slice(0, rows - 1));
       const room = Math.max(0, text.sideRoom(1 + guesses.length));
       const drafts = plan.drafts > 0 ? extended.subarray(0, room) : NONE; // refined in draft rows
@@ -295,14 +305,15 @@ export async function* auto(
 
       const { accepted, rows: run } = verified.iteration;
       const k = accepted.length; // guesses beyond the text's end are no better than wrong ones
+      end = k - 1;
       const tried = commonPrefix(kept, guesses);
       if (drafting) memory.drafted.score(before, accepted);
       else for (let i = 1; i <= Math.min(k, tried); i++) window?.observe(i - 1, i < k);
       free.learn(accepted, (drafts.length > 0 ? drafts : guesses).subarray(k - 1), verified.refined);
-      const asking = plan.asks ? asked!.price(rows - 1) : 0;
+      const questions = plan.asks ? asked!.price(rows - 1) : 0;
       if (plan.asks) asked!.learn(accepted);
       asked?.ran(clock() - begin, cost(run));
-      const price = (drafts.length > 0 ? Math.max(draftCost(run), cost(1)) : cost(run)) / cost(1) + asking;
+      const price = (drafts.length > 0 ? Math.max(draftCost(run), cost(1)) : cost(run)) / cost(1) + questions;
       accounts.book(price, k);
       spent += price;
       settled += k;
@@ -310,7 +321,7 @@ export async function* auto(
       yield { ...verified.iteration, draft: refined };
     }
   } finally {
-    record?.length.observe(text.tokens.length - prompt.length);
+    if (asked) record.length.observe(text.tokens.length - prompt.length);
     if (drafter) memory.regimes.learn(drafting, settled, spent);
   }
 }

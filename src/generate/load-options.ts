@@ -64,7 +64,7 @@ export interface LoadOptions {
   readonly draftModel?: string | undefined;
   /**
    * A folder of Medusa heads (see `cllm train --objective medusa`), or released ones: `config.json` and `medusa_lm_head.safetensors`. They
-   * guess for the decoder `medusa`, and the model decides, so the text is the model's own. Default: none.
+   * guess for the decoders `medusa` and `auto`, and the model decides, so the text is the model's own. Default: none.
    */
   readonly medusaHeads?: string | undefined;
   /**

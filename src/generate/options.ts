@@ -284,7 +284,7 @@ export const loadFields: Fields<
     placeholder: "model",
   }),
   medusaHeads: z.string().min(1).optional().meta({
-    description: "folder of Medusa heads, which guess for the decoder medusa; they change no text",
+    description: "folder of Medusa heads, which guess for the decoders medusa and auto; they change no text",
     placeholder: "folder",
   }),
   ngrams: z.string().min(1).optional().meta({

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { CODECS } from "../../src/checkpoint/codecs.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
+import { openEntries } from "../../src/checkpoint/open-entries.ts";
 import { safetensorsBytes, type Tensors, TINY, temporaryFolder, tinyConfigJson, tinyTensors } from "./files.ts";
 
 const folder = temporaryFolder();
@@ -74,6 +75,9 @@ describe("eight-bit floats", () => {
     const { weights, close } = await openCheckpoint(path);
     expect(await weights.read(MATRIX)).toEqual(expected);
     expect(await weights.read(MATRIX, 13, 59)).toEqual(expected.slice(13 * 32, 59 * 32));
+    const again = await openEntries(structuredClone(weights.entries())); // as another thread does
+    expect(await again.read(MATRIX)).toEqual(expected);
+    await again.close();
     await close();
   });
 

@@ -9,6 +9,7 @@ import { readSafetensorsHeader } from "../../src/checkpoint/huggingface/safetens
 import { writeSafetensors } from "../../src/checkpoint/huggingface/write-safetensors.ts";
 import type { Checkpoint } from "../../src/checkpoint/open.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
+import { openEntries } from "../../src/checkpoint/open-entries.ts";
 import { storedWeights } from "../../src/checkpoint/stored-weights.ts";
 import { openBinaryFile } from "../../src/files/binary-file.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
@@ -209,6 +210,49 @@ test("unknown names suggest near ones; wrong rows and closed files are errors", 
   await close();
   await close();
   await expect(weights.read("lm_head.weight")).rejects.toMatchObject({ code: "disposed" });
+});
+
+describe("by what another thread is told of tensors", () => {
+  test.each(["gguf", "safetensors"] as const)("a %s checkpoint gives the same weights", async (format) => {
+    const { weights, close } = await openTiny(TINY, format, 3);
+    const again = await openEntries(structuredClone(weights.entries()));
+    try {
+      expect(again.names()).toEqual(weights.names());
+      for (const name of weights.names()) {
+        expect(again.dtype(name)).toBe(weights.dtype(name));
+        expect(await again.read(name)).toEqual(await weights.read(name));
+        const row = Math.floor((weights.shape(name)[0] ?? 1) / 3);
+        expect(await again.read(name, row, row + 1)).toEqual(await weights.read(name, row, row + 1));
+      }
+    } finally {
+      await again.close();
+      await close();
+    }
+  });
+
+  test("a file that has another size meanwhile is an error that says so", async () => {
+    const { weights, close } = await openTiny(TINY, "safetensors", 3);
+    const entries = weights.entries().map((entry) => ({ ...entry, file: { ...entry.file, size: 17 } }));
+    await expect(openEntries(entries)).rejects.toMatchObject({
+      code: "bad-file",
+      message: expect.stringMatching(/had 17 bytes and has \d+: load the model again/),
+    });
+    await close();
+  });
+});
+
+test("arrays that are read again may be used again once the reader is done with them, and not before", async () => {
+  const { weights, close } = await openTiny(TINY, "gguf", 1);
+  const name = "model.layers.0.mlp.down_proj.weight";
+  const expected = await weights.read(name);
+  weights.recycle?.();
+  const [first, second] = [await weights.read(name), await weights.read(name)];
+  expect(second).not.toBe(first);
+  weights.recycle?.();
+  const third = await weights.read(name);
+  expect([first, second]).toContain(third);
+  expect(third).toEqual(expected);
+  await close();
 });
 
 test("a file cut short after opening is an error, not a wrong value", async () => {

@@ -96,7 +96,7 @@ test("what a first question costs is spread over as many tokens as texts have, n
     guess: () => new Int32Array(0),
     [Symbol.asyncDispose]: async () => {},
   }));
-  const asked = new AskedDraft(record, null as never, 100, 10, () => 0);
+  const asked = new AskedDraft(record, { source: null as never, promptLength: 100, unitMs: 10, clock: () => 0 });
   record.openingMs.observe(2);
   expect(asked.opening(1000)).toBeCloseTo(0.02);
   record.length.observe(10);
