@@ -48,6 +48,9 @@ const CHUNK_BYTES = 4 << 20;
 /** Elements of the blocks that matrices can be multiplied in. */
 const BLOCK = 32;
 
+/** Numbers of the largest array that is used again: larger ones would hold memory that a thread needs for others. */
+const MOST_RECYCLED = 2 ** 24;
+
 /** Arrays of numbers, new or used before. */
 class Arrays {
   #given: Float32Array[] | null = null; // null until something is to be used again
@@ -55,16 +58,15 @@ class Arrays {
 
   take(length: number): Float32Array {
     const taken = this.#free.get(length)?.pop() ?? new Float32Array(length);
-    this.#given?.push(taken);
+    if (length <= MOST_RECYCLED) this.#given?.push(taken);
     return taken;
   }
 
-  /** All that were taken are free. */
+  /** All that were taken are free. What was free and was not taken is forgotten. */
   recycle(): void {
-    for (const array of this.#given ?? []) {
-      const alike = this.#free.get(array.length) ?? [];
-      this.#free.set(array.length, [...alike, array]);
-    }
+    this.#free.clear();
+    for (const array of this.#given ?? [])
+      this.#free.set(array.length, [...(this.#free.get(array.length) ?? []), array]);
     this.#given = [];
   }
 }
