@@ -2,9 +2,9 @@
  * What an opened checkpoint is, whatever its format, and facts about it for people. Knows no file format.
  */
 import type { ModelConfig } from "../model/config.ts";
+import type { Weights } from "../model/weights.ts";
 import type { StoredNgrams } from "./ngrams.ts";
 import type { OwnFacts } from "./own-facts.ts";
-import type { StoredWeights } from "./stored-weights.ts";
 import type { TokenizerSource } from "./tokenizer-source.ts";
 
 /** How a model's authors want it sampled, as `generation_config.json` says. */
@@ -25,7 +25,7 @@ export interface Checkpoint {
   /** The local directory or file that was opened. */
   readonly path: string;
   readonly config: ModelConfig;
-  readonly weights: StoredWeights;
+  readonly weights: Weights;
   readonly tokenizer: TokenizerSource;
   /** What only this project knows about the model. */
   readonly own: OwnFacts;

@@ -1,11 +1,12 @@
 /** Weights by what another thread knows of them: no header is read again. Knows no format. */
 import { CllmError } from "../error.ts";
 import { type BinaryFile, openBinaryFile } from "../files/binary-file.ts";
+import type { Weights } from "../model/weights.ts";
 import { CODECS } from "./codecs.ts";
-import { type StoredTensor, type StoredWeights, storedWeights, type TensorEntry } from "./stored-weights.ts";
+import { type StoredTensor, storedWeights, type TensorEntry } from "./stored-weights.ts";
 
 /** Opens the files of some tensors. Throws as `openBinaryFile` does, and `bad-file` for a file that was changed meanwhile. */
-export async function openEntries(entries: readonly TensorEntry[]): Promise<StoredWeights> {
+export async function openEntries(entries: readonly TensorEntry[]): Promise<Weights> {
   const files = new Map<string, BinaryFile>();
   const close = async (): Promise<void> => {
     for (const file of files.values()) await file.close();

@@ -71,14 +71,18 @@ class Arrays {
   }
 }
 
-/** Weights that lie in files. */
-export interface StoredWeights extends Weights {
-  /** All tensors as plain data; see `openEntries`. */
-  entries(): readonly TensorEntry[];
+/** What weights were made of. */
+const TENSORS = new WeakMap<Weights, readonly StoredTensor[]>();
+
+/** All tensors of weights that lie in files, as plain data; see `openEntries`. Throws `TypeError` for other weights. */
+export function entriesOf(weights: Weights): readonly TensorEntry[] {
+  const tensors = TENSORS.get(weights);
+  if (tensors === undefined) throw new TypeError("weights that lie in no files have no entries");
+  return tensors.map(entryOf);
 }
 
 /** Tensors by name, in order. `close` closes their files. Throws `bad-file` where a name comes twice. */
-export function storedWeights(tensors: readonly StoredTensor[], close: () => Promise<void>): StoredWeights {
+export function storedWeights(tensors: readonly StoredTensor[], close: () => Promise<void>): Weights {
   const byName = new Map<string, StoredTensor>();
   for (const tensor of tensors) {
     if (byName.has(tensor.name)) {
@@ -95,9 +99,8 @@ export function storedWeights(tensors: readonly StoredTensor[], close: () => Pro
     throw new CllmError("bad-weights", `there is no tensor ${name} among the checkpoint's ${byName.size}; ${hint}`);
   };
   const arrays = new Arrays();
-  return {
+  const weights: Weights = {
     recycle: () => arrays.recycle(),
-    entries: () => tensors.map(entryOf),
     byteLength: tensors.reduce((sum, tensor) => sum + tensor.byteLength, 0),
     names: () => [...byName.keys()],
     has: (name) => byName.has(name),
@@ -128,6 +131,8 @@ export function storedWeights(tensors: readonly StoredTensor[], close: () => Pro
     },
     close,
   };
+  TENSORS.set(weights, tensors);
+  return weights;
 }
 
 /** `values` are the rows from `from` on, with so many columns. */

@@ -1,5 +1,6 @@
 /** Where `load` keeps the model that it prepared, and what it is known by. Its twin for browsers is `prepared-options.web.ts`. */
 import type { Checkpoint } from "../checkpoint/open.ts";
+import { entriesOf } from "../checkpoint/stored-weights.ts";
 import { weightsIdentity } from "../checkpoint/weights-identity.ts";
 import type { Weights } from "../model/weights.ts";
 import { warn } from "../runtime/host.ts";
@@ -17,7 +18,7 @@ export async function preparedOptions(
     folder: preparedFolder(cacheDir),
     identity: await weightsIdentity(path, weights),
     name: adapter === undefined ? name : `${name} with ${adapter}`,
-    source: { entries: stored.entries(), adapter: adapter ?? null },
+    source: { entries: entriesOf(stored), adapter: adapter ?? null },
     limitBytes: cacheLimit * 1e9,
     onNote: onWarning,
   };

@@ -5,7 +5,6 @@
 import { createHash } from "node:crypto";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { CllmError } from "../error.ts";
-import type { Weights } from "../model/weights.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 
 export interface ModelIdentity {
@@ -23,7 +22,7 @@ export type ExpectedIdentity = { readonly [K in keyof ModelIdentity]?: ModelIden
 
 /** Reads a little of every tensor, so the checkpoint must be open. With an adapter, give the weights it is merged into. */
 export async function identify(
-  { name, config, weights }: Pick<Checkpoint, "name" | "config"> & { readonly weights: Weights },
+  { name, config, weights }: Pick<Checkpoint, "name" | "config" | "weights">,
   tokenizer: Tokenizer,
 ): Promise<ModelIdentity> {
   const hash = createHash("sha256").update(JSON.stringify(Object.entries(config).sort()));

@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { CODECS } from "../../src/checkpoint/codecs.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { openEntries } from "../../src/checkpoint/open-entries.ts";
+import { entriesOf } from "../../src/checkpoint/stored-weights.ts";
 import { safetensorsBytes, type Tensors, TINY, temporaryFolder, tinyConfigJson, tinyTensors } from "./files.ts";
 
 const folder = temporaryFolder();
@@ -75,7 +76,7 @@ describe("eight-bit floats", () => {
     const { weights, close } = await openCheckpoint(path);
     expect(await weights.read(MATRIX)).toEqual(expected);
     expect(await weights.read(MATRIX, 13, 59)).toEqual(expected.slice(13 * 32, 59 * 32));
-    const again = await openEntries(structuredClone(weights.entries())); // as another thread does
+    const again = await openEntries(structuredClone(entriesOf(weights))); // as another thread does
     expect(await again.read(MATRIX)).toEqual(expected);
     await again.close();
     await close();

@@ -10,7 +10,7 @@ import { writeSafetensors } from "../../src/checkpoint/huggingface/write-safeten
 import type { Checkpoint } from "../../src/checkpoint/open.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { openEntries } from "../../src/checkpoint/open-entries.ts";
-import { storedWeights } from "../../src/checkpoint/stored-weights.ts";
+import { entriesOf, storedWeights } from "../../src/checkpoint/stored-weights.ts";
 import { openBinaryFile } from "../../src/files/binary-file.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import type { Tensor } from "./files.ts";
@@ -215,7 +215,7 @@ test("unknown names suggest near ones; wrong rows and closed files are errors", 
 describe("by what another thread is told of tensors", () => {
   test.each(["gguf", "safetensors"] as const)("a %s checkpoint gives the same weights", async (format) => {
     const { weights, close } = await openTiny(TINY, format, 3);
-    const again = await openEntries(structuredClone(weights.entries()));
+    const again = await openEntries(structuredClone(entriesOf(weights)));
     try {
       expect(again.names()).toEqual(weights.names());
       for (const name of weights.names()) {
@@ -232,7 +232,7 @@ describe("by what another thread is told of tensors", () => {
 
   test("a file that has another size meanwhile is an error that says so", async () => {
     const { weights, close } = await openTiny(TINY, "safetensors", 3);
-    const entries = weights.entries().map((entry) => ({ ...entry, file: { ...entry.file, size: 17 } }));
+    const entries = entriesOf(weights).map((entry) => ({ ...entry, file: { ...entry.file, size: 17 } }));
     await expect(openEntries(entries)).rejects.toMatchObject({
       code: "bad-file",
       message: expect.stringMatching(/had 17 bytes and has \d+: load the model again/),
