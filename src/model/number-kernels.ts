@@ -358,29 +358,25 @@ const halves = func(
   },
 );
 
-export type NumberKernel =
-  | "rotate"
-  | "rows"
-  | "fineRows"
-  | "blocks"
-  | "transposeBytes"
-  | "transposeFloats"
-  | "halves"
-  | "addLowRank";
+type RowKernel = "rotate" | "rows" | "fineRows" | "transposeBytes";
+type NumberKernel = "blocks" | "transposeFloats" | "halves" | "addLowRank";
 
-let made: WasmModule<NumberKernel> | null = null;
+let forRows: WasmModule<RowKernel> | null = null;
+let forNumbers: WasmModule<NumberKernel> | null = null;
 
-/** The loops, made once for the process. Addresses are in bytes, from 0 on. */
-export function numberKernels(): WasmModule<NumberKernel> {
-  made ??= new WasmModule<NumberKernel>([
+/** What makes bytes of rows, made once for the process. Addresses are in bytes, from 0 on. */
+export function rowKernels(): WasmModule<RowKernel> {
+  forRows ??= new WasmModule<RowKernel>([
     rotate,
     quantizingRows("rows", 1),
     quantizingRows("fineRows", 2),
-    blocks,
     transposeBytes,
-    transposeFloats,
-    halves,
-    addLowRank,
   ]);
-  return made;
+  return forRows;
+}
+
+/** All other loops, with a memory of their own. */
+export function numberKernels(): WasmModule<NumberKernel> {
+  forNumbers ??= new WasmModule<NumberKernel>([blocks, transposeFloats, halves, addLowRank]);
+  return forNumbers;
 }

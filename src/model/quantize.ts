@@ -3,7 +3,7 @@
  * Knows nothing about graphs.
  */
 import { BLOCK, type Matrix } from "./matrix.ts";
-import { LANES, numberKernels, PANEL_BYTES, PLANE_STEPS } from "./number-kernels.ts";
+import { LANES, numberKernels, PANEL_BYTES, PLANE_STEPS, rowKernels } from "./number-kernels.ts";
 import type { Rotation } from "./rotation.ts";
 
 /** Signed bytes with a scale for each output channel, transposed to `(in, planes * out)`. */
@@ -30,7 +30,7 @@ export function quantizeRows(
   const scales = new Float32Array(width);
   const whole: Int8Weights = { data: bytes, shape: [columns, width], scales, planes };
   if (hollow) return whole;
-  const kernels = numberKernels();
+  const kernels = rowKernels();
   const filled = Math.ceil(columns / LANES) * LANES; // numbers of a row
   const most = Math.max(LANES, Math.floor(PANEL_BYTES / filled / planes / LANES) * LANES);
   const panel = Math.min(most, Math.ceil(rows / LANES) * LANES); // output channels

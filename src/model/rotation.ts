@@ -3,7 +3,7 @@
  * random signs, then a Walsh-Hadamard transform (QuaRot, arXiv:2404.00456, section 2). Knows nothing about which
  * activations and matrices are rotated.
  */
-import { numberKernels } from "./number-kernels.ts";
+import { rowKernels } from "./number-kernels.ts";
 
 /** Numbers that are rotated in one go. */
 const AT_ONCE = 2 ** 16;
@@ -34,7 +34,7 @@ export class Rotation {
       rotateFew(rows, signs);
       return;
     }
-    const kernels = numberKernels();
+    const kernels = rowKernels();
     const many = Math.max(size, AT_ONCE - (AT_ONCE % size));
     const memory = kernels.memory(4 * (size + many));
     new Float32Array(memory, 0, size).set(signs);

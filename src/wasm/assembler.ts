@@ -1,6 +1,6 @@
 /**
  * WebAssembly modules written as TypeScript: functions over numbers and vectors of 128 bits, for loops that would take several times as long in
- * JavaScript. Instructions are functions of their operands, locals have names, and `moduleOf` makes the bytes and an instance.
+ * JavaScript. Instructions are functions of their operands, locals have names, and `WasmModule` makes the bytes and an instance.
  * Knows only the instructions that its users need. Reference: WebAssembly core specification 2.0, sections 5.3 to 5.5.
  */
 
@@ -84,11 +84,9 @@ const store =
   (code: Code, alignment = 0): Store =>
   (address, value, offset = 0) => [...address, ...value, ...code, alignment, ...leb(offset)];
 
-/** `load16`: the unsigned 16 bits at an address. */
-export const i32: Operators<"add"> & { of(value: number): Code; readonly load16: Load } = {
+export const i32: Operators<"add"> & { of(value: number): Code } = {
   of: (value) => [0x41, ...signedLeb(value)],
   add: plain(0x6a),
-  load16: load([0x2f]),
 };
 
 export const f32: Operators<"gt" | "max" | "mul" | "div"> & {
@@ -140,15 +138,10 @@ export const i16x8: Operators<"narrow" | "narrowU" | "extendLow" | "extendHigh">
   extendHigh: vector(0x88),
 };
 
-export const i32x4: Operators<
-  "splat" | "extendLow" | "extendHigh" | "extendLowU" | "extendHighU" | "shl" | "shrU" | "add" | "sub" | "gt"
-> = {
+export const i32x4: Operators<"splat" | "extendLow" | "extendHigh" | "shrU" | "add" | "sub" | "gt"> = {
   splat: vector(0x11),
   extendLow: vector(0xa7),
   extendHigh: vector(0xa8),
-  extendLowU: vector(0xa9),
-  extendHighU: vector(0xaa),
-  shl: vector(0xab),
   shrU: vector(0xad),
   add: vector(0xae),
   sub: vector(0xb1),
@@ -221,6 +214,8 @@ const { Instance, Module } = (
 ).WebAssembly;
 
 const PAGE = 65_536;
+/** Bytes of the largest module that every browser compiles at once on a page's own thread. */
+const MOST_BYTES = 4096;
 
 /** Functions that share a memory, ready to run. */
 export class WasmModule<Name extends string> {
@@ -249,6 +244,8 @@ export class WasmModule<Name extends string> {
         ),
       ),
     ];
+    if (bytes.length > MOST_BYTES)
+      throw new RangeError(`a module of ${bytes.length} bytes; browsers take ${MOST_BYTES}: make two of it`);
     this.#functions = new Instance(new Module(Uint8Array.from(bytes))).exports;
     this.#memory = this.#functions["memory"] as { readonly buffer: ArrayBuffer; grow(pages: number): number };
   }

@@ -76,3 +76,10 @@ test("the memory grows, and keeps what is in it", () => {
 test("a variable that is not declared is named", () => {
   expect(() => func("half", { at: "i32" }, {}, ({ get }) => [get("to")])).toThrow("half has no variable to");
 });
+
+test("a module that some browsers would refuse is refused everywhere", () => {
+  const long = func("long", {}, { x: "v128" }, ({ get, set }) =>
+    Array.from({ length: 1100 }, () => set("x", get("x"))),
+  );
+  expect(() => new WasmModule([long])).toThrow(/browsers take 4096/);
+});
