@@ -4,6 +4,7 @@
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, hostname } from "node:os";
 import { join } from "node:path";
@@ -89,7 +90,12 @@ export async function startSlurm(
         process.kill(pid, "SIGKILL");
       } catch {} // it has ended
     }
+    if (munged.exitCode !== null || munged.signalCode !== null) return;
+    const ended = once(munged, "exit"); // it writes into the folder until then
     munged.kill("SIGTERM");
+    const late = setTimeout(() => munged.kill("SIGKILL"), 5000);
+    await ended;
+    clearTimeout(late);
   };
   try {
     const end = Date.now() + START_MS;
