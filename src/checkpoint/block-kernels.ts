@@ -42,7 +42,7 @@ function decoding<const Name extends string>(name: Name, codes: Codes, middle: n
     { at: "i32", end: "i32", apart: "i32", scales: "i32", offsets: "i32", to: "i32" },
     { low: "v128", high: "v128", scale: "v128", offset: "v128" },
     (scope) => {
-      const { get, set } = scope;
+      const { get, set, step } = scope;
       const values = (bytes: Code): Code[] =>
         floatsOf(middle === null || middle === 0 ? bytes : i8x16.sub(bytes, i8x16.splat(i32.of(middle)))).map(
           (codes) => {
@@ -50,15 +50,14 @@ function decoding<const Name extends string>(name: Name, codes: Codes, middle: n
             return middle === null ? f32x4.add(product, get("offset")) : product;
           },
         );
-      const next = (name: string, by: number): Code => set(name, i32.add(get(name), i32.of(by)));
       /** A run of which each half is in a vector. */
       const run = (halves: readonly Code[]): Code[] => [
         set("scale", f32x4.splat(f32.load(get("scales")))),
         set("offset", f32x4.splat(f32.load(get("offsets")))),
         ...halves.flatMap(values).map((vector, i) => v128.store(get("to"), vector, 16 * i)),
-        next("scales", 4),
-        next("offsets", 4),
-        next("to", 4 * RUN),
+        step("scales", 4),
+        step("offsets", 4),
+        step("to", 4 * RUN),
       ];
       const low = (bytes: Code): Code => v128.and(bytes, i8x16.splat(i32.of(15)));
       const high = (bytes: Code): Code => i8x16.shrU(bytes, i32.of(4));

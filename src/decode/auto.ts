@@ -145,8 +145,8 @@ export async function* auto(
   let end = 0; // the row of the last pass that the last token follows
   const policy = given ?? (heads > 0 ? fromHeads(text, () => end) : undefined);
   await using own = policy === undefined ? null : await OpenDraft.open(policy, prompt, session, options.signal);
-  const asking = { promptLength: prompt.length, unitMs: cost(1), clock, together: given ? undefined : heads };
-  const asked = own && new AskedDraft(record, { ...asking, source: own });
+  const terms = { promptLength: prompt.length, unitMs: cost(1), clock, together: given ? undefined : heads };
+  const asked = own && new AskedDraft(record, { ...terms, source: own });
   let refined: TokenIds = new Int32Array(0); // what the last pass wrote behind the settled tokens
   let lastWidth = 0; // tokens of the last wide window, or its draft rows
   let probing = 0; // passes left of a probe

@@ -69,7 +69,7 @@ const rotate = func(
   { row: "i32", end: "i32", size: "i32", signs: "i32" },
   { at: "i32", other: "i32", sign: "i32", half: "i32", base: "i32", ...vectors(["x", "y"]) },
   (scope) => {
-    const { get, set } = scope;
+    const { get, set, step } = scope;
     /** Sums and differences of lanes that are so far apart. */
     const stage = (swapped: readonly number[], kept: readonly number[]): Code[] => [
       set("y", lanes(get("x"), get("x"), swapped)),
@@ -85,7 +85,7 @@ const rotate = func(
           ...stage([1, 0, 3, 2], [0, 5, 2, 7]),
           ...stage([2, 3, 0, 1], [0, 1, 6, 7]),
           v128.store(get("at"), get("x")),
-          set("sign", i32.add(get("sign"), i32.of(16))),
+          step("sign", 16),
         ]),
         set("half", i32.of(16)),
         loop(scope, "half", get("size"), get("half"), [
@@ -120,9 +120,8 @@ function quantizingRows<const Name extends string>(name: Name, planes: 1 | 2): F
     { row: "i32", end: "i32", stride: "i32", bytes: "i32", scales: "i32", fine: "i32" },
     { at: "i32", largest: "f32", ...vectors(["most", "inverse", ...quarters]) },
     (scope) => {
-      const { get, set } = scope;
+      const { get, set, step } = scope;
       const value = (quarter: number): Code => f32x4.mul(v128.load(get("at"), 16 * quarter), get("inverse"));
-      const next = (name: string, by: number): Code => set(name, i32.add(get(name), i32.of(by)));
       const rest = (name: string, quarter: number): Code =>
         shifted(f32x4.mul(f32x4.sub(value(quarter), f32x4.sub(get(name), rounding)), f32x4.splat(f32.of(PLANE_STEPS))));
       return [
@@ -134,13 +133,13 @@ function quantizingRows<const Name extends string>(name: Name, planes: 1 | 2): F
           ]),
           ...setInverse(scope),
           f32.store(get("scales"), f32.div(get("largest"), f32.of(127))),
-          next("scales", 4),
+          step("scales", 4),
           set("at", get("row")),
           loop(scope, "at", i32.add(get("row"), get("stride")), i32.of(64), [
             ...quarters.map((name, quarter) => set(name, shifted(value(quarter)))),
             v128.store(get("bytes"), bytesOf(...quarters.map(get))),
-            next("bytes", 16),
-            ...(planes === 2 ? [v128.store(get("fine"), bytesOf(...quarters.map(rest))), next("fine", 16)] : []),
+            step("bytes", 16),
+            ...(planes === 2 ? [v128.store(get("fine"), bytesOf(...quarters.map(rest))), step("fine", 16)] : []),
           ]),
         ]),
       ];
@@ -154,7 +153,7 @@ const blocks = func(
   { at: "i32", end: "i32", bytes: "i32", scales: "i32" },
   { largest: "f32", ...vectors(["most", "inverse"]) },
   (scope) => {
-    const { get, set } = scope;
+    const { get, set, step } = scope;
     const quarter = (index: number): Code => v128.load(get("at"), 16 * index);
     const rounded = (index: number): Code => shifted(f32x4.mul(quarter(index), get("inverse")));
     const around = i8x16.splat(i32.of(128));
@@ -166,11 +165,11 @@ const blocks = func(
         ),
         ...setInverse(scope),
         f32.store(get("scales"), f32.div(get("largest"), f32.of(127))),
-        set("scales", i32.add(get("scales"), i32.of(4))),
+        step("scales", 4),
         ...[0, 4].map((from) =>
           v128.store(get("bytes"), i8x16.add(around, bytesOf(...each(4, (index) => rounded(from + index)))), 4 * from),
         ),
-        set("bytes", i32.add(get("bytes"), i32.of(32))),
+        step("bytes", 32),
       ]),
     ];
   },
@@ -268,8 +267,7 @@ const addLowRank = func(
     ...vectors(each(16, (i) => `f${i}`)),
   },
   (scope) => {
-    const { get, set } = scope;
-    const next = (name: string, by: number): Code => set(name, i32.add(get(name), i32.of(by)));
+    const { get, set, step } = scope;
     const rankAfter = (i: number): Code => (i === 0 ? get("from") : i32.add(rankAfter(i - 1), get("stride")));
     const addRow = (row: number): Code[] => [
       v128.store(
@@ -290,14 +288,14 @@ const addLowRank = func(
         i32.add(i32.add(get("stride"), get("stride")), i32.add(get("stride"), get("stride"))),
         [
           ...each(16, (i) => set(`f${i}`, f64x2.load(get("factors"), 8 * i))),
-          next("factors", 128),
+          step("factors", 128),
           set("from", get("a")),
           set("left", get("sums")),
           loop(scope, "from", i32.add(get("a"), get("stride")), i32.of(16), [
             ...each(LOW_RANK_TILE, (i) => set(`x${i}`, v128.load(rankAfter(i)))),
             set("at", get("left")),
             ...each(LOW_RANK_TILE, addRow).flat(),
-            next("left", 16),
+            step("left", 16),
           ]),
         ],
       ),
@@ -307,7 +305,7 @@ const addLowRank = func(
       ...each(LOW_RANK_TILE, () => set("end", i32.add(get("end"), get("stride")))),
       loop(scope, "at", get("end"), i32.of(16), [
         v128.store64(get("rows"), f64x2.demote(f64x2.add(pair, f64x2.mul(get("scales"), v128.load(get("at")))))),
-        next("rows", 8),
+        step("rows", 8),
       ]),
     ];
   },
@@ -328,7 +326,7 @@ const halves = func(
   { at: "i32", end: "i32", to: "i32" },
   vectors(["sign0", "size0", "sign1", "size1"]),
   (scope) => {
-    const { get, set } = scope;
+    const { get, set, step } = scope;
     const all = (word: number): Code => i32x4.splat(i32.of(word));
     const split = (i: number): Code[] => {
       const word = v128.load(get("at"), 16 * i);
@@ -352,7 +350,7 @@ const halves = func(
         ...split(0),
         ...split(1),
         v128.store(get("to"), i16x8.narrowU(half(0), half(1))),
-        set("to", i32.add(get("to"), i32.of(16))),
+        step("to", 16),
       ]),
     ];
   },

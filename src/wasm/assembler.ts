@@ -16,6 +16,8 @@ type Named = Readonly<Record<string, Type>>;
 export interface Scope {
   get(name: string): Code;
   set(name: string, value: Code): Code;
+  /** Adds to an i32. */
+  step(name: string, by: number): Code;
 }
 
 export interface Func<Name extends string = string> {
@@ -38,10 +40,9 @@ export function func<const Name extends string>(
     if (index < 0) throw new RangeError(`${name} has no variable ${variable}`);
     return leb(index);
   };
-  const scope: Scope = {
-    get: (variable) => [0x20, ...indexOf(variable)],
-    set: (variable, value) => [...value, 0x21, ...indexOf(variable)],
-  };
+  const get = (variable: string): Code => [0x20, ...indexOf(variable)];
+  const set = (variable: string, value: Code): Code => [...value, 0x21, ...indexOf(variable)];
+  const scope: Scope = { get, set, step: (variable, by) => set(variable, i32.add(get(variable), i32.of(by))) };
   return { name, parameters, locals, body: write(scope).flat() };
 }
 

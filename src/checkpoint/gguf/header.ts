@@ -105,28 +105,6 @@ function checkMagic(file: BinaryFile, bytes: Uint8Array, cursor: Cursor): void {
 const LATIN1 = new TextDecoder("latin1");
 const UTF8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
-const SHORT = 24; // bytes
-const codes: number[] = [];
-
-/**
- * Short text of characters below U+0800, as nearly all of a vocabulary's, in a quarter of the time that a decoder's call takes. Null for any other:
- * that is for the decoder.
- */
-function shortText(bytes: Uint8Array, start: number, length: number): string | null {
-  if (length > SHORT) return null;
-  codes.length = 0;
-  for (let i = start; i < start + length; i++) {
-    const byte = bytes[i] as number;
-    if (byte < 0x80) codes.push(byte);
-    else {
-      const next = i + 1 < start + length ? (bytes[++i] as number) : 0;
-      if (byte < 0xc2 || byte > 0xdf || (next & 0xc0) !== 0x80) return null;
-      codes.push(((byte & 0x1f) << 6) | (next & 0x3f));
-    }
-  }
-  return String.fromCharCode.apply(null, codes);
-}
-
 /** Thrown by the cursor at the end of its bytes. */
 class NeedsMore {}
 
@@ -182,7 +160,7 @@ class Cursor {
   string(what: string, maxBytes: number = MAX_HEADER_BYTES): string {
     const length = this.count(what, maxBytes, "length of ");
     const start = this.take(length, what);
-    return shortText(this.#bytes, start, length) ?? UTF8.decode(this.#bytes.subarray(start, start + length));
+    return UTF8.decode(this.#bytes.subarray(start, start + length));
   }
 
   /** A fresh copy of bytes, aligned for typed arrays. */
