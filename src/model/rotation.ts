@@ -11,13 +11,14 @@ const AT_ONCE = 2 ** 16;
 const VECTOR = 4;
 
 export class Rotation {
-  /** Channels that are rotated together: a power of two. */
+  /** Channels that are rotated together: a power of two, and `VECTOR` at least. */
   readonly size: number;
   /** What channels are multiplied by first: +-1/sqrt(size). */
   readonly signs: Float32Array; // (size,)
 
   constructor(size: number) {
-    if (size < 1 || (size & -size) !== size) throw new RangeError(`a rotation of ${size} channels: not a power of two`);
+    if (size < VECTOR || (size & -size) !== size)
+      throw new RangeError(`a rotation of ${size} channels: not a power of two from ${VECTOR} on`);
     this.size = size;
     const norm = 1 / Math.sqrt(size);
     let state = 0x9e3779b9;
@@ -30,10 +31,6 @@ export class Rotation {
   /** Replace every row of `rows`, `(R, size)`, by row · Q. */
   apply(rows: Float32Array): void {
     const { size, signs } = this;
-    if (size < VECTOR) {
-      rotateFew(rows, signs);
-      return;
-    }
     const kernels = rowKernels();
     const many = Math.max(size, AT_ONCE - (AT_ONCE % size));
     const memory = kernels.memory(4 * (size + many));
@@ -48,21 +45,11 @@ export class Rotation {
   }
 }
 
-/** Rows of one channel or two, which are shorter than a vector. */
-function rotateFew(rows: Float32Array, signs: Float32Array): void {
-  for (let i = 0; i < rows.length; i++) rows[i] = (rows[i] as number) * (signs[i % signs.length] as number);
-  if (signs.length < 2) return;
-  for (let i = 0; i < rows.length; i += 2) {
-    const [a, b] = [rows[i] as number, rows[i + 1] as number];
-    rows[i] = a + b;
-    rows[i + 1] = a - b;
-  }
-}
-
 /** Channels that are rotated together, at most: wider spreads outliers farther and costs more. */
 const SEGMENT = 128;
 
-/** The largest power of two, up to `SEGMENT`, that divides `channels`. */
+/** The largest power of two, up to `SEGMENT`, that divides `channels`; 1, for no rotation, where that is less than a vector. */
 export function segmentOf(channels: number): number {
-  return Math.min(SEGMENT, channels & -channels);
+  const largest = Math.min(SEGMENT, channels & -channels);
+  return largest < VECTOR ? 1 : largest;
 }

@@ -1,10 +1,10 @@
 /** A rotation keeps lengths and angles, and spreads what sticks out. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Rotation } from "../../src/model/rotation.ts";
+import { Rotation, segmentOf } from "../../src/model/rotation.ts";
 import { gaussian } from "./random-model.ts";
 
-const sizes = fc.integer({ min: 0, max: 11 }).map((power) => 2 ** power);
+const sizes = fc.integer({ min: 2, max: 11 }).map((power) => 2 ** power);
 const dot = (a: Float32Array, b: Float32Array): number => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
 
 function vectors(count: number, size: number, seed: number): Float32Array {
@@ -54,11 +54,15 @@ test("one channel that sticks out is spread evenly over all", () => {
   );
 });
 
-test("sizes that are no power of two are refused", () => {
+test("sizes that are no power of two, or less than a vector, are refused", () => {
   fc.assert(
     fc.property(fc.integer({ min: -8, max: 3000 }), (size) => {
-      if (Number.isInteger(Math.log2(size))) expect(new Rotation(size).size).toBe(size);
+      if (size >= 4 && Number.isInteger(Math.log2(size))) expect(new Rotation(size).size).toBe(size);
       else expect(() => new Rotation(size)).toThrow(RangeError);
     }),
   );
+});
+
+test("channels are rotated in the widest segments that divide them, and not at all where these are shorter than a vector", () => {
+  expect([576, 1536, 4, 12, 6, 7, 2, 1].map(segmentOf)).toEqual([64, 128, 4, 4, 1, 1, 1, 1]);
 });
