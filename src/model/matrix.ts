@@ -102,6 +102,35 @@ function stackBlocks(parts: readonly Matrix[]): StoredBlocks | undefined {
   return whole;
 }
 
+/** Rows of all pieces but the last are a multiple of this many, as many as the engine takes together. */
+const PIECE_ROWS = 128;
+
+/** The matrix cut into pieces of rows with no more than `most` numbers each, or `PIECE_ROWS` rows: views, with what is stored of them. */
+export function piecesOf(matrix: Matrix, most: number): readonly Matrix[] {
+  const { rows, columns } = matrix;
+  const count = Math.ceil((rows * columns) / most);
+  if (count <= 1) return [matrix];
+  const share = Math.ceil(rows / count / PIECE_ROWS);
+  const step = PIECE_ROWS * Math.max(1, share * PIECE_ROWS * columns <= most ? share : share - 1);
+  const pieces: Matrix[] = [];
+  for (let from = 0; from < rows; from += step) pieces.push(piece(matrix, from, Math.min(rows, from + step)));
+  return pieces;
+}
+
+function piece({ columns, data, hollow, blocks }: Matrix, from: number, to: number): Matrix {
+  const own = {
+    rows: to - from,
+    columns,
+    data: data.subarray(from * columns, to * columns),
+    ...(hollow && { hollow }),
+  };
+  if (blocks === undefined || hollow) return { ...own, blocks };
+  const width = Math.ceil(columns / BLOCK);
+  const cut = <T extends Uint8Array | Float32Array>(values: T): T => values.subarray(from * width, to * width) as T;
+  const { bits, ownOffsets, largest, scales, offsets } = blocks;
+  return { ...own, blocks: { bits, ownOffsets, largest: cut(largest), scales: cut(scales), offsets: cut(offsets) } };
+}
+
 /** The square matrix with `values` on its diagonal. */
 export function diagonal(values: Float32Array): Matrix {
   const size = values.length;

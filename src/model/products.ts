@@ -7,7 +7,7 @@
 import type { Graph, Value } from "../graph/graph.ts";
 import { toFloat16 } from "./float16.ts";
 import type { Product } from "./layered-weights.ts";
-import { diagonal, type Matrix, transpose } from "./matrix.ts";
+import { diagonal, type Matrix, piecesOf, transpose } from "./matrix.ts";
 import type { HostPrecision } from "./precision.ts";
 import { type BlockWeights, quantizeBlocks, quantizeRows } from "./quantize.ts";
 import { Rotation, segmentOf } from "./rotation.ts";
@@ -63,6 +63,8 @@ export interface ProductOptions {
    * Default: `WHOLE_WEIGHTS`.
    */
   readonly wholeWeights?: number;
+  /** Numbers of a constant in few bits, at most: larger matrices are multiplied in pieces. Default: `PIECE`. */
+  readonly piece?: number;
 }
 
 export function productsFor(precision: HostPrecision, graph: Graph, options: ProductOptions): Products {
@@ -122,7 +124,7 @@ function columnsOf(graph: Graph, matrix: Matrix): Value {
  * `docs/log/int8.md` has what was measured, and what did not work.
  */
 function int8Products(graph: Graph, options: ProductOptions): Products {
-  const { wholeWeights = WHOLE_WEIGHTS, blocks = true } = options;
+  const { wholeWeights = WHOLE_WEIGHTS, blocks = true, piece: most = PIECE } = options;
   const rows = new RowQuantizer(graph);
   const bytesOf = (
     matrix: Matrix,
@@ -142,16 +144,23 @@ function int8Products(graph: Graph, options: ProductOptions): Products {
   const rotated = (x: Value | Rows, matrix: Matrix, planes: 1 | 2): Rows => {
     const segment = segmentOf(matrix.columns);
     const { bytes, scale } = rows.quantize(x, matrix.columns, segment);
-    const both = byRow(bytes, bytesOf(matrix, planes, segment > 1 ? new Rotation(segment) : null));
-    if (planes === 1) return { value: both, scale };
-    const [first, second] = graph.ops("Split", [both], 2, { axis: -1, num_outputs: 2 }) as [Value, Value];
-    return { value: graph.op("Add", [first, second]), scale };
+    const rotation = segment > 1 ? new Rotation(segment) : null;
+    const product = inPieces(graph, matrix, most / planes, (piece) => {
+      const weights = bytesOf(piece, planes, rotation);
+      return (bytes) => {
+        const both = byRow(bytes, weights);
+        if (planes === 1) return both;
+        const [first, second] = graph.ops("Split", [both], 2, { axis: -1, num_outputs: 2 }) as [Value, Value];
+        return graph.op("Add", [first, second]);
+      };
+    });
+    return { value: product(bytes), scale };
   };
   const product = (x: Value | Rows, { matrix }: Product, kind: ProductKind): Rows => {
     if (blocks && IN_BLOCKS.has(kind)) {
       // Each row is scaled inside by its own largest magnitudes, so what it is still to be multiplied by can wait.
       const { value, scale } = rowsOf(x);
-      return { value: blockProduct(graph, value, matrix, quantizeBlocks(matrix, 8)), scale };
+      return { value: blockProduct(graph, matrix, eightBits, most)(value), scale };
     }
     if (kind === "qkv" && matrix.data.length <= wholeWeights) {
       return { value: wholeProduct(graph, scaled(graph, x), matrix), scale: null };
@@ -163,19 +172,25 @@ function int8Products(graph: Graph, options: ProductOptions): Products {
     apply: (x, weights, kind) => withBias(graph, scaled(graph, product(x, weights, kind)), weights.bias),
     applyUnscaled: product,
     ...lowPrecisionVocabulary(graph, options, (table) => {
-      const weights = bytesOf(table, 1);
+      const product = inPieces(graph, table, most, (piece) => {
+        const weights = bytesOf(piece, 1);
+        return (bytes) => byRow(bytes, weights);
+      });
       return (x) => {
         const { bytes, scale } = rows.quantize(x, table.columns, 1);
-        return { logits: byRow(bytes, weights), scale };
+        return { logits: product(bytes), scale };
       };
     }),
   };
 }
 
+type BlockMaker = (matrix: Matrix) => BlockWeights;
+const eightBits: BlockMaker = (matrix) => quantizeBlocks(matrix, 8);
+
 /** How blocks of weights are made of a matrix: in the layers, and for the head. */
 interface BlockMakers {
-  readonly layers: (matrix: Matrix) => BlockWeights;
-  readonly head: (matrix: Matrix) => BlockWeights;
+  readonly layers: BlockMaker;
+  readonly head: BlockMaker;
   /**
    * Matrices of up to so many numbers stay float32 where rounding does most: for queries, keys and values, from which attention suffers, and in the
    * last layer.
@@ -186,39 +201,57 @@ interface BlockMakers {
 /** `int4`: half the memory of int8 and less faithful, for models that do not fit otherwise. The head stays in eight bits. */
 const FOUR_BITS: BlockMakers = {
   layers: (matrix) => quantizeBlocks(matrix, 4),
-  head: (matrix) => quantizeBlocks(matrix, 8),
+  head: eightBits,
   wholeWeights: 0,
 };
 
 /** Every product in blocks of 32 along the input, each with its own scale: those of `int4`, or those that the file stores. */
 function blockProducts(graph: Graph, options: ProductOptions, make: BlockMakers): Products {
+  const { piece: most = PIECE } = options;
   const product = (x: Value, { matrix, last = false }: Product, kind: ProductKind): Value => {
     const whole = (kind === "qkv" || last) && matrix.data.length <= make.wholeWeights;
-    return whole ? wholeProduct(graph, x, matrix) : blockProduct(graph, x, matrix, make.layers(matrix));
+    return whole ? wholeProduct(graph, x, matrix) : blockProduct(graph, matrix, make.layers, most)(x);
   };
   return {
     ...inFloats(graph),
     apply: (x, weights, kind) => withBias(graph, product(scaled(graph, x), weights, kind), weights.bias),
     applyUnscaled: (x, weights, kind) => ({ value: product(x, weights, kind), scale: null }),
     ...lowPrecisionVocabulary(graph, options, (table) => {
-      const product = blockWeights(graph, table, make.head(table));
+      const product = blockProduct(graph, table, make.head, most);
       return (x) => ({ logits: product(x), scale: null });
     }),
   };
 }
 
-/** x · Wᵀ with weights, and inside the engine activations, quantized in blocks along the input. */
-const blockProduct = (graph: Graph, x: Value, matrix: Matrix, blocks: BlockWeights): Value =>
-  blockWeights(graph, matrix, blocks)(x);
+/** x · Wᵀ with weights, and inside the engine activations, quantized in blocks along the input. The x may come later. */
+function blockProduct(graph: Graph, matrix: Matrix, make: BlockMaker, most: number): (x: Value) => Value {
+  return inPieces(graph, matrix, most, (piece) => {
+    const { data, shape, scales, zeros, blockSize } = make(piece);
+    const bits = shape[2] === blockSize ? 8 : 4;
+    const constants = [graph.constant(data, shape), graph.constant(scales, [scales.length])];
+    if (zeros) constants.push(graph.constant(zeros, [zeros.length]));
+    const attributes = { K: piece.columns, N: piece.rows, bits, block_size: blockSize, accuracy_level: 4 };
+    return (x) => graph.op("MatMulNBits", [x, ...constants], attributes);
+  });
+}
 
-/** The constants of such a product; what it is multiplied with may come later. */
-function blockWeights(graph: Graph, { rows, columns }: Matrix, blocks: BlockWeights): (x: Value) => Value {
-  const { data, shape, scales, zeros, blockSize } = blocks;
-  const bits = shape[2] === blockSize ? 8 : 4;
-  const constants = [graph.constant(data, shape), graph.constant(scales, [scales.length])];
-  if (zeros) constants.push(graph.constant(zeros, [zeros.length]));
-  const attributes = { K: columns, N: rows, bits, block_size: blockSize, accuracy_level: 4 };
-  return (x) => graph.op("MatMulNBits", [x, ...constants], attributes);
+/**
+ * Numbers of a constant in few bits, at most. As it opens a graph, the engine packs each constant into memory that it gives back at once. What C
+ * libraries get of more than 32 MB comes new from the system each time, page by page: that was a third of what opening a large model took.
+ */
+const PIECE = 24 * 2 ** 20;
+
+/** A product with a large matrix as several with some of its output channels each, of at most `most` numbers. */
+function inPieces(graph: Graph, matrix: Matrix, most: number, make: (piece: Matrix) => (x: Value) => Value) {
+  const products = piecesOf(matrix, most).map(make);
+  const [only] = products;
+  if (products.length === 1 && only) return only;
+  return (x: Value): Value =>
+    graph.op(
+      "Concat",
+      products.map((product) => product(x)),
+      { axis: -1 },
+    );
 }
 
 /** Candidates of the low-precision head that are computed again in half precision. Draft rows hand them out. */

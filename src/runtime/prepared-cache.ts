@@ -10,7 +10,7 @@ import * as z from "zod";
 import { defaultCacheFolder } from "../files/cache-folder.ts";
 
 /** Of the files' form; another one means that all are made anew. */
-export const FORMAT = 4;
+export const FORMAT = 5;
 export const INFO = "prepared.json";
 const SAMPLES = 64;
 const SAMPLE_BYTES = 4096;

@@ -1,7 +1,7 @@
 /** Matrices in plain loops are what their definitions say. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { diagonal, type Matrix, stack, transpose } from "../../src/model/matrix.ts";
+import { diagonal, type Matrix, piecesOf, stack, transpose } from "../../src/model/matrix.ts";
 import { gaussian } from "./random-model.ts";
 
 const sizes = fc.integer({ min: 1, max: 80 });
@@ -41,6 +41,21 @@ test("stacking keeps every row, in order", () => {
       const tall = stack(matrices);
       expect([tall.rows, tall.columns]).toEqual([heights.reduce((a, b) => a + b, 0), columns]);
       expect([...tall.data]).toEqual(matrices.flatMap(({ data }) => [...data]));
+    }),
+  );
+});
+
+test("pieces have all rows in order, and no more numbers than they may", () => {
+  const tall = fc.integer({ min: 1, max: 700 });
+  fc.assert(
+    fc.property(tall, sizes, fc.integer({ min: 1, max: 20_000 }), (rows, columns, most) => {
+      const matrix = random(rows, columns, 1);
+      const pieces = piecesOf(matrix, most);
+      expect(stack(pieces).data).toEqual(matrix.data);
+      for (const piece of pieces) {
+        expect(piece.data.length).toBeLessThanOrEqual(Math.max(most, 128 * columns));
+        if (piece !== pieces.at(-1)) expect(piece.rows % 128).toBe(0);
+      }
     }),
   );
 });

@@ -10,8 +10,8 @@ import type { ModelConfig } from "../../src/model/config.ts";
 import { decodeGraph, leadingPlaces } from "../../src/model/decode-graph.ts";
 import { FAMILY_NAMES } from "../../src/model/families/index.ts";
 import { layeredWeights } from "../../src/model/layered-weights.ts";
-import { PRECISIONS, type Precision } from "../../src/model/precision.ts";
-import { productsFor } from "../../src/model/products.ts";
+import { type HostPrecision, PRECISIONS, type Precision } from "../../src/model/precision.ts";
+import { type ProductOptions, productsFor } from "../../src/model/products.ts";
 import { createEngine } from "../../src/runtime/engine.ts";
 import { defaultThreads } from "../../src/runtime/host.ts";
 import { openSession } from "../../src/runtime/onnx-session.ts";
@@ -208,30 +208,49 @@ describe("products of unsigned weights, for processors whose signed ones saturat
   });
 
   test("have the logits of signed ones", async () => {
-    const model = fc.constantFrom(...FAMILY_NAMES).chain((family) => fc.tuple(configs(family), fc.nat()));
     const saturating = await bytesSaturate();
-    await fc.assert(
-      fc.asyncProperty(model, async ([config, seed]) => {
-        const ids = randomIds(20, config.vocabSize, seed);
-        const logits: Float32Array[] = [];
-        for (const saturates of [true, saturating]) {
-          const products = productsFor("int8", new Graph(), { tiedHead: config.tiedHead, saturates, wholeWeights: 0 });
-          const weights = layeredWeights(config, randomWeights(config, { seed }));
-          const program = await compile(await decodeGraph(config, weights, products), { threads: 1 });
-          try {
-            const programs = { plain: program, drafting: null };
-            await using session = openSession(single(programs, fusedFeeds(leadingPlaces(config))), config);
-            logits.push(await session.logits(ids));
-          } finally {
-            await program.release();
-          }
-        }
-        expect(logits[0]).toEqual(logits[1]);
-      }),
-      { numRuns: 8 },
-    );
+    const shared = { precision: "int8", wholeWeights: 0 } as const;
+    await sameLogits([
+      { ...shared, saturates: true },
+      { ...shared, saturates: saturating },
+    ]);
   });
 });
+
+test.each(["int8", "int4", "stored"] as const)(
+  "products in pieces have the logits of whole ones: %s",
+  async (precision) => {
+    const shared = { precision, saturates: await bytesSaturate(), wholeWeights: 0 };
+    await sameLogits([shared, { ...shared, piece: 1 }]);
+  },
+);
+
+/** Two ways to multiply give the same logits, bit for bit, in models of all families. */
+async function sameLogits(
+  ways: readonly (Omit<ProductOptions, "tiedHead"> & { readonly precision: HostPrecision })[],
+): Promise<void> {
+  const model = fc.constantFrom(...FAMILY_NAMES).chain((family) => fc.tuple(configs(family), fc.nat()));
+  await fc.assert(
+    fc.asyncProperty(model, async ([config, seed]) => {
+      const ids = randomIds(20, config.vocabSize, seed);
+      const logits: Float32Array[] = [];
+      for (const { precision, ...options } of ways) {
+        const products = productsFor(precision, new Graph(), { tiedHead: config.tiedHead, ...options });
+        const weights = layeredWeights(config, randomWeights(config, { seed }));
+        const program = await compile(await decodeGraph(config, weights, products), { threads: 1 });
+        try {
+          const programs = { plain: program, drafting: null };
+          await using session = openSession(single(programs, fusedFeeds(leadingPlaces(config))), config);
+          logits.push(await session.logits(ids));
+        } finally {
+          await program.release();
+        }
+      }
+      expect(logits[0]).toEqual(logits[1]);
+    }),
+    { numRuns: 8 },
+  );
+}
 
 describe("no memory is left behind", () => {
   setFlagsFromString("--expose-gc");
