@@ -217,17 +217,20 @@ describe("products of unsigned weights, for processors whose signed ones saturat
   });
 });
 
-test.each(["int8", "int4", "stored"] as const)(
-  "products in pieces have the logits of whole ones: %s",
-  async (precision) => {
-    const shared = { precision, saturates: await bytesSaturate(), wholeWeights: 0 };
-    await sameLogits([shared, { ...shared, piece: 1 }]);
-  },
-);
+test("products in pieces have the logits of whole ones, where their sums are exact", async () => {
+  const shared = { precision: "int8", saturates: await bytesSaturate(), wholeWeights: 0 } as const;
+  await sameLogits([shared, { ...shared, piece: 1 }]);
+});
 
-/** Two ways to multiply give the same logits, bit for bit, in models of all families. */
+test.each(["int4", "stored"] as const)("products in pieces are as good as whole ones: %s", async (precision) => {
+  const shared = { precision, saturates: await bytesSaturate(), wholeWeights: 0 };
+  await sameLogits([shared, { ...shared, piece: 1 }], 0.03);
+});
+
+/** Two ways to multiply give the same logits in models of all families: bit for bit, or but for such a share of the largest. */
 async function sameLogits(
   ways: readonly (Omit<ProductOptions, "tiedHead"> & { readonly precision: HostPrecision })[],
+  share = 0,
 ): Promise<void> {
   const model = fc.constantFrom(...FAMILY_NAMES).chain((family) => fc.tuple(configs(family), fc.nat()));
   await fc.assert(
@@ -246,7 +249,10 @@ async function sameLogits(
           await program.release();
         }
       }
-      expect(logits[0]).toEqual(logits[1]);
+      const [one, other] = logits as [Float32Array, Float32Array];
+      if (share === 0) expect(one).toEqual(other);
+      const largest = one.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+      for (const [i, value] of one.entries()) expect(Math.abs(value - other[i]!)).toBeLessThanOrEqual(share * largest);
     }),
     { numRuns: 8 },
   );
