@@ -6,7 +6,7 @@
 
 export const START = 1.5; // may be lost before anything is gained
 export const SHARE = 0.015; // may be lost on top per token written
-export const CARRY = 3; // of the gains of one request, so much may be lost in the next
+export const CARRY = 6; // of the gains of one request, so much may be lost in the next
 const SELDOM = 1 / 8; // savings grow by SHARE at first, and by this part of it in the long run while experiments fail
 
 export class Accounts {

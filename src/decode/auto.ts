@@ -18,8 +18,10 @@ import { commonPrefix } from "./prefix.ts";
 import { Regimes } from "./regimes.ts";
 import { requireInteger } from "./require.ts";
 import type { SuffixView } from "./suffix-memory.ts";
+import { TextLengths } from "./text-lengths.ts";
 import { Transcript } from "./transcript.ts";
 import type { DecodeOptions, Iteration } from "./types.ts";
+import { WindowOutlook } from "./window-outlook.ts";
 
 export interface AutoOptions extends DecodeOptions {
   /** Milliseconds of a pass by its number of tokens, measured on this model and machine, such as of 2, 4, 6, 8, 16, 32. */
@@ -62,6 +64,8 @@ export class AutoMemory {
   /** Guesses that draft rows refined. */
   readonly drafted: Acceptance = new Acceptance(0.98);
   readonly accounts: Accounts = new Accounts();
+  /** How long texts were. */
+  readonly lengths: TextLengths = new TextLengths();
   /** With a draft adapter: whether draft rows pay. */
   readonly regimes: Regimes = new Regimes();
   /** What Medusa heads cost, and how often they were right. */
@@ -79,7 +83,7 @@ export class AutoMemory {
 const NONE = new Int32Array(0);
 const WIDE = 4; // tokens of the shortest wide window
 const ALONE: Plan = { rows: 1, draft: null, window: null, drafts: 0 };
-const LEADING = 8; // tokens of a window that rides in the prompt's pass
+const LEADING = 8; // tokens of a window that rides in the prompt's pass, where nothing says how many pay
 const STAY = 1.06; // how much more another width must promise: each change costs guesses, or a pass that makes new ones
 const UNKNOWN = 0.05; // how often a refined guess is thought to be right before any was seen
 const TRAINED = 0.6; // and one that draft rows refined, whose adapter was trained for it
@@ -152,6 +156,29 @@ export async function* auto(
   let probing = 0; // passes left of a probe
   let [settled, spent] = [0, 0]; // tokens of all passes behind the prompt's, and their price in ones of one token
   const expected = new Float64Array(blockSize + 1); // [m]: tokens that a pass of m is expected to accept
+  const outlook = new WindowOutlook(loss);
+
+  /** Whether most guesses of a window of m would be new ones: then only the pass after it gains anything. */
+  const isFresh = (m: number): boolean => 2 * refined.length < m;
+
+  /** Tells the outlook where the text stands. Returns whether the refined guesses foresee its end. */
+  function lookAhead(most: number): boolean {
+    const written = text.tokens.length - prompt.length;
+    const known = text.reachable(refined).length;
+    const ends = known < refined.length;
+    const rests = ends ? [known + 1] : memory.lengths.beyond(written + known).map((length) => length - written);
+    outlook.look(wide, most, narrow.rate(0, UNKNOWN), known, rests);
+    return ends;
+  }
+
+  /** Tokens of the window that rides in the prompt's pass, whose first is paid for; `otherwise` where no text was written before. */
+  function leading(otherwise: number, most: number): number {
+    lookAhead(most);
+    let best = otherwise;
+    if (!outlook.sees) return best;
+    for (let m = 2; m <= most; m++) if (outlook.promise(m, 1) > outlook.promise(best, 1)) best = m;
+    return best;
+  }
 
   /** The pass of at most `most` tokens that promises the most tokens per time among those that may fail. */
   function choose(most: number): Plan {
@@ -160,9 +187,10 @@ export async function* auto(
     let best = Math.max(1, asking?.promise ?? 1); // 1: tokens in the time of a pass of one, as autoregressive decoding has them
     const consider = (from: number, to: number, draft: TokenIds | null, window: Acceptance | null) => {
       for (let m = from; m <= to; m++) {
-        const promise = expected[m]! / (1 + loss[m]!);
-        const worth = window === wide && m === lastWidth ? promise * STAY : promise;
-        const fresh = window === wide && 2 * refined.length < m; // then only the pass after it gains anything
+        const ahead = window === wide && outlook.sees;
+        const promise = ahead ? outlook.promise(m) : expected[m]! / (1 + loss[m]!);
+        const worth = window === wide && !ahead && m === lastWidth ? promise * STAY : promise;
+        const fresh = window === wide && isFresh(m);
         if (promise <= 1 || worth <= best || !accounts.affords(fresh ? 2 * loss[m]! : loss[m]!)) continue;
         best = worth;
         plan = { rows: m, draft, window, drafts: 0 };
@@ -173,10 +201,13 @@ export async function* auto(
       consider(2, offered.draft.length + 1, offered.draft, null);
     }
     if (drafting) return withDrafts(most, best) ?? { ...plan, promise: best };
-    narrow.expectWindow(expected, Math.min(WIDE - 1, most), UNKNOWN);
-    consider(2, Math.min(WIDE - 1, most), null, narrow);
-    wide.expectWindow(expected, most, narrow.rate(0, UNKNOWN));
-    consider(WIDE, most, null, wide);
+    if (lookAhead(most)) consider(2, Math.min(most, 1 + text.reachable(refined).length), null, wide);
+    else {
+      narrow.expectWindow(expected, Math.min(WIDE - 1, most), UNKNOWN);
+      consider(2, Math.min(WIDE - 1, most), null, narrow);
+      wide.expectWindow(expected, most, narrow.rate(0, UNKNOWN));
+      consider(WIDE, most, null, wide);
+    }
     return { ...plan, promise: best };
   }
 
@@ -269,13 +300,13 @@ export async function* auto(
   }
 
   accounts.open(drafter || session.draftToken !== undefined); // only a model that was trained for it is likely to guess well
-  const first = Math.min(LEADING, blockSize, text.left) - 1;
+  const longest = Math.min(LEADING, blockSize, text.left);
   if (prediction !== undefined && text.unfinished()) {
-    const { iteration } = await studying(text.verify(text.mend(prediction.slice(0, first))));
+    const { iteration } = await studying(text.verify(text.mend(prediction.slice(0, longest - 1))));
     end = iteration.accepted.length - 1;
     yield iteration;
   } else if (session.leadingDraft && !drafting && text.unfinished()) {
-    const guesses = await source.extend(text.tokens, refined, first);
+    const guesses = await source.extend(text.tokens, refined, leading(longest, Math.min(blockSize, text.left)) - 1);
     const verified = await studying(text.verify(text.mend(guesses)));
     refined = verified.refined;
     end = verified.iteration.accepted.length - 1;
@@ -293,7 +324,8 @@ export async function* auto(
       const kept = window ? refined.subarray(0, rows - 1) : NONE;
       const before = refined;
       const width = plan.drafts > 0 ? Math.min(plan.drafts, text.left - 1) : window ? rows - 1 : 0;
-      const extended = width > 0 ? await source.extend(text.tokens, refined.subarray(0, width), width) : NONE;
+      const extended =
+        width > 0 ? text.reachable(await source.extend(text.tokens, refined.subarray(0, width), width)) : NONE;
       if (plan.asks && asked!.trial === 0) record.chosen();
       const answered = plan.asks ? await asked!.ask(text.tokens, rows - 1) : NONE;
       const planned = plan.asks ? answered : window === null ? (draft ?? NONE) : plan.drafts > 0 ? kept : extended;
@@ -322,6 +354,7 @@ export async function* auto(
     }
   } finally {
     if (asked) record.length.observe(text.tokens.length - prompt.length);
+    if (text.left === 0) memory.lengths.observe(text.tokens.length - prompt.length);
     if (drafter) memory.regimes.learn(drafting, settled, spent);
   }
 }

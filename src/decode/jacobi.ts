@@ -63,7 +63,7 @@ export async function* jacobi(
   async function pass(kept: TokenIds): Promise<Verified> {
     const verified = Math.min(size, text.left) - 1;
     if (refining === 0) return text.verify(text.mend(await source.extend(text.tokens, kept, verified)));
-    const all = await source.extend(text.tokens, kept, Math.min(refining, text.left - 1));
+    const all = text.reachable(await source.extend(text.tokens, kept, Math.min(refining, text.left - 1)));
     const trunk = text.mend(worthVerifying(all, session).subarray(0, verified));
     return passes.run(trunk, all);
   }

@@ -143,10 +143,19 @@ export class Transcript {
 
   /**
    * Guesses behind `last`, at most `most`: what must come is put in, and they end before what cannot come, where the session
-   * knows of such. So a text of a fixed form is guessed as far as it is fixed.
+   * knows of such. So a text of a fixed form is guessed as far as it is fixed. They also end before a stop id.
    */
   mend(guesses: TokenIds, most: number = Math.min(this.#left - 1, Math.max(guesses.length, FIXED_MOST))): TokenIds {
-    return this.#session.mend?.(this.last, guesses, most) ?? guesses;
+    return this.reachable(this.#session.mend?.(this.last, guesses, most) ?? guesses);
+  }
+
+  /**
+   * The guesses before the first stop id. The row before it settles it, and rows behind it would be of use only where it is wrong: near the
+   * end of a text that is most of a wide pass.
+   */
+  reachable(guesses: TokenIds): TokenIds {
+    const stop = guesses.findIndex((id) => this.#stopIds.has(id));
+    return stop < 0 ? guesses : guesses.subarray(0, stop);
   }
 
   /**
