@@ -14,6 +14,7 @@ import { type DraftPolicy, ownDraft } from "./drafts.ts";
 import { FreeDrafts, type FreeRecords, freeRecords } from "./free-drafts.ts";
 import { fromHeads } from "./heads-draft.ts";
 import { OpenDraft } from "./open-draft.ts";
+import { Pace } from "./pace.ts";
 import { commonPrefix } from "./prefix.ts";
 import { Regimes } from "./regimes.ts";
 import { requireInteger } from "./require.ts";
@@ -64,6 +65,8 @@ export class AutoMemory {
   /** Guesses that draft rows refined. */
   readonly drafted: Acceptance = new Acceptance(0.98);
   readonly accounts: Accounts = new Accounts();
+  /** What passes take beside what they are said to cost. */
+  readonly pace: Pace = new Pace();
   /** How long texts were. */
   readonly lengths: TextLengths = new TextLengths();
   /** With a draft adapter: whether draft rows pay. */
@@ -136,8 +139,9 @@ export async function* auto(
     throw new CllmError("bad-input", `the prediction has token id ${foreign}; the vocabulary has ${session.vocabSize}`);
   const text = new Transcript(session, prompt, options);
   const { accounts, narrow, wide } = memory;
-  const cost = costModel(costs);
-  const draftCost = costModel(draftCosts);
+  const { pace } = memory;
+  const [said, draftsSaid] = [costModel(costs), costModel(draftCosts)];
+  const [cost, draftCost] = [pace.corrected(said), pace.corrected(draftsSaid)];
   const loss = Float64Array.from({ length: blockSize + 1 }, (_, m) => cost(m) / cost(1) - 1); // of m tokens, if all fail
   const draftLoss = Float64Array.from({ length: blockSize + 1 }, (_, m) => Math.max(0, draftCost(m) / cost(1) - 1));
   let probeRows = Math.min(PROBE_ROWS, blockSize);
@@ -314,6 +318,7 @@ export async function* auto(
   } else yield await studying(text.prefill());
   try {
     while (text.unfinished()) {
+      const start = clock();
       const most = Math.min(blockSize, text.left);
       free.offer(text.tokens, most - 1);
       const plan = probe(choose(most), most);
@@ -345,6 +350,7 @@ export async function* auto(
       const questions = plan.asks ? asked!.price(rows - 1) : 0;
       if (plan.asks) asked!.learn(accepted);
       asked?.ran(clock() - begin, cost(run));
+      if (!plan.asks) pace.observe((drafts.length > 0 ? draftsSaid : said)(run), clock() - start, said(1));
       const price = (drafts.length > 0 ? Math.max(draftCost(run), cost(1)) : cost(run)) / cost(1) + questions;
       accounts.book(price, k);
       spent += price;
