@@ -54,7 +54,7 @@ describe("figures", () => {
       for (const [name, inner] of Object.entries(value)) if (name !== "chunks") gather(inner); // moments of a recording
   };
   for (const result of results) {
-    const { commands: _, ...figures } = result as { commands?: unknown };
+    const { commands: _, commit: __, ...figures } = result as { commands?: unknown; commit?: unknown };
     gather(figures);
   }
 
