@@ -46,8 +46,10 @@ export interface AutoOptions extends DecodeOptions {
   readonly prediction?: TokenIds | undefined;
   /** Earlier answers to draft from. Default: none. */
   readonly answers?: SuffixView | undefined;
-  /** Milliseconds, for what asking the draft takes. Default: `performance.now`. */
+  /** Milliseconds, for what passes take, and asking the draft. Default: `performance.now`. */
   readonly clock?: () => number;
+  /** Whether no other text is being written on this processor: else passes say nothing about their own time. Default: always. */
+  readonly alone?: () => boolean;
 }
 
 /**
@@ -128,6 +130,7 @@ export async function* auto(
     prediction,
     answers,
     clock = () => globalThis.performance?.now() ?? 0, // where there is no clock, asking costs nothing
+    alone = () => true,
     ...options
   }: AutoOptions,
 ): AsyncGenerator<Iteration, void, void> {
@@ -319,6 +322,7 @@ export async function* auto(
   try {
     while (text.unfinished()) {
       const start = clock();
+      const undisturbed = alone();
       const most = Math.min(blockSize, text.left);
       free.offer(text.tokens, most - 1);
       const plan = probe(choose(most), most);
@@ -350,7 +354,8 @@ export async function* auto(
       const questions = plan.asks ? asked!.price(rows - 1) : 0;
       if (plan.asks) asked!.learn(accepted);
       asked?.ran(clock() - begin, cost(run));
-      if (!plan.asks) pace.observe((drafts.length > 0 ? draftsSaid : said)(run), clock() - start, said(1));
+      if (!plan.asks && undisturbed && alone())
+        pace.observe((drafts.length > 0 ? draftsSaid : said)(run), clock() - start, said(1));
       const price = (drafts.length > 0 ? Math.max(draftCost(run), cost(1)) : cost(run)) / cost(1) + questions;
       accounts.book(price, k);
       spent += price;

@@ -48,7 +48,7 @@ export interface DecoderOptions {
 /** What the library tells `auto`. */
 export type AutoKnowledge = Pick<
   AutoOptions,
-  "costs" | "draftCosts" | "memory" | "prediction" | "answers" | "record" | "clock"
+  "costs" | "draftCosts" | "memory" | "prediction" | "answers" | "record" | "clock" | "alone"
 >;
 
 /** A decoder by its name, with options of its own. */

@@ -45,7 +45,7 @@ export type StartDecoder = (
   prompt: TokenIds,
   limits: DecodeOptions,
   sources: DraftSources,
-  knowledge: Pick<AutoKnowledge, "costs" | "draftCosts" | "memory"> | null,
+  knowledge: Pick<AutoKnowledge, "costs" | "draftCosts" | "memory" | "alone"> | null,
 ) => AsyncGenerator<Iteration, void, void>;
 
 /** A decoder, chosen and checked. */

@@ -96,6 +96,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
   const costsOf = (sampling: boolean, drafting: boolean, signal: AbortSignal | undefined): Promise<PassCosts> =>
     measured[Number(drafting)]![Number(sampling)]!(signal);
   let disposal: Promise<void> | null = null;
+  let writing = 0; // texts at the same time
 
   function requireAlive(): void {
     if (disposal !== null) throw new CllmError("disposed", `${name} was disposed; load it again`);
@@ -158,9 +159,11 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
     const logprobs: ChosenLogprob[] = [];
     const limits = { maxNewTokens, stopIds: new Set([...own, ...request.stopIds]), ...(signal && { signal }) };
     const clock = createClock();
-    const passes = decoder.start(session, prompt, limits, sources, costs && { costs, draftCosts, memory });
+    const alone = (): boolean => writing === 1;
+    const passes = decoder.start(session, prompt, limits, sources, costs && { costs, draftCosts, memory, alone });
     const answer = new Int32Array(maxNewTokens);
     let left = maxNewTokens;
+    writing++;
     try {
       while (left > 0 && !writer.finished()) {
         throwIfAborted(signal);
@@ -185,6 +188,7 @@ export function createLanguageModel(parts: ModelParts): LanguageModel {
         requireAlive();
       }
     } finally {
+      writing--;
       await passes.return();
       sources.answers?.add(prompt, answer.subarray(0, maxNewTokens - left)); // also what was broken off: the model wrote it
     }

@@ -165,6 +165,22 @@ describe("auto", () => {
       }
   });
 
+  test("learns what passes take only where no other text is written", async () => {
+    const taught = async (alone: boolean): Promise<number> => {
+      const memory = new AutoMemory();
+      let now = 0;
+      const clock = (): number => {
+        now += 20; // each time that it is looked at
+        return now;
+      };
+      const options = { maxNewTokens: 40, costs: FLAT, memory, clock, alone: () => alone };
+      for await (const _ of auto(scriptedSession(consistentModel(1000, 0.5)), Int32Array.of(1, 2), options));
+      return memory.pace.corrected(costModel(FLAT))(1);
+    };
+    expect(await taught(true)).toBeGreaterThan(20);
+    expect(await taught(false)).toBe(12.9);
+  });
+
   test("widens within a few passes on a consistent model, and at once on the next request", async () => {
     const memory = new AutoMemory();
     const model = consistentModel(1000, 0.95);
