@@ -40,7 +40,8 @@ export const SHIPPED: TextToSqlScale = {
   },
   consistency: {
     ...{ objective: "consistency", steps: 7000, learningRate: 6e-4, warmupSteps: 100, finalShare: 0.02 },
-    ...{ blockSize: BLOCK_SIZE, pointsPerExample: 6, leadingPoints: 2, refinements: 1, rowDecay: 0.8, draftToken: PAD, arWeight: 4 },
+    ...{ blockSize: BLOCK_SIZE, pointsPerExample: 6, leadingPoints: 2, refinements: 1, rowDecay: 0.8 },
+    ...{ draftToken: PAD, arWeight: 4 },
     ...{ sequenceLength: 384, batch: 3, weightDecay: 0.05, evaluateEvery: 2000, checkpointEvery: 250 },
   },
   heldOut: 100,
