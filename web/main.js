@@ -138,7 +138,7 @@ function verdictOf(ar, parallel) {
   const same = `The same ${slow.tokens === 1 ? "token" : `${slow.tokens} tokens`}`;
   if (slow.ms === 0 || fast.ms === 0) return `${same}; too few to compare.`;
   const times = (slow.ms / fast.ms).toFixed(2);
-  return `${same}: ${fast.passes} passes instead of ${slow.passes}, ${fast.ms.toFixed(0)} ms instead of ${slow.ms.toFixed(0)} ms, ${times} times the speed.`;
+  return `${same}: ${fast.passes} ${fast.passes === 1 ? "pass" : "passes"} instead of ${slow.passes}, ${fast.ms.toFixed(0)} ms instead of ${slow.ms.toFixed(0)} ms, ${times} times the speed.`;
 }
 
 /** @param {readonly Pass[]} ar @param {readonly Pass[]} parallel */

@@ -57,3 +57,6 @@ export function formatToken(text: string, longest: number): string {
   const characters = [...visible];
   return characters.length > longest ? `${characters.slice(0, longest - 1).join("")}…` : visible;
 }
+
+/** "1 pass", "2 passes". */
+export const formatPasses = (count: number): string => (count === 1 ? "1 pass" : `${count} passes`);

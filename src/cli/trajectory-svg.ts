@@ -6,7 +6,7 @@
 import { tokensPerForward } from "../decode/tokens-per-forward.ts";
 import { escaped } from "../drawing/markup.ts";
 import { type Scheme, svgFile } from "../drawing/picture.ts";
-import { formatToken } from "./format.ts";
+import { formatPasses, formatToken } from "./format.ts";
 
 export interface TracedBlock {
   /** Token ids of each point; the last point is the fixed point. */
@@ -57,7 +57,7 @@ export function trajectorySvg(title: string, blocks: readonly TracedBlock[]): st
 function drawBlock({ points, texts, settled, accepted, forwards }: TracedBlock, index: number, top: number): string {
   const fixedPoint = points.at(-1)!;
   const perPass = tokensPerForward(accepted).toFixed(2);
-  const note = `block ${index + 1}: the first of ${fixedPoint.length} tokens comes with the prompt, the others in ${forwards} passes, ${perPass} per pass`;
+  const note = `block ${index + 1}: the first of ${fixedPoint.length} tokens comes with the prompt, the others in ${formatPasses(forwards)}, ${perPass} per pass`;
   const lines = [`<text class="faint" x="${MARGIN}" y="${top + 18}">${note}</text>`];
   for (const [index, point] of points.entries()) {
     const y = top + BLOCK_HEAD + index * (CELL.height + CELL.gap);

@@ -3,7 +3,7 @@
  * green, or end at a bar where there is no colour.
  */
 import { tokensPerForward } from "../decode/tokens-per-forward.ts";
-import { formatToken } from "./format.ts";
+import { formatPasses, formatToken } from "./format.ts";
 import type { Terminal } from "./terminal.ts";
 import type { TracedBlock } from "./trajectory-svg.ts";
 
@@ -30,7 +30,7 @@ export function trajectoryText(
     return `${colors.dim(label)}${colors.green(done)}${open === "" ? "" : `${colors.dim("│")}${open}`}`.trimEnd();
   });
   const perPass = tokensPerForward(accepted).toFixed(2);
-  const head = `the first of ${size} tokens comes with the prompt, the others in ${forwards} passes, ${perPass} per pass; point, settled, tokens: settled ones stand before the bar`;
+  const head = `the first of ${size} tokens comes with the prompt, the others in ${formatPasses(forwards)}, ${perPass} per pass; point, settled, tokens: settled ones stand before the bar`;
   return `${colors.bold(head)}\n${lines.join("\n")}\n`;
 }
 

@@ -123,7 +123,7 @@ async function replay(pairs: readonly (readonly [Lane, Written])[]): Promise<voi
         shown = step.atMs;
         lane.add(step.text);
       }
-      lane.say(`${passes} passes · ${tokens} tokens · ${ms.toFixed(0)} ms`);
+      lane.say(`${passes} ${passes === 1 ? "pass" : "passes"} · ${tokens} tokens · ${ms.toFixed(0)} ms`);
     }),
   );
 }

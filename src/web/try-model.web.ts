@@ -70,7 +70,9 @@ export function offerOwnModel(newWorker: () => Worker): void {
           continue;
         }
         const { newTokens, forwards, tokensPerSecond } = value.stats;
-        lane.say(`${forwards + 1} passes · ${newTokens} tokens · ${tokensPerSecond.toFixed(0)} tokens/s`);
+        lane.say(
+          `${forwards + 1} ${forwards === 0 ? "pass" : "passes"} · ${newTokens} tokens · ${tokensPerSecond.toFixed(0)} tokens/s`,
+        );
         texts.push(value.text);
         break;
       }

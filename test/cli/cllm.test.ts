@@ -440,7 +440,7 @@ describe("trajectory", () => {
     const fixedPoints = blocks.flatMap(({ points }: { points: number[][] }) => points.at(-1));
     expect(fixedPoints).toEqual(generate("the prompt", "--decoder", "ar").tokens.slice(0, fixedPoints.length));
     const text = good(block);
-    expect(text).toMatch(/^the first of 8 tokens comes with the prompt, the others in \d passes/);
+    expect(text).toMatch(/^the first of 8 tokens comes with the prompt, the others in \d pass(es)?/);
     expect(text).toMatch(/^ 0 {2}\d\/8 {2}.*│/m);
     expect(text).toMatch(/^ +\d {2}8\/8 {2}[^│]*$/m);
   });

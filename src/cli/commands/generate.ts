@@ -18,7 +18,7 @@ import { answerForm, type FormSettings, formFields } from "../answer-form.ts";
 import { createAnswerView } from "../answer-view.ts";
 import { type Command, type Common, defineCommand, type ModelSettings, modelFields } from "../command.ts";
 import { inGroup } from "../flags.ts";
-import { formatDuration } from "../format.ts";
+import { formatDuration, formatPasses } from "../format.ts";
 import { readInput } from "../input.ts";
 import { conditionsOf, GENERAL_MODEL, loadModel, orDemonstration } from "../model.ts";
 import { asMessage, PROMPT_DETAILS, type PromptSettings, promptFields, readPrompt } from "../prompt.ts";
@@ -174,7 +174,7 @@ function statsLine(
   const cached = cachedTokens > 0 ? `, ${cachedTokens} of them cached` : "";
   return (
     `${newTokens} tokens in ${formatDuration(decodeMs)}: ${tokensPerSecond.toFixed(1)} tokens/s, ` +
-    `${tokensPerForward.toFixed(2)} tokens per pass, ${forwards} passes; ended by ${finishReason}${ended}${seeded}; ` +
+    `${tokensPerForward.toFixed(2)} tokens per pass, ${formatPasses(forwards)}; ended by ${finishReason}${ended}${seeded}; ` +
     `prompt of ${promptTokens} tokens${cached} in ${formatDuration(prefillMs)}; ${decoder} on ${model.name}, ${conditionsOf(model)}`
   );
 }

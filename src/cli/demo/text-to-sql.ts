@@ -9,7 +9,7 @@ import { openSqlite, type QueryResult, type Sqlite } from "../../tasks/sqlite.ts
 import { DEMONSTRATION, DEMONSTRATION_QUESTIONS } from "../../tasks/text-to-sql/demonstration.ts";
 import { databaseScript, schemaText, sqlOfCompletion, textToSqlPrompt } from "../../tasks/text-to-sql/schema.ts";
 import { decoderTable } from "../decoder-table.ts";
-import { formatDuration, formatTable } from "../format.ts";
+import { formatDuration, formatPasses, formatTable } from "../format.ts";
 import { machineName } from "../machine.ts";
 import { type Measurement, measure, summarize, warmUp } from "../measure.ts";
 import { conditionsOf } from "../model.ts";
@@ -120,7 +120,7 @@ function lineOf(label: string, generation: Generation, ar: Generation | null, mo
     label,
     texts: textByPass(generation, model.tokenizer),
     milliseconds,
-    verdict: `${forwards} passes, ${formatDuration(milliseconds)}${speedup}`,
+    verdict: `${formatPasses(forwards)}, ${formatDuration(milliseconds)}${speedup}`,
     byPass: ar !== null,
   };
 }
