@@ -165,17 +165,14 @@ export async function* auto(
   const expected = new Float64Array(blockSize + 1); // [m]: tokens that a pass of m is expected to accept
   const outlook = new WindowOutlook(loss);
 
-  /** Whether most guesses of a window of m would be new ones: then only the pass after it gains anything. */
-  const isFresh = (m: number): boolean => 2 * refined.length < m;
-
-  /** Tells the outlook where the text stands. Returns whether the refined guesses foresee its end. */
-  function lookAhead(most: number): boolean {
+  /** Tells the outlook where the text stands. Returns how many tokens are left of it, where the refined guesses foresee its end. */
+  function lookAhead(most: number): number | null {
     const written = text.tokens.length - prompt.length;
     const known = text.reachable(refined).length;
-    const ends = known < refined.length;
-    const rests = ends ? [known + 1] : memory.lengths.beyond(written + known).map((length) => length - written);
+    const left = known < refined.length ? known + 1 : null;
+    const rests = left !== null ? [left] : memory.lengths.beyond(written + known).map((length) => length - written);
     outlook.look(wide, most, narrow.rate(0, UNKNOWN), known, rests);
-    return ends;
+    return left;
   }
 
   /** Tokens of the window that rides in the prompt's pass, whose first is paid for; `otherwise` where no text was written before. */
@@ -197,7 +194,7 @@ export async function* auto(
         const ahead = window === wide && outlook.sees;
         const promise = ahead ? outlook.promise(m) : expected[m]! / (1 + loss[m]!);
         const worth = window === wide && !ahead && m === lastWidth ? promise * STAY : promise;
-        const fresh = window === wide && isFresh(m);
+        const fresh = window === wide && 2 * refined.length < m; // then only the pass after it gains anything
         if (promise <= 1 || worth <= best || !accounts.affords(fresh ? 2 * loss[m]! : loss[m]!)) continue;
         best = worth;
         plan = { rows: m, draft, window, drafts: 0 };
@@ -208,7 +205,8 @@ export async function* auto(
       consider(2, offered.draft.length + 1, offered.draft, null);
     }
     if (drafting) return withDrafts(most, best) ?? { ...plan, promise: best };
-    if (lookAhead(most)) consider(2, Math.min(most, 1 + text.reachable(refined).length), null, wide);
+    const left = lookAhead(most);
+    if (left !== null) consider(2, Math.min(most, left), null, wide);
     else {
       narrow.expectWindow(expected, Math.min(WIDE - 1, most), UNKNOWN);
       consider(2, Math.min(WIDE - 1, most), null, narrow);

@@ -9,7 +9,7 @@ const LOOKED_AT = 8;
 export class TextLengths {
   #lengths: readonly number[] = [];
 
-  /** A text ended by itself after so many tokens. */
+  /** A text ended after so many tokens, by itself or because no more were asked for. */
   observe(length: number): void {
     this.#lengths = [...this.#lengths.slice(1 - KEPT), length];
   }

@@ -5,7 +5,7 @@
 import { DEMONSTRATION, DEMONSTRATION_QUESTIONS } from "../tasks/text-to-sql/demonstration.ts";
 import { databaseScript, sqlOfCompletion, textToSqlPrompt } from "../tasks/text-to-sql/schema.ts";
 import type { SqlAnswer, SqlQuestion } from "./demo-sql.web.ts";
-import { type Lane, laneOf } from "./lane.web.ts";
+import { type Lane, laneOf, passCount } from "./lane.web.ts";
 import { offerOwnModel } from "./try-model.web.ts";
 import { loadInWorker, type WorkerModel } from "./worker.web.ts";
 
@@ -123,7 +123,7 @@ async function replay(pairs: readonly (readonly [Lane, Written])[]): Promise<voi
         shown = step.atMs;
         lane.add(step.text);
       }
-      lane.say(`${passes} ${passes === 1 ? "pass" : "passes"} · ${tokens} tokens · ${ms.toFixed(0)} ms`);
+      lane.say(`${passCount(passes)} · ${tokens} tokens · ${ms.toFixed(0)} ms`);
     }),
   );
 }

@@ -40,3 +40,6 @@ export function laneOf(title: string, level: "h2" | "h3"): Lane {
     },
   };
 }
+
+/** "1 pass", "2 passes". */
+export const passCount = (count: number): string => (count === 1 ? "1 pass" : `${count} passes`);

@@ -2,7 +2,7 @@
  * The demo's second part: a model of the visitor's, by its hub id or address, whose decoders write one text after the other, each in a
  * lane of its own. The text stays in the page; only the model's files are fetched. Knows no SQL.
  */
-import { type Lane, laneOf } from "./lane.web.ts";
+import { type Lane, laneOf, passCount } from "./lane.web.ts";
 import { loadInWorker, type WorkerModel } from "./worker.web.ts";
 
 /** What is shown, in the order in which they run. */
@@ -70,9 +70,7 @@ export function offerOwnModel(newWorker: () => Worker): void {
           continue;
         }
         const { newTokens, forwards, tokensPerSecond } = value.stats;
-        lane.say(
-          `${forwards + 1} ${forwards === 0 ? "pass" : "passes"} · ${newTokens} tokens · ${tokensPerSecond.toFixed(0)} tokens/s`,
-        );
+        lane.say(`${passCount(forwards + 1)} · ${newTokens} tokens · ${tokensPerSecond.toFixed(0)} tokens/s`);
         texts.push(value.text);
         break;
       }
